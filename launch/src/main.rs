@@ -1,0 +1,3 @@
+//! The launcher: loads the boot env and execs the task.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bootlace: the boot process of task pods, injected at admission.

@@ -1,0 +1,3 @@
+//! The `bootlace` binary: parses the command line and dispatches to a role.
+
+fn main() {}

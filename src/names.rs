@@ -1,0 +1,65 @@
+//! Every label, annotation, path, volume, container and env name that Bootlace reads or writes.
+//!
+//! One module, so that the chart, the docs and the code cannot drift apart: tests compare the rendered
+//! manifests and the reference page with these constants.
+
+/// The domain of Bootlace's own labels and annotations, and the API group of its custom resources.
+pub const DOMAIN: &str = "bootlace.dev";
+
+/// Pod label: opts the pod in. Its value names the `BootProfile`; see [`TASK_DEFAULT`] and [`TASK_OFF`].
+pub const LABEL_TASK: &str = "bootlace.dev/task";
+/// Value of [`LABEL_TASK`] that means the profile named [`PROFILE_DEFAULT`].
+pub const TASK_DEFAULT: &str = "true";
+/// Value of [`LABEL_TASK`] that opts a pod out. It always wins.
+pub const TASK_OFF: &str = "false";
+/// The profile that is used where the pod names none.
+pub const PROFILE_DEFAULT: &str = "default";
+
+/// Namespace label: with the value [`SCHEDULERS_ENABLED`], pods that a known scheduler marked as its own are
+/// injected too.
+pub const LABEL_SCHEDULERS: &str = "bootlace.dev/schedulers";
+/// The value of [`LABEL_SCHEDULERS`] that turns it on.
+pub const SCHEDULERS_ENABLED: &str = "enabled";
+
+/// Pod annotation, written by Bootlace: what was injected, as JSON (see `plan::Injected`).
+pub const ANNOTATION_INJECTED: &str = "bootlace.dev/injected";
+/// Pod annotation: comma-separated names of the containers that are tasks.
+pub const ANNOTATION_CONTAINERS: &str = "bootlace.dev/containers";
+/// Kubernetes' own annotation that names a pod's main container.
+pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// The init container that boots the task.
+pub const CONTAINER_BOOT: &str = "bootlace-boot";
+/// The emptyDir that boot fills and the task containers read.
+pub const VOLUME: &str = "bootlace";
+/// Prefix of the volumes that mount a source's `ConfigMap` or `Secret` into boot; the source's position follows.
+pub const VOLUME_SOURCE_PREFIX: &str = "bootlace-source-";
+
+/// Where [`VOLUME`] is mounted, in boot (writable) and in the task containers (read-only).
+pub const MOUNT: &str = "/bootlace";
+/// Where a source's own volume is mounted in boot; the source's position follows.
+pub const MOUNT_SOURCES: &str = "/bootlace-sources";
+/// The launcher, below [`MOUNT`].
+pub const FILE_LAUNCHER: &str = "bin/launch";
+/// The folder of env files, below [`MOUNT`].
+pub const DIR_ENV: &str = "env";
+/// The boot env, below [`MOUNT`]: `NAME=value` records, each ended by a NUL byte, as in `/proc/PID/environ`.
+pub const FILE_ENV: &str = "env/environ";
+/// Below [`MOUNT`], followed by `/` and a container's name: the env names that the pod's spec sets itself for
+/// that container, each ended by a NUL byte. The launcher lets these win over the boot env.
+pub const DIR_ENV_KEEP: &str = "env/keep";
+/// The folder of assets, below [`MOUNT`].
+pub const DIR_ASSETS: &str = "assets";
+/// Who the task is, below [`MOUNT`]: JSON, no secrets.
+pub const FILE_TASK: &str = "task.json";
+
+/// The `bootlace` binary in the image.
+pub const IMAGE_BOOTLACE: &str = "/usr/local/bin/bootlace";
+/// The launcher in the image, which boot copies to [`FILE_LAUNCHER`].
+pub const IMAGE_LAUNCHER: &str = "/usr/local/bin/bootlace-launch";
+
+/// Env of the boot container: what to do, as JSON (see `plan::BootSpec`).
+pub const ENV_BOOT_SPEC: &str = "BOOTLACE_SPEC";
+
+/// The numeric user of Bootlace's image, because `runAsNonRoot` cannot check a named one.
+pub const USER: i64 = 65532;

@@ -1,0 +1,3 @@
+//! Starts and ends a throwaway cluster.
+
+fn main() {}
