@@ -1,1 +1,35 @@
-//! Bootlace: the boot process of task pods, injected at admission.
+//! Bootlace gives every task pod its boot process.
+//!
+//! # The way of the data
+//! ```text
+//! AdmissionReview → selection → profile → identity → plan → patch → AdmissionResponse
+//! ```
+//! From [`review`] to [`patch`] all is pure: no async, no client, no clock. [`admission::admit`] walks the way
+//! once; the webhook, `bootlace inject`, `bootlace explain`, the tests and the benches all call it.
+//!
+//! | step | module | what it answers |
+//! |---|---|---|
+//! | read the request | [`review`] | what does the API server ask, and how is it answered |
+//! | see the pod | [`pod`] | what does the pod say, without a copy and without a panic |
+//! | select | [`selection`] | is this pod a task, and which profile does it name |
+//! | look up | [`profile`] | what does that profile say |
+//! | identify | [`identity`] | which scheduler's task is it, and which container runs it |
+//! | plan | [`plan`] | what does the pod become, and why |
+//! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
+//!
+//! Around it stand the roles, one folder each; they use the pure way, it never uses them:
+//! [`webhook`] serves it, [`boot`] is what the injected init container runs, [`cli`] is the command line.
+//! What runs in the task's own container is the package `bootlace-launch`.
+
+pub mod admission;
+pub mod boot;
+pub mod cli;
+pub mod identity;
+pub mod names;
+pub mod patch;
+pub mod plan;
+pub mod pod;
+pub mod profile;
+pub mod review;
+pub mod selection;
+pub mod webhook;

@@ -1,0 +1,149 @@
+//! The whole way, walked once: from a review, or a bare pod, to its answer.
+
+use std::fmt;
+
+use json_patch::PatchOperation;
+use serde_json::Value;
+
+use crate::patch;
+use crate::plan::{self, Plan, Settings};
+use crate::pod::Pod;
+use crate::profile::Profiles;
+use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
+use crate::selection::{self, Because, Selection, Skip};
+
+/// A pod's way through admission.
+pub enum Decision {
+    /// It is a task, and this is what it becomes.
+    Inject(Box<Injection>),
+    /// It is left alone.
+    Skip(Skip),
+    /// It is a task that cannot be booted as it asks.
+    Refuse(Refusal),
+}
+
+/// What is done to a pod, and why.
+pub struct Injection {
+    /// Why it counts as a task.
+    pub because: Because,
+    /// What it becomes.
+    pub plan: Plan,
+    /// The same as operations.
+    pub patch: Vec<PatchOperation>,
+    /// The pod with the patch applied.
+    pub pod: Value,
+}
+
+/// What a review came to, in one word for metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The pod is injected.
+    Injected,
+    /// The pod is left alone, for this reason.
+    Skipped(Skip),
+    /// The pod is turned away.
+    Refused,
+    /// The review was about something else than a new pod.
+    NotForUs,
+    /// The review could not be read.
+    Malformed,
+}
+
+impl Outcome {
+    /// The outcome as a metric's label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Injected => "injected",
+            Self::Skipped(_) => "skipped",
+            Self::Refused => "refused",
+            Self::NotForUs => "not_for_us",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// More on the outcome, as a metric's label: why a pod was skipped; else empty.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Skipped(skip) => skip.as_str(),
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out.
+#[must_use]
+pub fn answer(body: &[u8], profiles: &Profiles, settings: &Settings) -> (Response, Outcome) {
+    match review::parse(body) {
+        Ok(Incoming::Pod(request)) => answer_pod(request, profiles, settings),
+        Ok(Incoming::NotForUs { uid, warning }) => {
+            (Response { uid, warnings: vec![warning], ..Response::default() }, Outcome::NotForUs)
+        }
+        Err(Malformed { uid, message }) => {
+            (Response::refuse(uid, Refusal::bad_request(message)), Outcome::Malformed)
+        }
+    }
+}
+
+fn answer_pod(request: Request, profiles: &Profiles, settings: &Settings) -> (Response, Outcome) {
+    let Request { uid, object, namespace: _ } = request;
+    match admit(object, profiles, settings) {
+        Decision::Inject(injection) => {
+            let Injection { plan, patch, because, .. } = *injection;
+            let audit = [
+                ("profile", format!("{} generation {}", plan.profile.name, plan.profile.generation)),
+                ("because", because.to_string()),
+            ];
+            let response =
+                Response { uid, patch, warnings: plan.warnings, audit: audit.into(), refusal: None };
+            (response, Outcome::Injected)
+        }
+        Decision::Skip(skip) => {
+            let audit = [("skipped", skip.to_string())].into();
+            (Response { uid, audit, ..Response::default() }, Outcome::Skipped(skip))
+        }
+        Decision::Refuse(refusal) => (Response::refuse(uid, refusal), Outcome::Refused),
+    }
+}
+
+/// Decides on a pod, and where it is a task returns it injected.
+#[must_use]
+pub fn admit(mut object: Value, profiles: &Profiles, settings: &Settings) -> Decision {
+    let (because, plan, patch) = match decide(&object, profiles, settings) {
+        Ok(Ok(parts)) => parts,
+        Ok(Err(skip)) => return Decision::Skip(skip),
+        Err(refusal) => return Decision::Refuse(refusal),
+    };
+    if let Err(error) = patch::apply(&mut object, &patch) {
+        return Decision::Refuse(defect(&error));
+    }
+    Decision::Inject(Box::new(Injection { because, plan, patch, pod: object }))
+}
+
+type Parts = (Because, Plan, Vec<PatchOperation>);
+
+fn decide(object: &Value, profiles: &Profiles, settings: &Settings) -> Result<Result<Parts, Skip>, Refusal> {
+    let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
+    let (profile, because) = match selection::select(&pod) {
+        Selection::Task { profile, because } => (profile, because),
+        Selection::Skip(skip) => return Ok(Err(skip)),
+    };
+    let name = pod.display_name();
+    let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
+    let profile = profiles.get(profile).map_err(|error| refuse(&error))?;
+    let plan = plan::plan(&pod, profile, settings).map_err(|error| refuse(&error))?;
+    let patch = patch::operations(&plan, &pod).map_err(|error| defect(&error))?;
+    Ok(Ok((because, plan, patch)))
+}
+
+/// A defect of our own turns the pod away, because a task must not run without its boot process.
+fn defect(error: &patch::PatchError) -> Refusal {
+    Refusal { code: 500, reason: "InternalError", message: format!("bootlace: {error}") }
+}

@@ -1,0 +1,1 @@
+//! What the injected init container runs.

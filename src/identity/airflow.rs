@@ -1,0 +1,50 @@
+//! Pods that Airflow's `KubernetesPodOperator` makes.
+//!
+//! Read from apache-airflow-providers-cncf-kubernetes 10.25: the operator labels its pods with `dag_id`,
+//! `run_id`, `task_id`, `try_number`, `map_index` (mapped tasks only) and `kubernetes_pod_operator=True`.
+//! Values are made safe for labels, so `scheduled__2024-01-01T00:00:00+00:00` reads
+//! `scheduled__2024-01-01T0000000000-654f198ec`.
+
+use super::{Identity, Scheduler};
+use crate::pod::Pod;
+
+/// Airflow's operator that runs a task as a pod of its own.
+pub(super) struct KubernetesPodOperator;
+
+/// Set to `True` on every pod that the operator makes.
+const MARK: &str = "kubernetes_pod_operator";
+
+impl Scheduler for KubernetesPodOperator {
+    fn name(&self) -> &'static str {
+        "airflow"
+    }
+
+    fn title(&self) -> &'static str {
+        "Airflow's KubernetesPodOperator"
+    }
+
+    fn recognises(&self, pod: &Pod<'_>) -> bool {
+        pod.labels.get(MARK) == Some("True")
+    }
+
+    fn match_condition(&self) -> Option<&'static str> {
+        Some("object.metadata.?labels[?'kubernetes_pod_operator'].orValue('') == 'True'")
+    }
+
+    fn main_container(&self, _pod: &Pod<'_>) -> Option<&'static str> {
+        // `base_container_name` can rename it, which then is the only container, or is named by annotation.
+        Some("base")
+    }
+
+    fn identity(&self, pod: &Pod<'_>) -> Identity {
+        let label = |key| pod.labels.get(key).map(str::to_owned);
+        Identity {
+            scheduler: Some(self.name().to_owned()),
+            workflow: label("dag_id"),
+            run: label("run_id"),
+            task: label("task_id"),
+            attempt: label("try_number"),
+            map_index: label("map_index"),
+        }
+    }
+}

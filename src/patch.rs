@@ -1,0 +1,120 @@
+//! The plan as JSON patch operations (RFC 6902), written by hand, op by op.
+//!
+//! Never a diff of two documents: a diff of a typed round trip drops fields that the types do not know, and
+//! takes time that grows with the square of the pod. All operations add, but for one: a postStart handler of
+//! the pod's own is replaced by the hook that takes it over.
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::names;
+use crate::plan::{Command, Plan, Task};
+use crate::pod::Pod;
+use crate::profile::spec::Position;
+
+/// Why a plan cannot be written as a patch, or the patch does not apply: a defect of Bootlace's, never of the
+/// pod's, told instead of hidden.
+#[derive(Debug, thiserror::Error)]
+pub enum PatchError {
+    /// A part of the plan cannot be written as JSON.
+    #[error("a part of the plan cannot be written as JSON ({0}): report this as a defect of Bootlace")]
+    Unwritable(#[from] serde_json::Error),
+    /// The patch does not apply to the pod that it was made for.
+    #[error("the patch does not apply to its own pod ({0}): report this as a defect of Bootlace")]
+    DoesNotApply(#[from] json_patch::PatchError),
+}
+
+/// The operations that turn `pod` into what `plan` says.
+///
+/// # Errors
+/// See [`PatchError`].
+pub fn operations(plan: &Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, PatchError> {
+    let mut patch = Patch::default();
+    annotate(&mut patch, plan, pod)?;
+    patch.append_all(&["spec", "volumes"], pod.volumes.is_some(), &plan.volumes)?;
+    match (plan.position, pod.has_init_containers) {
+        (Position::First, true) => patch.add(&["spec", "initContainers", "0"], &plan.boot)?,
+        (_, present) => {
+            patch.append_all(&["spec", "initContainers"], present, std::slice::from_ref(&plan.boot))?;
+        }
+    }
+    for task in &plan.tasks {
+        change(&mut patch, task)?;
+    }
+    Ok(patch.0)
+}
+
+/// Applies a patch to the pod that it was made for. The API server turns a pod away whose patch does not
+/// apply, whatever the failure policy says, so each is tried here first.
+///
+/// # Errors
+/// Where it does not apply.
+pub fn apply(pod: &mut Value, patch: &[PatchOperation]) -> Result<(), PatchError> {
+    Ok(json_patch::patch(pod, patch)?)
+}
+
+fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchError> {
+    let value = serde_json::to_string(&plan.injected)?;
+    if pod.annotations.is_present() {
+        patch.add(&["metadata", "annotations", names::ANNOTATION_INJECTED], &value)
+    } else {
+        patch.add(&["metadata", "annotations"], &json!({ names::ANNOTATION_INJECTED: value }))
+    }
+}
+
+fn change(patch: &mut Patch, task: &Task) -> Result<(), PatchError> {
+    let index = task.index.to_string();
+    let at = |field| ["spec", "containers", &index, field];
+    patch.append_all(&at("volumeMounts"), task.has_mounts, &task.mounts)?;
+    if let Command::Launched(words) = &task.command {
+        // Added in front one by one: the command's own words are never written again.
+        for word in words.iter().rev() {
+            patch.add(&["spec", "containers", &index, "command", "0"], word)?;
+        }
+    }
+    let hook = json!({"exec": {"command": task.hook}});
+    let post_start = ["spec", "containers", &index, "lifecycle", "postStart"];
+    match (task.has_lifecycle, task.replaces_handler) {
+        (_, true) => patch.replace(&post_start, hook),
+        (true, false) => patch.add(&post_start, &hook)?,
+        (false, false) => patch.add(&at("lifecycle"), &json!({"postStart": hook}))?,
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Patch(Vec<PatchOperation>);
+
+impl Patch {
+    fn add(&mut self, path: &[&str], value: &impl Serialize) -> Result<(), PatchError> {
+        let value = serde_json::to_value(value)?;
+        self.0.push(PatchOperation::Add(AddOperation {
+            path: PointerBuf::from_tokens(path.iter().copied()),
+            value,
+        }));
+        Ok(())
+    }
+
+    fn replace(&mut self, path: &[&str], value: Value) {
+        self.0.push(PatchOperation::Replace(ReplaceOperation {
+            path: PointerBuf::from_tokens(path.iter().copied()),
+            value,
+        }));
+    }
+
+    /// Adds at the end of an array, or makes the array where it is absent: adding to an absent one fails.
+    fn append_all(
+        &mut self,
+        path: &[&str],
+        present: bool,
+        values: &[impl Serialize],
+    ) -> Result<(), PatchError> {
+        if !present {
+            return self.add(path, &values);
+        }
+        let end: Vec<_> = path.iter().copied().chain(["-"]).collect();
+        values.iter().try_for_each(|value| self.add(&end, value))
+    }
+}

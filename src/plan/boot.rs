@@ -1,0 +1,218 @@
+//! The boot container, its volumes, and what it is told.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::boot_spec::{BootSource, From, MountedKind, MountedSource};
+use super::{BootSpec, PlanError, ProfileRef, Settings};
+use crate::identity::Identity;
+use crate::names;
+use crate::pod::{Container, Pod};
+use crate::profile::Profile;
+use crate::profile::spec::{self, BootProfileSpec, Source};
+
+/// Linux takes at most 32 pages in one env string (`MAX_ARG_STRLEN`), its name, `=` and ending NUL included.
+const MAX_ENV_BYTES: usize = 32 * 4096;
+
+/// A source's object as the kubelet mounts it: its position in the profile, its kind and what the profile says.
+struct MountedObject<'a> {
+    volume: String,
+    path: String,
+    kind: MountedKind,
+    says: &'a spec::Mounted,
+}
+
+/// The object that the source at `position` mounts, where it is of a kind that does.
+fn mounted(position: usize, source: &Source) -> Option<MountedObject<'_>> {
+    let config_map = source.config_map.as_ref().map(|says| (MountedKind::ConfigMap, says));
+    let (kind, says) =
+        config_map.or_else(|| source.secret.as_ref().map(|says| (MountedKind::Secret, says)))?;
+    Some(MountedObject {
+        volume: format!("{}{position}", names::VOLUME_SOURCE_PREFIX),
+        path: format!("{}/{position}", names::MOUNT_SOURCES),
+        kind,
+        says,
+    })
+}
+
+fn all_mounted(profile: &BootProfileSpec) -> impl Iterator<Item = MountedObject<'_>> {
+    profile.sources.iter().enumerate().filter_map(|(position, source)| mounted(position, source))
+}
+
+/// What boot is told.
+pub(super) fn spec(
+    containers: &[&Container<'_>],
+    task: Identity,
+    reference: ProfileRef,
+    profile: &BootProfileSpec,
+) -> BootSpec {
+    let source = |(position, source): (usize, &Source)| BootSource {
+        name: source.name.clone(),
+        from: mounted(position, source).map_or_else(
+            || From::Inline(source.inline.clone().unwrap_or_default()),
+            |object| {
+                From::Mounted(MountedSource {
+                    kind: object.kind,
+                    name: object.says.name.clone(),
+                    path: object.path,
+                    into: object.says.into,
+                    items: object.says.items.clone(),
+                    prefix: object.says.prefix.clone(),
+                    optional: object.says.optional,
+                })
+            },
+        ),
+    };
+    let keep = |container: &&Container<'_>| {
+        let names = container.env.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        (!names.is_empty()).then(|| (container.name.to_owned(), names))
+    };
+    BootSpec {
+        task,
+        profile: reference,
+        timeout_seconds: profile.boot.timeout_seconds,
+        sources: profile.sources.iter().enumerate().map(source).collect(),
+        keep: containers.iter().filter_map(keep).collect(),
+    }
+}
+
+/// The volumes that boot needs.
+pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
+    let ours = core::Volume {
+        name: names::VOLUME.to_owned(),
+        empty_dir: Some(core::EmptyDirVolumeSource {
+            // Memory, so that secrets never reach the node's disk.
+            medium: Some("Memory".to_owned()),
+            size_limit: Some(Quantity(profile.volume.size_limit.clone())),
+            ..Default::default()
+        }),
+        ..core::Volume::default()
+    };
+    let sources = all_mounted(profile).map(|object| {
+        // All keys are mounted, and boot picks the listed ones: the kubelet would refuse the whole pod for a
+        // missing key, and say so where a task's owner does not look.
+        let name = object.says.name.clone();
+        // Optional for the kubelet always: it would wait for a missing object for ever. Boot says what is
+        // missing, and fails.
+        let optional = Some(true);
+        match object.kind {
+            MountedKind::ConfigMap => core::Volume {
+                name: object.volume,
+                config_map: Some(core::ConfigMapVolumeSource { name, optional, ..Default::default() }),
+                ..core::Volume::default()
+            },
+            MountedKind::Secret => core::Volume {
+                name: object.volume,
+                secret: Some(core::SecretVolumeSource {
+                    secret_name: Some(name),
+                    optional,
+                    ..Default::default()
+                }),
+                ..core::Volume::default()
+            },
+        }
+    });
+    [ours].into_iter().chain(sources).collect()
+}
+
+/// The boot container.
+pub(super) fn container(
+    pod: &Pod<'_>,
+    spec: &BootSpec,
+    profile: &Profile,
+    settings: &Settings,
+) -> Result<core::Container, PlanError> {
+    let boot = &profile.spec.boot;
+    let policy = match boot.image {
+        Some(_) => boot.image_pull_policy,
+        None => boot.image_pull_policy.or(settings.boot_image_pull_policy),
+    };
+    Ok(core::Container {
+        name: names::CONTAINER_BOOT.to_owned(),
+        image: Some(boot.image.clone().unwrap_or_else(|| settings.boot_image.clone())),
+        image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
+        command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
+        env: Some(vec![core::EnvVar {
+            name: names::ENV_BOOT_SPEC.to_owned(),
+            value: Some(encode(spec, &profile.name)?),
+            value_from: None,
+        }]),
+        volume_mounts: Some(mounts(&profile.spec)),
+        resources: Some(resources(&boot.resources, pod.is_guaranteed())),
+        security_context: Some(security_context(boot.run_as_user)),
+        ..core::Container::default()
+    })
+}
+
+fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
+    let ours = core::VolumeMount {
+        name: names::VOLUME.to_owned(),
+        mount_path: names::MOUNT.to_owned(),
+        ..core::VolumeMount::default()
+    };
+    let sources = all_mounted(profile).map(|object| core::VolumeMount {
+        name: object.volume,
+        mount_path: object.path,
+        read_only: Some(true),
+        ..core::VolumeMount::default()
+    });
+    [ours].into_iter().chain(sources).collect()
+}
+
+/// The spec as the value of an env variable. The kubelet expands `$(NAME)` and folds `$$` in there, so every
+/// dollar sign is written as a JSON escape.
+/// <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
+fn encode(spec: &BootSpec, profile: &str) -> Result<String, PlanError> {
+    let json = serde_json::to_string(spec).map_err(|error| PlanError::Unwritable(error.to_string()))?;
+    let value = if json.contains('$') { json.replace('$', "\\u0024") } else { json };
+    let size = names::ENV_BOOT_SPEC.len() + value.len() + 2;
+    if size > MAX_ENV_BYTES {
+        return Err(PlanError::SpecTooLarge { size, limit: MAX_ENV_BYTES, profile: profile.to_owned() });
+    }
+    Ok(value)
+}
+
+/// A Guaranteed pod stays Guaranteed only if each injected container's requests equal its limits.
+fn resources(resources: &spec::Resources, guaranteed: bool) -> core::ResourceRequirements {
+    let quantities = |map: &BTreeMap<String, String>| {
+        map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.clone()))).collect()
+    };
+    let requests = if guaranteed { &resources.limits } else { &resources.requests };
+    core::ResourceRequirements {
+        requests: Some(quantities(requests)),
+        limits: Some(quantities(&resources.limits)),
+        claims: None,
+    }
+}
+
+/// What the pod security standard `restricted` asks of every container.
+/// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
+fn security_context(run_as_user: Option<i64>) -> core::SecurityContext {
+    core::SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(core::Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        run_as_user,
+        run_as_group: run_as_user,
+        seccomp_profile: Some(core::SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            localhost_profile: None,
+        }),
+        ..core::SecurityContext::default()
+    }
+}
+
+/// Refuses a pod that uses Bootlace's own names: merging by name would silently make two things one.
+pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
+    let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
+    if pod.all_containers().any(|container| container.name == names::CONTAINER_BOOT) {
+        return Err(taken("a container of the pod", names::CONTAINER_BOOT));
+    }
+    let ours = volumes(profile);
+    let theirs =
+        pod.volumes.iter().flatten().find(|theirs| ours.iter().any(|volume| volume.name == **theirs));
+    theirs.map_or(Ok(()), |name| Err(taken("a volume of the pod", name)))
+}

@@ -1,0 +1,98 @@
+//! What the webhook tells `bootlace boot`, in the boot container's env: boot has no right in the API, so all
+//! that it must know is decided at admission.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Identity;
+use crate::profile::spec::{Inline, Into, Item};
+
+/// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BootSpec {
+    /// Who the task is.
+    pub task: Identity,
+    /// The profile that this was made from.
+    pub profile: ProfileRef,
+    /// Seconds that all sources together may take.
+    pub timeout_seconds: u32,
+    /// What to fetch, in order; a later source wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<BootSource>,
+    /// For each task container the env names that the pod's spec sets itself: these win over the boot env.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keep: BTreeMap<String, Vec<String>>,
+}
+
+/// Which profile, in which state.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileRef {
+    /// The profile's name.
+    pub name: String,
+    /// The profile's `metadata.generation`; 0 for a profile that was read from a file.
+    pub generation: i64,
+}
+
+/// One source, as boot sees it.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BootSource {
+    /// The source's name in the profile, for the log and for errors.
+    pub name: String,
+    /// Where it comes from.
+    pub from: From,
+}
+
+/// Where a source comes from.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum From {
+    /// The values are here.
+    Inline(Inline),
+    /// A `ConfigMap` or `Secret` that the kubelet mounted.
+    Mounted(MountedSource),
+}
+
+/// A `ConfigMap` or `Secret` that the kubelet mounted for boot.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MountedSource {
+    /// `ConfigMap` or `Secret`, for the log and for errors.
+    pub kind: MountedKind,
+    /// The object's name, for the log and for errors.
+    pub name: String,
+    /// The folder that it is mounted at: one file a key.
+    pub path: String,
+    /// What its keys become.
+    pub into: Into,
+    /// Which keys, and as what; empty for all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
+    /// Put in front of every name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// Whether a missing object or key is fine.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// The kind of a mounted object.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountedKind {
+    /// A `ConfigMap`.
+    ConfigMap,
+    /// A `Secret`.
+    Secret,
+}
+
+impl std::fmt::Display for MountedKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Why a pod and a profile cannot be brought together.
+
+use crate::names;
+
+/// Why a pod cannot be booted as asked. Each message names the field and says what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The pod has no containers.
+    #[error("spec.containers is empty: a task needs a container")]
+    NoContainers,
+    /// The containers annotation names one that is not there.
+    #[error(
+        "the annotation {} names {name:?}, but the pod's containers are {}: name one of these",
+        names::ANNOTATION_CONTAINERS,
+        known.join(", ")
+    )]
+    UnknownContainer {
+        /// What the annotation names.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The containers annotation names none.
+    #[error(
+        "the annotation {} is empty: name the task's containers, separated by commas, or remove it",
+        names::ANNOTATION_CONTAINERS
+    )]
+    NoContainerNamed,
+    /// A name that Bootlace uses is taken.
+    #[error("{field} is called {name:?}, which is Bootlace's own name: rename it")]
+    NameTaken {
+        /// The container or volume.
+        field: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A path that Bootlace mounts at is taken.
+    #[error(
+        "container {container:?} mounts {volume:?} at {path}, where Bootlace mounts too: mount it elsewhere, or \
+         set another assets.mountPath in BootProfile {profile:?}"
+    )]
+    PathTaken {
+        /// The container.
+        container: String,
+        /// The pod's own volume.
+        volume: String,
+        /// The path.
+        path: String,
+        /// The profile.
+        profile: String,
+    },
+    /// The profile asks for the launcher, and a container's command is not known.
+    #[error(
+        "container {container:?} has no command, and BootProfile {profile:?} has env.mode Launch: add the image's \
+         entrypoint as `command` to the container, or set env.mode to Auto"
+    )]
+    CommandUnknown {
+        /// The container.
+        container: String,
+        /// The profile.
+        profile: String,
+    },
+    /// A postStart handler that the hook cannot take over.
+    #[error(
+        "container {container:?} has a postStart handler {handler}, which Bootlace's hook cannot run after its own: \
+         use exec, sleep, or httpGet with scheme HTTP"
+    )]
+    Handler {
+        /// The container.
+        container: String,
+        /// The handler's kind.
+        handler: &'static str,
+    },
+    /// What boot must be told does not fit into one env variable.
+    #[error(
+        "what boot must be told takes {size} bytes, and Linux takes {limit} at most in one env variable: move inline \
+         sources of BootProfile {profile:?} to a ConfigMap"
+    )]
+    SpecTooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+        /// The profile.
+        profile: String,
+    },
+    /// What boot must be told cannot be written as JSON.
+    #[error("what boot must be told cannot be written: {0}")]
+    Unwritable(String),
+}

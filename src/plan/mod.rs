@@ -1,0 +1,88 @@
+//! What a task's pod becomes: decided here in full, and only written down as operations by [`crate::patch`].
+
+mod boot;
+pub mod boot_spec;
+mod containers;
+mod error;
+mod injected;
+mod task;
+
+use k8s_openapi::api::core::v1 as core;
+
+pub use boot_spec::{BootSpec, ProfileRef};
+pub use error::PlanError;
+pub use injected::Injected;
+pub use task::{Command, Task};
+
+use crate::identity::{self, Identity};
+use crate::pod::Pod;
+use crate::profile::Profile;
+use crate::profile::spec::{EnvMode, Position, PullPolicy};
+
+/// What the webhook was installed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Image of the boot container where the profile names none.
+    pub boot_image: String,
+    /// Pull policy of that image; the API server's own default where it is not set.
+    pub boot_image_pull_policy: Option<PullPolicy>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            boot_image: concat!("ghcr.io/bootlace/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
+            boot_image_pull_policy: None,
+        }
+    }
+}
+
+/// What a pod becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Who the task is.
+    pub task: Identity,
+    /// The profile that it is booted by.
+    pub profile: ProfileRef,
+    /// The boot container.
+    pub boot: core::Container,
+    /// Before or after the pod's own init containers.
+    pub position: Position,
+    /// The volumes to add.
+    pub volumes: Vec<core::Volume>,
+    /// What each task container becomes.
+    pub tasks: Vec<Task>,
+    /// The content of the injected annotation.
+    pub injected: Injected,
+    /// What the pod's author should know.
+    pub warnings: Vec<String>,
+}
+
+/// Plans what `pod` becomes under `profile`.
+///
+/// # Errors
+/// Where the pod and the profile cannot be brought together: the error says what to change.
+pub fn plan(pod: &Pod<'_>, profile: &Profile, settings: &Settings) -> Result<Plan, PlanError> {
+    let containers = containers::tasks(pod)?;
+    let tasks: Vec<_> =
+        containers.iter().map(|container| task::plan(container, profile)).collect::<Result<_, _>>()?;
+    let reference = ProfileRef { name: profile.name.clone(), generation: profile.generation };
+    let spec = boot::spec(&containers, identity::identify(pod), reference.clone(), &profile.spec);
+    boot::check_names_are_free(pod, &profile.spec)?;
+    Ok(Plan {
+        boot: boot::container(pod, &spec, profile, settings)?,
+        position: profile.spec.boot.position,
+        volumes: boot::volumes(&profile.spec),
+        injected: Injected {
+            profile: profile.name.clone(),
+            generation: profile.generation,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            containers: tasks.iter().map(|task| task.name.clone()).collect(),
+            env_mode: EnvMode::Launch,
+        },
+        warnings: tasks.iter().filter_map(Task::warning).collect(),
+        task: spec.task,
+        profile: reference,
+        tasks,
+    })
+}

@@ -1,0 +1,165 @@
+//! What a task container becomes: mounts, a launcher in front of its command, a postStart hook.
+
+use k8s_openapi::api::core::v1 as core;
+
+use super::PlanError;
+use crate::names;
+use crate::pod::{Container, HttpGet, PostStart};
+use crate::profile::Profile;
+use crate::profile::spec::EnvMode;
+
+/// What a task container becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Its place in `spec.containers`.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// The mounts to add.
+    pub mounts: Vec<core::VolumeMount>,
+    /// Whether `volumeMounts` is there already.
+    pub has_mounts: bool,
+    /// What goes in front of its command.
+    pub command: Command,
+    /// The command of the postStart hook.
+    pub hook: Vec<String>,
+    /// Whether `lifecycle` is there already.
+    pub has_lifecycle: bool,
+    /// Whether the hook takes over a postStart handler of the pod's own.
+    pub replaces_handler: bool,
+}
+
+/// What becomes of a container's command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// These words go in front of it.
+    Launched(Vec<String>),
+    /// The spec does not name it: it stays with the image, and the boot env cannot be loaded.
+    Unknown,
+}
+
+/// Where the kubelet takes a container's termination message from, unless the container says otherwise.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+impl Task {
+    /// What the pod's author should know.
+    pub(super) fn warning(&self) -> Option<String> {
+        let Self { name, command: Command::Unknown, .. } = self else { return None };
+        Some(format!(
+            "bootlace: container {name:?} has no command, so the boot env cannot be loaded into it: add the image's \
+             entrypoint as `command`. Assets and hook are injected; where there is boot env, the hook will fail it."
+        ))
+    }
+}
+
+pub(super) fn plan(container: &Container<'_>, profile: &Profile) -> Result<Task, PlanError> {
+    let mounts = mounts(profile);
+    check_paths_are_free(container, &mounts, profile)?;
+    let command = match container.command {
+        Some(_) => Command::Launched(launcher(container)),
+        None if profile.spec.env.mode == EnvMode::Launch => {
+            return Err(PlanError::CommandUnknown {
+                container: container.name.to_owned(),
+                profile: profile.name.clone(),
+            });
+        }
+        None => Command::Unknown,
+    };
+    Ok(Task {
+        index: container.index,
+        name: container.name.to_owned(),
+        mounts,
+        has_mounts: container.mounts.is_some(),
+        command,
+        hook: hook(container, profile.spec.hook.timeout_seconds)?,
+        has_lifecycle: container.has_lifecycle,
+        replaces_handler: container.post_start.is_some(),
+    })
+}
+
+fn mounts(profile: &Profile) -> Vec<core::VolumeMount> {
+    let mount = |path: &str, sub_path: Option<&str>| core::VolumeMount {
+        name: names::VOLUME.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(true),
+        sub_path: sub_path.map(str::to_owned),
+        ..core::VolumeMount::default()
+    };
+    vec![
+        mount(names::MOUNT, None),
+        // By subPath, so that a task sees its files only, at the path that its image expects.
+        mount(&profile.spec.assets.mount_path, Some(names::DIR_ASSETS)),
+    ]
+}
+
+fn check_paths_are_free(
+    container: &Container<'_>,
+    ours: &[core::VolumeMount],
+    profile: &Profile,
+) -> Result<(), PlanError> {
+    let clean = |path: &str| path.trim_end_matches('/').to_owned();
+    let taken = container
+        .mounts
+        .iter()
+        .flatten()
+        .find(|theirs| ours.iter().any(|mount| clean(&mount.mount_path) == clean(theirs.path)));
+    taken.map_or(Ok(()), |mount| {
+        Err(PlanError::PathTaken {
+            container: container.name.to_owned(),
+            volume: mount.volume.to_owned(),
+            path: mount.path.to_owned(),
+            profile: profile.name.clone(),
+        })
+    })
+}
+
+fn launcher(container: &Container<'_>) -> Vec<String> {
+    let mut words = call("exec", container);
+    words.push("--".to_owned());
+    words
+}
+
+/// The start of every call of the launcher: `launch exec --container=base`.
+fn call(role: &str, container: &Container<'_>) -> Vec<String> {
+    let mut words = vec![
+        format!("{}/{}", names::MOUNT, names::FILE_LAUNCHER),
+        role.to_owned(),
+        format!("--container={}", container.name),
+    ];
+    if let Some(path) = container.termination_message_path.filter(|path| *path != TERMINATION_LOG) {
+        words.push(format!("--termination-log={path}"));
+    }
+    words
+}
+
+/// The hook's command: the proof, then the pod's own handler, which the hook takes over.
+fn hook(container: &Container<'_>, timeout_seconds: u32) -> Result<Vec<String>, PlanError> {
+    let mut words = call("hook", container);
+    words.push(format!("--timeout={timeout_seconds}"));
+    match &container.post_start {
+        None => {}
+        Some(PostStart::Exec(command)) => {
+            words.push("--".to_owned());
+            words.extend(command.iter().map(|&word| word.to_owned()));
+        }
+        Some(PostStart::Sleep(seconds)) => words.push(format!("--sleep={seconds}")),
+        Some(PostStart::HttpGet(get)) if !get.https => words.extend(http(get)),
+        Some(PostStart::HttpGet(_)) => return Err(refused(container, "httpGet with scheme HTTPS")),
+        Some(PostStart::Other(kind)) => return Err(refused(container, kind)),
+    }
+    Ok(words)
+}
+
+fn refused(container: &Container<'_>, handler: &'static str) -> PlanError {
+    PlanError::Handler { container: container.name.to_owned(), handler }
+}
+
+/// The kubelet calls the pod's own address where no host is given. The hook runs inside the pod, where that
+/// address answers as localhost unless the server binds it alone.
+fn http(get: &HttpGet<'_>) -> Vec<String> {
+    let host = get.host.unwrap_or("localhost");
+    let slash = if get.path.starts_with('/') { "" } else { "/" };
+    let url = format!("--http=http://{host}:{}{slash}{}", get.port, get.path);
+    let headers = get.headers.iter().map(|(name, value)| format!("--header={name}:{value}"));
+    [url].into_iter().chain(headers).collect()
+}

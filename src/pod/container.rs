@@ -1,0 +1,199 @@
+//! A container of the pod: what Bootlace decides by.
+
+use super::WrongType;
+use super::field::Object;
+
+/// What Bootlace reads of a container.
+#[derive(Debug, Clone)]
+pub struct Container<'a> {
+    /// Its place in the array.
+    pub index: usize,
+    /// `name`.
+    pub name: &'a str,
+    /// `image`.
+    pub image: &'a str,
+    /// `command`; an empty array counts as none, as it does for the kubelet.
+    pub command: Option<Vec<&'a str>>,
+    /// Names in `env`.
+    pub env: Vec<&'a str>,
+    /// `volumeMounts`; `None` where the array is absent.
+    pub mounts: Option<Vec<Mount<'a>>>,
+    /// Whether `lifecycle` is there.
+    pub has_lifecycle: bool,
+    /// `lifecycle.postStart`, where it is set.
+    pub post_start: Option<PostStart<'a>>,
+    /// `terminationMessagePath`, where it is set.
+    pub termination_message_path: Option<&'a str>,
+    /// `resources`.
+    pub resources: Resources,
+}
+
+/// A mount, by its volume and its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mount<'a> {
+    /// The volume's name.
+    pub volume: &'a str,
+    /// The path in the container.
+    pub path: &'a str,
+}
+
+/// A postStart handler that the pod brings.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#LifecycleHandler>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PostStart<'a> {
+    /// `exec`: a command in the container.
+    Exec(Vec<&'a str>),
+    /// `sleep`: seconds.
+    Sleep(i64),
+    /// `httpGet`.
+    HttpGet(HttpGet<'a>),
+    /// Another kind, by its field name.
+    Other(&'static str),
+}
+
+/// A `httpGet` handler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpGet<'a> {
+    /// `host`; the pod's own address without it.
+    pub host: Option<&'a str>,
+    /// `port`, names resolved to numbers where the container declares them.
+    pub port: String,
+    /// `path`.
+    pub path: &'a str,
+    /// Whether `scheme` is `HTTPS`.
+    pub https: bool,
+    /// `httpHeaders`.
+    pub headers: Vec<(&'a str, &'a str)>,
+}
+
+/// Whether a container's resources make it Guaranteed, and what it declares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resources {
+    cpu: Pair,
+    memory: Pair,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Pair {
+    request: Option<String>,
+    limit: Option<String>,
+}
+
+impl Resources {
+    /// Whether cpu and memory each have a limit and no request that differs from it. Quantities are compared
+    /// as written, because the API server writes them in one canonical form before it calls a webhook.
+    pub(super) fn is_guaranteed(&self) -> bool {
+        [&self.cpu, &self.memory]
+            .into_iter()
+            .all(|pair| pair.limit.is_some() && (pair.request.is_none() || pair.request == pair.limit))
+    }
+
+    fn read(container: &Object<'_>) -> Result<Self, WrongType> {
+        let resources = container.object("resources")?;
+        let (requests, limits) = (resources.object("requests")?, resources.object("limits")?);
+        let pair =
+            |name| Ok(Pair { request: requests.int_or_string(name)?, limit: limits.int_or_string(name)? });
+        Ok(Self { cpu: pair("cpu")?, memory: pair("memory")? })
+    }
+}
+
+impl<'a> Container<'a> {
+    pub(super) fn read(index: usize, container: &Object<'a>) -> Result<Self, WrongType> {
+        let lifecycle = container.object("lifecycle")?;
+        Ok(Self {
+            index,
+            name: container.str("name")?.unwrap_or_default(),
+            image: container.str("image")?.unwrap_or_default(),
+            command: container
+                .array("command")?
+                .map(super::field::Array::strs)
+                .transpose()?
+                .filter(|command| !command.is_empty()),
+            env: env_names(container)?,
+            mounts: mounts(container)?,
+            has_lifecycle: lifecycle.is_present(),
+            post_start: post_start(container, &lifecycle.object("postStart")?)?,
+            termination_message_path: container
+                .str("terminationMessagePath")?
+                .filter(|path| !path.is_empty()),
+            resources: Resources::read(container)?,
+        })
+    }
+}
+
+fn env_names<'a>(container: &Object<'a>) -> Result<Vec<&'a str>, WrongType> {
+    container.array("env")?.map_or_else(
+        || Ok(Vec::new()),
+        |env| env.objects().map(|variable| Ok(variable?.str("name")?.unwrap_or_default())).collect(),
+    )
+}
+
+fn mounts<'a>(container: &Object<'a>) -> Result<Option<Vec<Mount<'a>>>, WrongType> {
+    container
+        .array("volumeMounts")?
+        .map(|mounts| {
+            mounts
+                .objects()
+                .map(|mount| {
+                    let mount = mount?;
+                    Ok(Mount {
+                        volume: mount.str("name")?.unwrap_or_default(),
+                        path: mount.str("mountPath")?.unwrap_or_default(),
+                    })
+                })
+                .collect()
+        })
+        .transpose()
+}
+
+fn post_start<'a>(container: &Object<'a>, handler: &Object<'a>) -> Result<Option<PostStart<'a>>, WrongType> {
+    if !handler.is_present() {
+        return Ok(None);
+    }
+    if handler.has("exec") {
+        let command = handler.object("exec")?.array("command")?.map(super::field::Array::strs).transpose()?;
+        return Ok(Some(PostStart::Exec(command.unwrap_or_default())));
+    }
+    if handler.has("sleep") {
+        return Ok(Some(PostStart::Sleep(handler.object("sleep")?.integer("seconds")?.unwrap_or_default())));
+    }
+    if handler.has("httpGet") {
+        return http_get(container, &handler.object("httpGet")?).map(|get| Some(PostStart::HttpGet(get)));
+    }
+    Ok(handler.has("tcpSocket").then_some(PostStart::Other("tcpSocket")))
+}
+
+fn http_get<'a>(container: &Object<'a>, get: &Object<'a>) -> Result<HttpGet<'a>, WrongType> {
+    let port = get.int_or_string("port")?.unwrap_or_default();
+    let headers = get.array("httpHeaders")?.map_or_else(
+        || Ok(Vec::new()),
+        |headers| {
+            headers
+                .objects()
+                .map(|header| {
+                    let header = header?;
+                    Ok((header.str("name")?.unwrap_or_default(), header.str("value")?.unwrap_or_default()))
+                })
+                .collect()
+        },
+    )?;
+    Ok(HttpGet {
+        host: get.str("host")?.filter(|host| !host.is_empty()),
+        port: named_port(container, &port)?.unwrap_or(port),
+        path: get.str("path")?.unwrap_or_default(),
+        https: get.str("scheme")? == Some("HTTPS"),
+        headers,
+    })
+}
+
+/// The number of the container's port that is called `name`.
+fn named_port(container: &Object<'_>, name: &str) -> Result<Option<String>, WrongType> {
+    let Some(ports) = container.array("ports")? else { return Ok(None) };
+    for port in ports.objects() {
+        let port = port?;
+        if port.str("name")? == Some(name) {
+            return Ok(port.integer("containerPort")?.map(|number| number.to_string()));
+        }
+    }
+    Ok(None)
+}

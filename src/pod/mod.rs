@@ -1,0 +1,111 @@
+//! A pod as raw JSON, seen through a view that borrows and never panics.
+//!
+//! Only what Bootlace decides by is read; all else stays in the JSON untouched, whether this version of
+//! Bootlace knows it or not. A typed `Pod` would drop fields that are newer than its types.
+
+mod container;
+mod field;
+
+use serde_json::Value;
+
+pub use container::{Container, HttpGet, Mount, PostStart, Resources};
+pub use field::{Strings, WrongType};
+
+use field::Object;
+
+/// What Bootlace reads of a pod.
+#[derive(Debug, Clone)]
+pub struct Pod<'a> {
+    /// `metadata.name`; absent at admission where the pod has a `generateName`.
+    pub name: Option<&'a str>,
+    /// `metadata.generateName`.
+    pub generate_name: Option<&'a str>,
+    /// `metadata.labels`.
+    pub labels: Strings<'a>,
+    /// `metadata.annotations`.
+    pub annotations: Strings<'a>,
+    /// `kind/name` of the first of `metadata.ownerReferences`, where there is one.
+    pub owner: Option<Owner<'a>>,
+    /// Whether `spec.os.name` is `windows`.
+    pub windows: bool,
+    /// Whether `spec.initContainers` is there as an array.
+    pub has_init_containers: bool,
+    /// `spec.initContainers`.
+    pub init_containers: Vec<Container<'a>>,
+    /// `spec.containers`.
+    pub containers: Vec<Container<'a>>,
+    /// Names of `spec.volumes`; `None` where the array is absent.
+    pub volumes: Option<Vec<&'a str>>,
+}
+
+/// Who owns a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner<'a> {
+    /// `Job`, `Workflow`, …
+    pub kind: &'a str,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl<'a> Pod<'a> {
+    /// Reads a pod's view.
+    ///
+    /// # Errors
+    /// Where a field that Bootlace decides by has another type than the API gives it.
+    pub fn read(pod: &'a Value) -> Result<Self, WrongType> {
+        let root = Object::root(pod)?;
+        let metadata = root.object("metadata")?;
+        let spec = root.object("spec")?;
+        let init_containers = spec.array("initContainers")?;
+        Ok(Self {
+            name: metadata.str("name")?.filter(|name| !name.is_empty()),
+            generate_name: metadata.str("generateName")?.filter(|name| !name.is_empty()),
+            labels: metadata.strings("labels")?,
+            annotations: metadata.strings("annotations")?,
+            owner: owner(&metadata)?,
+            windows: spec.object("os")?.str("name")? == Some("windows"),
+            has_init_containers: init_containers.is_some(),
+            init_containers: containers(init_containers)?,
+            containers: containers(spec.array("containers")?)?,
+            volumes: spec
+                .array("volumes")?
+                .map(|volumes| {
+                    volumes.objects().map(|volume| Ok(volume?.str("name")?.unwrap_or_default())).collect()
+                })
+                .transpose()?,
+        })
+    }
+
+    /// The name, or the `generateName` that the API server will make one from, for messages.
+    #[must_use]
+    pub fn display_name(&self) -> &'a str {
+        self.name.or(self.generate_name).unwrap_or("(unnamed)")
+    }
+
+    /// All containers that the pod itself brings, init containers first.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
+        self.init_containers.iter().chain(&self.containers)
+    }
+
+    /// Whether the pod's QoS class is Guaranteed: every container has cpu and memory limits, and requests
+    /// that equal them or are left to default to them.
+    /// <https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/>
+    #[must_use]
+    pub fn is_guaranteed(&self) -> bool {
+        !self.containers.is_empty()
+            && self.all_containers().all(|container| container.resources.is_guaranteed())
+    }
+}
+
+fn containers(array: Option<field::Array<'_>>) -> Result<Vec<Container<'_>>, WrongType> {
+    array.map_or_else(
+        || Ok(Vec::new()),
+        |array| array.objects().enumerate().map(|(index, object)| Container::read(index, &object?)).collect(),
+    )
+}
+
+fn owner<'a>(metadata: &Object<'a>) -> Result<Option<Owner<'a>>, WrongType> {
+    let Some(references) = metadata.array("ownerReferences")? else { return Ok(None) };
+    let Some(first) = references.objects().next().transpose()? else { return Ok(None) };
+    Ok(first.str("kind")?.zip(first.str("name")?).map(|(kind, name)| Owner { kind, name }))
+}

@@ -1,0 +1,7 @@
+//! Boot profiles: what a cluster's tasks boot with.
+
+mod set;
+pub mod spec;
+
+pub use set::{Profile, Profiles, UnknownProfile};
+pub use spec::{BootProfile, BootProfileSpec};

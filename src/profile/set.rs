@@ -1,0 +1,76 @@
+//! The profiles in force: an immutable snapshot that a review is answered from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+
+use super::spec::{BootProfile, BootProfileSpec};
+
+/// A profile in force.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Profile {
+    /// Its name, which a pod's label gives.
+    pub name: String,
+    /// Its `metadata.generation`, which counts changes of its spec; 0 where it was read from a file.
+    pub generation: i64,
+    /// What it says.
+    pub spec: BootProfileSpec,
+}
+
+impl From<BootProfile> for Profile {
+    fn from(profile: BootProfile) -> Self {
+        Self {
+            name: profile.name_any(),
+            generation: profile.metadata.generation.unwrap_or_default(),
+            spec: profile.spec,
+        }
+    }
+}
+
+/// All profiles in force, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Profiles(BTreeMap<String, Arc<Profile>>);
+
+/// A pod asked for a profile that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no BootProfile is called {name:?}: {}", self.remedy())]
+pub struct UnknownProfile {
+    /// What the pod asked for.
+    pub name: String,
+    /// What there is.
+    pub known: Vec<String>,
+}
+
+impl UnknownProfile {
+    fn remedy(&self) -> String {
+        if self.known.is_empty() {
+            return format!("there is none in the cluster yet; create one with the name {:?}", self.name);
+        }
+        let known = self.known.join(", ");
+        format!("use one of {known}, or create it")
+    }
+}
+
+impl Profiles {
+    /// The profile called `name`.
+    ///
+    /// # Errors
+    /// Where there is none: the error tells which there are.
+    pub fn get(&self, name: &str) -> Result<&Arc<Profile>, UnknownProfile> {
+        self.0
+            .get(name)
+            .ok_or_else(|| UnknownProfile { name: name.to_owned(), known: self.0.keys().cloned().collect() })
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl FromIterator<Profile> for Profiles {
+    fn from_iter<T: IntoIterator<Item = Profile>>(profiles: T) -> Self {
+        Self(profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect())
+    }
+}

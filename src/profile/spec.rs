@@ -1,0 +1,306 @@
+//! The `BootProfile` custom resource: how tasks boot, described once for a cluster.
+//!
+//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails when they differ.
+//! What a schema or a CEL rule can catch is refused by the API server itself, with the messages below.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::names;
+
+/// How a task boots: which image fetches what, in which order, and where the task finds it.
+#[derive(CustomResource, JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "bootlace.dev",
+    version = "v1alpha1",
+    kind = "BootProfile",
+    plural = "bootprofiles",
+    shortname = "bp",
+    category = "bootlace",
+    printcolumn = r#"{"name":"Sources","type":"string","jsonPath":".spec.sources[*].name"}"#,
+    printcolumn = r#"{"name":"Env","type":"string","jsonPath":".spec.env.mode"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BootProfileSpec {
+    /// The boot container.
+    pub boot: Boot,
+    /// What boot fetches, in order. Where two sources give the same env name or file, the later one wins.
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub sources: Vec<Source>,
+    /// Where the task finds its files.
+    pub assets: Assets,
+    /// The volume that carries everything from boot to the task.
+    pub volume: Volume,
+    /// How the boot env reaches the task's process.
+    pub env: Env,
+    /// The postStart hook that proves the env arrived.
+    pub hook: Hook,
+}
+
+/// The boot container.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Boot {
+    /// Image of the boot container. Without it: the image that the webhook was installed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// When the kubelet pulls the boot image. Without it: what the webhook was installed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<PullPolicy>,
+    /// Before or after the pod's own init containers.
+    pub position: Position,
+    /// Seconds that all sources together may take. Boot fails when they are over.
+    #[schemars(range(min = 1, max = 3600))]
+    pub timeout_seconds: u32,
+    /// Resources of the boot container. In a Guaranteed pod the requests are raised to the limits, so that
+    /// the pod keeps its class.
+    pub resources: Resources,
+    /// Numeric user of the boot container; `0` is refused. `null` leaves it to the platform (`OpenShift` takes
+    /// it from the namespace's range).
+    #[schemars(range(min = 1))]
+    pub run_as_user: Option<i64>,
+}
+
+impl Default for Boot {
+    fn default() -> Self {
+        Self {
+            image: None,
+            image_pull_policy: None,
+            position: Position::default(),
+            timeout_seconds: 120,
+            resources: Resources::default(),
+            run_as_user: Some(names::USER),
+        }
+    }
+}
+
+/// When the kubelet pulls an image, in Kubernetes' own words.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum PullPolicy {
+    /// Pull at every start.
+    Always,
+    /// Pull when the node does not have it.
+    IfNotPresent,
+    /// Never pull.
+    Never,
+}
+
+impl PullPolicy {
+    /// The word that a pod's `imagePullPolicy` takes.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+impl std::str::FromStr for PullPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Always, Self::IfNotPresent, Self::Never]
+            .into_iter()
+            .find(|policy| policy.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is no pull policy: use Always, IfNotPresent or Never"))
+    }
+}
+
+/// Where boot stands among the pod's init containers. Never between them.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Position {
+    /// Before all of them: they may use what boot fetched.
+    First,
+    /// After all of them: boot may use what they set up (a mesh's network, say).
+    #[default]
+    Last,
+}
+
+/// Resources of an injected container: quantities as Kubernetes writes them, by resource name.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "[self.requests, self.limits].all(m, m.all(k, isQuantity(m[k])))",
+    "message": "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi"
+}]))]
+pub struct Resources {
+    /// What the scheduler reserves.
+    #[schemars(extend("maxProperties" = 8))]
+    pub requests: BTreeMap<String, Quantity>,
+    /// What the container may use at most. Memory must hold the volume's content beside boot itself.
+    #[schemars(extend("maxProperties" = 8))]
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+/// A quantity as Kubernetes writes it: `10m`, `64Mi`.
+pub type Quantity = String;
+
+impl Default for Resources {
+    fn default() -> Self {
+        let quantities = |cpu: &str, memory: &str| {
+            BTreeMap::from([("cpu".to_owned(), cpu.to_owned()), ("memory".to_owned(), memory.to_owned())])
+        };
+        // What boot writes to the memory-backed volume counts as its own use while it runs, so the limit is
+        // the volume's default size and what boot itself needs.
+        Self { requests: quantities("10m", "32Mi"), limits: quantities("500m", "96Mi") }
+    }
+}
+
+/// One place that boot fetches from: a name, and exactly one kind.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "(has(self.inline) ? 1 : 0) + (has(self.configMap) ? 1 : 0) + (has(self.secret) ? 1 : 0) == 1",
+    "message": "a source has exactly one kind: write one of inline, configMap or secret"
+}]))]
+pub struct Source {
+    /// Name of the source in boot's log and errors; unique in the profile.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Env and files written in the profile itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inline: Option<Inline>,
+    /// A `ConfigMap` of the pod's namespace, mounted into boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<Mounted>,
+    /// A `Secret` of the pod's namespace, mounted into boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Mounted>,
+}
+
+/// Env and files written in the profile itself. Not for secrets: they show in every pod.
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Inline {
+    /// Env by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Files by path below the assets folder.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+}
+
+/// A `ConfigMap` or `Secret` of the pod's own namespace.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.into != 'Env' || !has(self.items) || self.items.all(i, !i.__as__.contains('='))",
+    "message": "items[].as is a variable's name where into is Env: it must not hold an equals sign"
+}]))]
+pub struct Mounted {
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Whether keys become env variables or files.
+    #[serde(default)]
+    pub into: Into,
+    /// Which keys, and as what. Without it: every key under its own name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub items: Vec<Item>,
+    /// Put in front of every name: a folder (`sql/`) for files, a prefix (`DB_`) for env.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub prefix: String,
+    /// Whether the task may start without the object, or without a listed key.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// What a source's keys become.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Into {
+    /// Env variables of the task.
+    Env,
+    /// Files in the assets folder.
+    #[default]
+    Files,
+}
+
+/// One key of a `ConfigMap` or `Secret`.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Item {
+    /// The key.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+    /// The variable's name or the file's path.
+    #[serde(rename = "as")]
+    #[schemars(length(min = 1, max = 253))]
+    pub target: String,
+}
+
+/// Where the task finds its files.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Assets {
+    /// Absolute path in the task's containers. The RFC's images expect `/var/assets`.
+    #[schemars(length(max = 253), regex(pattern = "^(/[^/:]+)+$"))]
+    pub mount_path: String,
+}
+
+impl Default for Assets {
+    fn default() -> Self {
+        Self { mount_path: "/var/assets".to_owned() }
+    }
+}
+
+/// The volume that carries everything from boot to the task.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "isQuantity(self.sizeLimit)",
+    "message": "sizeLimit must be a quantity: write 64Mi"
+}]))]
+pub struct Volume {
+    /// Size of the memory-backed emptyDir. It counts as memory of the pod.
+    pub size_limit: Quantity,
+}
+
+impl Default for Volume {
+    fn default() -> Self {
+        Self { size_limit: "64Mi".to_owned() }
+    }
+}
+
+/// How the boot env reaches the task's process.
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Env {
+    /// The way.
+    pub mode: EnvMode,
+}
+
+/// The way that the boot env takes into the task's process.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum EnvMode {
+    /// The strongest way that the pod allows.
+    #[default]
+    Auto,
+    /// A launcher in front of the container's command loads it and execs. A pod whose command is not in its
+    /// spec is refused.
+    Launch,
+}
+
+/// The postStart hook that proves the env arrived.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Hook {
+    /// Seconds that the proof and the pod's own postStart handler together may take. Kubernetes itself sets
+    /// no limit, and a hook that hangs blocks the pod's deletion.
+    #[schemars(range(min = 1, max = 3600))]
+    pub timeout_seconds: u32,
+}
+
+impl Default for Hook {
+    fn default() -> Self {
+        Self { timeout_seconds: 30 }
+    }
+}

@@ -1,0 +1,18 @@
+//! The API server's question and our answer: `admission.k8s.io/v1` `AdmissionReview`, in and out.
+//!
+//! Own small types, because the pod must stay raw JSON, and because the answer must carry the request's uid
+//! even where the rest of the request cannot be read: the API server throws away an answer without it.
+//! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>
+
+mod request;
+mod response;
+mod uid;
+
+pub use request::{Incoming, Malformed, Request, parse};
+pub use response::{Refusal, Response};
+pub use uid::probe;
+
+/// The version of the review that is spoken.
+pub const API_VERSION: &str = "admission.k8s.io/v1";
+/// The largest review that is read, in bytes. The API server's own limit for a request is about 3 MiB.
+pub const MAX_BYTES: usize = 4 * 1024 * 1024;

@@ -1,0 +1,120 @@
+//! Writing the answer to a review.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use json_patch::PatchOperation;
+use serde::Serialize;
+
+use super::API_VERSION;
+
+/// An answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Response {
+    /// The request's uid.
+    pub uid: String,
+    /// Why the pod is turned away; `None` lets it through.
+    pub refusal: Option<Refusal>,
+    /// What to change, in order; empty for nothing.
+    pub patch: Vec<PatchOperation>,
+    /// Shown to whoever creates the pod. Kept short: past 4,096 characters in total the API server cuts each to 256.
+    pub warnings: Vec<String>,
+    /// For the API server's audit log; a key holds no slash, because the server puts `<webhook>/` before it.
+    pub audit: BTreeMap<&'static str, String>,
+}
+
+/// Why a pod is turned away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// HTTP status that the client sees.
+    pub code: u16,
+    /// Kubernetes' word for it: `BadRequest`, `Invalid`.
+    pub reason: &'static str,
+    /// What is wrong and what to change.
+    pub message: String,
+}
+
+impl Refusal {
+    /// The request itself cannot be understood.
+    #[must_use]
+    pub fn bad_request(message: String) -> Self {
+        Self { code: 400, reason: "BadRequest", message }
+    }
+
+    /// The pod asks for something that cannot be.
+    #[must_use]
+    pub fn invalid(message: String) -> Self {
+        Self { code: 422, reason: "Invalid", message }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Answer<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    // `patch` and `patchType` come together or not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: &'a BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    code: u16,
+    reason: &'static str,
+    message: &'a str,
+}
+
+impl Response {
+    /// Turns a request away.
+    #[must_use]
+    pub fn refuse(uid: String, refusal: Refusal) -> Self {
+        Self { uid, refusal: Some(refusal), ..Self::default() }
+    }
+
+    /// The answer as the JSON of an `AdmissionReview`.
+    ///
+    /// # Errors
+    /// None that is known: all that is serialised are strings and JSON values.
+    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let patch = match self.patch.as_slice() {
+            [] => None,
+            operations => Some(STANDARD.encode(serde_json::to_vec(operations)?)),
+        };
+        serde_json::to_vec(&Review {
+            api_version: API_VERSION,
+            kind: "AdmissionReview",
+            response: Answer {
+                uid: &self.uid,
+                allowed: self.refusal.is_none(),
+                status: self.refusal.as_ref().map(|refusal| Status {
+                    code: refusal.code,
+                    reason: refusal.reason,
+                    message: &refusal.message,
+                }),
+                patch_type: patch.is_some().then_some("JSONPatch"),
+                patch,
+                warnings: &self.warnings,
+                audit_annotations: &self.audit,
+            },
+        })
+    }
+}

@@ -1,0 +1,194 @@
+//! Whether a pod is a task that Bootlace boots, and which profile it names.
+
+use std::fmt;
+
+use crate::identity::{self, Scheduler};
+use crate::names;
+use crate::pod::Pod;
+
+/// What becomes of a pod.
+#[derive(Clone, Copy)]
+pub enum Selection<'a> {
+    /// It is a task: boot it.
+    Task {
+        /// The profile that it names.
+        profile: &'a str,
+        /// Why it counts as a task.
+        because: Because,
+    },
+    /// It is left alone.
+    Skip(Skip),
+}
+
+/// Why a pod counts as a task.
+#[derive(Clone, Copy)]
+pub enum Because {
+    /// It carries the task label.
+    Label,
+    /// A known scheduler marked it as its own, in a namespace that opted in.
+    Scheduler(&'static dyn Scheduler),
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label => write!(f, "it carries the label {}", names::LABEL_TASK),
+            Self::Scheduler(scheduler) => write!(
+                f,
+                "{} made it, and its namespace has opted in with {}={}",
+                scheduler.title(),
+                names::LABEL_SCHEDULERS,
+                names::SCHEDULERS_ENABLED
+            ),
+        }
+    }
+}
+
+/// Why a pod is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Skip {
+    /// Its label says `false`.
+    OptedOut,
+    /// It carries no task label, and no known scheduler made it.
+    NotATask,
+    /// It has been injected before.
+    AlreadyInjected,
+    /// It is the mirror of a static pod, which the API server cannot change.
+    MirrorPod,
+    /// It runs on Windows, and boot is a Linux program.
+    Windows,
+}
+
+impl Skip {
+    /// One word for metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OptedOut => "opted_out",
+            Self::NotATask => "not_a_task",
+            Self::AlreadyInjected => "already_injected",
+            Self::MirrorPod => "mirror_pod",
+            Self::Windows => "windows",
+        }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OptedOut => write!(f, "its label {} is {:?}", names::LABEL_TASK, names::TASK_OFF),
+            Self::NotATask => write!(
+                f,
+                "it carries no label {}, and no scheduler that Bootlace knows marked it as its own",
+                names::LABEL_TASK
+            ),
+            Self::AlreadyInjected => write!(f, "it has been injected already"),
+            Self::MirrorPod => write!(f, "it mirrors a static pod, which only its node's kubelet can change"),
+            Self::Windows => write!(f, "it runs on Windows, and boot is a Linux program"),
+        }
+    }
+}
+
+/// Set by the kubelet on the mirror of a static pod.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror>
+const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Decides what becomes of a pod. The namespace's opt-in is the API server's own selector to judge: a pod
+/// without the task label reaches the webhook only from a namespace that opted in.
+#[must_use]
+pub fn select<'a>(pod: &Pod<'a>) -> Selection<'a> {
+    let label = pod.labels.get(names::LABEL_TASK);
+    if label == Some(names::TASK_OFF) {
+        return Selection::Skip(Skip::OptedOut);
+    }
+    let because = match (label, identity::recognise(pod)) {
+        (Some(_), _) => Because::Label,
+        (None, Some(scheduler)) if scheduler.match_condition().is_some() => Because::Scheduler(scheduler),
+        (None, _) => return Selection::Skip(Skip::NotATask),
+    };
+    if pod.annotations.get(ANNOTATION_MIRROR).is_some() {
+        return Selection::Skip(Skip::MirrorPod);
+    }
+    if pod.windows {
+        return Selection::Skip(Skip::Windows);
+    }
+    if pod.annotations.get(names::ANNOTATION_INJECTED).is_some()
+        && pod.init_containers.iter().any(|container| container.name == names::CONTAINER_BOOT)
+    {
+        return Selection::Skip(Skip::AlreadyInjected);
+    }
+    let profile = match label {
+        None | Some(names::TASK_DEFAULT) => names::PROFILE_DEFAULT,
+        Some(name) => name,
+    };
+    Selection::Task { profile, because }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(labels: &Value, annotations: &Value) -> Value {
+        json!({
+            "metadata": {"labels": labels, "annotations": annotations},
+            "spec": {"containers": [{"name": "base"}]}
+        })
+    }
+
+    fn outcome(pod: &Value) -> Result<String, Skip> {
+        match select(&Pod::read(pod).unwrap()) {
+            Selection::Task { profile, .. } => Ok(profile.to_owned()),
+            Selection::Skip(skip) => Err(skip),
+        }
+    }
+
+    #[test]
+    fn the_label_names_the_profile() {
+        for (value, profile) in [("true", "default"), ("default", "default"), ("etl", "etl")] {
+            assert_eq!(
+                outcome(&pod(&json!({names::LABEL_TASK: value}), &json!(null))),
+                Ok(profile.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn false_wins_over_everything() {
+        let labels = json!({names::LABEL_TASK: "false", "kubernetes_pod_operator": "True"});
+        assert_eq!(outcome(&pod(&labels, &json!(null))), Err(Skip::OptedOut));
+    }
+
+    #[test]
+    fn a_schedulers_own_mark_is_enough() {
+        let airflow = json!({"kubernetes_pod_operator": "True"});
+        assert_eq!(outcome(&pod(&airflow, &json!(null))), Ok("default".to_owned()));
+        let other = json!({"kubernetes_pod_operator": "no"});
+        assert_eq!(outcome(&pod(&other, &json!(null))), Err(Skip::NotATask));
+    }
+
+    #[test]
+    fn a_job_is_a_task_only_by_its_label() {
+        let job = json!({"batch.kubernetes.io/job-name": "backup"});
+        assert_eq!(outcome(&pod(&job, &json!(null))), Err(Skip::NotATask));
+    }
+
+    #[test]
+    fn mirror_and_windows_pods_are_left_alone() {
+        let labels = json!({names::LABEL_TASK: "true"});
+        assert_eq!(outcome(&pod(&labels, &json!({ANNOTATION_MIRROR: "x"}))), Err(Skip::MirrorPod));
+        let mut windows = pod(&labels, &json!(null));
+        windows["spec"]["os"] = json!({"name": "windows"});
+        assert_eq!(outcome(&windows), Err(Skip::Windows));
+    }
+
+    #[test]
+    fn the_annotation_alone_does_not_count_as_injected() {
+        let labels = json!({names::LABEL_TASK: "true"});
+        let mut claimed = pod(&labels, &json!({names::ANNOTATION_INJECTED: "{}"}));
+        assert_eq!(outcome(&claimed), Ok("default".to_owned()));
+        claimed["spec"]["initContainers"] = json!([{"name": names::CONTAINER_BOOT}]);
+        assert_eq!(outcome(&claimed), Err(Skip::AlreadyInjected));
+    }
+}

@@ -1,0 +1,1 @@
+//! Serving the pure way to the API server.
