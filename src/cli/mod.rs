@@ -1,1 +1,58 @@
-//! The command line.
+//! The command line: one subcommand a role, and the offline tools.
+
+mod crds;
+mod explain;
+mod inject;
+mod manifest;
+mod offline;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Gives every task pod its boot process.
+#[derive(Debug, Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Inject manifests offline, with the webhook's own engine.
+    Inject(inject::Args),
+    /// Tell in words why a pod is or is not injected, and what each part is for.
+    Explain(explain::Args),
+    /// Print the custom resource definitions.
+    Crds,
+}
+
+impl Cli {
+    /// Runs the chosen subcommand.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Inject(args) => inject::run(&args),
+            Command::Explain(args) => explain::run(&args),
+            Command::Crds => crds::run(),
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("bootlace: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::profile::spec::EnvMode;
-
 /// The content of the annotation `bootlace.dev/injected`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -17,5 +15,15 @@ pub struct Injected {
     /// The task containers.
     pub containers: Vec<String>,
     /// The way that env takes into them.
-    pub env_mode: EnvMode,
+    pub env_mode: EnvWay,
+}
+
+/// The way that the boot env takes into a pod's task containers.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum EnvWay {
+    /// The launcher in front of their commands.
+    Launch,
+    /// None, for at least one of them: its command is not known.
+    None,
 }

@@ -11,13 +11,13 @@ use k8s_openapi::api::core::v1 as core;
 
 pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
-pub use injected::Injected;
+pub use injected::{EnvWay, Injected};
 pub use task::{Command, Task};
 
 use crate::identity::{self, Identity};
 use crate::pod::Pod;
 use crate::profile::Profile;
-use crate::profile::spec::{EnvMode, Position, PullPolicy};
+use crate::profile::spec::{Position, PullPolicy};
 
 /// What the webhook was installed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub fn plan(pod: &Pod<'_>, profile: &Profile, settings: &Settings) -> Result<Pla
             generation: profile.generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
-            env_mode: EnvMode::Launch,
+            env_mode: if tasks.iter().all(Task::is_launched) { EnvWay::Launch } else { EnvWay::None },
         },
         warnings: tasks.iter().filter_map(Task::warning).collect(),
         task: spec.task,

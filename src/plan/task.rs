@@ -42,10 +42,15 @@ pub enum Command {
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
 impl Task {
+    /// Whether the launcher stands in front of its command.
+    pub(super) fn is_launched(&self) -> bool {
+        matches!(self.command, Command::Launched(_))
+    }
+
     /// What the pod's author should know.
     pub(super) fn warning(&self) -> Option<String> {
-        let Self { name, command: Command::Unknown, .. } = self else { return None };
-        Some(format!(
+        let name = &self.name;
+        (!self.is_launched()).then(|| format!(
             "bootlace: container {name:?} has no command, so the boot env cannot be loaded into it: add the image's \
              entrypoint as `command`. Assets and hook are injected; where there is boot env, the hook will fail it."
         ))

@@ -1,5 +1,6 @@
 //! Boot profiles: what a cluster's tasks boot with.
 
+pub mod folder;
 mod set;
 pub mod spec;
 

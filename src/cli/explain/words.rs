@@ -1,0 +1,206 @@
+//! An injected pod, in words.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::identity;
+use crate::names;
+use crate::plan::boot_spec::{BootSource, From};
+use crate::plan::{BootSpec, Injected};
+use crate::pod::Pod;
+use crate::profile::spec::Into;
+use crate::selection::{Because, Selection, Skip, select};
+
+/// A pod that carries all that Bootlace injects, part by part.
+pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<String> {
+    let pod = Pod::read(injected)?;
+    let mark =
+        pod.annotations.get(names::ANNOTATION_INJECTED).context("the pod holds no injected annotation")?;
+    let mark: Injected = serde_json::from_str(mark)
+        .with_context(|| format!("the annotation {} cannot be read", names::ANNOTATION_INJECTED))?;
+    let spec = boot_spec(injected)?;
+    let text = |pointer: &str| injected.pointer(pointer).and_then(Value::as_str);
+    let mut out = Lines(String::new());
+
+    let maker = identity::recognise(&pod).map_or("nobody that Bootlace knows", identity::Scheduler::title);
+    match spec.task.describe() {
+        task if task.is_empty() => out.line("made by", maker),
+        task => out.line("made by", &format!("{maker}: {task}")),
+    }
+    out.line("a task because", &because(&pod).to_string());
+    out.line(
+        "boots with",
+        &format!("BootProfile {}, generation {} (Bootlace {})", mark.profile, mark.generation, mark.version),
+    );
+    out.gap();
+
+    let boot = boot_container(injected).context("the pod holds no boot container")?;
+    let image = boot.get("image").and_then(Value::as_str).unwrap_or("its default image");
+    out.part(
+        "init container",
+        names::CONTAINER_BOOT,
+        &format!("runs {image} before the task and fetches, in order:"),
+    );
+    if spec.sources.is_empty() {
+        out.detail("nothing: the profile lists no sources");
+    }
+    for source in &spec.sources {
+        out.detail(&format!("{}: {}", source.name, what(source)));
+    }
+    let size = volume_size(injected).unwrap_or("no");
+    out.part(
+        "volume",
+        names::VOLUME,
+        &format!("carries it from boot to the task, in memory (limit {size}), read-only for the task"),
+    );
+    for name in &mark.containers {
+        let Some(index) = pod.containers.iter().position(|container| container.name == name) else {
+            continue;
+        };
+        let at = |field: &str| format!("/spec/containers/{index}/{field}");
+        out.part("container", name, "runs the task:");
+        for path in mounts(injected.pointer(&at("volumeMounts"))) {
+            out.detail(&path);
+        }
+        let launched =
+            text(&at("command/1")) == Some("exec") && text(&at("command/0")).is_some_and(is_launcher);
+        out.detail(if launched {
+            "launcher in front of its command: loads the boot env, then execs the command (same PID, no shell)"
+        } else {
+            "no launcher, because its command is not in the spec: the boot env is not loaded"
+        });
+        out.detail(&hook(injected.pointer(&at("lifecycle/postStart/exec/command"))));
+        if let Some(kept) = spec.keep.get(name) {
+            out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
+        }
+    }
+    for warning in warnings {
+        out.part("warning", warning, "");
+    }
+    Ok(out.0)
+}
+
+/// Why the pod is a task; its being injected already is no reason of its own.
+fn because(pod: &Pod<'_>) -> Because {
+    let without_mark = Pod { init_containers: Vec::new(), ..pod.clone() };
+    match select(&without_mark) {
+        Selection::Task { because, .. } => because,
+        Selection::Skip(
+            Skip::OptedOut | Skip::NotATask | Skip::AlreadyInjected | Skip::MirrorPod | Skip::Windows,
+        ) => Because::Label,
+    }
+}
+
+fn boot_container(pod: &Value) -> Option<&Value> {
+    let containers = pod.pointer("/spec/initContainers")?.as_array()?;
+    containers.iter().find(|container| is_named(container, names::CONTAINER_BOOT))
+}
+
+fn is_named(object: &Value, name: &str) -> bool {
+    object.get("name").and_then(Value::as_str) == Some(name)
+}
+
+fn boot_spec(pod: &Value) -> anyhow::Result<BootSpec> {
+    let env = boot_container(pod).and_then(|boot| boot.get("env")?.as_array()).context("boot has no env")?;
+    let variable = env.iter().find(|variable| is_named(variable, names::ENV_BOOT_SPEC));
+    let value = variable.and_then(|variable| variable.get("value")?.as_str());
+    let value = value.with_context(|| format!("boot has no env {}", names::ENV_BOOT_SPEC))?;
+    serde_json::from_str(value).with_context(|| format!("boot's env {} cannot be read", names::ENV_BOOT_SPEC))
+}
+
+fn volume_size(pod: &Value) -> Option<&str> {
+    let volumes = pod.pointer("/spec/volumes")?.as_array()?;
+    let volume = volumes.iter().find(|volume| is_named(volume, names::VOLUME))?;
+    volume.pointer("/emptyDir/sizeLimit")?.as_str()
+}
+
+fn mounts(mounts: Option<&Value>) -> Vec<String> {
+    let ours = mounts.and_then(Value::as_array).into_iter().flatten();
+    ours.filter(|mount| is_named(mount, names::VOLUME))
+        .filter_map(|mount| {
+            let path = mount.get("mountPath")?.as_str()?;
+            Some(match mount.get("subPath") {
+                Some(_) => format!("its assets at {path}"),
+                None => format!("everything else at {path}"),
+            })
+        })
+        .collect()
+}
+
+fn is_launcher(word: &str) -> bool {
+    word.strip_prefix(names::MOUNT).and_then(|rest| rest.strip_prefix('/')) == Some(names::FILE_LAUNCHER)
+}
+
+fn what(source: &BootSource) -> String {
+    match &source.from {
+        From::Inline(inline) => {
+            let (env, files) = (join(inline.env.keys()), join(inline.files.keys()));
+            match (env.is_empty(), files.is_empty()) {
+                (true, true) => "written in the profile, empty".to_owned(),
+                (false, true) => format!("written in the profile: env {env}"),
+                (true, false) => format!("written in the profile: files {files}"),
+                (false, false) => format!("written in the profile: env {env}; files {files}"),
+            }
+        }
+        From::Mounted(mounted) => {
+            let into = match mounted.into {
+                Into::Env => "env",
+                Into::Files => "files",
+            };
+            let keys = if mounted.items.is_empty() {
+                "every key".to_owned()
+            } else {
+                join(mounted.items.iter().map(|item| &item.key))
+            };
+            let optional = if mounted.optional { ", where it exists" } else { "" };
+            format!("{} {}{optional}: {keys} as {into}", mounted.kind, mounted.name)
+        }
+    }
+}
+
+fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn hook(command: Option<&Value>) -> String {
+    let words: Vec<_> =
+        command.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let limit = words.iter().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
+    let proof = format!("postStart hook: proves within {limit} s that the process holds the boot env");
+    let own = match words.iter().position(|word| *word == "--") {
+        Some(end) => words.get(end + 1..).unwrap_or_default().join(" "),
+        None => words
+            .iter()
+            .filter_map(|word| {
+                word.strip_prefix("--sleep=")
+                    .map(|seconds| format!("sleep {seconds} s"))
+                    .or_else(|| word.strip_prefix("--http=").map(|url| format!("GET {url}")))
+            })
+            .collect(),
+    };
+    if own.is_empty() { proof } else { format!("{proof}, then runs the pod's own handler: {own}") }
+}
+
+/// Text in two columns.
+struct Lines(String);
+
+impl Lines {
+    // Writing to a String cannot fail.
+    fn line(&mut self, what: &str, text: &str) {
+        let _ = writeln!(self.0, "  {what:<15} {text}");
+    }
+
+    fn gap(&mut self) {
+        self.0.push('\n');
+    }
+
+    fn part(&mut self, kind: &str, name: &str, text: &str) {
+        let _ = writeln!(self.0, "  + {kind} {name}  {text}");
+    }
+
+    fn detail(&mut self, text: &str) {
+        let _ = writeln!(self.0, "      - {text}");
+    }
+}

@@ -1,0 +1,125 @@
+//! `bootlace inject`: manifests in, injected manifests out, without a cluster.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use super::manifest::{self, Document};
+use crate::admission::{self, Decision};
+use crate::plan::Settings;
+use crate::profile::Profiles;
+
+/// Arguments of `bootlace inject`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Manifests to read; `-` is standard input.
+    #[arg(default_value = "-")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    offline: super::offline::Offline,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let (profiles, settings) = args.offline.load()?;
+    let mut out = String::new();
+    for file in &args.files {
+        let text = manifest::read(file)?;
+        for document in manifest::documents(&text)? {
+            if !out.is_empty() {
+                out.push_str("---\n");
+            }
+            out.push_str(&inject(&document, &profiles, &settings)?);
+        }
+    }
+    print!("{out}");
+    Ok(())
+}
+
+/// The document, injected where it holds a task; else as it was written, to the byte.
+fn inject(document: &Document<'_>, profiles: &Profiles, settings: &Settings) -> anyhow::Result<String> {
+    let mut value = document.value.clone();
+    let mut changed = false;
+    for found in manifest::pods(&mut value) {
+        match admission::admit(found.pod.clone(), profiles, settings) {
+            Decision::Inject(injection) => {
+                injection.plan.warnings.iter().for_each(|warning| eprintln!("{}: {warning}", found.place));
+                *found.pod = injection.pod;
+                changed = true;
+            }
+            Decision::Skip(skip) => eprintln!("{}: left alone: {skip}", found.place),
+            Decision::Refuse(refusal) => bail!("{}: {refusal}", found.place),
+        }
+    }
+    if changed { document.write(&value) } else { Ok(document.text.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Profile;
+
+    fn injected(text: &str) -> String {
+        let profiles: Profiles =
+            [Profile { name: "default".to_owned(), ..Profile::default() }].into_iter().collect();
+        manifest::documents(text)
+            .unwrap()
+            .iter()
+            .map(|document| inject(document, &profiles, &Settings::default()).unwrap())
+            .collect::<Vec<_>>()
+            .join("---\n")
+    }
+
+    #[test]
+    fn other_documents_pass_to_the_byte() {
+        let text = "# a comment\nkind:   ConfigMap\ndata: {a:  'yes'}\n---\n# nothing here\n---\nkind: Service # two\n";
+        assert_eq!(injected(text), text);
+    }
+
+    #[test]
+    fn a_pod_keeps_what_yaml_1_1_means() {
+        let text = "\
+kind: Pod
+metadata: {name: a, labels: {bootlace.dev/task: 'true', version: '1.10', on: 'yes'}}
+spec:
+  containers: [{name: main, command: [run, '0644', 'null', '', \"line\\nline\"]}]
+  volumes: [{name: settings, configMap: {name: settings, defaultMode: 0644}}]
+";
+        let out = injected(text);
+        let value: serde_json::Value = serde_saphyr::from_str(&out).unwrap();
+        assert_eq!(value.pointer("/spec/volumes/0/configMap/defaultMode").unwrap(), 0o644);
+        assert_eq!(value.pointer("/metadata/labels/version").unwrap(), "1.10");
+        let command = value.pointer("/spec/containers/0/command").unwrap().as_array().unwrap();
+        assert_eq!(command[4..], ["run", "0644", "null", "", "line\nline"]);
+    }
+
+    #[test]
+    fn pod_templates_are_found_wherever_they_are() {
+        for (kind, before, after) in [
+            ("Job", "spec: {template: ", "}"),
+            ("CronJob", "spec: {jobTemplate: {spec: {template: ", "}}}"),
+            ("Deployment", "spec: {template: ", "}"),
+            ("StatefulSet", "spec: {template: ", "}"),
+            ("DaemonSet", "spec: {template: ", "}"),
+            ("JobSet", "spec: {replicatedJobs: [{name: a, template: {spec: {template: ", "}}}]}"),
+        ] {
+            let pod = "{metadata: {labels: {bootlace.dev/task: 'true'}}, spec: {containers: [{name: a, command: [a]}]}}";
+            let out = injected(&format!("kind: {kind}\n{before}{pod}{after}\n"));
+            assert!(out.contains("bootlace-boot"), "{kind}: {out}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_injected_item_by_item() {
+        let pod = |name: &str, label: &str| {
+            format!(
+                r#"{{"kind":"Pod","metadata":{{"name":"{name}","labels":{{"bootlace.dev/task":"{label}"}}}},
+                "spec":{{"containers":[{{"name":"a","command":["a"]}}]}}}}"#
+            )
+        };
+        let out =
+            injected(&format!(r#"{{"kind":"List","items":[{},{}]}}"#, pod("a", "true"), pod("b", "false")));
+        let list: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(list.pointer("/items/0/spec/initContainers/0").is_some());
+        assert!(list.pointer("/items/1/spec/initContainers").is_none());
+    }
+}
