@@ -1,0 +1,99 @@
+{{/* Names */}}
+
+{{- define "bootlace.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- /* 52 characters leave room for the longest suffix, -serving-ca, within the 63 of a Service's name. */ -}}
+{{- define "bootlace.fullname" -}}
+{{- $name := include "bootlace.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "bootlace.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "bootlace.fullname" .) -}}
+{{- else -}}
+{{- required "serviceAccount.name: name the existing ServiceAccount, or set serviceAccount.create to true" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Metadata */}}
+
+{{- define "bootlace.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "bootlace.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: webhook
+{{- end -}}
+
+{{- /* Labels and annotations of one object. Call with (dict "root" $ "labels" … "annotations" …). */ -}}
+{{- define "bootlace.metadata" -}}
+labels:
+  helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+  {{- include "bootlace.selectorLabels" .root | nindent 2 }}
+  app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+  app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+  {{- with merge (dict) (.labels | default dict) .root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Images */}}
+
+{{- define "bootlace.image" -}}
+{{- $image := .Values.image -}}
+{{- $repository := required "image.repository: say where you pushed Bootlace's image (`make image` builds it)" $image.repository -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* TLS */}}
+
+{{- /* The Secret that holds the serving certificate, in each mode. */ -}}
+{{- define "bootlace.tlsSecretName" -}}
+{{- $tls := .Values.tls -}}
+{{- if eq $tls.mode "self" -}}
+{{- $tls.self.secretName | default (printf "%s-tls" (include "bootlace.fullname" .)) -}}
+{{- else if eq $tls.mode "certManager" -}}
+{{- printf "%s-serving" (include "bootlace.fullname" .) -}}
+{{- else -}}
+{{- required "tls.secret.name: name the Secret with tls.crt and tls.key, which tls.mode=secret serves with" $tls.secret.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* caBundle as the API wants it: base64 of PEM, on one line. Empty where a controller injects it. */ -}}
+{{- define "bootlace.caBundle" -}}
+{{- /* A missing Secret name is the first thing to say. */ -}}
+{{- $_ := include "bootlace.tlsSecretName" . -}}
+{{- $given := .Values.tls.secret.caBundle | trim -}}
+{{- if contains "-----BEGIN CERTIFICATE-----" $given -}}
+{{- printf "%s\n" $given | b64enc -}}
+{{- else if $given -}}
+{{- $base64 := regexReplaceAll "\\s" $given "" -}}
+{{- if not (contains "-----BEGIN CERTIFICATE-----" ($base64 | b64dec)) -}}
+{{- fail "tls.secret.caBundle: is neither a PEM certificate nor base64 of one; give it with --set-file tls.secret.caBundle=ca.crt" -}}
+{{- end -}}
+{{- $base64 -}}
+{{- else -}}
+{{- $injected := false -}}
+{{- range $key, $value := .Values.webhook.annotations -}}
+{{- if regexMatch "/inject-ca" $key -}}{{- $injected = true -}}{{- end -}}
+{{- end -}}
+{{- if not $injected -}}
+{{- fail "tls.secret.caBundle: give the CA of tls.secret.name (--set-file tls.secret.caBundle=ca.crt), or in webhook.annotations the controller that injects it" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

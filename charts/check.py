@@ -1,0 +1,125 @@
+"""The checks of charts/test that need to read YAML.
+
+objects RELEASE FILE…   every object is valid: built-in kinds against the schemas of that Kubernetes release, unknown
+                        fields refused; BootProfiles against the chart's own CRD, the same way.
+values CHART            values.yaml, values.schema.json and the table in README.md name the same values, and the table
+                        tells the defaults.
+
+Prints one line a finding and exits 1 where there are any.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+CRDS = pathlib.Path(__file__).parent / "bootlace" / "crds"
+
+# Kinds of others' CRDs, whose schemas come with their own controllers.
+FOREIGN_GROUPS = {"cert-manager.io", "monitoring.coreos.com"}
+
+
+def closed(schema):
+    """The schema with every object that lists its properties refusing others, as kubectl's strict validation does."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: closed(part) for key, part in schema.items()}
+    open_ended = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and not open_ended:
+        result["additionalProperties"] = False
+    return result
+
+
+def own_schemas():
+    """(apiVersion, kind) to the schema in the chart's CRDs."""
+    schemas = {}
+    for path in CRDS.glob("*.yaml"):
+        for crd in filter(None, yaml.safe_load_all(path.read_text())):
+            spec = crd["spec"]
+            for version in spec["versions"]:
+                schema = closed(version["schema"]["openAPIV3Schema"])
+                # The API server puts these into every object; a CRD does not describe them.
+                schema.setdefault("properties", {}).update(apiVersion={}, kind={}, metadata={})
+                schemas[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
+    return schemas
+
+
+def objects(release, *files):
+    """Findings about the objects in the files."""
+    own = own_schemas()
+    for file in files:
+        for item in filter(None, yaml.safe_load_all(pathlib.Path(file).read_text())):
+            api, kind = item["apiVersion"], item["kind"]
+            where = f"{file}: {kind} {item['metadata']['name']}"
+            if api.split("/")[0] in FOREIGN_GROUPS:
+                continue
+            try:
+                if (api, kind) in own:
+                    jsonschema.Draft202012Validator(own[api, kind]).validate(item)
+                else:
+                    kubernetes_validate.validate(item, release, strict=True)
+            except jsonschema.ValidationError as error:
+                yield f"{where}: {'.'.join(map(str, error.path))}: {error.message}"
+            except kubernetes_validate.SchemaNotFoundError:
+                yield f"{where}: no schema for {api} in Kubernetes {release} or in {CRDS}"
+
+
+def value_leaves(values, path=()):
+    """Path to default of every value; an empty object is one."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value and ".".join((*path, key)) not in OBJECTS:
+            yield from value_leaves(value, (*path, key))
+        else:
+            yield ".".join((*path, key)), value
+
+
+def schema_leaves(schema, path=()):
+    """Paths of the values that the schema knows."""
+    for key, below in schema.get("properties", {}).items():
+        if "properties" in below:
+            yield from schema_leaves(below, (*path, key))
+        else:
+            yield ".".join((*path, key))
+
+
+# Values that are one object of Kubernetes' or of the user's, not a group of the chart's own values.
+OBJECTS = {"profiles", "resources.requests", "resources.limits", "podSecurityContext", "securityContext"}
+
+
+def values(chart):
+    """Findings about the three places that name the chart's values."""
+    chart = pathlib.Path(chart)
+    schema = json.loads((chart / "values.schema.json").read_text())
+    defaults = dict(value_leaves(yaml.safe_load((chart / "values.yaml").read_text())))
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| `?(.*?)`? \|", (chart / "README.md").read_text(), re.MULTILINE))
+
+    # The other way round is lint's part: the schema allows no value that it does not name.
+    for name in schema_leaves(schema):
+        # Helm sets global, where the chart is a dependency.
+        if name != "global" and not any(f"{name}.".startswith(f"{value}.") for value in defaults):
+            yield f"{name}: in values.schema.json, not in values.yaml"
+    for name in sorted(rows.keys() ^ defaults.keys()):
+        yield f"{name}: only in {'README.md' if name in rows else 'values.yaml'}"
+    for name in sorted(rows.keys() & defaults.keys()):
+        told = rows[name]
+        if told != "restricted" and told != json.dumps(defaults[name]):
+            yield f"{name}: README.md says the default is {told}, values.yaml {json.dumps(defaults[name])}"
+
+
+def main():
+    """Runs the named check."""
+    check, *arguments = sys.argv[1:]
+    findings = list({"objects": objects, "values": values}[check](*arguments))
+    for finding in findings:
+        print(finding)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
