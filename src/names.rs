@@ -58,7 +58,8 @@ pub const IMAGE_BOOTLACE: &str = "/usr/local/bin/bootlace";
 /// The launcher in the image, which boot copies to [`FILE_LAUNCHER`].
 pub const IMAGE_LAUNCHER: &str = "/usr/local/bin/bootlace-launch";
 
-/// Env of the boot container: what to do, as JSON (see `plan::BootSpec`).
+/// Env of the boot container: what to do, as JSON (see `plan::BootSpec`). What does not fit goes on in
+/// variables of the same name with `_1`, `_2`, … behind it.
 pub const ENV_BOOT_SPEC: &str = "BOOTLACE_SPEC";
 
 /// The numeric user of Bootlace's image, because `runAsNonRoot` cannot check a named one.

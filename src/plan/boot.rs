@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::boot_spec::{BootSource, From, MountedKind, MountedSource};
+use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource};
 use super::{BootSpec, PlanError, ProfileRef, Settings};
 use crate::identity::Identity;
 use crate::names;
@@ -13,8 +13,11 @@ use crate::pod::{Container, Pod};
 use crate::profile::Profile;
 use crate::profile::spec::{self, BootProfileSpec, Source};
 
-/// Linux takes at most 32 pages in one env string (`MAX_ARG_STRLEN`), its name, `=` and ending NUL included.
-const MAX_ENV_BYTES: usize = 32 * 4096;
+/// Bytes of the spec in one env variable. Linux takes at most 32 pages in one string of the environment
+/// (`MAX_ARG_STRLEN`), its name and its end included; a longer spec goes on in further variables.
+const MAX_PART_BYTES: usize = 32 * 4096 - 64;
+/// Bytes of the spec at most. The API server takes pods of about 1.5 MiB, the pod's own part included.
+const MAX_SPEC_BYTES: usize = 512 * 1024;
 
 /// A source's object as the kubelet mounts it: its position in the profile, its kind and what the profile says.
 struct MountedObject<'a> {
@@ -134,11 +137,7 @@ pub(super) fn container(
         image: Some(boot.image.clone().unwrap_or_else(|| settings.boot_image.clone())),
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
-        env: Some(vec![core::EnvVar {
-            name: names::ENV_BOOT_SPEC.to_owned(),
-            value: Some(encode(spec, &profile.name)?),
-            value_from: None,
-        }]),
+        env: Some(env(&encode(spec, &profile.name)?)),
         volume_mounts: Some(mounts(&profile.spec)),
         resources: Some(resources(&boot.resources, pod.is_guaranteed())),
         security_context: Some(security_context(boot.run_as_user)),
@@ -161,17 +160,30 @@ fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
     [ours].into_iter().chain(sources).collect()
 }
 
-/// The spec as the value of an env variable. The kubelet expands `$(NAME)` and folds `$$` in there, so every
-/// dollar sign is written as a JSON escape.
+/// The spec as JSON. The kubelet expands `$(NAME)` and folds `$$` in a container's env, so every dollar sign
+/// is written as a JSON escape.
 /// <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
 fn encode(spec: &BootSpec, profile: &str) -> Result<String, PlanError> {
     let json = serde_json::to_string(spec).map_err(|error| PlanError::Unwritable(error.to_string()))?;
-    let value = if json.contains('$') { json.replace('$', "\\u0024") } else { json };
-    let size = names::ENV_BOOT_SPEC.len() + value.len() + 2;
-    if size > MAX_ENV_BYTES {
-        return Err(PlanError::SpecTooLarge { size, limit: MAX_ENV_BYTES, profile: profile.to_owned() });
+    let json = if json.contains('$') { json.replace('$', "\\u0024") } else { json };
+    if json.len() > MAX_SPEC_BYTES {
+        let (size, limit, profile) = (json.len(), MAX_SPEC_BYTES, profile.to_owned());
+        return Err(PlanError::SpecTooLarge { size, limit, profile });
     }
-    Ok(value)
+    Ok(json)
+}
+
+/// The spec as env of the boot container: in as many variables as it takes.
+fn env(spec: &str) -> Vec<core::EnvVar> {
+    let mut rest = spec;
+    let mut variables = Vec::new();
+    while !rest.is_empty() || variables.is_empty() {
+        let (part, after) = rest.split_at(rest.floor_char_boundary(MAX_PART_BYTES));
+        let name = boot_spec::env_name(variables.len());
+        variables.push(core::EnvVar { name, value: Some(part.to_owned()), value_from: None });
+        rest = after;
+    }
+    variables
 }
 
 /// A Guaranteed pod stays Guaranteed only if each injected container's requests equal its limits.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
+use crate::names;
 use crate::profile::spec::{Inline, Into, Item};
 
 /// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
@@ -24,6 +25,26 @@ pub struct BootSpec {
     /// For each task container the env names that the pod's spec sets itself: these win over the boot env.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keep: BTreeMap<String, Vec<String>>,
+}
+
+/// The env variable that holds the spec's part at `position`: `BOOTLACE_SPEC`, `BOOTLACE_SPEC_1`, …
+#[must_use]
+pub fn env_name(position: usize) -> String {
+    match position {
+        0 => names::ENV_BOOT_SPEC.to_owned(),
+        _ => format!("{}_{position}", names::ENV_BOOT_SPEC),
+    }
+}
+
+impl BootSpec {
+    /// Reads the spec from env variables; `get` returns a variable's value.
+    ///
+    /// # Errors
+    /// Where there is none, or it is no spec.
+    pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, serde_json::Error> {
+        let parts = (0..).map_while(|position| get(&env_name(position)));
+        serde_json::from_str(&parts.collect::<String>())
+    }
 }
 
 /// Which profile, in which state.

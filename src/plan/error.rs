@@ -73,8 +73,8 @@ pub enum PlanError {
     },
     /// What boot must be told does not fit into one env variable.
     #[error(
-        "what boot must be told takes {size} bytes, and Linux takes {limit} at most in one env variable: move inline \
-         sources of BootProfile {profile:?} to a ConfigMap"
+        "what boot must be told takes {size} bytes, and {limit} is the limit: move inline sources of BootProfile \
+         {profile:?} to a ConfigMap"
     )]
     SpecTooLarge {
         /// Its size in bytes.

@@ -190,3 +190,23 @@ fn the_generator_makes_what_the_properties_are_about() {
     }
     assert!(made.iter().filter(|pod| pod.to_string().contains("\"x-")).count() > 100);
 }
+
+/// One env variable holds 128 KiB, and the names of a large pod's env need more.
+#[test]
+fn a_pod_with_very_many_variables_is_injected() {
+    let env: Value = (0..20_000).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "x"})).collect();
+    let pod = json!({
+        "metadata": {"name": "large", "labels": {names::LABEL_TASK: "true"}},
+        "spec": {"containers": [{"name": "main", "command": ["run"], "env": env}]},
+    });
+    let injected = inject(&pod, Position::Last).pod;
+    let told = injected.pointer("/spec/initContainers/0/env").and_then(Value::as_array).unwrap();
+    let value = |name: &str| {
+        let variable = told.iter().find(|variable| variable["name"] == name)?;
+        let value = variable["value"].as_str()?;
+        assert!(name.len() + value.len() + 2 <= 128 * 1024);
+        Some(value.to_owned())
+    };
+    let spec = bootlace::plan::BootSpec::from_env(value).unwrap();
+    assert_eq!(spec.keep["main"].len(), 20_000);
+}

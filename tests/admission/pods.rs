@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// Any JSON, small.
-pub fn any_json() -> impl Strategy<Value = Value> {
+pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -25,7 +25,7 @@ pub fn any_json() -> impl Strategy<Value = Value> {
 }
 
 /// A pod that the API server would take, but for fields under names that start with `x-`.
-pub fn pod() -> impl Strategy<Value = Value> {
+pub(crate) fn pod() -> impl Strategy<Value = Value> {
     let containers = vec(container(), 1..4).prop_map(named("main"));
     let init_containers = option::of(vec(container(), 0..3).prop_map(named("init")));
     let volumes = option::of(vec(unknown(json!({"emptyDir": {}})), 0..3).prop_map(named("volume")));
@@ -109,7 +109,7 @@ fn named(prefix: &'static str) -> impl Fn(Vec<Value>) -> Vec<Value> + Clone {
 
 /// Whether every key and element of `before` is in `after`, in the same order and with the same value; `path`
 /// says where one is not.
-pub fn kept(before: &Value, after: &Value, path: &str) -> Result<(), String> {
+pub(crate) fn kept(before: &Value, after: &Value, path: &str) -> Result<(), String> {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => kept_fields(before, after, path),
         (Value::Array(before), Value::Array(after)) => {

@@ -104,10 +104,11 @@ fn is_named(object: &Value, name: &str) -> bool {
 
 fn boot_spec(pod: &Value) -> anyhow::Result<BootSpec> {
     let env = boot_container(pod).and_then(|boot| boot.get("env")?.as_array()).context("boot has no env")?;
-    let variable = env.iter().find(|variable| is_named(variable, names::ENV_BOOT_SPEC));
-    let value = variable.and_then(|variable| variable.get("value")?.as_str());
-    let value = value.with_context(|| format!("boot has no env {}", names::ENV_BOOT_SPEC))?;
-    serde_json::from_str(value).with_context(|| format!("boot's env {} cannot be read", names::ENV_BOOT_SPEC))
+    let value = |name: &str| {
+        let variable = env.iter().find(|variable| is_named(variable, name))?;
+        variable.get("value")?.as_str().map(str::to_owned)
+    };
+    BootSpec::from_env(value).with_context(|| format!("boot's env {} cannot be read", names::ENV_BOOT_SPEC))
 }
 
 fn volume_size(pod: &Value) -> Option<&str> {

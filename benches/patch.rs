@@ -1,0 +1,104 @@
+//! What a patch costs, against `serde_json` reading the same review: `cargo bench --bench patch`.
+//!
+//! Timed by hand rather than by a bench library, because the figure is a ratio: both sides run in turn, batch by
+//! batch, so that a machine whose speed drifts slows both.
+#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bootlace::admission::{self, Outcome};
+use bootlace::plan::Settings;
+use bootlace::profile::spec::{Inline, Into, Mounted, Source};
+use bootlace::profile::{Profile, Profiles};
+use serde_json::{Value, json};
+
+/// Batches of each side; the median ratio is told.
+const BATCHES: usize = 21;
+/// How long a batch takes at least.
+const BATCH: Duration = Duration::from_millis(20);
+
+fn main() {
+    println!("| env vars | review | read by serde_json | answered | ratio |");
+    println!("|---:|---:|---:|---:|---:|");
+    for variables in [10, 100, 1_000, 10_000] {
+        let body = review(variables);
+        let profiles = profiles();
+        let settings = Settings::default();
+        let (_, outcome) = admission::answer(&body, &profiles, &settings);
+        assert_eq!(outcome, Outcome::Injected);
+        let (read, answered, ratio) = compare(
+            || {
+                black_box(serde_json::from_slice::<Value>(black_box(&body)).unwrap());
+            },
+            || {
+                black_box(admission::answer(black_box(&body), &profiles, &settings).0.to_json().unwrap());
+            },
+        );
+        println!(
+            "| {variables} | {:.1} KB | {read:.1?} | {answered:.1?} | {ratio:.2} |",
+            kilobytes(body.len())
+        );
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
+fn kilobytes(bytes: usize) -> f64 {
+    bytes as f64 / 1000.0
+}
+
+/// Median times of a run of each, and the median of the ratios of neighbouring batches.
+fn compare(mut base: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration, f64) {
+    let runs = runs_in_a_batch(&mut base);
+    let mut pairs: Vec<_> = (0..BATCHES).map(|_| (time(runs, &mut base), time(runs, &mut other))).collect();
+    let mut ratios: Vec<_> =
+        pairs.iter().map(|(base, other)| other.as_secs_f64() / base.as_secs_f64()).collect();
+    ratios.sort_by(f64::total_cmp);
+    let middle = BATCHES / 2;
+    pairs.sort_by_key(|pair| pair.0);
+    let base = pairs.get(middle).unwrap().0 / runs;
+    pairs.sort_by_key(|pair| pair.1);
+    let other = pairs.get(middle).unwrap().1 / runs;
+    (base, other, *ratios.get(middle).unwrap())
+}
+
+fn runs_in_a_batch(base: &mut impl FnMut()) -> u32 {
+    let mut runs = 1;
+    while time(runs, base) < BATCH {
+        runs *= 2;
+    }
+    runs
+}
+
+fn time(runs: u32, side: &mut impl FnMut()) -> Duration {
+    let start = Instant::now();
+    (0..runs).for_each(|_| side());
+    start.elapsed()
+}
+
+fn profiles() -> Profiles {
+    let source = |name: &str| Source { name: name.to_owned(), inline: None, config_map: None, secret: None };
+    let object = |name: &str, into| Mounted {
+        name: name.to_owned(),
+        into,
+        items: Vec::new(),
+        prefix: String::new(),
+        optional: false,
+    };
+    let env = [("GREETING".to_owned(), "hello".to_owned())].into();
+    let mut profile = Profile { name: "default".to_owned(), generation: 1, ..Profile::default() };
+    profile.spec.sources = vec![
+        Source { inline: Some(Inline { env, ..Inline::default() }), ..source("settings") },
+        Source { config_map: Some(object("tables", Into::Files)), ..source("tables") },
+        Source { secret: Some(object("login", Into::Env)), ..source("login") },
+    ];
+    [profile].into_iter().collect()
+}
+
+/// A review as the API server sends it for a pod of Airflow's operator.
+fn review(variables: usize) -> Vec<u8> {
+    let mut review: Value = serde_json::from_str(include_str!("review.json")).unwrap();
+    let env = (0..variables).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": format!("value {n}")}));
+    *review.pointer_mut("/request/object/spec/containers/0/env").unwrap() = env.collect();
+    serde_json::to_vec(&review).unwrap()
+}
