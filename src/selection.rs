@@ -103,7 +103,7 @@ pub fn select<'a>(pod: &Pod<'a>) -> Selection<'a> {
     }
     let because = match (label, identity::recognise(pod)) {
         (Some(_), _) => Because::Label,
-        (None, Some(scheduler)) if scheduler.match_condition().is_some() => Because::Scheduler(scheduler),
+        (None, Some(scheduler)) if scheduler.mark().is_some() => Because::Scheduler(scheduler),
         (None, _) => return Selection::Skip(Skip::NotATask),
     };
     if pod.annotations.get(ANNOTATION_MIRROR).is_some() {

@@ -5,14 +5,13 @@
 //! Values are made safe for labels, so `scheduled__2024-01-01T00:00:00+00:00` reads
 //! `scheduled__2024-01-01T0000000000-654f198ec`.
 
-use super::{Identity, Scheduler};
+use super::{Identity, Mark, Scheduler};
 use crate::pod::Pod;
 
 /// Airflow's operator that runs a task as a pod of its own.
 pub(super) struct KubernetesPodOperator;
 
-/// Set to `True` on every pod that the operator makes.
-const MARK: &str = "kubernetes_pod_operator";
+const MARK: Mark = Mark { label: "kubernetes_pod_operator", value: Some("True") };
 
 impl Scheduler for KubernetesPodOperator {
     fn name(&self) -> &'static str {
@@ -24,11 +23,11 @@ impl Scheduler for KubernetesPodOperator {
     }
 
     fn recognises(&self, pod: &Pod<'_>) -> bool {
-        pod.labels.get(MARK) == Some("True")
+        MARK.is_on(pod)
     }
 
-    fn match_condition(&self) -> Option<&'static str> {
-        Some("object.metadata.?labels[?'kubernetes_pod_operator'].orValue('') == 'True'")
+    fn mark(&self) -> Option<Mark> {
+        Some(MARK)
     }
 
     fn main_container(&self, _pod: &Pod<'_>) -> Option<&'static str> {

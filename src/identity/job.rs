@@ -2,7 +2,7 @@
 //!
 //! The Job controller labels them: <https://kubernetes.io/docs/reference/labels-annotations-taints/#batch-kubernetes-io-job-name>.
 
-use super::{Identity, Scheduler};
+use super::{Identity, Mark, Scheduler};
 use crate::pod::Pod;
 
 /// The Job controller.
@@ -21,7 +21,7 @@ impl Scheduler for Job {
         pod.labels.get("batch.kubernetes.io/job-name").is_some()
     }
 
-    fn match_condition(&self) -> Option<&'static str> {
+    fn mark(&self) -> Option<Mark> {
         // Helm hooks, backups and operators' chores are Jobs too: a Job is a task only where its label says so.
         None
     }

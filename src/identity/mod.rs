@@ -25,16 +25,31 @@ pub trait Scheduler: Sync {
     /// Whether this scheduler made the pod, by the marks that it puts on every pod of its own.
     fn recognises(&self, pod: &Pod<'_>) -> bool;
 
-    /// The same recognition as a CEL expression over `object`, for the webhook configuration's match
-    /// conditions: pods of schedulers that have one are injected in namespaces that opted in. `None` where a
-    /// pod of this scheduler must carry the task label itself.
-    fn match_condition(&self) -> Option<&'static str>;
+    /// The label by which the API server knows this scheduler's pods, so that it sends them to the webhook
+    /// from namespaces that opted in. `None` where a pod of this scheduler must carry the task label itself.
+    /// The chart's list of schedulers says the same; a test compares the two.
+    fn mark(&self) -> Option<Mark>;
 
     /// The name of the container that runs the task, where the scheduler has a rule.
     fn main_container(&self, pod: &Pod<'_>) -> Option<&'static str>;
 
     /// Who the task is.
     fn identity(&self, pod: &Pod<'_>) -> Identity;
+}
+
+/// A label that a scheduler puts on every pod of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The label.
+    pub label: &'static str,
+    /// Its value; any where there is none.
+    pub value: Option<&'static str>,
+}
+
+impl Mark {
+    fn is_on(self, pod: &Pod<'_>) -> bool {
+        pod.labels.get(self.label).is_some_and(|value| self.value.is_none_or(|expected| value == expected))
+    }
 }
 
 /// Who a task is, as far as its pod says. Values stand as the scheduler wrote them: labels are lossy where
@@ -90,4 +105,34 @@ pub fn recognise(pod: &Pod<'_>) -> Option<&'static dyn Scheduler> {
 #[must_use]
 pub fn identify(pod: &Pod<'_>) -> Identity {
     recognise(pod).map(|scheduler| scheduler.identity(pod)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Entry {
+        name: String,
+        label: String,
+        value: Option<String>,
+    }
+
+    #[test]
+    fn the_chart_knows_the_same_marks() {
+        let chart: Vec<Entry> =
+            serde_saphyr::from_str(include_str!("../../charts/bootlace/files/schedulers.yaml")).unwrap();
+        let chart: Vec<_> = chart
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.label.as_str(), entry.value.as_deref()))
+            .collect();
+        let ours: Vec<_> = SCHEDULERS
+            .iter()
+            .filter_map(|scheduler| scheduler.mark().map(|mark| (scheduler.name(), mark.label, mark.value)))
+            .collect();
+        assert_eq!(chart, ours, "make charts/bootlace/files/schedulers.yaml and src/identity say the same");
+    }
 }

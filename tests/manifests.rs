@@ -1,0 +1,77 @@
+//! The rendered manifests and the code say the same names: nothing else holds them together.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use bootlace::names;
+use bootlace::plan::Settings;
+use bootlace::profile::folder;
+use serde_json::{Value, json};
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+fn webhooks() -> Vec<Value> {
+    let manifests = documents(include_str!("../manifests/install.yaml"));
+    let configuration = manifests
+        .iter()
+        .find(|document| document.pointer("/kind").unwrap() == "MutatingWebhookConfiguration")
+        .expect("manifests/install.yaml holds no MutatingWebhookConfiguration");
+    configuration.pointer("/webhooks").unwrap().as_array().unwrap().clone()
+}
+
+#[test]
+fn the_api_server_selects_by_the_names_that_the_code_reads() {
+    let [task, scheduler] = webhooks().try_into().expect("there are two webhooks");
+    assert_eq!(
+        task.pointer("/objectSelector/matchExpressions").unwrap(),
+        &json!([
+            {"key": names::LABEL_TASK, "operator": "Exists"},
+            {"key": names::LABEL_TASK, "operator": "NotIn", "values": [names::TASK_OFF]},
+        ])
+    );
+    assert_eq!(
+        scheduler.pointer("/objectSelector/matchExpressions").unwrap(),
+        &json!([{"key": names::LABEL_TASK, "operator": "DoesNotExist"}])
+    );
+    let opted_in =
+        json!({"key": names::LABEL_SCHEDULERS, "operator": "In", "values": [names::SCHEDULERS_ENABLED]});
+    let expressions = scheduler.pointer("/namespaceSelector/matchExpressions").unwrap();
+    assert!(expressions.as_array().unwrap().contains(&opted_in), "{expressions}");
+    for webhook in [task, scheduler] {
+        assert_eq!(webhook.pointer("/clientConfig/service/path").unwrap(), "/mutate");
+        assert_eq!(
+            webhook.pointer("/rules").unwrap(),
+            &json!([{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
+                "scope": "Namespaced",
+            }])
+        );
+        assert_eq!(webhook.pointer("/clientConfig/caBundle"), None, "it would change from render to render");
+    }
+}
+
+#[test]
+fn the_deployment_runs_the_binary_as_the_images_user() {
+    let manifests = documents(include_str!("../manifests/install.yaml"));
+    let deployment =
+        manifests.iter().find(|document| document.pointer("/kind").unwrap() == "Deployment").unwrap();
+    let pod = deployment.pointer("/spec/template/spec").unwrap();
+    let user = pod
+        .pointer("/containers/0/securityContext/runAsUser")
+        .or_else(|| pod.pointer("/securityContext/runAsUser"))
+        .unwrap();
+    assert_eq!(user, names::USER);
+}
+
+#[test]
+fn the_examples_profiles_can_be_read() {
+    let profiles = folder::read(std::path::Path::new("examples/airflow")).unwrap();
+    assert!(profiles.names().next().is_some());
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    let chart: Value = serde_saphyr::from_str(include_str!("../charts/bootlace/Chart.yaml")).unwrap();
+    assert_eq!(chart.pointer("/appVersion").unwrap(), env!("CARGO_PKG_VERSION"));
+    assert!(Settings::default().boot_image.ends_with(env!("CARGO_PKG_VERSION")));
+}
