@@ -75,3 +75,29 @@ fn the_version_is_the_packages() {
     assert_eq!(chart.pointer("/appVersion").unwrap(), env!("CARGO_PKG_VERSION"));
     assert!(Settings::default().boot_image.ends_with(env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn the_reference_holds_every_name() {
+    let reference = include_str!("../docs/reference.md");
+    for name in [
+        names::LABEL_TASK,
+        names::LABEL_SCHEDULERS,
+        names::SCHEDULERS_ENABLED,
+        names::ANNOTATION_INJECTED,
+        names::ANNOTATION_CONTAINERS,
+        names::ANNOTATION_DEFAULT_CONTAINER,
+        names::CONTAINER_BOOT,
+        names::VOLUME,
+        names::VOLUME_SOURCE_PREFIX,
+        names::MOUNT,
+        names::MOUNT_SOURCES,
+        names::FILE_LAUNCHER,
+        names::FILE_ENV,
+        names::DIR_ENV_KEEP,
+        names::DIR_ASSETS,
+        names::FILE_TASK,
+        names::ENV_BOOT_SPEC,
+    ] {
+        assert!(reference.contains(name), "docs/reference.md does not hold {name}");
+    }
+}
