@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bootlace::admission::{self, Outcome};
-use bootlace::plan::Settings;
+use bootlace::plan::{Recipes, Settings};
+use bootlace::profile::Profile;
 use bootlace::profile::spec::{Inline, Into, Mounted, Source};
-use bootlace::profile::{Profile, Profiles};
 use serde_json::{Value, json};
 
 /// Batches of each side; the median ratio is told.
@@ -23,16 +23,15 @@ fn main() {
     println!("|---:|---:|---:|---:|---:|");
     for variables in [10, 100, 1_000, 10_000] {
         let body = review(variables);
-        let profiles = profiles();
-        let settings = Settings::default();
-        let (_, outcome) = admission::answer(&body, &profiles, &settings);
+        let recipes = recipes();
+        let (_, outcome) = admission::answer(&body, &recipes);
         assert_eq!(outcome, Outcome::Injected);
         let (read, answered, ratio) = compare(
             || {
                 black_box(serde_json::from_slice::<Value>(black_box(&body)).unwrap());
             },
             || {
-                black_box(admission::answer(black_box(&body), &profiles, &settings).0.to_json().unwrap());
+                black_box(admission::answer(black_box(&body), &recipes).0.to_json().unwrap());
             },
         );
         println!(
@@ -76,7 +75,7 @@ fn time(runs: u32, side: &mut impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-fn profiles() -> Profiles {
+fn recipes() -> Recipes {
     let source = |name: &str| Source { name: name.to_owned(), inline: None, config_map: None, secret: None };
     let object = |name: &str, into| Mounted {
         name: name.to_owned(),
@@ -92,7 +91,7 @@ fn profiles() -> Profiles {
         Source { config_map: Some(object("tables", Into::Files)), ..source("tables") },
         Source { secret: Some(object("login", Into::Env)), ..source("login") },
     ];
-    [profile].into_iter().collect()
+    Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap()
 }
 
 /// A review as the API server sends it for a pod of Airflow's operator.

@@ -6,9 +6,8 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::patch;
-use crate::plan::{self, Plan, Settings};
+use crate::plan::{self, Plan, Recipes};
 use crate::pod::Pod;
-use crate::profile::Profiles;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, Selection, Skip};
 
@@ -80,9 +79,9 @@ impl fmt::Display for Outcome {
 
 /// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out.
 #[must_use]
-pub fn answer(body: &[u8], profiles: &Profiles, settings: &Settings) -> (Response, Outcome) {
+pub fn answer(body: &[u8], recipes: &Recipes) -> (Response, Outcome) {
     match review::parse(body) {
-        Ok(Incoming::Pod(request)) => answer_pod(request, profiles, settings),
+        Ok(Incoming::Pod(request)) => answer_pod(request, recipes),
         Ok(Incoming::NotForUs { uid, warning }) => {
             (Response { uid, warnings: vec![warning], ..Response::default() }, Outcome::NotForUs)
         }
@@ -92,9 +91,9 @@ pub fn answer(body: &[u8], profiles: &Profiles, settings: &Settings) -> (Respons
     }
 }
 
-fn answer_pod(request: Request, profiles: &Profiles, settings: &Settings) -> (Response, Outcome) {
+fn answer_pod(request: Request, recipes: &Recipes) -> (Response, Outcome) {
     let Request { uid, object, namespace: _ } = request;
-    match admit(object, profiles, settings) {
+    match admit(object, recipes) {
         Decision::Inject(injection) => {
             let Injection { plan, patch, because, .. } = *injection;
             let audit = [
@@ -115,8 +114,8 @@ fn answer_pod(request: Request, profiles: &Profiles, settings: &Settings) -> (Re
 
 /// Decides on a pod, and where it is a task returns it injected.
 #[must_use]
-pub fn admit(mut object: Value, profiles: &Profiles, settings: &Settings) -> Decision {
-    let (because, plan, patch) = match decide(&object, profiles, settings) {
+pub fn admit(mut object: Value, recipes: &Recipes) -> Decision {
+    let (because, plan, patch) = match decide(&object, recipes) {
         Ok(Ok(parts)) => parts,
         Ok(Err(skip)) => return Decision::Skip(skip),
         Err(refusal) => return Decision::Refuse(refusal),
@@ -129,7 +128,7 @@ pub fn admit(mut object: Value, profiles: &Profiles, settings: &Settings) -> Dec
 
 type Parts = (Because, Plan, Vec<PatchOperation>);
 
-fn decide(object: &Value, profiles: &Profiles, settings: &Settings) -> Result<Result<Parts, Skip>, Refusal> {
+fn decide(object: &Value, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
     let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
     let (profile, because) = match selection::select(&pod) {
         Selection::Task { profile, because } => (profile, because),
@@ -137,8 +136,8 @@ fn decide(object: &Value, profiles: &Profiles, settings: &Settings) -> Result<Re
     };
     let name = pod.display_name();
     let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
-    let profile = profiles.get(profile).map_err(|error| refuse(&error))?;
-    let plan = plan::plan(&pod, profile, settings).map_err(|error| refuse(&error))?;
+    let recipe = recipes.get(profile).map_err(|error| refuse(&error))?;
+    let plan = plan::plan(&pod, recipe).map_err(|error| refuse(&error))?;
     let patch = patch::operations(&plan, &pod).map_err(|error| defect(&error))?;
     Ok(Ok((because, plan, patch)))
 }

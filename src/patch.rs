@@ -6,7 +6,6 @@
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::names;
@@ -33,15 +32,15 @@ pub enum PatchError {
 pub fn operations(plan: &Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, PatchError> {
     let mut patch = Patch::default();
     annotate(&mut patch, plan, pod)?;
-    patch.append_all(&["spec", "volumes"], pod.volumes.is_some(), &plan.volumes)?;
+    patch.append_all(&["spec", "volumes"], pod.volumes.is_some(), &plan.volumes);
     match (plan.position, pod.has_init_containers) {
-        (Position::First, true) => patch.add(&["spec", "initContainers", "0"], &plan.boot)?,
+        (Position::First, true) => patch.add(&["spec", "initContainers", "0"], plan.boot.clone()),
         (_, present) => {
-            patch.append_all(&["spec", "initContainers"], present, std::slice::from_ref(&plan.boot))?;
+            patch.append_all(&["spec", "initContainers"], present, std::slice::from_ref(&plan.boot));
         }
     }
     for task in &plan.tasks {
-        change(&mut patch, task)?;
+        change(&mut patch, task, &plan.mounts);
     }
     Ok(patch.0)
 }
@@ -50,71 +49,63 @@ pub fn operations(plan: &Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, Pat
 /// apply, whatever the failure policy says, so each is tried here first.
 ///
 /// # Errors
-/// Where it does not apply.
+/// Where it does not apply. The pod is then half changed, and of no more use.
 pub fn apply(pod: &mut Value, patch: &[PatchOperation]) -> Result<(), PatchError> {
-    Ok(json_patch::patch(pod, patch)?)
+    // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
+    Ok(json_patch::patch_unsafe(pod, patch)?)
 }
 
 fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchError> {
     let value = serde_json::to_string(&plan.injected)?;
     if pod.annotations.is_present() {
-        patch.add(&["metadata", "annotations", names::ANNOTATION_INJECTED], &value)
+        patch.add(&["metadata", "annotations", names::ANNOTATION_INJECTED], value.into());
     } else {
-        patch.add(&["metadata", "annotations"], &json!({ names::ANNOTATION_INJECTED: value }))
+        patch.add(&["metadata", "annotations"], json!({ names::ANNOTATION_INJECTED: value }));
     }
+    Ok(())
 }
 
-fn change(patch: &mut Patch, task: &Task) -> Result<(), PatchError> {
+fn change(patch: &mut Patch, task: &Task, mounts: &[Value]) {
     let index = task.index.to_string();
     let at = |field| ["spec", "containers", &index, field];
-    patch.append_all(&at("volumeMounts"), task.has_mounts, &task.mounts)?;
+    patch.append_all(&at("volumeMounts"), task.has_mounts, mounts);
     if let Command::Launched(words) = &task.command {
         // Added in front one by one: the command's own words are never written again.
         for word in words.iter().rev() {
-            patch.add(&["spec", "containers", &index, "command", "0"], word)?;
+            patch.add(&["spec", "containers", &index, "command", "0"], word.as_str().into());
         }
     }
     let hook = json!({"exec": {"command": task.hook}});
     let post_start = ["spec", "containers", &index, "lifecycle", "postStart"];
     match (task.has_lifecycle, task.replaces_handler) {
         (_, true) => patch.replace(&post_start, hook),
-        (true, false) => patch.add(&post_start, &hook)?,
-        (false, false) => patch.add(&at("lifecycle"), &json!({"postStart": hook}))?,
+        (true, false) => patch.add(&post_start, hook),
+        (false, false) => patch.add(&at("lifecycle"), json!({"postStart": hook})),
     }
-    Ok(())
 }
 
 #[derive(Default)]
 struct Patch(Vec<PatchOperation>);
 
 impl Patch {
-    fn add(&mut self, path: &[&str], value: &impl Serialize) -> Result<(), PatchError> {
-        let value = serde_json::to_value(value)?;
-        self.0.push(PatchOperation::Add(AddOperation {
-            path: PointerBuf::from_tokens(path.iter().copied()),
-            value,
-        }));
-        Ok(())
+    fn add(&mut self, path: &[&str], value: Value) {
+        let path = PointerBuf::from_tokens(path.iter().copied());
+        self.0.push(PatchOperation::Add(AddOperation { path, value }));
     }
 
     fn replace(&mut self, path: &[&str], value: Value) {
-        self.0.push(PatchOperation::Replace(ReplaceOperation {
-            path: PointerBuf::from_tokens(path.iter().copied()),
-            value,
-        }));
+        let path = PointerBuf::from_tokens(path.iter().copied());
+        self.0.push(PatchOperation::Replace(ReplaceOperation { path, value }));
     }
 
     /// Adds at the end of an array, or makes the array where it is absent: adding to an absent one fails.
-    fn append_all(
-        &mut self,
-        path: &[&str],
-        present: bool,
-        values: &[impl Serialize],
-    ) -> Result<(), PatchError> {
+    fn append_all(&mut self, path: &[&str], present: bool, values: &[Value]) {
         if !present {
-            return self.add(path, &values);
+            return self.add(path, values.into());
         }
         let end: Vec<_> = path.iter().copied().chain(["-"]).collect();
-        values.iter().try_for_each(|value| self.add(&end, value))
+        for value in values {
+            self.add(&end, value.clone());
+        }
     }
 }

@@ -66,7 +66,7 @@ fn the_deployment_runs_the_binary_as_the_images_user() {
 #[test]
 fn the_examples_profiles_can_be_read() {
     let profiles = folder::read(std::path::Path::new("examples/airflow")).unwrap();
-    assert!(profiles.names().next().is_some());
+    assert!(profiles.iter().next().is_some());
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let (profiles, settings) = args.offline.load()?;
+    let recipes = args.offline.load()?;
     let mut any = false;
     for file in &args.files {
         let text = manifest::read(file)?;
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let mut value = document.value;
             for found in manifest::pods(&mut value) {
                 any = true;
-                let decision = admission::admit(found.pod.clone(), &profiles, &settings);
+                let decision = admission::admit(found.pod.clone(), &recipes);
                 println!("{}", explain(&found.place, found.pod, decision)?);
             }
         }

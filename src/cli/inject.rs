@@ -6,8 +6,7 @@ use anyhow::bail;
 
 use super::manifest::{self, Document};
 use crate::admission::{self, Decision};
-use crate::plan::Settings;
-use crate::profile::Profiles;
+use crate::plan::Recipes;
 
 /// Arguments of `bootlace inject`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let (profiles, settings) = args.offline.load()?;
+    let recipes = args.offline.load()?;
     let mut out = String::new();
     for file in &args.files {
         let text = manifest::read(file)?;
@@ -28,7 +27,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             if !out.is_empty() {
                 out.push_str("---\n");
             }
-            out.push_str(&inject(&document, &profiles, &settings)?);
+            out.push_str(&inject(&document, &recipes)?);
         }
     }
     print!("{out}");
@@ -36,11 +35,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// The document, injected where it holds a task; else as it was written, to the byte.
-fn inject(document: &Document<'_>, profiles: &Profiles, settings: &Settings) -> anyhow::Result<String> {
+fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> {
     let mut value = document.value.clone();
     let mut changed = false;
     for found in manifest::pods(&mut value) {
-        match admission::admit(found.pod.clone(), profiles, settings) {
+        match admission::admit(found.pod.clone(), recipes) {
             Decision::Inject(injection) => {
                 injection.plan.warnings.iter().for_each(|warning| eprintln!("{}: {warning}", found.place));
                 *found.pod = injection.pod;
@@ -56,15 +55,16 @@ fn inject(document: &Document<'_>, profiles: &Profiles, settings: &Settings) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Settings;
     use crate::profile::Profile;
 
     fn injected(text: &str) -> String {
-        let profiles: Profiles =
-            [Profile { name: "default".to_owned(), ..Profile::default() }].into_iter().collect();
+        let profile = Profile { name: "default".to_owned(), ..Profile::default() };
+        let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
         manifest::documents(text)
             .unwrap()
             .iter()
-            .map(|document| inject(document, &profiles, &Settings::default()).unwrap())
+            .map(|document| inject(document, &recipes).unwrap())
             .collect::<Vec<_>>()
             .join("---\n")
     }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::plan::Settings;
-use crate::profile::{Profile, Profiles, folder};
+use crate::plan::{Recipes, Settings};
+use crate::profile::{Profile, folder};
 
 /// Arguments that `inject` and `explain` share.
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub(super) struct Offline {
 }
 
 impl Offline {
-    pub(super) fn load(&self) -> anyhow::Result<(Profiles, Settings)> {
+    pub(super) fn load(&self) -> anyhow::Result<Recipes> {
         let profiles = match &self.profiles {
             Some(path) => folder::read(path)?,
             None => std::iter::once(Profile {
@@ -26,6 +26,7 @@ impl Offline {
             })
             .collect(),
         };
-        Ok((profiles, Settings { boot_image: self.boot_image.clone(), ..Settings::default() }))
+        let settings = Settings { boot_image: self.boot_image.clone(), ..Settings::default() };
+        Ok(Recipes::new(profiles, &settings)?)
     }
 }

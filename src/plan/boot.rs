@@ -1,16 +1,17 @@
 //! The boot container, its volumes, and what it is told.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::{Value, json};
 
 use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource};
-use super::{BootSpec, PlanError, ProfileRef, Settings};
-use crate::identity::Identity;
+use super::{BootSpec, PlanError, Recipe, Settings};
+use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod};
-use crate::profile::Profile;
 use crate::profile::spec::{self, BootProfileSpec, Source};
 
 /// Bytes of the spec in one env variable. Linux takes at most 32 pages in one string of the environment
@@ -44,13 +45,8 @@ fn all_mounted(profile: &BootProfileSpec) -> impl Iterator<Item = MountedObject<
     profile.sources.iter().enumerate().filter_map(|(position, source)| mounted(position, source))
 }
 
-/// What boot is told.
-pub(super) fn spec(
-    containers: &[&Container<'_>],
-    task: Identity,
-    reference: ProfileRef,
-    profile: &BootProfileSpec,
-) -> BootSpec {
+/// The profile's sources, as boot sees them.
+pub(super) fn sources(profile: &BootProfileSpec) -> Vec<BootSource> {
     let source = |(position, source): (usize, &Source)| BootSource {
         name: source.name.clone(),
         from: mounted(position, source).map_or_else(
@@ -68,15 +64,20 @@ pub(super) fn spec(
             },
         ),
     };
-    let keep = |container: &&Container<'_>| {
-        let names = container.env.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        (!names.is_empty()).then(|| (container.name.to_owned(), names))
+    profile.sources.iter().enumerate().map(source).collect()
+}
+
+/// What boot is told of one pod.
+pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a Recipe) -> BootSpec<'a> {
+    let keep = |container: &&Container<'a>| {
+        let names = container.env.iter().map(|&name| Cow::Borrowed(name)).collect::<Vec<_>>();
+        (!names.is_empty()).then_some((Cow::Borrowed(container.name), names))
     };
     BootSpec {
-        task,
-        profile: reference,
-        timeout_seconds: profile.boot.timeout_seconds,
-        sources: profile.sources.iter().enumerate().map(source).collect(),
+        task: identity::identify(pod),
+        profile: recipe.reference(),
+        timeout_seconds: recipe.profile.spec.boot.timeout_seconds,
+        sources: Cow::Borrowed(&recipe.sources),
         keep: containers.iter().filter_map(keep).collect(),
     }
 }
@@ -120,29 +121,23 @@ pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
     [ours].into_iter().chain(sources).collect()
 }
 
-/// The boot container.
-pub(super) fn container(
-    pod: &Pod<'_>,
-    spec: &BootSpec,
-    profile: &Profile,
-    settings: &Settings,
-) -> Result<core::Container, PlanError> {
-    let boot = &profile.spec.boot;
+/// The boot container, but for the env, which differs from pod to pod.
+pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core::Container {
+    let boot = &profile.boot;
     let policy = match boot.image {
         Some(_) => boot.image_pull_policy,
         None => boot.image_pull_policy.or(settings.boot_image_pull_policy),
     };
-    Ok(core::Container {
+    core::Container {
         name: names::CONTAINER_BOOT.to_owned(),
         image: Some(boot.image.clone().unwrap_or_else(|| settings.boot_image.clone())),
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
-        env: Some(env(&encode(spec, &profile.name)?)),
-        volume_mounts: Some(mounts(&profile.spec)),
-        resources: Some(resources(&boot.resources, pod.is_guaranteed())),
+        volume_mounts: Some(mounts(profile)),
+        resources: Some(resources(&boot.resources, false)),
         security_context: Some(security_context(boot.run_as_user)),
         ..core::Container::default()
-    })
+    }
 }
 
 fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
@@ -163,7 +158,7 @@ fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
 /// The spec as JSON. The kubelet expands `$(NAME)` and folds `$$` in a container's env, so every dollar sign
 /// is written as a JSON escape.
 /// <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
-fn encode(spec: &BootSpec, profile: &str) -> Result<String, PlanError> {
+fn encode(spec: &BootSpec<'_>, profile: &str) -> Result<String, PlanError> {
     let json = serde_json::to_string(spec).map_err(|error| PlanError::Unwritable(error.to_string()))?;
     let json = if json.contains('$') { json.replace('$', "\\u0024") } else { json };
     if json.len() > MAX_SPEC_BYTES {
@@ -174,20 +169,20 @@ fn encode(spec: &BootSpec, profile: &str) -> Result<String, PlanError> {
 }
 
 /// The spec as env of the boot container: in as many variables as it takes.
-fn env(spec: &str) -> Vec<core::EnvVar> {
-    let mut rest = spec;
+pub(super) fn env(spec: &BootSpec<'_>, profile: &str) -> Result<Value, PlanError> {
+    let json = encode(spec, profile)?;
+    let mut rest = json.as_str();
     let mut variables = Vec::new();
-    while !rest.is_empty() || variables.is_empty() {
+    while !rest.is_empty() {
         let (part, after) = rest.split_at(rest.floor_char_boundary(MAX_PART_BYTES));
-        let name = boot_spec::env_name(variables.len());
-        variables.push(core::EnvVar { name, value: Some(part.to_owned()), value_from: None });
+        variables.push(json!({"name": boot_spec::env_name(variables.len()), "value": part}));
         rest = after;
     }
-    variables
+    Ok(Value::Array(variables))
 }
 
 /// A Guaranteed pod stays Guaranteed only if each injected container's requests equal its limits.
-fn resources(resources: &spec::Resources, guaranteed: bool) -> core::ResourceRequirements {
+pub(super) fn resources(resources: &spec::Resources, guaranteed: bool) -> core::ResourceRequirements {
     let quantities = |map: &BTreeMap<String, String>| {
         map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.clone()))).collect()
     };
@@ -223,8 +218,9 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
     if pod.all_containers().any(|container| container.name == names::CONTAINER_BOOT) {
         return Err(taken("a container of the pod", names::CONTAINER_BOOT));
     }
-    let ours = volumes(profile);
-    let theirs =
-        pod.volumes.iter().flatten().find(|theirs| ours.iter().any(|volume| volume.name == **theirs));
-    theirs.map_or(Ok(()), |name| Err(taken("a volume of the pod", name)))
+    let ours = |name: &str| name == names::VOLUME || all_mounted(profile).any(|object| object.volume == name);
+    match pod.volumes.iter().flatten().find(|name| ours(name)) {
+        Some(name) => Err(taken("a volume of the pod", name)),
+        None => Ok(()),
+    }
 }

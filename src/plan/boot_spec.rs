@@ -1,6 +1,7 @@
 //! What the webhook tells `bootlace boot`, in the boot container's env: boot has no right in the API, so all
 //! that it must know is decided at admission.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::profile::spec::{Inline, Into, Item};
 /// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub struct BootSpec {
+pub struct BootSpec<'a> {
     /// Who the task is.
     pub task: Identity,
     /// The profile that this was made from.
@@ -20,11 +21,11 @@ pub struct BootSpec {
     /// Seconds that all sources together may take.
     pub timeout_seconds: u32,
     /// What to fetch, in order; a later source wins.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sources: Vec<BootSource>,
+    #[serde(default, skip_serializing_if = "<[BootSource]>::is_empty")]
+    pub sources: Cow<'a, [BootSource]>,
     /// For each task container the env names that the pod's spec sets itself: these win over the boot env.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub keep: BTreeMap<String, Vec<String>>,
+    pub keep: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
 }
 
 /// The env variable that holds the spec's part at `position`: `BOOTLACE_SPEC`, `BOOTLACE_SPEC_1`, …
@@ -36,7 +37,7 @@ pub fn env_name(position: usize) -> String {
     }
 }
 
-impl BootSpec {
+impl BootSpec<'static> {
     /// Reads the spec from env variables; `get` returns a variable's value.
     ///
     /// # Errors

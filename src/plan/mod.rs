@@ -5,18 +5,21 @@ pub mod boot_spec;
 mod containers;
 mod error;
 mod injected;
+mod recipe;
 mod task;
 
-use k8s_openapi::api::core::v1 as core;
+use std::sync::Arc;
+
+use serde_json::Value;
 
 pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
 pub use injected::{EnvWay, Injected};
+pub use recipe::{Recipe, Recipes};
 pub use task::{Command, Task};
 
-use crate::identity::{self, Identity};
+use crate::identity::Identity;
 use crate::pod::Pod;
-use crate::profile::Profile;
 use crate::profile::spec::{Position, PullPolicy};
 
 /// What the webhook was installed with.
@@ -45,12 +48,14 @@ pub struct Plan {
     /// The profile that it is booted by.
     pub profile: ProfileRef,
     /// The boot container.
-    pub boot: core::Container,
+    pub boot: Value,
     /// Before or after the pod's own init containers.
     pub position: Position,
     /// The volumes to add.
-    pub volumes: Vec<core::Volume>,
-    /// What each task container becomes.
+    pub volumes: Arc<[Value]>,
+    /// The mounts to add to each task container.
+    pub mounts: Arc<[Value]>,
+    /// What else each task container becomes.
     pub tasks: Vec<Task>,
     /// The content of the injected annotation.
     pub injected: Injected,
@@ -58,21 +63,29 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Plans what `pod` becomes under `profile`.
+/// Plans what `pod` becomes.
 ///
 /// # Errors
 /// Where the pod and the profile cannot be brought together: the error says what to change.
-pub fn plan(pod: &Pod<'_>, profile: &Profile, settings: &Settings) -> Result<Plan, PlanError> {
+pub fn plan(pod: &Pod<'_>, recipe: &Recipe) -> Result<Plan, PlanError> {
+    let profile = &recipe.profile;
+    boot::check_names_are_free(pod, &profile.spec)?;
     let containers = containers::tasks(pod)?;
     let tasks: Vec<_> =
         containers.iter().map(|container| task::plan(container, profile)).collect::<Result<_, _>>()?;
-    let reference = ProfileRef { name: profile.name.clone(), generation: profile.generation };
-    let spec = boot::spec(&containers, identity::identify(pod), reference.clone(), &profile.spec);
-    boot::check_names_are_free(pod, &profile.spec)?;
+    let spec = boot::spec(pod, &containers, recipe);
+    let mut boot = recipe.boot.clone();
+    if let Some(container) = boot.as_object_mut() {
+        container.insert("env".to_owned(), boot::env(&spec, &profile.name)?);
+        if pod.is_guaranteed() {
+            container.insert("resources".to_owned(), recipe.guaranteed.clone());
+        }
+    }
     Ok(Plan {
-        boot: boot::container(pod, &spec, profile, settings)?,
+        boot,
         position: profile.spec.boot.position,
-        volumes: boot::volumes(&profile.spec),
+        volumes: Arc::clone(&recipe.volumes),
+        mounts: Arc::clone(&recipe.mounts),
         injected: Injected {
             profile: profile.name.clone(),
             generation: profile.generation,
@@ -82,7 +95,7 @@ pub fn plan(pod: &Pod<'_>, profile: &Profile, settings: &Settings) -> Result<Pla
         },
         warnings: tasks.iter().filter_map(Task::warning).collect(),
         task: spec.task,
-        profile: reference,
+        profile: spec.profile,
         tasks,
     })
 }

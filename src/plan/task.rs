@@ -6,7 +6,7 @@ use super::PlanError;
 use crate::names;
 use crate::pod::{Container, HttpGet, PostStart};
 use crate::profile::Profile;
-use crate::profile::spec::EnvMode;
+use crate::profile::spec::{BootProfileSpec, EnvMode};
 
 /// What a task container becomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +15,6 @@ pub struct Task {
     pub index: usize,
     /// Its name.
     pub name: String,
-    /// The mounts to add.
-    pub mounts: Vec<core::VolumeMount>,
     /// Whether `volumeMounts` is there already.
     pub has_mounts: bool,
     /// What goes in front of its command.
@@ -58,8 +56,7 @@ impl Task {
 }
 
 pub(super) fn plan(container: &Container<'_>, profile: &Profile) -> Result<Task, PlanError> {
-    let mounts = mounts(profile);
-    check_paths_are_free(container, &mounts, profile)?;
+    check_paths_are_free(container, profile)?;
     let command = match container.command {
         Some(_) => Command::Launched(launcher(container)),
         None if profile.spec.env.mode == EnvMode::Launch => {
@@ -73,7 +70,6 @@ pub(super) fn plan(container: &Container<'_>, profile: &Profile) -> Result<Task,
     Ok(Task {
         index: container.index,
         name: container.name.to_owned(),
-        mounts,
         has_mounts: container.mounts.is_some(),
         command,
         hook: hook(container, profile.spec.hook.timeout_seconds)?,
@@ -82,7 +78,8 @@ pub(super) fn plan(container: &Container<'_>, profile: &Profile) -> Result<Task,
     })
 }
 
-fn mounts(profile: &Profile) -> Vec<core::VolumeMount> {
+/// The mounts of a task container.
+pub(super) fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
     let mount = |path: &str, sub_path: Option<&str>| core::VolumeMount {
         name: names::VOLUME.to_owned(),
         mount_path: path.to_owned(),
@@ -93,29 +90,22 @@ fn mounts(profile: &Profile) -> Vec<core::VolumeMount> {
     vec![
         mount(names::MOUNT, None),
         // By subPath, so that a task sees its files only, at the path that its image expects.
-        mount(&profile.spec.assets.mount_path, Some(names::DIR_ASSETS)),
+        mount(&profile.assets.mount_path, Some(names::DIR_ASSETS)),
     ]
 }
 
-fn check_paths_are_free(
-    container: &Container<'_>,
-    ours: &[core::VolumeMount],
-    profile: &Profile,
-) -> Result<(), PlanError> {
-    let clean = |path: &str| path.trim_end_matches('/').to_owned();
-    let taken = container
-        .mounts
-        .iter()
-        .flatten()
-        .find(|theirs| ours.iter().any(|mount| clean(&mount.mount_path) == clean(theirs.path)));
-    taken.map_or(Ok(()), |mount| {
-        Err(PlanError::PathTaken {
+fn check_paths_are_free(container: &Container<'_>, profile: &Profile) -> Result<(), PlanError> {
+    let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
+    let ours = [names::MOUNT, &profile.spec.assets.mount_path];
+    match container.mounts.iter().flatten().find(|mount| ours.iter().any(|path| same(path, mount.path))) {
+        None => Ok(()),
+        Some(mount) => Err(PlanError::PathTaken {
             container: container.name.to_owned(),
             volume: mount.volume.to_owned(),
             path: mount.path.to_owned(),
             profile: profile.name.clone(),
-        })
-    })
+        }),
+    }
 }
 
 fn launcher(container: &Container<'_>) -> Vec<String> {

@@ -53,19 +53,15 @@ impl UnknownProfile {
 }
 
 impl Profiles {
-    /// The profile called `name`.
-    ///
-    /// # Errors
-    /// Where there is none: the error tells which there are.
-    pub fn get(&self, name: &str) -> Result<&Arc<Profile>, UnknownProfile> {
-        self.0
-            .get(name)
-            .ok_or_else(|| UnknownProfile { name: name.to_owned(), known: self.0.keys().cloned().collect() })
+    /// All profiles, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Profile>> {
+        self.0.values()
     }
 
-    /// The names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    /// The error for a pod that asks for a profile that is not there: it tells which there are.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> UnknownProfile {
+        UnknownProfile { name: name.to_owned(), known: self.0.keys().cloned().collect() }
     }
 }
 

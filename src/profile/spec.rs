@@ -20,7 +20,7 @@ use crate::names;
     plural = "bootprofiles",
     shortname = "bp",
     category = "bootlace",
-    printcolumn = r#"{"name":"Sources","type":"string","jsonPath":".spec.sources[*].name"}"#,
+    printcolumn = r#"{"name":"Assets","type":"string","jsonPath":".spec.assets.mountPath"}"#,
     printcolumn = r#"{"name":"Env","type":"string","jsonPath":".spec.env.mode"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]

@@ -13,9 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bootlace::admission::{self, Decision, Injection, Outcome};
 use bootlace::names;
-use bootlace::plan::Settings;
+use bootlace::plan::{Recipes, Settings};
+use bootlace::profile::Profile;
 use bootlace::profile::spec::{Inline, Into, Mounted, Position, Source};
-use bootlace::profile::{Profile, Profiles};
 use bootlace::selection::Skip;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -40,12 +40,12 @@ fn profile(position: Position) -> Profile {
     profile
 }
 
-fn profiles(position: Position) -> Profiles {
-    [profile(position)].into_iter().collect()
+fn recipes(position: Position) -> Recipes {
+    Recipes::new([profile(position)].into_iter().collect(), &Settings::default()).unwrap()
 }
 
 fn inject(pod: &Value, position: Position) -> Injection {
-    match admission::admit(pod.clone(), &profiles(position), &Settings::default()) {
+    match admission::admit(pod.clone(), &recipes(position)) {
         Decision::Inject(injection) => *injection,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
@@ -63,7 +63,7 @@ fn review(pod: &Value) -> Value {
 }
 
 fn answer(body: &[u8]) -> (Value, Outcome) {
-    let (response, outcome) = admission::answer(body, &profiles(Position::Last), &Settings::default());
+    let (response, outcome) = admission::answer(body, &recipes(Position::Last));
     (serde_json::from_slice(&response.to_json().unwrap()).unwrap(), outcome)
 }
 
@@ -81,7 +81,7 @@ proptest! {
     #[test]
     fn injecting_twice_is_a_no_op(pod in pods::pod(), position in position()) {
         let once = inject(&pod, position).pod;
-        let twice = admission::admit(once, &profiles(position), &Settings::default());
+        let twice = admission::admit(once, &recipes(position));
         prop_assert!(matches!(twice, Decision::Skip(Skip::AlreadyInjected)));
     }
 

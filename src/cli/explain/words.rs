@@ -46,7 +46,7 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
     if spec.sources.is_empty() {
         out.detail("nothing: the profile lists no sources");
     }
-    for source in &spec.sources {
+    for source in spec.sources.iter() {
         out.detail(&format!("{}: {}", source.name, what(source)));
     }
     let size = volume_size(injected).unwrap_or("no");
@@ -72,7 +72,7 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
             "no launcher, because its command is not in the spec: the boot env is not loaded"
         });
         out.detail(&hook(injected.pointer(&at("lifecycle/postStart/exec/command"))));
-        if let Some(kept) = spec.keep.get(name) {
+        if let Some(kept) = spec.keep.get(name.as_str()) {
             out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
         }
     }
@@ -102,7 +102,7 @@ fn is_named(object: &Value, name: &str) -> bool {
     object.get("name").and_then(Value::as_str) == Some(name)
 }
 
-fn boot_spec(pod: &Value) -> anyhow::Result<BootSpec> {
+fn boot_spec(pod: &Value) -> anyhow::Result<BootSpec<'static>> {
     let env = boot_container(pod).and_then(|boot| boot.get("env")?.as_array()).context("boot has no env")?;
     let value = |name: &str| {
         let variable = env.iter().find(|variable| is_named(variable, name))?;

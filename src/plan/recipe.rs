@@ -1,0 +1,83 @@
+//! What every pod of a profile gets, made once when the profile comes into force: a review then only adds what
+//! differs from pod to pod.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::boot_spec::BootSource;
+use super::{PlanError, ProfileRef, Settings, boot, task};
+use crate::profile::{Profile, Profiles, UnknownProfile};
+
+/// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
+/// own types and kept as JSON, which is what a patch is made of.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The profile.
+    pub profile: Arc<Profile>,
+    /// The boot container, but for its env.
+    pub(super) boot: Value,
+    /// Its resources in a pod that must stay Guaranteed.
+    pub(super) guaranteed: Value,
+    /// The volumes to add.
+    pub(super) volumes: Arc<[Value]>,
+    /// The mounts to add to each task container.
+    pub(super) mounts: Arc<[Value]>,
+    /// The sources, as boot sees them.
+    pub(super) sources: Vec<BootSource>,
+}
+
+impl Recipe {
+    /// Prepares a profile.
+    ///
+    /// # Errors
+    /// None that is known: all parts are strings, numbers and maps of them.
+    pub fn new(profile: Arc<Profile>, settings: &Settings) -> Result<Self, PlanError> {
+        let spec = &profile.spec;
+        Ok(Self {
+            boot: json(&boot::container(spec, settings))?,
+            guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
+            volumes: boot::volumes(spec).iter().map(json).collect::<Result<_, _>>()?,
+            mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
+            sources: boot::sources(spec),
+            profile,
+        })
+    }
+
+    pub(super) fn reference(&self) -> ProfileRef {
+        ProfileRef { name: self.profile.name.clone(), generation: self.profile.generation }
+    }
+}
+
+/// All recipes, by profile.
+#[derive(Debug, Clone, Default)]
+pub struct Recipes {
+    profiles: Profiles,
+    by_name: BTreeMap<String, Recipe>,
+}
+
+impl Recipes {
+    /// Prepares all profiles in force.
+    ///
+    /// # Errors
+    /// None that is known; see [`Recipe::new`].
+    pub fn new(profiles: Profiles, settings: &Settings) -> Result<Self, PlanError> {
+        let recipe =
+            |profile: &Arc<Profile>| Ok((profile.name.clone(), Recipe::new(Arc::clone(profile), settings)?));
+        Ok(Self { by_name: profiles.iter().map(recipe).collect::<Result<_, _>>()?, profiles })
+    }
+
+    /// The recipe of the profile called `name`.
+    ///
+    /// # Errors
+    /// Where there is none: the error tells which there are.
+    pub fn get(&self, name: &str) -> Result<&Recipe, UnknownProfile> {
+        self.by_name.get(name).ok_or_else(|| self.profiles.unknown(name))
+    }
+}
+
+fn json(part: &impl Serialize) -> Result<Value, PlanError> {
+    serde_json::to_value(part).map_err(|error| PlanError::Unwritable(error.to_string()))
+}
