@@ -4,7 +4,7 @@
 //! takes time that grows with the square of the pod. All operations add, but for one: a postStart handler of
 //! the pod's own is replaced by the hook that takes it over.
 
-use json_patch::jsonptr::PointerBuf;
+use json_patch::jsonptr::{Pointer, PointerBuf};
 use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
 use serde_json::{Value, json};
 
@@ -12,6 +12,11 @@ use crate::names;
 use crate::plan::{Command, Plan, Task};
 use crate::pod::Pod;
 use crate::profile::spec::Position;
+
+const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
+const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
+const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
+const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
 
 /// Why a plan cannot be written as a patch, or the patch does not apply: a defect of Bootlace's, never of the
 /// pod's, told instead of hidden.
@@ -32,12 +37,10 @@ pub enum PatchError {
 pub fn operations(plan: &Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, PatchError> {
     let mut patch = Patch::default();
     annotate(&mut patch, plan, pod)?;
-    patch.append_all(&["spec", "volumes"], pod.volumes.is_some(), &plan.volumes);
+    patch.append_all(VOLUMES, pod.volumes.is_some(), &plan.volumes);
     match (plan.position, pod.has_init_containers) {
-        (Position::First, true) => patch.add(&["spec", "initContainers", "0"], plan.boot.clone()),
-        (_, present) => {
-            patch.append_all(&["spec", "initContainers"], present, std::slice::from_ref(&plan.boot));
-        }
+        (Position::First, true) => patch.add(INIT_CONTAINERS.with_trailing_token(0_usize), plan.boot.clone()),
+        (_, present) => patch.append_all(INIT_CONTAINERS, present, std::slice::from_ref(&plan.boot)),
     }
     for task in &plan.tasks {
         change(&mut patch, task, &plan.mounts);
@@ -58,29 +61,29 @@ pub fn apply(pod: &mut Value, patch: &[PatchOperation]) -> Result<(), PatchError
 fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchError> {
     let value = serde_json::to_string(&plan.injected)?;
     if pod.annotations.is_present() {
-        patch.add(&["metadata", "annotations", names::ANNOTATION_INJECTED], value.into());
+        patch.add(ANNOTATIONS.with_trailing_token(names::ANNOTATION_INJECTED), value.into());
     } else {
-        patch.add(&["metadata", "annotations"], json!({ names::ANNOTATION_INJECTED: value }));
+        patch.add(ANNOTATIONS.to_buf(), json!({ names::ANNOTATION_INJECTED: value }));
     }
     Ok(())
 }
 
 fn change(patch: &mut Patch, task: &Task, mounts: &[Value]) {
-    let index = task.index.to_string();
-    let at = |field| ["spec", "containers", &index, field];
-    patch.append_all(&at("volumeMounts"), task.has_mounts, mounts);
+    let container = CONTAINERS.with_trailing_token(task.index);
+    patch.append_all(&container.with_trailing_token("volumeMounts"), task.has_mounts, mounts);
     if let Command::Launched(words) = &task.command {
+        let first = container.with_trailing_token("command").with_trailing_token(0_usize);
         // Added in front one by one: the command's own words are never written again.
         for word in words.iter().rev() {
-            patch.add(&["spec", "containers", &index, "command", "0"], word.as_str().into());
+            patch.add(first.clone(), word.as_str().into());
         }
     }
     let hook = json!({"exec": {"command": task.hook}});
-    let post_start = ["spec", "containers", &index, "lifecycle", "postStart"];
+    let lifecycle = container.with_trailing_token("lifecycle");
     match (task.has_lifecycle, task.replaces_handler) {
-        (_, true) => patch.replace(&post_start, hook),
-        (true, false) => patch.add(&post_start, hook),
-        (false, false) => patch.add(&at("lifecycle"), json!({"postStart": hook})),
+        (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),
+        (true, false) => patch.add(lifecycle.with_trailing_token("postStart"), hook),
+        (false, false) => patch.add(lifecycle, json!({"postStart": hook})),
     }
 }
 
@@ -88,24 +91,21 @@ fn change(patch: &mut Patch, task: &Task, mounts: &[Value]) {
 struct Patch(Vec<PatchOperation>);
 
 impl Patch {
-    fn add(&mut self, path: &[&str], value: Value) {
-        let path = PointerBuf::from_tokens(path.iter().copied());
+    fn add(&mut self, path: PointerBuf, value: Value) {
         self.0.push(PatchOperation::Add(AddOperation { path, value }));
     }
 
-    fn replace(&mut self, path: &[&str], value: Value) {
-        let path = PointerBuf::from_tokens(path.iter().copied());
+    fn replace(&mut self, path: PointerBuf, value: Value) {
         self.0.push(PatchOperation::Replace(ReplaceOperation { path, value }));
     }
 
     /// Adds at the end of an array, or makes the array where it is absent: adding to an absent one fails.
-    fn append_all(&mut self, path: &[&str], present: bool, values: &[Value]) {
+    fn append_all(&mut self, path: &Pointer, present: bool, values: &[Value]) {
         if !present {
-            return self.add(path, values.into());
+            return self.add(path.to_buf(), values.into());
         }
-        let end: Vec<_> = path.iter().copied().chain(["-"]).collect();
         for value in values {
-            self.add(&end, value.clone());
+            self.add(path.with_trailing_token("-"), value.clone());
         }
     }
 }
