@@ -15,8 +15,12 @@ impl<'a> Env<'a> {
         self.0.get(at).map(|(_, value)| *value)
     }
 
-    /// Sets a variable, over the value that it may have had.
-    pub(crate) fn set(&mut self, name: &'a OsStr, value: &'a OsStr) {
+    /// Sets a variable, over the value that it may have had. Names that come sorted, as boot writes them, cost
+    /// one comparison each.
+    fn set(&mut self, name: &'a OsStr, value: &'a OsStr) {
+        if self.0.last().is_none_or(|(last, _)| *last < name) {
+            return self.0.push((name, value));
+        }
         match self.find(name) {
             Ok(at) => {
                 if let Some(pair) = self.0.get_mut(at) {

@@ -9,14 +9,24 @@ use bootlace_launch::environ::Record;
 
 use crate::env::Env;
 
-/// The outcome of [`merge`].
-#[derive(Debug, PartialEq)]
+/// The env that a process gets: [`Self::given`] over [`Self::own`].
+#[derive(Debug)]
 pub(crate) struct Merged<'a> {
-    /// The whole env.
-    pub(crate) env: Env<'a>,
-    /// What in [`Self::env`] only the boot env can have given: variables that the process did not hold, or
-    /// held with another value.
+    /// What the process held without the boot env.
+    own: Env<'a>,
+    /// What only the boot env can have given: variables that the process did not hold, or held with another
+    /// value.
     pub(crate) given: Env<'a>,
+}
+
+impl<'a> Merged<'a> {
+    pub(crate) fn get(&self, name: &OsStr) -> Option<&'a OsStr> {
+        self.given.get(name).or_else(|| self.own.get(name))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a OsStr, &'a OsStr)> {
+        self.own.iter().filter(|(name, _)| self.given.get(name).is_none()).chain(self.given.iter())
+    }
 }
 
 /// Lays the boot env over the env of a process, but for the variables in `keep` that the process holds.
@@ -26,18 +36,23 @@ pub(crate) fn merge<'a>(
     keep: &[&OsStr],
 ) -> Merged<'a> {
     // Backwards, because where a process holds a name twice the first counts, as in getenv(3).
-    let mut env: Env<'a> = process.iter().rev().map(|(name, value)| (&**name, &**value)).collect();
+    let own: Env<'a> = process.iter().rev().map(|(name, value)| (&**name, &**value)).collect();
     // Only the last of several records for one name counts, so they are brought together first.
     let boot: Env<'a> = boot.iter().map(|record| (record.name(), record.value())).collect();
-    let stays = |name: &OsStr, value: &OsStr| match env.get(name) {
+    let stays = |name: &OsStr, value: &OsStr| match own.get(name) {
         Some(held) => held == value || keep.contains(&name),
         None => false,
     };
-    let given: Env<'a> = boot.iter().filter(|(name, value)| !stays(name, value)).collect();
-    for (name, value) in given.iter() {
-        env.set(name, value);
+    let given = boot.iter().filter(|(name, value)| !stays(name, value)).collect();
+    Merged { own, given }
+}
+
+#[cfg(test)]
+impl<'a> Merged<'a> {
+    /// Of made-up parts.
+    pub(crate) fn of(own: Env<'a>, given: Env<'a>) -> Self {
+        Self { own, given }
     }
-    Merged { env, given }
 }
 
 #[cfg(test)]
@@ -49,8 +64,8 @@ mod tests {
         text.split_whitespace().map(|pair| split(pair).unwrap()).collect()
     }
 
-    fn text(env: &Env<'_>) -> String {
-        let pairs = env.iter().map(|(name, value)| format!("{}={}", name.display(), value.display()));
+    fn text<'a>(env: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> String {
+        let pairs = env.map(|(name, value)| format!("{}={}", name.display(), value.display()));
         pairs.collect::<Vec<_>>().join(" ")
     }
 
@@ -69,14 +84,14 @@ mod tests {
             ("later record wins", "", "A=1 A=2", "", "A=2", "A=2"),
             ("later record wins back", "A=1", "A=2 A=1", "", "A=1", ""),
             ("first of the process wins", "A=1 A=2", "B=3", "", "A=1 B=3", "B=3"),
-            ("sorted", "Z=1 M=2", "B=3 N=4", "", "B=3 M=2 N=4 Z=1", "B=3 N=4"),
+            ("each part sorted", "Z=1 M=2", "N=3 B=4", "", "M=2 Z=1 B=4 N=3", "B=4 N=3"),
         ] {
             let (process, boot) = (pairs(process), pairs(boot));
             let boot: Vec<_> = boot.iter().map(|(name, value)| Record::new(name, value).unwrap()).collect();
             let keep: Vec<_> = keep.split_whitespace().map(OsStr::new).collect();
             let merged = merge(&process, &boot, &keep);
-            assert_eq!(text(&merged.env), env, "{case}");
-            assert_eq!(text(&merged.given), given, "{case}");
+            assert_eq!(text(merged.iter()), env, "{case}");
+            assert_eq!(text(merged.given.iter()), given, "{case}");
         }
     }
 }

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fmt, fs, io};
 
-use crate::env::Env;
 use crate::exit;
 use crate::merge::Merged;
 
@@ -35,19 +34,19 @@ pub(crate) fn start<T>(
         return Err(StartError::not_found(OsStr::new("")));
     };
     let mut failed = StartError::not_found(name);
-    for path in candidates(name, &merged.env) {
+    for path in candidates(name, merged) {
         let mut command = Command::new(&path);
         command.arg0(name).args(arguments);
         // Where boot gives nothing, the environ passes as it is, byte for byte and in its order.
         if !merged.given.is_empty() {
             command.env_clear();
-            for (name, value) in merged.env.iter() {
+            for (name, value) in merged.iter() {
                 command.env(name, value);
             }
         }
         match start(&mut command) {
             Ok(started) => return Ok(started),
-            Err(error) => match Cause::of(error, &path, arguments, &merged.env) {
+            Err(error) => match Cause::of(error, &path, arguments, merged) {
                 Cause::NotFound => {}
                 // The same name may lie, runnable, further down the PATH.
                 cause @ (Cause::Directory | Cause::Denied) => failed = StartError::new(path, cause),
@@ -59,7 +58,7 @@ pub(crate) fn start<T>(
 }
 
 /// The paths to try, each with a slash in it, so that nothing looks it up again.
-fn candidates(name: &OsStr, env: &Env<'_>) -> Vec<PathBuf> {
+fn candidates(name: &OsStr, env: &Merged<'_>) -> Vec<PathBuf> {
     if name.is_empty() {
         return Vec::new();
     }
@@ -144,7 +143,7 @@ impl fmt::Display for StartError {
 impl Error for StartError {}
 
 impl Cause {
-    fn of(error: io::Error, path: &Path, args: &[OsString], env: &Env<'_>) -> Self {
+    fn of(error: io::Error, path: &Path, args: &[OsString], env: &Merged<'_>) -> Self {
         match error.kind() {
             // The kernel says ENOENT both for the file and for the interpreter that it names.
             io::ErrorKind::NotFound if fs::metadata(path).is_ok() => Self::NoInterpreter,
@@ -168,7 +167,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(args: &[OsString], env: &Env<'_>) -> Self {
+    fn of(args: &[OsString], env: &Merged<'_>) -> Self {
         let mut sizes = Self::default();
         for (number, arg) in (1..).zip(args) {
             sizes.args += arg.len() + 1;
@@ -210,9 +209,11 @@ fn list(words: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::Env;
 
     fn looked_up(name: &str, path: Option<&str>) -> Vec<String> {
-        let env: Env<'_> = path.map(|path| (OsStr::new("PATH"), OsStr::new(path))).into_iter().collect();
+        let own = path.map(|path| (OsStr::new("PATH"), OsStr::new(path))).into_iter().collect();
+        let env = Merged::of(own, Env::default());
         candidates(name.as_ref(), &env).into_iter().map(|path| path.display().to_string()).collect()
     }
 
@@ -238,6 +239,7 @@ mod tests {
         let env = [(OsStr::new("BIG"), OsStr::new(&value)), (OsStr::new("SMALL"), OsStr::new("1"))]
             .into_iter()
             .collect();
+        let env = Merged::of(Env::default(), env);
         let sentence = Sizes::of(&["x".into(), "y".repeat(200_000).into()], &env).to_string();
         assert_eq!(
             sentence,

@@ -93,7 +93,7 @@ fn holds(environ: &[u8], merged: &Merged<'_>) -> bool {
     if was_reused(environ) {
         // Its size is what is left to go by: the memory is as large as the env that the program was started
         // with, and without the boot env that would have been smaller.
-        return environ.len() >= encoded_len(&merged.env);
+        return environ.len() >= encoded_len(merged);
     }
     let records = || environ.split(|&byte| byte == 0).filter_map(split_once);
     let first = |name: &OsStr| records().find(|(held, _)| *held == name).map(|(_, value)| value);
@@ -106,8 +106,8 @@ fn was_reused(environ: &[u8]) -> bool {
     environ.first() == Some(&0) || environ.windows(2).any(|pair| pair == [0, 0])
 }
 
-fn encoded_len(env: &Env<'_>) -> usize {
-    env.iter().map(|(name, value)| name.len() + value.len() + 2).sum()
+fn encoded_len(merged: &Merged<'_>) -> usize {
+    merged.iter().map(|(name, value)| name.len() + value.len() + 2).sum()
 }
 
 fn split_once(record: &[u8]) -> Option<(&OsStr, &OsStr)> {
@@ -170,16 +170,16 @@ impl Error for ProofError {}
 mod tests {
     use super::*;
 
-    fn merged(env: &'static [(&str, &str)], given: &'static [(&str, &str)]) -> Merged<'static> {
+    fn merged(own: &'static [(&str, &str)], given: &'static [(&str, &str)]) -> Merged<'static> {
         let env_of = |pairs: &'static [(&str, &str)]| -> Env<'static> {
             pairs.iter().map(|(name, value)| (OsStr::new(*name), OsStr::new(*value))).collect()
         };
-        Merged { env: env_of(env), given: env_of(given) }
+        Merged::of(env_of(own), env_of(given))
     }
 
     #[test]
     fn one_variable_as_boot_gave_it_proves_the_rest() {
-        let merged = merged(&[("PATH", "/boot"), ("A", "1"), ("POD", "x")], &[("PATH", "/boot"), ("A", "1")]);
+        let merged = merged(&[("PATH", "/image"), ("POD", "x")], &[("PATH", "/boot"), ("A", "1")]);
         for (case, environ, proven) in [
             ("all of it", &b"PATH=/boot\0A=1\0POD=x\0"[..], true),
             ("PATH extended since", b"PATH=/venv:/boot\0A=1\0", true),
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn memory_that_was_reused_is_judged_by_its_size() {
         // `POD=x\0A=1\0` is 10 bytes.
-        let merged = merged(&[("POD", "x"), ("A", "1")], &[("A", "1")]);
+        let merged = merged(&[("POD", "x")], &[("A", "1")]);
         assert!(holds(b"\0\0\0\0\0\0\0\0\0\0", &merged));
         assert!(holds(b"title\0\0\0\0\0", &merged));
         assert!(!holds(b"\0\0\0\0\0\0", &merged), "the size of POD=x alone");
