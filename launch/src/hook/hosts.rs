@@ -14,7 +14,7 @@ pub(crate) fn lookup(host: &str) -> Vec<(IpAddr, String)> {
     if let Ok(address) = host.parse() {
         return vec![(address, host.to_owned())];
     }
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let read = |path| String::from_utf8(fs::read(path).unwrap_or_default()).unwrap_or_default();
     let hosts = read("/etc/hosts");
     if host.is_empty() {
         let own = read("/proc/sys/kernel/hostname");

@@ -90,20 +90,16 @@ fn look(proc: &Proc, merged: &Merged<'_>, limit: Duration) -> Look {
 
 /// Whether a process's environment memory shows that it was started with the boot env.
 fn holds(environ: &[u8], merged: &Merged<'_>) -> bool {
-    if was_reused(environ) {
-        // Its size is what is left to go by: the memory is as large as the env that the program was started
-        // with, and without the boot env that would have been smaller.
+    let text = environ.strip_suffix(b"\0").unwrap_or(environ);
+    let records = || text.split(|&byte| byte == 0);
+    // Programs that set their own title (nginx, Postgres, Perl, whatever uses setproctitle) write it over this
+    // memory and fill the rest with spaces or NUL, which leaves records that no env has. Then its size is what
+    // is left to go by: it is that of the env which the program was started with.
+    if records().any(|record| split_once(record).is_none()) {
         return environ.len() >= encoded_len(merged);
     }
-    let records = || environ.split(|&byte| byte == 0).filter_map(split_once);
-    let first = |name: &OsStr| records().find(|(held, _)| *held == name).map(|(_, value)| value);
-    merged.given.iter().any(|(name, value)| first(name) == Some(value))
-}
-
-/// Programs that set their own title (nginx, Postgres, whatever uses setproctitle) write it over their
-/// environment's memory and fill the rest with NUL, which leaves empty records that no env has.
-fn was_reused(environ: &[u8]) -> bool {
-    environ.first() == Some(&0) || environ.windows(2).any(|pair| pair == [0, 0])
+    let first = |name| records().filter_map(split_once).find(|(held, _)| *held == name);
+    merged.given.iter().any(|(name, value)| first(name) == Some((name, value)))
 }
 
 fn encoded_len(merged: &Merged<'_>) -> usize {
@@ -200,6 +196,7 @@ mod tests {
         let merged = merged(&[("POD", "x")], &[("A", "1")]);
         assert!(holds(b"\0\0\0\0\0\0\0\0\0\0", &merged));
         assert!(holds(b"title\0\0\0\0\0", &merged));
+        assert!(holds(b"         \0", &merged));
         assert!(!holds(b"\0\0\0\0\0\0", &merged), "the size of POD=x alone");
     }
 
