@@ -12,9 +12,9 @@ use crate::program::{self, StartError};
 
 /// Replaces this process by the task. It only ever returns why that failed.
 ///
-/// The task gets the same process, its arguments and every variable byte for byte, the same open files,
-/// working directory and signal mask, and no signal ignored but those that this process was started with
-/// ignored: the SIGPIPE that std ignores for itself is put back by `CommandExt::exec`.
+/// The task gets the same process, its arguments and every variable byte for byte, and the same open files,
+/// working directory and signals. std ignores SIGPIPE for itself; `CommandExt::exec` puts it back to its
+/// default, which is what container runtimes start processes with.
 pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&exec.place).map_err(ExecError::NoBootEnv)?;
