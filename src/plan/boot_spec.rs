@@ -24,7 +24,6 @@ pub struct BootSpec<'a> {
     #[serde(default, skip_serializing_if = "<[BootSource]>::is_empty")]
     pub sources: Cow<'a, [BootSource]>,
     /// For each task container the env names that the pod's spec sets itself: these win over the boot env.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keep: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
 }
 
