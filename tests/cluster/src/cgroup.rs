@@ -26,6 +26,7 @@ pub fn path(id: &str) -> String {
 /// When a hierarchy is read-only, as in a container without rights over its cgroups.
 pub fn create(id: &str) -> Result<()> {
     for folder in folders(id)? {
+        enable_controllers(&folder)?;
         fs::create_dir(&folder).with_context(|| format!("create the cgroup {}", folder.display()))?;
         // In a v1 cpuset an empty list of CPUs lets no process in; a child that clones has its parent's.
         let clone = folder.join("cgroup.clone_children");
@@ -33,6 +34,19 @@ pub fn create(id: &str) -> Result<()> {
             fs::write(&clone, "1").with_context(|| format!("write {}", clone.display()))?;
             copy_cpuset(&folder)?;
         }
+    }
+    Ok(())
+}
+
+/// In a v2 hierarchy the root says which controllers the cgroups below it have; the kubelet wants them all.
+fn enable_controllers(folder: &Path) -> Result<()> {
+    let Some(root) = folder.parent() else { return Ok(()) };
+    // The v1 hierarchies have no such file, and beside them a v2 hierarchy has no controllers.
+    let Ok(controllers) = fs::read_to_string(root.join("cgroup.controllers")) else { return Ok(()) };
+    for controller in controllers.split_whitespace() {
+        let file = root.join("cgroup.subtree_control");
+        fs::write(&file, format!("+{controller}"))
+            .with_context(|| format!("enable {controller} in {}", file.display()))?;
     }
     Ok(())
 }

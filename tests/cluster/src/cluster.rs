@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{ChildStdout, Command};
 
+use crate::cgroup;
 use crate::command::command;
 use crate::keeper;
 use crate::node::READY;
@@ -104,7 +105,12 @@ impl Drop for Cluster {
         self.lifeline = None;
         match self.keeper.wait() {
             Ok(status) if status.success() => {}
-            other => eprintln!("the cluster did not end well: {other:?}"),
+            // The keeper said why, unless it was killed: then what it would have removed is still there.
+            _ => {
+                if let Err(error) = cgroup::remove(self.run.id()) {
+                    eprintln!("{error:#}");
+                }
+            }
         }
     }
 }

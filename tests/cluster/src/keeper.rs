@@ -5,7 +5,7 @@
 //! ```text
 //! bootlace-cluster up|run    holds the lifeline, a pipe
 //! └─ bootlace-cluster keeper     in a process group of its own: Ctrl-C does not reach it
-//!    └─ unshare                  makes the namespaces, dies with its child and its child with it
+//!    └─ unshare                  makes the namespaces; dies with the keeper, and its child with it
 //!       └─ tini                  process 1 of the cluster: when it ends, the kernel ends all others
 //!          └─ bootlace-cluster node  reads the lifeline: its end, for whatever reason, is the cluster's
 //!             └─ etcd, kube-apiserver, kubelet, …
@@ -14,7 +14,6 @@
 //! Mounts, network devices and addresses end with their namespaces. What is left for the keeper is the folder of
 //! this run and the cgroups.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -28,16 +27,28 @@ use crate::run::RunDir;
 /// # Errors
 /// When the namespaces cannot be made, or something could not be removed.
 pub fn keep(run: &RunDir, tools: &Path) -> Result<ExitCode> {
-    let lock = File::create(run.lock()).with_context(|| format!("create {}", run.lock().display()))?;
-    lock.lock().context("lock the run's folder")?;
+    let _held = run.hold()?;
     cgroup::create(run.id())?;
-    let status = Command::new("unshare")
-        .args(["--net", "--pid", "--mount", "--fork", "--kill-child", "--", "tini", "--"])
+    let status = Command::new("setpriv")
+        .args([
+            "--pdeathsig",
+            "KILL",
+            "--",
+            "unshare",
+            "--net",
+            "--pid",
+            "--mount",
+            "--fork",
+            "--kill-child",
+            "--",
+            "tini",
+            "--",
+        ])
         .arg(std::env::current_exe().context("find this program")?)
         .args(["node", "--id", run.id(), "--tools"])
         .arg(tools)
         .status()
-        .context("start unshare, of the package util-linux")?;
+        .context("start setpriv, of the package util-linux")?;
     // The node is over, so neither may keep the other from being removed.
     let groups = cgroup::remove(run.id());
     run.remove()?;
@@ -45,17 +56,15 @@ pub fn keep(run: &RunDir, tools: &Path) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Removes what is left of clusters whose keeper was killed too.
+/// Removes what is left of clusters whose keeper was killed too. What cannot be removed is said and left: it is in
+/// nobody's way.
 ///
 /// # Errors
-/// When something could not be removed.
+/// When the runs cannot be listed.
 pub fn sweep() -> Result<()> {
-    for run in RunDir::all()? {
-        // A keeper holds its lock as long as it lives. A run without the file has not come that far yet.
-        let abandoned = File::open(run.lock()).is_ok_and(|lock| lock.try_lock().is_ok());
-        if abandoned {
-            cgroup::remove(run.id())?;
-            run.remove()?;
+    for run in RunDir::all()?.iter().filter(|run| run.is_abandoned()) {
+        if let Err(error) = cgroup::remove(run.id()).and_then(|()| run.remove()) {
+            eprintln!("an earlier cluster left something: {error:#}");
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The folder of one run, which both the machine and the node see: logs, images, the way in.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,10 +10,13 @@ use anyhow::{Context, Result};
 const PARENT: &str = "/tmp";
 const PREFIX: &str = "bootlace-cluster-";
 
-/// A run's folder, `/tmp/bootlace-cluster-<id>`. The keeper removes it.
+/// A run's folder, `/tmp/bootlace-cluster-<id>`. Whoever made it removes it when this is dropped; where that one
+/// was killed, the keeper does.
 pub struct RunDir {
     id: String,
     path: PathBuf,
+    /// Held by the process that made it.
+    lock: Option<File>,
 }
 
 impl RunDir {
@@ -22,10 +26,11 @@ impl RunDir {
     /// When it cannot be written.
     pub fn create() -> Result<Self> {
         let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").context("make a name for the run")?;
-        let run = Self::open(uuid.chars().take(8).collect());
+        let mut run = Self::open(uuid.chars().take(8).collect());
         for folder in [run.logs(), run.images()] {
             fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         }
+        run.lock = Some(run.hold()?);
         Ok(run)
     }
 
@@ -33,7 +38,7 @@ impl RunDir {
     #[must_use]
     pub fn open(id: String) -> Self {
         let path = Path::new(PARENT).join(format!("{PREFIX}{id}"));
-        Self { id, path }
+        Self { id, path, lock: None }
     }
 
     /// Every run's folder on this machine.
@@ -76,17 +81,44 @@ impl RunDir {
         self.path.join("kubeconfig")
     }
 
-    /// Locked as long as the keeper lives.
-    #[must_use]
-    pub fn lock(&self) -> PathBuf {
-        self.path.join("lock")
+    /// Says that the run is in use, as long as the returned file is open.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn hold(&self) -> Result<File> {
+        let lock = self.open_lock().with_context(|| format!("create a lock in {}", self.path.display()))?;
+        lock.lock_shared().context("lock the run's folder")?;
+        Ok(lock)
     }
 
-    /// Removes the folder.
+    /// Whether nobody holds the run any more.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.open_lock().is_ok_and(|lock| lock.try_lock().is_ok())
+    }
+
+    fn open_lock(&self) -> std::io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(false).open(self.path.join("lock"))
+    }
+
+    /// Removes the folder, if it is still there.
     ///
     /// # Errors
     /// When something in it cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        fs::remove_dir_all(&self.path).with_context(|| format!("remove {}", self.path.display()))
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.with_context(|| format!("remove {}", self.path.display())),
+        }
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        if self.lock.is_some()
+            && let Err(error) = self.remove()
+        {
+            eprintln!("{error:#}");
+        }
     }
 }
