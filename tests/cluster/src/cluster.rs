@@ -90,10 +90,14 @@ impl Cluster {
         let (file, kubeconfig, tools) = (self.enter(), self.run.kubeconfig(), &self.tools);
         let script = format!(
             "#!/bin/sh\n\
-             export KUBECONFIG='{}' PATH='{}':\"$PATH\":/usr/sbin:/sbin\n\
+             export PATH='{}':\"$PATH\":/usr/sbin:/sbin KUBECONFIG='{}'\n\
+             # Not in the home folder: nothing that kubectl and Helm keep may outlive the cluster.\n\
+             export KUBECACHEDIR='{home}/kubectl' HELM_CACHE_HOME='{home}/helm' \
+             HELM_CONFIG_HOME='{home}/helm' HELM_DATA_HOME='{home}/helm'\n\
              exec nsenter --net=/proc/{node}/ns/net -- \"$@\"\n",
-            kubeconfig.display(),
             tools.display(),
+            kubeconfig.display(),
+            home = self.run.path().display(),
         );
         fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;
         fs::set_permissions(&file, Permissions::from_mode(0o755)).context("make `enter` a program")

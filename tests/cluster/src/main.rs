@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use bootlace_cluster::cluster::Cluster;
 use bootlace_cluster::run::RunDir;
 use bootlace_cluster::stage::stage;
-use bootlace_cluster::{images, interrupt, keeper, node, prerequisites, tools};
+use bootlace_cluster::{airflow, images, install, interrupt, keeper, node, prerequisites, tools};
 use clap::{Args, Parser};
 
 /// A throwaway single-node Kubernetes cluster in namespaces of its own.
@@ -79,6 +79,7 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
         Arguments::Prepare => {
             prerequisites::ensure().await?;
             tools::prepare().await?;
+            airflow::prepare().await?;
         }
         Arguments::Up { bare } => {
             let mut cluster = start(bare).await?;
@@ -103,12 +104,17 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
 }
 
 /// Everything from a fresh machine to a cluster that is ready.
-async fn start(_bare: bool) -> Result<Cluster> {
+async fn start(bare: bool) -> Result<Cluster> {
     prerequisites::ensure().await?;
     let tools = tools::prepare().await?;
+    airflow::prepare().await?;
     let run = RunDir::create()?;
-    stage("building the images", images::build(&run.images(), false)).await?;
-    stage("starting the cluster", Cluster::start(run, &tools)).await
+    stage("building the images", images::build(&run.images(), !bare)).await?;
+    let cluster = stage("starting the cluster", Cluster::start(run, &tools)).await?;
+    if !bare {
+        stage("installing Bootlace with Helm", install::install(&cluster)).await?;
+    }
+    Ok(cluster)
 }
 
 /// As a shell has it: the exit code, or 128 and the signal's number.

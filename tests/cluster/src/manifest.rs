@@ -1,42 +1,73 @@
-//! Applying YAML to the cluster, whatever kinds it holds.
+//! Creating what a YAML text says, whatever kinds it holds.
 
-use anyhow::{Context, Result};
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
+use anyhow::{Context, Result, bail};
+use http::header::WARNING;
+use kube::api::{DynamicObject, PostParams, Request};
+use kube::core::{GroupVersionKind, Status};
 use kube::discovery::{Scope, pinned_kind};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde::Deserialize;
 
-/// Who the API server notes as the owner of the fields.
-const MANAGER: &str = "bootlace-cluster";
+/// What the API server answered to the creation of one object.
+#[derive(Debug)]
+pub struct Created {
+    /// The object as it was stored, admission's changes included.
+    pub object: DynamicObject,
+    /// The warnings that a person at kubectl would have been shown.
+    pub warnings: Vec<String>,
+}
 
-/// Applies every document in `yaml`, in order; objects that name no namespace go to `namespace`. Returns what the
-/// API server made of them.
+/// Creates every document in `yaml`, in order; objects that name no namespace go to `namespace`. With `dry_run`
+/// the API server does everything but store them.
 ///
 /// # Errors
-/// When a document is no Kubernetes object, its kind is not known to the cluster, or it is refused.
-pub async fn apply(client: &Client, yaml: &str, namespace: &str) -> Result<Vec<DynamicObject>> {
-    let mut applied = Vec::new();
+/// When a document is no Kubernetes object, its kind is not known to the cluster, or it is refused; then the
+/// message is the API server's.
+pub async fn create(client: &Client, yaml: &str, namespace: &str, dry_run: bool) -> Result<Vec<Created>> {
+    let mut created = Vec::new();
     for object in parse(yaml)? {
-        let kind = object.types.clone().unwrap_or_default();
-        let name = object.metadata.name.clone().context("metadata.name is missing")?;
-        let what = format!("{} {name}", kind.kind);
-        let gvk =
-            GroupVersionKind::try_from(&kind).with_context(|| format!("{what}: apiVersion is not valid"))?;
-        let (resource, capabilities) =
-            pinned_kind(client, &gvk).await.with_context(|| format!("look up {what}"))?;
-        let api: Api<DynamicObject> = match capabilities.scope {
-            Scope::Cluster => Api::all_with(client.clone(), &resource),
-            Scope::Namespaced => {
-                let namespace = object.namespace().unwrap_or_else(|| namespace.to_owned());
-                Api::namespaced_with(client.clone(), &namespace, &resource)
-            }
-        };
-        let params = PatchParams::apply(MANAGER).force();
-        let object = api.patch(&name, &params, &Patch::Apply(&object)).await;
-        applied.push(object.with_context(|| format!("apply {what}"))?);
+        created.push(create_one(client, &object, namespace, dry_run).await?);
     }
-    Ok(applied)
+    Ok(created)
+}
+
+async fn create_one(
+    client: &Client,
+    object: &DynamicObject,
+    namespace: &str,
+    dry_run: bool,
+) -> Result<Created> {
+    let kind = object.types.clone().unwrap_or_default();
+    let what = format!("{} {}", kind.kind, object.name_any());
+    let gvk =
+        GroupVersionKind::try_from(&kind).with_context(|| format!("{what}: apiVersion is not valid"))?;
+    let (resource, capabilities) =
+        pinned_kind(client, &gvk).await.with_context(|| format!("look up {what}"))?;
+    let namespace = match capabilities.scope {
+        Scope::Cluster => None,
+        Scope::Namespaced => Some(object.namespace().unwrap_or_else(|| namespace.to_owned())),
+    };
+    let path = DynamicObject::url_path(&resource, namespace.as_deref());
+    let params = PostParams { dry_run, ..PostParams::default() };
+    let request = Request::new(path).create(&params, serde_json::to_vec(object)?)?;
+    // Sent by hand, because the typed calls do not give the headers back, which hold the warnings.
+    let response = client.send(request.map(Into::into)).await.with_context(|| format!("create {what}"))?;
+    let (head, body) = response.into_parts();
+    let body = body.collect_bytes().await.with_context(|| format!("create {what}"))?;
+    if !head.status.is_success() {
+        let status: Status = serde_json::from_slice(&body).unwrap_or_default();
+        bail!("create {what}: {}: {}", head.status, status.message);
+    }
+    let warnings =
+        head.headers.get_all(WARNING).iter().filter_map(|value| warning(value.to_str().ok()?)).collect();
+    let object = serde_json::from_slice(&body).with_context(|| format!("read {what} as it was created"))?;
+    Ok(Created { object, warnings })
+}
+
+/// The text of a `Warning` header, `299 - "text"` (RFC 7234, section 5.5).
+fn warning(header: &str) -> Option<String> {
+    let quoted = header.split_once('"')?.1.rsplit_once('"')?.0;
+    Some(quoted.replace("\\\"", "\"").replace("\\\\", "\\"))
 }
 
 /// The objects in a YAML text of several documents; empty documents are left out.
@@ -52,8 +83,15 @@ mod tests {
 
     #[test]
     fn every_document_is_an_object_and_empty_ones_are_left_out() {
-        let text = "# note\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: b}\n";
+        let text =
+            "# note\n---\nkind: Pod\nmetadata: {name: a}\n---\n---\nkind: Secret\nmetadata: {name: b}\n";
         let names: Vec<_> = parse(text).unwrap().iter().map(ResourceExt::name_any).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_warning_is_what_stands_in_the_outer_quotes() {
+        assert_eq!(warning(r#"299 - "use \"b\" instead""#).unwrap(), r#"use "b" instead"#);
+        assert_eq!(warning("299 -"), None);
     }
 }

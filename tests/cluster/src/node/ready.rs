@@ -71,7 +71,7 @@ pub(super) async fn api_server(kubeconfig: &Path) -> Result<Client> {
 /// # Errors
 /// When the API server refuses an object.
 pub(super) async fn cluster_objects(client: &Client) -> Result<()> {
-    manifest::apply(client, CLUSTER, "kube-system").await.context("apply node/cluster.yaml")?;
+    manifest::create(client, CLUSTER, "kube-system", false).await.context("create node/cluster.yaml")?;
     Ok(())
 }
 
