@@ -71,6 +71,10 @@ pub(super) fn start_api_server(components: &Components, tools: &Path) -> Result<
         format!("--tls-cert-file={pki}/apiserver.crt"),
         format!("--tls-private-key-file={pki}/apiserver.key"),
         format!("--client-ca-file={pki}/ca.crt"),
+        // Nobody presents such a certificate, but without it every client of the configuration complains.
+        format!("--requestheader-client-ca-file={pki}/ca.crt"),
+        "--requestheader-allowed-names=front-proxy-client".to_owned(),
+        "--requestheader-username-headers=X-Remote-User".to_owned(),
         "--authorization-mode=Node,RBAC".to_owned(),
         "--enable-admission-plugins=NodeRestriction".to_owned(),
         "--allow-privileged=true".to_owned(),
@@ -101,6 +105,9 @@ pub(super) fn start_controllers(components: &Components, tools: &Path) -> Result
     manager.args(kubeconfig("controller-manager")).args([
         "--leader-elect=false".to_owned(),
         "--use-service-account-credentials".to_owned(),
+        // At the default rate, the accounts of all its controllers take five seconds to make.
+        "--kube-api-qps=200".to_owned(),
+        "--kube-api-burst=400".to_owned(),
         format!("--root-ca-file={KUBERNETES}/pki/ca.crt"),
         format!("--service-account-private-key-file={KUBERNETES}/pki/sa.key"),
     ]);
