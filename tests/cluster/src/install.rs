@@ -30,7 +30,7 @@ pub async fn install(cluster: &Cluster) -> Result<()> {
     if installed.is_err() {
         explain(cluster).await;
     }
-    installed.map(drop)
+    installed.map(drop).context("install charts/bootlace with Helm")
 }
 
 /// Prints what tells why pods are not ready. Whatever fails here, the reason to be here is the one to report.

@@ -1,15 +1,18 @@
 //! Starts a throwaway cluster, to look at (`up`) or to run a command on (`run`).
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use bootlace_cluster::cluster::Cluster;
+use bootlace_cluster::command::{command, run};
 use bootlace_cluster::run::RunDir;
 use bootlace_cluster::stage::stage;
 use bootlace_cluster::{airflow, images, install, interrupt, keeper, node, prerequisites, tools};
+use bootlace_image::product;
 use clap::{Args, Parser};
+use tokio::process::Command;
 
 /// A throwaway single-node Kubernetes cluster in namespaces of its own.
 #[derive(Parser)]
@@ -34,6 +37,19 @@ enum Arguments {
         /// The command and its arguments.
         #[arg(required = true, last = true)]
         command: Vec<String>,
+    },
+    /// Start a cluster with Bootlace and run the scenarios on it.
+    Test,
+    /// Build Bootlace's image as it is shipped, as an OCI archive, and print its name, digest and file.
+    Image {
+        /// The file to write.
+        #[arg(long, default_value = "dist/bootlace.tar")]
+        output: PathBuf,
+    },
+    /// Print the path of one of the cluster's programs (`helm`, `kubectl`), and build them where they are missing.
+    Tool {
+        /// The program.
+        name: String,
     },
     /// Inside: the process that removes what a cluster leaves.
     #[command(hide = true)]
@@ -98,9 +114,45 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
                 command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
             return Ok(exit_code(status));
         }
+        Arguments::Test => {
+            // Built first: the cluster's network has no way to the registries, and cargo says more clearly what is
+            // wrong with the code.
+            stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await?;
+            let cluster = start(false).await?;
+            let tests = scenarios();
+            let status =
+                cluster.command("cargo").args(tests.as_std().get_args()).arg("--offline").status().await;
+            return Ok(exit_code(status.context("start cargo")?));
+        }
+        Arguments::Image { output } => image(&output)?,
+        Arguments::Tool { name } => {
+            let tool = tools::prepare().await?.join(name);
+            if !tool.exists() {
+                bail!("{} is not one of the cluster's programs", tool.display());
+            }
+            println!("{}", tool.display());
+        }
         Arguments::Keeper(_) | Arguments::Node(_) => bail!("handled in main"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The test binary of `tests/scenarios`.
+fn scenarios() -> Command {
+    let mut cargo = command("cargo");
+    cargo.args(["test", "--quiet", "--locked", "--package", "bootlace-cluster"]);
+    cargo.args(["--features", "scenarios", "--test", "scenarios"]);
+    cargo
+}
+
+fn image(output: &Path) -> Result<()> {
+    if let Some(folder) = output.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    let reference = concat!("localhost/bootlace:", env!("CARGO_PKG_VERSION"));
+    let digest = product::write(&images::root()?, "dist", reference, output)?;
+    println!("{reference} {digest} {}", output.display());
+    Ok(())
 }
 
 /// Everything from a fresh machine to a cluster that is ready.

@@ -3,12 +3,12 @@
 //! Its addresses and paths are constants, because nobody else is in its namespaces: two clusters side by side
 //! have the same ones.
 //!
-//! - [`mounts`]: its own `/etc`, `/run` and `/var`, in memory.
-//! - [`network`]: its own devices and addresses.
-//! - [`pki`], [`kubeconfig`]: who may speak to whom.
-//! - [`component`]: one program of the cluster, and its end.
-//! - [`programs`]: which programs there are, and their flags.
-//! - [`ready`]: what has to be true before pods can run.
+//! - `mounts`: its own `/etc`, `/run` and `/var`, in memory.
+//! - `network`: its own devices and addresses.
+//! - `pki`, `kubeconfig`: who may speak to whom.
+//! - `component`: one program of the cluster, and its end.
+//! - `programs`: which programs there are, and their flags.
+//! - `ready`: what has to be true before pods can run.
 
 mod component;
 mod kubeconfig;
