@@ -19,7 +19,7 @@ pub const PROBE: &str = "localhost/probe:test";
 const PAUSE: &str = "localhost/pause:test";
 
 /// The cargo profile for images that only tests see: `dist` takes minutes longer.
-const PROFILE: &str = "release";
+pub const PROFILE: &str = "release";
 /// Where Debian's busybox-static is.
 const MACHINE_BUSYBOX: &str = "/bin/busybox";
 

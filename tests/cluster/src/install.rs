@@ -14,18 +14,11 @@ pub const NAMESPACE: &str = "bootlace";
 /// # Errors
 /// When Helm fails or Bootlace does not become ready; what its pods say is on standard error then.
 pub async fn install(cluster: &Cluster) -> Result<()> {
-    let (repository, tag) = images::PRODUCT.split_once(':').context("the product's image has a tag")?;
+    let root = images::root()?;
     let mut helm = cluster.command("helm");
-    helm.args(["install", "bootlace"]).arg(images::root()?.join("charts/bootlace"));
+    helm.args(["install", "bootlace"]).arg(root.join("charts/bootlace"));
     helm.args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m"]);
-    for value in [
-        format!("image.repository={repository}"),
-        format!("image.tag={tag}"),
-        // It was imported, and can be had nowhere.
-        "image.pullPolicy=Never".to_owned(),
-    ] {
-        helm.args(["--set", &value]);
-    }
+    helm.arg("--values").arg(root.join("tests/cluster/values.yaml"));
     let installed = output(&mut helm).await;
     if installed.is_err() {
         explain(cluster).await;

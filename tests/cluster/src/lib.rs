@@ -9,6 +9,7 @@
 //!   with [`cgroup`].
 //! - [`install`]: Bootlace on the cluster.
 //! - [`airflow`]: the scheduler whose DAGs run on it.
+//! - [`demo`]: the story that `make demo` tells.
 //! - [`scenario`]: what a test is given: a namespace of its own, and a report when it fails.
 //! - [`node`]: what runs inside the cluster's namespaces.
 //!
@@ -20,6 +21,7 @@ pub mod cgroup;
 pub mod cluster;
 pub mod command;
 pub mod debian;
+pub mod demo;
 pub mod images;
 pub mod install;
 pub mod interrupt;

@@ -9,7 +9,7 @@ use bootlace_cluster::cluster::Cluster;
 use bootlace_cluster::command::{command, run};
 use bootlace_cluster::run::RunDir;
 use bootlace_cluster::stage::stage;
-use bootlace_cluster::{airflow, images, install, interrupt, keeper, node, prerequisites, tools};
+use bootlace_cluster::{airflow, demo, images, install, interrupt, keeper, node, prerequisites, tools};
 use bootlace_image::product;
 use clap::{Args, Parser};
 use tokio::process::Command;
@@ -50,6 +50,15 @@ enum Arguments {
     Tool {
         /// The program.
         name: String,
+    },
+    /// Run an Airflow DAG on a cluster that has Bootlace, and show what happened.
+    Demo,
+    /// Inside: the demo's story.
+    #[command(hide = true)]
+    Story {
+        /// The program that explains.
+        #[arg(long)]
+        bootlace: PathBuf,
     },
     /// Inside: the process that removes what a cluster leaves.
     #[command(hide = true)]
@@ -114,6 +123,8 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
                 command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
             return Ok(exit_code(status));
         }
+        Arguments::Demo => demo::run(&start(false).await?).await?,
+        Arguments::Story { bootlace } => demo::tell(&bootlace).await?,
         Arguments::Test => {
             // Built first: the cluster's network has no way to the registries, and cargo says more clearly what is
             // wrong with the code.
