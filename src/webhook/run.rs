@@ -38,7 +38,6 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// What the parts share.
-#[derive(Default)]
 struct Shared {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
@@ -52,7 +51,12 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     let reviews = bind(args.listen, "--listen").await?;
     let probes = bind(args.metrics_listen, "--metrics-listen").await?;
     let mut end = End::new()?;
-    let shared = Shared::default();
+    let shared = Shared {
+        metrics: Arc::default(),
+        readiness: Arc::default(),
+        serving: Arc::default(),
+        profiles: InForce::new(args.settings()),
+    };
     let (director, lasting) = (Director::default(), Director::default());
     let status = Server {
         transport: Transport::Plain,
@@ -63,11 +67,11 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
         // It outlasts the drain, which it tells of.
         stage: lasting.follower(),
     };
+    let status_address = probes.local_addr()?;
     tokio::spawn(status.serve(probes));
     prepare(args, &shared).await?;
 
-    let app =
-        Reviews::new(Arc::clone(&shared.profiles), args.settings(), Arc::clone(&shared.metrics)).router();
+    let app = Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics)).router();
     let server = Server {
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(shared.serving.config()?))),
         app,
@@ -77,6 +81,7 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     };
     info!(
         address = %reviews.local_addr()?,
+        status = %status_address,
         version = env!("CARGO_PKG_VERSION"),
         "serving reviews"
     );
@@ -114,8 +119,8 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<()> {
     }
     if let Some(folder) = &args.profiles {
         let profiles = folder::read(folder)?;
-        shared.metrics.profiles(profiles.names().count(), 0);
-        shared.profiles.swap(profiles);
+        shared.metrics.profiles(profiles.iter().count(), 0);
+        shared.profiles.swap(profiles)?;
         return if args.tls_dir.is_some() { Ok(()) } else { make_certificate(args, shared) };
     }
     let client = Client::try_default().await.context(

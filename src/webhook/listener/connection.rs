@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,6 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
@@ -64,11 +66,18 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S) {
         ended = &mut connection => Some(ended),
         () = pulse.stalled() => None,
         () = stage.reached(Stage::Closing) => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = &mut connection => Some(ended),
-                () = pulse.stalled() => None,
-                () = stage.reached(Stage::Over) => None,
+            // Hyper would close a connection on which nothing has come at once, and with it a request that is
+            // on its way.
+            let farewell = if pulse.is_fresh() { server.limits.farewell } else { Duration::ZERO };
+            if let Ok(ended) = timeout(farewell, &mut connection).await {
+                Some(ended)
+            } else {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = &mut connection => Some(ended),
+                    () = pulse.stalled() => None,
+                    () = stage.reached(Stage::Over) => None,
+                }
             }
         }
     };

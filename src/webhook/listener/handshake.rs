@@ -96,7 +96,9 @@ fn classify(error: &io::Error) -> HandshakeFailure {
         | AlertDescription::CertificateUnknown
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateRevoked
-        | AlertDescription::UnsupportedCertificate => HandshakeFailure::Untrusted,
+        | AlertDescription::UnsupportedCertificate
+        // A CA of the same name, with another key.
+        | AlertDescription::DecryptError => HandshakeFailure::Untrusted,
         _ => HandshakeFailure::Other,
     }
 }

@@ -9,13 +9,16 @@ pub struct Limits {
     pub connections: usize,
     /// Time for a TLS handshake.
     pub handshake: Duration,
-    /// Time from a connection's first byte, or from its start, to the end of a request's head.
+    /// Time from the first byte of a request to the end of its head.
     pub head: Duration,
     /// Time from the end of a request's head to its answer. Above the 30 s that an API server waits at most.
     pub request: Duration,
     /// How long a connection may idle. Above the 90 s after which Go's client closes it by itself: who closes
     /// first would break a request that is just being sent.
     pub idle: Duration,
+    /// How long, at the end, a connection on which nothing has come so far is kept: its caller has perhaps just
+    /// shaken hands and is about to send.
+    pub farewell: Duration,
 }
 
 impl Default for Limits {
@@ -26,6 +29,7 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             request: Duration::from_secs(35),
             idle: Duration::from_mins(3),
+            farewell: Duration::from_secs(1),
         }
     }
 }

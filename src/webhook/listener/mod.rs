@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use futures::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::warn;
 
@@ -71,17 +71,31 @@ impl Server {
                 () = stage.reached(Stage::Closing) => break,
             }
         }
-        // The kernel has opened these connections already: closing the listener would reset them.
-        while let Some(Ok((stream, slot))) = accept(&listener, &slots).now_or_never() {
-            Self::spawn(&server, stream, slot);
-        }
-        drop(listener);
-        // When every slot is free again, every connection has ended.
+        let late = Self::accept_the_rest(&server, listener, &slots);
+        // When the late ones are through and every slot is free again, every connection has ended.
         let all = u32::try_from(connections).unwrap_or(u32::MAX);
         tokio::select! {
-            _ = slots.acquire_many(all) => {}
+            _ = async { (late.join_all().await, slots.acquire_many(all).await.is_ok()) } => {}
             () = stage.reached(Stage::Over) => {}
         }
+    }
+
+    /// Takes in the connections that the kernel has opened already: closing the listener would reset them.
+    fn accept_the_rest(server: &Arc<Self>, listener: TcpListener, slots: &Arc<Semaphore>) -> JoinSet<()> {
+        let mut late = JoinSet::new();
+        // The standard library's listener, because tokio's asks the kernel only once it was told of something.
+        let Ok(listener) = listener.into_std() else { return late };
+        while let Ok((stream, _)) = listener.accept() {
+            let (server, slots) = (Arc::clone(server), Arc::clone(slots));
+            late.spawn(async move {
+                let taken = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                if let (Ok(stream), Ok(_slot)) = (taken, slots.acquire().await) {
+                    let _open = Counted::of(&server.metrics.connections);
+                    connection::serve(&server, stream).await;
+                }
+            });
+        }
+        late
     }
 
     fn spawn(server: &Arc<Self>, stream: TcpStream, slot: OwnedSemaphorePermit) {

@@ -17,9 +17,11 @@ use super::Limits;
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing: it may be used again.
+    /// Nothing yet. Go's client opens connections ahead of need and may keep one unused.
+    Fresh,
+    /// Nothing any more: it may be used again.
     Idle,
-    /// A request's head has begun, or ought to.
+    /// A request's head has begun.
     Head,
     /// A request is being read or answered.
     Request,
@@ -33,9 +35,9 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    /// Of a connection that has just been opened: its first request is due.
+    /// Of a connection that has just been opened.
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, phase: Mutex::new((Phase::Head, Instant::now())) })
+        Arc::new(Self { limits, phase: Mutex::new((Phase::Fresh, Instant::now())) })
     }
 
     fn lock(&self) -> MutexGuard<'_, (Phase, Instant)> {
@@ -44,9 +46,14 @@ impl Pulse {
 
     fn bytes_came(&self) {
         let mut phase = self.lock();
-        if phase.0 == Phase::Idle {
+        if matches!(phase.0, Phase::Fresh | Phase::Idle) {
             *phase = (Phase::Head, Instant::now());
         }
+    }
+
+    /// Whether nothing has come on the connection so far.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.lock().0 == Phase::Fresh
     }
 
     /// A request's head is complete.
@@ -62,7 +69,7 @@ impl Pulse {
     fn deadline(&self) -> Instant {
         let (phase, since) = *self.lock();
         let limit = match phase {
-            Phase::Idle => self.limits.idle,
+            Phase::Fresh | Phase::Idle => self.limits.idle,
             Phase::Head => self.limits.head,
             Phase::Request => self.limits.request,
         };
@@ -155,6 +162,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_phase_has_its_own_limit() {
         let pulse = Pulse::new(limits());
+        assert!(pulse.is_fresh());
+        assert_eq!(stalls_after(&pulse).await, 180);
+        pulse.bytes_came();
+        assert!(!pulse.is_fresh());
         assert_eq!(stalls_after(&pulse).await, 10);
         pulse.request_begins();
         assert_eq!(stalls_after(&pulse).await, 35);

@@ -116,7 +116,11 @@ mod tests {
     }
 
     fn names(catalogue: &Catalogue) -> Vec<String> {
-        catalogue.snapshot().names().map(str::to_owned).collect()
+        catalogue.snapshot().iter().map(|profile| profile.name.clone()).collect()
+    }
+
+    fn a(catalogue: &Catalogue) -> Profile {
+        catalogue.snapshot().iter().find(|profile| profile.name == "a").unwrap().as_ref().clone()
     }
 
     #[test]
@@ -134,7 +138,7 @@ mod tests {
         list(&mut catalogue, vec![]);
         assert!(catalogue.take(Event::Apply(profile("a", 1, &json!(5)))));
         assert!(catalogue.take(Event::Apply(profile("a", 2, &json!(6)))));
-        assert_eq!(catalogue.snapshot().get("a").unwrap().spec.hook.timeout_seconds, 6);
+        assert_eq!(a(&catalogue).spec.hook.timeout_seconds, 6);
         assert!(catalogue.take(Event::Delete(profile("a", 2, &json!(6)))));
         assert!(names(&catalogue).is_empty());
     }
@@ -145,12 +149,12 @@ mod tests {
         list(&mut catalogue, vec![profile("a", 1, &json!(5)), profile("b", 1, &json!(5))]);
         catalogue.take(Event::Apply(profile("a", 2, &json!("soon"))));
         assert_eq!((names(&catalogue).len(), catalogue.invalid()), (2, 1));
-        assert_eq!(catalogue.snapshot().get("a").unwrap().generation, 1);
+        assert_eq!(a(&catalogue).generation, 1);
         // A new list says the same, and it stays so.
         list(&mut catalogue, vec![profile("a", 2, &json!("soon")), profile("b", 1, &json!(5))]);
-        assert_eq!(catalogue.snapshot().get("a").unwrap().generation, 1);
+        assert_eq!(a(&catalogue).generation, 1);
         catalogue.take(Event::Apply(profile("a", 3, &json!(7))));
-        assert_eq!(catalogue.snapshot().get("a").unwrap().generation, 3);
+        assert_eq!(a(&catalogue).generation, 3);
         assert_eq!(catalogue.invalid(), 0);
     }
 

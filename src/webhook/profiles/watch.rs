@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Catalogue, InForce};
 use crate::profile::BootProfile;
@@ -33,9 +33,12 @@ pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readin
                     continue;
                 }
                 let snapshot = catalogue.snapshot();
-                let count = snapshot.names().count();
+                let count = snapshot.iter().count();
                 metrics.profiles(count, catalogue.invalid());
-                in_force.swap(snapshot);
+                if let Err(error) = in_force.swap(snapshot) {
+                    warn!("{error}; the profiles in force stay");
+                    continue;
+                }
                 if readiness.is_missing(Part::Profiles) {
                     info!(count, "BootProfiles listed");
                     readiness.in_place(Part::Profiles);

@@ -17,8 +17,7 @@ use tracing::{debug, error, info};
 use super::metrics::{Counted, Metrics};
 use super::profiles::InForce;
 use crate::admission::{self, Answered, Outcome};
-use crate::plan::Settings;
-use crate::profile::Profiles;
+use crate::plan::Recipes;
 
 /// The path that the API server posts to.
 pub const PATH: &str = "/mutate";
@@ -30,7 +29,6 @@ const LARGE_AT_ONCE: usize = 2;
 /// What reviews are answered from.
 pub struct Reviews {
     profiles: Arc<InForce>,
-    settings: Settings,
     metrics: Arc<Metrics>,
     large: Arc<Semaphore>,
 }
@@ -38,8 +36,8 @@ pub struct Reviews {
 impl Reviews {
     /// Answers from `profiles`, as they are when a review comes.
     #[must_use]
-    pub fn new(profiles: Arc<InForce>, settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { profiles, settings, metrics, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
+    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { profiles, metrics, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
     }
 
     /// The routes of the review port.
@@ -47,9 +45,9 @@ impl Reviews {
         Router::new().route(PATH, post(mutate).fallback(only_post)).fallback(only_mutate).with_state(self)
     }
 
-    fn answer(&self, body: &[u8], profiles: &Profiles) -> Response<Body> {
+    fn answer(&self, body: &[u8], recipes: &Recipes) -> Response<Body> {
         let started = Instant::now();
-        let answered = admission::answer(body, profiles, &self.settings);
+        let answered = admission::answer(body, recipes);
         let json = answered.response.to_json();
         self.metrics.answered(answered.outcome, started.elapsed());
         log(&answered);
@@ -64,7 +62,7 @@ impl Reviews {
 }
 
 async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Body> {
-    let Some(profiles) = reviews.profiles.get() else {
+    let Some(recipes) = reviews.profiles.get() else {
         reviews.metrics.not_ready.inc();
         let mut response =
             sentence(StatusCode::SERVICE_UNAVAILABLE, "No BootProfiles have been listed yet: try again.");
@@ -78,11 +76,11 @@ async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Bod
     let mut response = if collected.is_large() {
         let (other, held) = (Arc::clone(&reviews), collected);
         // Parsing takes milliseconds here: not on a thread that others' connections wait for.
-        tokio::task::spawn_blocking(move || other.answer(&held.bytes, &profiles)).await.unwrap_or_else(|_| {
+        tokio::task::spawn_blocking(move || other.answer(&held.bytes, &recipes)).await.unwrap_or_else(|_| {
             sentence(StatusCode::INTERNAL_SERVER_ERROR, "The review could not be answered.")
         })
     } else {
-        reviews.answer(&collected.bytes, &profiles)
+        reviews.answer(&collected.bytes, &recipes)
     };
     if endless {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
