@@ -24,14 +24,14 @@ fn main() {
     for variables in [10, 100, 1_000, 10_000] {
         let body = review(variables);
         let recipes = recipes();
-        let (_, outcome) = admission::answer(&body, &recipes);
+        let outcome = admission::answer(&body, &recipes).outcome;
         assert_eq!(outcome, Outcome::Injected);
         let (read, answered, ratio) = compare(
             || {
                 black_box(serde_json::from_slice::<Value>(black_box(&body)).unwrap());
             },
             || {
-                black_box(admission::answer(black_box(&body), &recipes).0.to_json().unwrap());
+                black_box(admission::answer(black_box(&body), &recipes).response.to_json().unwrap());
             },
         );
         println!(

@@ -77,18 +77,54 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// An answered review: what goes back, and what it is counted and logged by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// What goes back.
+    pub response: Response,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// Which pod it was about; empty where that could not be read.
+    pub subject: Subject,
+}
+
+/// Which pod a review is about, for logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The request's namespace.
+    pub namespace: String,
+    /// The pod's name, or the `generateName` that the API server will make one from.
+    pub pod: String,
+}
+
 /// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out.
 #[must_use]
-pub fn answer(body: &[u8], recipes: &Recipes) -> (Response, Outcome) {
-    match review::parse(body) {
-        Ok(Incoming::Pod(request)) => answer_pod(request, recipes),
+pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
+    let (response, outcome, subject) = match review::parse(body) {
+        Ok(Incoming::Pod(mut request)) => {
+            let subject = subject(&mut request);
+            let (response, outcome) = answer_pod(request, recipes);
+            (response, outcome, subject)
+        }
         Ok(Incoming::NotForUs { uid, warning }) => {
-            (Response { uid, warnings: vec![warning], ..Response::default() }, Outcome::NotForUs)
+            let response = Response { uid, warnings: vec![warning], ..Response::default() };
+            (response, Outcome::NotForUs, Subject::default())
         }
         Err(Malformed { uid, message }) => {
-            (Response::refuse(uid, Refusal::bad_request(message)), Outcome::Malformed)
+            let response = Response::refuse(uid, Refusal::bad_request(message));
+            (response, Outcome::Malformed, Subject::default())
         }
-    }
+    };
+    Answered { response, outcome, subject }
+}
+
+fn subject(request: &mut Request) -> Subject {
+    let name = |field| {
+        let name = request.object.get("metadata")?.get(field)?.as_str()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    };
+    let pod = name("name").or_else(|| name("generateName")).unwrap_or_default();
+    Subject { namespace: std::mem::take(&mut request.namespace), pod }
 }
 
 fn answer_pod(request: Request, recipes: &Recipes) -> (Response, Outcome) {

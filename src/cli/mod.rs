@@ -1,5 +1,6 @@
 //! The command line: one subcommand a role, and the offline tools.
 
+mod certs;
 mod crds;
 mod explain;
 mod inject;
@@ -9,6 +10,8 @@ mod offline;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::webhook;
 
 /// Gives every task pod its boot process.
 #[derive(Debug, Parser)]
@@ -20,10 +23,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve admission reviews to an API server.
+    Webhook(Box<webhook::Args>),
     /// Inject manifests offline, with the webhook's own engine.
     Inject(inject::Args),
     /// Tell in words why a pod is or is not injected, and what each part is for.
     Explain(explain::Args),
+    /// Make and show serving certificates.
+    Certs(certs::Args),
     /// Print the custom resource definitions.
     Crds,
 }
@@ -33,6 +40,8 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let result = match self.command {
+            Command::Webhook(args) => webhook::run(&args),
+            Command::Certs(args) => certs::run(&args),
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Crds => crds::run(),

@@ -63,7 +63,7 @@ fn review(pod: &Value) -> Value {
 }
 
 fn answer(body: &[u8]) -> (Value, Outcome) {
-    let (response, outcome) = admission::answer(body, &recipes(Position::Last));
+    let admission::Answered { response, outcome, .. } = admission::answer(body, &recipes(Position::Last));
     (serde_json::from_slice(&response.to_json().unwrap()).unwrap(), outcome)
 }
 

@@ -1,0 +1,207 @@
+//! What a served review costs: CPU time, memory, time to ready.
+//!
+//! Starts `bootlace webhook` without a cluster and posts the same review over TLS keep-alive connections, a
+//! counted number of times. CPU time is the server's own user and system time, so the figure does not depend
+//! on how the load shares the cores with it. The ratios compare with parsing and answering the same review in
+//! this process, so they can be compared between machines.
+//!
+//! `BOOTLACE_BIN` names another binary to measure, such as the image's.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench fails by panicking"
+)]
+#![allow(clippy::cast_precision_loss, reason = "counts far below what a float holds exactly")]
+
+#[path = "../tests/webhook/client.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod client;
+
+use std::hint::black_box;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bootlace::admission;
+use bootlace::plan::{Recipes, Settings};
+use bootlace::profile::folder;
+use rustls::ClientConfig;
+
+const REVIEW: &str = include_str!("review.json");
+const PROFILE: &str = include_str!("../tests/webhook/profile.yaml");
+
+/// Connections at once, and reviews over all of them.
+const LOADS: [(usize, usize); 3] = [(1, 20_000), (8, 40_000), (64, 40_000)];
+/// Reviews before the first measurement, so that code and caches are warm.
+const WARM_UP: usize = 2_000;
+/// Reviews answered in this process, for comparison.
+const IN_PROCESS: u32 = 20_000;
+/// No load may take longer than this, whatever happens.
+const LIMIT: Duration = Duration::from_mins(2);
+/// The kernel counts CPU time in these: `sysconf(_SC_CLK_TCK)` is 100 on every Linux that Rust knows.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let profiles = folder.path().join("profile.yaml");
+    std::fs::write(&profiles, PROFILE).unwrap();
+    // As the API server writes it: in one line.
+    let review: serde_json::Value = serde_json::from_str(REVIEW).unwrap();
+    let review = serde_json::to_vec(&review).unwrap();
+    let parse = in_process(|| drop(black_box(serde_json::from_slice::<serde_json::Value>(&review))));
+    let recipes = Recipes::new(folder::read(&profiles).unwrap(), &Settings::default()).unwrap();
+    let answer = in_process(|| {
+        let answered = admission::answer(&review, &recipes);
+        black_box(answered.response.to_json().unwrap());
+    });
+
+    let mut server = Server::start(folder.path());
+    let tls = client::trusting(&std::fs::read(folder.path().join("ca.crt")).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    println!("review of {} bytes, {}", review.len(), server.binary);
+    println!("ready after {:.0} ms, idle {:.1} MB", server.ready.as_secs_f64() * 1e3, server.memory("VmRSS"));
+    println!("in process: parse {:.1} µs, answer {:.1} µs", micros(parse), micros(answer));
+    runtime.block_on(load(server.address, &tls, &review, 8, WARM_UP));
+    println!(
+        "| connections | reviews | CPU per review | of that user | against parsing | against answering | p50 | p99 | rate |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (connections, reviews) in LOADS {
+        let (before, started) = (server.cpu(), Instant::now());
+        let mut latencies = runtime.block_on(load(server.address, &tls, &review, connections, reviews));
+        let (took, after) = (started.elapsed(), server.cpu());
+        latencies.sort_unstable();
+        let each = |seconds: f64| seconds * 1e6 / reviews as f64;
+        let (user, cpu) = (each(after.0 - before.0), each(after.0 + after.1 - before.0 - before.1));
+        println!(
+            "| {connections} | {reviews} | {cpu:.1} µs | {user:.1} µs | {:.2} | {:.2} | {:.0} µs | {:.0} µs | {:.0}/s |",
+            cpu / micros(parse),
+            cpu / micros(answer),
+            micros(latencies[reviews / 2]),
+            micros(latencies[reviews * 99 / 100]),
+            reviews as f64 / took.as_secs_f64(),
+        );
+    }
+    println!("after that {:.1} MB, at most {:.1} MB", server.memory("VmRSS"), server.memory("VmHWM"));
+    server.stop();
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// The time that one call takes.
+fn in_process(mut call: impl FnMut()) -> Duration {
+    (0..IN_PROCESS / 10).for_each(|_| call());
+    let started = Instant::now();
+    (0..IN_PROCESS).for_each(|_| call());
+    started.elapsed() / IN_PROCESS
+}
+
+/// Posts `reviews` reviews over `connections` connections, and returns how long each took.
+async fn load(
+    address: SocketAddr,
+    tls: &Arc<ClientConfig>,
+    review: &[u8],
+    connections: usize,
+    reviews: usize,
+) -> Vec<Duration> {
+    let request: Arc<[u8]> = client::post(review).into();
+    let clients = (0..connections).map(|_| {
+        let (tls, request) = (Arc::clone(tls), Arc::clone(&request));
+        async move {
+            let mut connection = client::Connection::open(address, tls).await.unwrap();
+            let mut latencies = Vec::with_capacity(reviews / connections);
+            for _ in 0..reviews / connections {
+                let sent = Instant::now();
+                connection.send(&request).await.unwrap();
+                let reply = connection.reply().await.unwrap();
+                latencies.push(sent.elapsed());
+                assert!(reply.status == 200 && !reply.closes(), "{}", reply.head);
+                assert!(
+                    reply.body.windows(9).any(|window| window == b"JSONPatch"),
+                    "the pod was not injected"
+                );
+            }
+            latencies
+        }
+    });
+    let all = tokio::time::timeout(LIMIT, futures::future::join_all(clients)).await;
+    all.expect("the load took too long").concat()
+}
+
+/// The webhook as a process.
+struct Server {
+    binary: String,
+    child: Child,
+    address: SocketAddr,
+    ready: Duration,
+}
+
+impl Server {
+    fn start(folder: &std::path::Path) -> Self {
+        let binary =
+            std::env::var("BOOTLACE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootlace").to_owned());
+        let started = Instant::now();
+        let mut child = Command::new(&binary)
+            .args([
+                "webhook",
+                "--listen",
+                "127.0.0.1:0",
+                "--metrics-listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            ])
+            .arg("--profiles")
+            .arg(folder.join("profile.yaml"))
+            .arg("--ca-out")
+            .arg(folder.join("ca.crt"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap())
+            .find_map(|line| line.get("address")?.as_str()?.parse().ok())
+            .expect("the webhook ended before it served");
+        let ready = started.elapsed();
+        // Whoever reads the log is not part of the figure, but somebody has to.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { binary, child, address, ready }
+    }
+
+    /// User and system time, in seconds.
+    fn cpu(&self) -> (f64, f64) {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name of the program stands in brackets and may hold spaces; the two are fields 14 and 15.
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let seconds = |field: &str| field.parse::<f64>().unwrap() / TICKS_PER_SECOND;
+        (seconds(fields[11]), seconds(fields[12]))
+    }
+
+    /// A figure of `/proc/PID/status`, in megabytes.
+    fn memory(&self, figure: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+        let kibibytes: f64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        kibibytes * 1024.0 / 1e6
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

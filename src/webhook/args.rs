@@ -1,0 +1,158 @@
+//! The command line of `bootlace webhook`. Every flag is also an env variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, builder::NonEmptyStringValueParser};
+
+use super::logs::LogArgs;
+use crate::plan::Settings;
+use crate::profile::spec::PullPolicy;
+
+/// Serve admission reviews.
+#[derive(Debug, Clone, clap::Args)]
+#[command(group = ArgGroup::new("source").args(["tls_secret", "tls_dir", "profiles"]).required(true).multiple(true))]
+pub struct Args {
+    /// Where reviews are served, over TLS.
+    #[arg(long, env = "BOOTLACE_LISTEN", default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
+    pub(super) listen: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are served, over plain HTTP.
+    #[arg(
+        long,
+        env = "BOOTLACE_METRICS_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(super) metrics_listen: SocketAddr,
+
+    /// Image of the boot container where the profile names none.
+    #[arg(long, env = "BOOTLACE_BOOT_IMAGE", default_value_t = Settings::default().boot_image, value_name = "IMAGE")]
+    pub(super) boot_image: String,
+    /// Pull policy of that image: Always, IfNotPresent or Never. Without it the API server's own default.
+    #[arg(long, env = "BOOTLACE_BOOT_IMAGE_PULL_POLICY", value_name = "POLICY")]
+    pub(super) boot_image_pull_policy: Option<PullPolicy>,
+
+    /// Keep CA and serving certificate in this Secret: made by whichever replica comes first, shared by all.
+    #[arg(
+        long, env = "BOOTLACE_TLS_SECRET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new(),
+        requires = "service", conflicts_with_all = ["tls_dir", "profiles"],
+    )]
+    pub(super) tls_secret: Option<String>,
+    /// The Service in front of the webhook, whose names the certificate carries.
+    #[arg(long, env = "BOOTLACE_SERVICE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) service: Option<String>,
+    /// The namespace of the Service and the Secret. Without it: the one that the webhook runs in.
+    #[arg(long, env = "BOOTLACE_NAMESPACE", value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) namespace: Option<String>,
+    /// The MutatingWebhookConfiguration whose caBundle is kept in step with the Secret's CA.
+    #[arg(
+        long, env = "BOOTLACE_CONFIGURATION", value_name = "NAME", requires = "tls_secret",
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(super) configuration: Option<String>,
+    /// Serve with tls.crt and tls.key of this folder, and keep up with their changes. Whoever makes them also
+    /// sets caBundle.
+    #[arg(long, env = "BOOTLACE_TLS_DIR", value_name = "DIR")]
+    pub(super) tls_dir: Option<PathBuf>,
+
+    /// Run without a cluster, on the BootProfiles of this folder or file as they are at the start. Without
+    /// --tls-dir the certificate is made in memory, for localhost.
+    #[arg(long, env = "BOOTLACE_PROFILES", value_name = "DIR")]
+    pub(super) profiles: Option<PathBuf>,
+    /// Write the CA of the certificate that was made in memory to this file.
+    #[arg(
+        long,
+        env = "BOOTLACE_CA_OUT",
+        value_name = "FILE",
+        requires = "profiles",
+        conflicts_with = "tls_dir"
+    )]
+    pub(super) ca_out: Option<PathBuf>,
+
+    /// Seconds to serve on after SIGTERM while the cluster forgets this replica. [default: 5, without a cluster 0]
+    #[arg(long, env = "BOOTLACE_DRAIN_DELAY", value_name = "SECONDS", value_parser = seconds)]
+    pub(super) drain_delay: Option<Duration>,
+    /// Seconds after that in which reviews already received are answered. Both together have to stay below the
+    /// pod's terminationGracePeriodSeconds.
+    #[arg(long, env = "BOOTLACE_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = seconds, default_value = "15")]
+    pub(super) drain_timeout: Duration,
+
+    #[command(flatten)]
+    pub(super) logs: LogArgs,
+}
+
+/// What is drained on top in a cluster: time for the endpoints to reach every API server.
+const DRAIN_DELAY: Duration = Duration::from_secs(5);
+
+impl Args {
+    pub(super) fn settings(&self) -> Settings {
+        Settings { boot_image: self.boot_image.clone(), boot_image_pull_policy: self.boot_image_pull_policy }
+    }
+
+    pub(super) fn drain_delay(&self) -> Duration {
+        let default = if self.profiles.is_some() { Duration::ZERO } else { DRAIN_DELAY };
+        self.drain_delay.unwrap_or(default)
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "write a number of seconds, such as 5 or 0.5".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Args, String> {
+        Command::try_parse_from(["webhook"].into_iter().chain(line.split_whitespace()))
+            .map(|command| command.args)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_way_to_a_certificate_parses() {
+        for line in [
+            "--tls-secret s --service bootlace --namespace ns --configuration bootlace",
+            "--tls-secret s --service bootlace",
+            "--tls-dir /etc/tls --namespace ns",
+            "--profiles ./profiles --ca-out ca.crt",
+            "--profiles ./profiles --tls-dir /etc/tls",
+        ] {
+            parse(line).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        for (line, hint) in [
+            ("", "--tls-secret"),
+            ("--tls-secret s", "--service"),
+            ("--tls-secret s --service b --tls-dir d", "--tls-dir"),
+            ("--tls-secret s --service b --profiles d", "--profiles"),
+            ("--tls-dir d --configuration c", "--tls-secret"),
+            ("--tls-dir d --ca-out f", "--profiles"),
+            ("--profiles d --drain-delay soon", "number of seconds"),
+            ("--profiles d --boot-image-pull-policy Sometimes", "IfNotPresent"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(hint), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn without_a_cluster_nobody_has_to_forget_this_replica() {
+        assert_eq!(parse("--profiles d").unwrap().drain_delay(), Duration::ZERO);
+        assert_eq!(parse("--tls-dir d").unwrap().drain_delay(), DRAIN_DELAY);
+        assert_eq!(parse("--tls-dir d --drain-delay 0.5").unwrap().drain_delay(), Duration::from_millis(500));
+    }
+}

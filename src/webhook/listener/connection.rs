@@ -1,0 +1,105 @@
+//! One connection: from its handshake to its last answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+use tracing::{debug, warn};
+
+use super::pulse::{Pulse, Watched};
+use super::{HandshakeFailure, Server, Stage, Transport, handshake};
+
+/// What a connection's read buffer may hold of a request's head and of a body in transit.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves a connection to its end.
+pub(super) async fn serve(server: &Server, stream: TcpStream) {
+    // Answers are written in one go; waiting for more to send would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "TCP_NODELAY cannot be set");
+    }
+    match &server.transport {
+        Transport::Plain => http(server, stream).await,
+        Transport::Tls(tls) => match handshake::shake(tls, stream, server.limits.handshake).await {
+            Ok(stream) => http(server, stream).await,
+            Err((failure, error)) => {
+                server.metrics.handshake_failed(failure);
+                if failure == HandshakeFailure::Untrusted {
+                    warn!(
+                        %error,
+                        "a caller does not trust this webhook's certificate: compare caBundle in its \
+                         MutatingWebhookConfiguration with the CA that is served under"
+                    );
+                } else {
+                    debug!(%error, reason = failure.as_str(), "TLS handshake failed");
+                }
+            }
+        },
+    }
+}
+
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S) {
+    let pulse = Pulse::new(server.limits);
+    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&pulse)));
+    let service = hyper::service::service_fn(|request| respond(server, &pulse, request));
+    let connection = http1::Builder::new()
+        // The pulse does this, see there.
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER)
+        .serve_connection(stream, service);
+    tokio::pin!(connection);
+    let mut stage = server.stage.clone();
+    let ended = tokio::select! {
+        // Biased, because a request that has come already is to be seen before the connection counts as idle.
+        biased;
+        ended = &mut connection => Some(ended),
+        () = pulse.stalled() => None,
+        () = stage.reached(Stage::Closing) => {
+            // Hyper would close a connection on which nothing has come at once, and with it a request that is
+            // on its way.
+            let farewell = if pulse.is_fresh() { server.limits.farewell } else { Duration::ZERO };
+            if let Ok(ended) = timeout(farewell, &mut connection).await {
+                Some(ended)
+            } else {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = &mut connection => Some(ended),
+                    () = pulse.stalled() => None,
+                    () = stage.reached(Stage::Over) => None,
+                }
+            }
+        }
+    };
+    match ended {
+        Some(Ok(())) => {}
+        // The caller went away in the middle, or did not speak HTTP.
+        Some(Err(error)) => debug!(%error, "connection broken off"),
+        None => debug!("connection closed: the caller stalled, or time was up"),
+    }
+}
+
+async fn respond(
+    server: &Server,
+    pulse: &Pulse,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    pulse.request_begins();
+    let app: Router = server.app.clone();
+    let mut response = app.oneshot(request.map(Body::new)).await?;
+    if server.stage.now() >= Stage::Draining {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    pulse.request_ends();
+    Ok(response)
+}

@@ -1,0 +1,193 @@
+//! What is counted, in the `OpenMetrics` text format that Prometheus scrapes.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::admission::Outcome;
+use crate::webhook::listener::HandshakeFailure;
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// From a review that is skipped to one that a starved machine takes its time for; in seconds.
+const DURATIONS: [f64; 10] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0];
+
+/// All that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<ReviewLabels, Counter>,
+    durations: Histogram,
+    /// Reviews that are being read or answered.
+    pub in_flight: Gauge,
+    /// Connections that are open, a handshake in progress included.
+    pub connections: Gauge,
+    handshake_failures: Family<HandshakeLabels, Counter>,
+    /// Reviews that were turned away unread, because they came before the first list of profiles.
+    pub not_ready: Counter,
+    certificate_expiry: Gauge,
+    profiles: Gauge,
+    invalid_profiles: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    reason: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("bootlace"),
+            reviews: Family::default(),
+            durations: Histogram::new(DURATIONS),
+            in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            handshake_failures: Family::default(),
+            not_ready: Counter::default(),
+            certificate_expiry: Gauge::default(),
+            profiles: Gauge::default(),
+            invalid_profiles: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+/// Counts one for as long as it lives, however that ends.
+pub struct Counted(Gauge);
+
+impl Counted {
+    /// One more of what `gauge` counts.
+    #[must_use]
+    pub fn of(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
+        registry.register(
+            "reviews",
+            "Reviews answered, by outcome, and where a pod was left alone by reason",
+            self.reviews.clone(),
+        );
+        registry.register_with_unit(
+            "review_duration",
+            "Time from the last byte of a review to its answer",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        registry.register("reviews_in_flight", "Reviews being read or answered", self.in_flight.clone());
+        registry.register(
+            "reviews_not_ready",
+            "Reviews sent away to be tried again, because no profiles had been listed yet",
+            self.not_ready.clone(),
+        );
+        registry.register(
+            "connections",
+            "Connections open, handshakes in progress included",
+            self.connections.clone(),
+        );
+        registry.register(
+            "handshake_failures",
+            "TLS handshakes that failed, by reason; untrusted means that the caller does not trust our CA",
+            self.handshake_failures.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the serving certificate expires, in Unix time; 0 while there is none",
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
+        );
+        registry.register("profiles", "BootProfiles in force", self.profiles.clone());
+        registry.register(
+            "profiles_invalid",
+            "BootProfiles that cannot be read; the last good version of each stays in force",
+            self.invalid_profiles.clone(),
+        );
+    }
+
+    /// Counts an answered review.
+    pub fn answered(&self, outcome: Outcome, took: Duration) {
+        let labels = ReviewLabels { outcome: outcome.as_str(), reason: outcome.reason() };
+        self.reviews.get_or_create(&labels).inc();
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    /// Counts a failed handshake.
+    pub fn handshake_failed(&self, failure: HandshakeFailure) {
+        self.handshake_failures.get_or_create(&HandshakeLabels { reason: failure.as_str() }).inc();
+    }
+
+    /// Notes when the serving certificate expires, in Unix time.
+    pub fn certificate_expires(&self, unix_seconds: i64) {
+        self.certificate_expiry.set(unix_seconds);
+    }
+
+    /// Notes how many profiles are in force, and how many cannot be read.
+    pub fn profiles(&self, in_force: usize, invalid: usize) {
+        self.profiles.set(i64::try_from(in_force).unwrap_or(i64::MAX));
+        self.invalid_profiles.set(i64::try_from(invalid).unwrap_or(i64::MAX));
+    }
+
+    /// All of it as text.
+    ///
+    /// # Errors
+    /// None that is known: text is written to memory.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selection::Skip;
+
+    #[test]
+    fn the_page_holds_what_was_counted() {
+        let metrics = Metrics::default();
+        metrics.answered(Outcome::Skipped(Skip::OptedOut), Duration::from_micros(30));
+        metrics.handshake_failed(HandshakeFailure::Untrusted);
+        metrics.certificate_expires(1_800_000_000);
+        metrics.profiles(3, 1);
+        let page = metrics.encode().unwrap();
+        for line in [
+            r#"bootlace_reviews_total{outcome="skipped",reason="opted_out"} 1"#,
+            r#"bootlace_review_duration_seconds_bucket{le="0.00005"} 1"#,
+            r#"bootlace_handshake_failures_total{reason="untrusted"} 1"#,
+            "bootlace_certificate_expiry_timestamp_seconds 1800000000",
+            "bootlace_profiles 3",
+            "bootlace_profiles_invalid 1",
+            concat!(r#"bootlace_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        ] {
+            assert!(page.contains(line), "{line} is not in:\n{page}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Profiles as the API server has them.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use kube::core::DeserializeGuard;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use tracing::{info, warn};
+
+use super::{Catalogue, InForce};
+use crate::profile::BootProfile;
+use crate::webhook::metrics::Metrics;
+use crate::webhook::readiness::{Part, Readiness};
+use crate::webhook::watching::Watching;
+
+const WATCHING: Watching = Watching {
+    resource: "bootprofiles.bootlace.dev",
+    absent: "install the CRD (crds/bootprofiles.yaml in the chart)",
+};
+
+/// Keeps `in_force` in step with the API server, for ever. Ready after the first list; when the watch breaks
+/// later on, the last snapshot stays in force and the watch is taken up again.
+pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readiness>, metrics: Arc<Metrics>) {
+    let api: Api<DeserializeGuard<BootProfile>> = Api::all(client);
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let mut events = std::pin::pin!(events);
+    let mut catalogue = Catalogue::default();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                if !catalogue.take(event) {
+                    continue;
+                }
+                let snapshot = catalogue.snapshot();
+                let count = snapshot.iter().count();
+                metrics.profiles(count, catalogue.invalid());
+                if let Err(error) = in_force.swap(snapshot) {
+                    warn!("{error}; the profiles in force stay");
+                    continue;
+                }
+                if readiness.is_missing(Part::Profiles) {
+                    info!(count, "BootProfiles listed");
+                    readiness.in_place(Part::Profiles);
+                }
+            }
+            Err(error) => {
+                if let Some(why) = WATCHING.trouble(&error)
+                    && readiness.is_missing(Part::Profiles)
+                {
+                    readiness.missing(Part::Profiles, why);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `POST /mutate`: a body in, an `AdmissionReview` out, whatever the body is.
+
+mod body;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{Response, StatusCode};
+use axum::routing::post;
+use tokio::sync::Semaphore;
+use tracing::{debug, error, info};
+
+use super::metrics::{Counted, Metrics};
+use super::profiles::InForce;
+use crate::admission::{self, Answered, Outcome};
+use crate::plan::Recipes;
+
+/// The path that the API server posts to.
+pub const PATH: &str = "/mutate";
+
+/// Bodies over [`body::LARGE`] that are held at once; more wait. A review in memory takes several times its
+/// body, and this keeps a few callers with big bodies from taking all there is.
+const LARGE_AT_ONCE: usize = 2;
+
+/// What reviews are answered from.
+pub struct Reviews {
+    profiles: Arc<InForce>,
+    metrics: Arc<Metrics>,
+    large: Arc<Semaphore>,
+}
+
+impl Reviews {
+    /// Answers from `profiles`, as they are when a review comes.
+    #[must_use]
+    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { profiles, metrics, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
+    }
+
+    /// The routes of the review port.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new().route(PATH, post(mutate).fallback(only_post)).fallback(only_mutate).with_state(self)
+    }
+
+    fn answer(&self, body: &[u8], recipes: &Recipes) -> Response<Body> {
+        let started = Instant::now();
+        let answered = admission::answer(body, recipes);
+        let json = answered.response.to_json();
+        self.metrics.answered(answered.outcome, started.elapsed());
+        log(&answered);
+        match json {
+            Ok(json) => reply(StatusCode::OK, (CONTENT_TYPE, "application/json"), json),
+            Err(error) => {
+                error!(%error, "an answer cannot be written as JSON: report this as a defect of Bootlace");
+                sentence(StatusCode::INTERNAL_SERVER_ERROR, "The answer cannot be written as JSON.")
+            }
+        }
+    }
+}
+
+async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Body> {
+    let Some(recipes) = reviews.profiles.get() else {
+        reviews.metrics.not_ready.inc();
+        let mut response =
+            sentence(StatusCode::SERVICE_UNAVAILABLE, "No BootProfiles have been listed yet: try again.");
+        // The API server tries again by itself where it is told when.
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        return response;
+    };
+    let _in_flight = Counted::of(&reviews.metrics.in_flight);
+    let collected = body::collect(body, &reviews.large).await;
+    let endless = collected.endless;
+    let mut response = if collected.is_large() {
+        let (other, held) = (Arc::clone(&reviews), collected);
+        // Parsing takes milliseconds here: not on a thread that others' connections wait for.
+        tokio::task::spawn_blocking(move || other.answer(&held.bytes, &recipes)).await.unwrap_or_else(|_| {
+            sentence(StatusCode::INTERNAL_SERVER_ERROR, "The review could not be answered.")
+        })
+    } else {
+        reviews.answer(&collected.bytes, &recipes)
+    };
+    if endless {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// One line for a pod that was changed or turned away; for all others only where somebody debugs.
+fn log(answered: &Answered) {
+    let Answered { subject, outcome, response } = answered;
+    let (namespace, pod) = (subject.namespace.as_str(), subject.pod.as_str());
+    match outcome {
+        Outcome::Injected => {
+            let because = response.audit.get("because").map(String::as_str);
+            info!(namespace, pod, because, "injected");
+        }
+        Outcome::Refused | Outcome::Malformed => {
+            let reason = response.refusal.as_ref().map(|refusal| refusal.message.as_str());
+            info!(namespace, pod, reason, "{outcome}");
+        }
+        Outcome::Skipped(skip) => debug!(namespace, pod, reason = skip.as_str(), "skipped"),
+        Outcome::NotForUs => debug!(uid = response.uid, "not for us"),
+    }
+}
+
+async fn only_post() -> Response<Body> {
+    reply(
+        StatusCode::METHOD_NOT_ALLOWED,
+        (ALLOW, "POST"),
+        "This path takes an AdmissionReview by POST, from a Kubernetes API server.\n",
+    )
+}
+
+async fn only_mutate() -> Response<Body> {
+    sentence(
+        StatusCode::NOT_FOUND,
+        "Nothing is here: reviews go to /mutate, and probes and metrics to the other port.",
+    )
+}
+
+fn sentence(status: StatusCode, text: &'static str) -> Response<Body> {
+    reply(status, (CONTENT_TYPE, "text/plain; charset=utf-8"), format!("{text}\n"))
+}
+
+fn reply(
+    status: StatusCode,
+    (name, value): (HeaderName, &'static str),
+    body: impl Into<Body>,
+) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}

@@ -1,0 +1,26 @@
+//! The serving certificate: where it comes from, and how it is swapped while serving.
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | [`names`] | which names must the certificate carry |
+//! | [`authority`] | make a CA and a certificate (pure: the clock is an argument) |
+//! | [`certificate`] | read certificates and keys from PEM, and what they say |
+//! | [`serving`] | which certificate does the next handshake get |
+//! | [`files`] | keep up with files that somebody else renews |
+//! | [`kept`] | is what a Secret holds still good (pure) |
+//! | [`secret`] | keep one in a Secret that all replicas share |
+//! | [`configuration`] | tell the API server whom to trust |
+
+pub mod authority;
+pub mod certificate;
+pub mod configuration;
+pub mod files;
+pub mod kept;
+pub mod names;
+pub mod secret;
+pub mod serving;
+
+pub use authority::{Issued, Lifetimes};
+pub use certificate::{Certificate, CertificateError};
+pub use names::Names;
+pub use serving::Serving;

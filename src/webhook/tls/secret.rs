@@ -1,0 +1,204 @@
+//! The self-managed certificate: CA and serving certificate in one Secret that all replicas share.
+//!
+//! Whichever replica comes first makes it; the others find it. Every write goes through the API server's
+//! optimistic concurrency: who comes second is refused, and reads what the first one wrote.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
+use kube::{Api, ResourceExt as _};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::authority::Issued;
+use super::kept::{self, Good, Verdict};
+use super::{Names, Serving};
+use crate::webhook::metrics::Metrics;
+use crate::webhook::readiness::{Part, Readiness};
+use crate::webhook::watching::{self, Watching};
+
+/// How often is looked whether the certificate has expired, or a failed write is tried again.
+const EVERY: Duration = Duration::from_secs(10);
+
+const WATCHING: Watching = Watching { resource: "secrets", absent: "create the webhook's namespace" };
+
+/// Keeps the Secret, and serves with it.
+pub struct Keeper {
+    /// Secrets of the webhook's namespace.
+    pub api: Api<Secret>,
+    /// The Secret's name.
+    pub name: String,
+    /// What the certificate has to be for.
+    pub names: Names,
+    /// Where the certificate is served.
+    pub serving: Arc<Serving>,
+    /// Where the CA is told on: PEM, for caBundle.
+    pub bundle: watch::Sender<Option<Vec<u8>>>,
+    /// Told when there is a certificate, or why not.
+    pub readiness: Arc<Readiness>,
+    /// Told when it expires.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What is known of the Secret.
+enum Known {
+    /// Nothing yet.
+    Nothing,
+    /// It is not there; it was this, if it ever was.
+    Absent(Option<Box<Secret>>),
+    /// It was this.
+    There(Box<Secret>),
+}
+
+impl Keeper {
+    /// Keeps the Secret, for ever.
+    pub async fn keep(self) {
+        // RBAC grants a list and a watch of a single name only with this selector.
+        let selector = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
+        let events = watch_objects(self.api.clone(), selector).default_backoff();
+        let mut events = std::pin::pin!(events);
+        let mut ticks = tokio::time::interval(EVERY);
+        let mut known = Known::Nothing;
+        let mut listed = None;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(Event::Init)) => { listed = None; continue }
+                    Some(Ok(Event::InitApply(secret))) => { listed = Some(secret); continue }
+                    Some(Ok(Event::InitDone)) => {
+                        known = match (listed.take(), known) {
+                            (Some(secret), _) => Known::There(Box::new(secret)),
+                            (None, Known::There(before)) => Known::Absent(Some(before)),
+                            (None, Known::Absent(before)) => Known::Absent(before),
+                            (None, Known::Nothing) => Known::Absent(None),
+                        };
+                    }
+                    Some(Ok(Event::Apply(secret))) => known = Known::There(Box::new(secret)),
+                    Some(Ok(Event::Delete(secret))) => known = Known::Absent(Some(Box::new(secret))),
+                    Some(Err(error)) => { self.complain(WATCHING.trouble(&error)); continue }
+                    None => return,
+                },
+                _ = ticks.tick() => {}
+            }
+            if let Some(written) = self.reconcile(&known).await {
+                known = Known::There(Box::new(written));
+                // What was written is served at once, not when the watch tells of it.
+                self.reconcile(&known).await;
+            }
+        }
+    }
+
+    /// Serves what is good, and writes what is missing. Returns what was written.
+    async fn reconcile(&self, known: &Known) -> Option<Secret> {
+        let now = OffsetDateTime::now_utc();
+        let secret = match known {
+            Known::Nothing => return None,
+            Known::Absent(before) => {
+                // What was served is put back: a new CA would have to reach every API server first.
+                let good =
+                    |secret: &&Secret| matches!(kept::judge(secret, &self.names, now), Verdict::Good(_));
+                let kept = before.as_deref().filter(good).and_then(kept::content);
+                return self.write(None, kept, "it is not there", now).await;
+            }
+            Known::There(secret) => secret.as_ref(),
+        };
+        match kept::judge(secret, &self.names, now) {
+            Verdict::Good(good) => {
+                self.serve(*good);
+                None
+            }
+            Verdict::Renew { issued, because } => self.write(Some(secret), Some(issued), &because, now).await,
+            Verdict::Replace { because } => self.write(Some(secret), None, &because, now).await,
+            Verdict::Foreign => {
+                self.complain(Some(format!(
+                    "Secret {} holds a certificate without {}, so it is not Bootlace's: give another name with \
+                     --tls-secret, or serve with that one through --tls-dir",
+                    self.name,
+                    kept::CA_KEY
+                )));
+                None
+            }
+        }
+    }
+
+    fn serve(&self, Good { certificate, ca }: Good) {
+        self.bundle.send_if_modified(|bundle| {
+            let differs = bundle.as_ref() != Some(&ca);
+            *bundle = Some(ca);
+            differs
+        });
+        if self.serving.holds(&certificate) {
+            return;
+        }
+        let facts = &certificate.facts;
+        info!(secret = self.name, expires = %facts.not_after, "serving with the Secret's certificate");
+        self.metrics.certificate_expires(facts.not_after.unix_timestamp());
+        self.serving.swap(&certificate);
+        self.readiness.in_place(Part::Certificate);
+    }
+
+    async fn write(
+        &self,
+        found: Option<&Secret>,
+        issued: Option<Issued>,
+        because: &str,
+        now: OffsetDateTime,
+    ) -> Option<Secret> {
+        let issued = match issued.map_or_else(|| kept::anew(&self.names, now), Ok) {
+            Ok(issued) => issued,
+            Err(error) => {
+                self.complain(Some(format!("{error}: change --service or --namespace")));
+                return None;
+            }
+        };
+        let params = PostParams::default();
+        let (doing, written) = if let Some(found) = found {
+            let mut secret = found.clone();
+            secret.data = Some(kept::data(&issued));
+            ("updated", self.api.replace(&self.name, &params, &secret).await)
+        } else {
+            let labels = [("app.kubernetes.io/managed-by".to_owned(), "bootlace".to_owned())];
+            let secret = Secret {
+                metadata: ObjectMeta {
+                    name: Some(self.name.clone()),
+                    labels: Some(labels.into()),
+                    ..ObjectMeta::default()
+                },
+                type_: Some("kubernetes.io/tls".to_owned()),
+                data: Some(kept::data(&issued)),
+                ..Secret::default()
+            };
+            ("created", self.api.create(&params, &secret).await)
+        };
+        match written {
+            Ok(secret) => {
+                info!(secret = secret.name_any(), because, "Secret {doing}");
+                Some(secret)
+            }
+            // Another replica was faster; the watch tells what it wrote.
+            Err(kube::Error::Api(status)) if status.code == 409 => None,
+            Err(error) => {
+                self.complain(Some(watching::call(
+                    &format!("Secret {} cannot be {doing}", self.name),
+                    &error,
+                )));
+                None
+            }
+        }
+    }
+
+    /// Logs, and says so in `/readyz` while there is no certificate yet.
+    fn complain(&self, why: Option<String>) {
+        let Some(why) = why else { return };
+        warn!("{why}");
+        if self.readiness.is_missing(Part::Certificate) {
+            self.readiness.missing(Part::Certificate, why);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The program itself: its command line, its second port, its signals.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::client::{Connection, trusting};
+use crate::harness::{REVIEW, response, within};
+
+fn profile() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhook/profile.yaml")
+}
+
+fn webhook(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
+    command.arg("webhook").args(args);
+    // No cluster by accident.
+    command.env_remove("KUBECONFIG").env("HOME", "/nonexistent");
+    command
+}
+
+/// The program while it runs.
+struct Running {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    address: SocketAddr,
+    status: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = webhook(args)
+            .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"])
+            .arg("--profiles")
+            .arg(profile())
+            .arg("--ca-out")
+            .arg(folder.path().join("ca.crt"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let address = |field: &str| line[field].as_str().unwrap().parse().unwrap();
+        Self { address: address("address"), status: address("status"), child, log, folder }
+    }
+
+    fn tls(&self) -> Arc<rustls::ClientConfig> {
+        trusting(&std::fs::read(self.folder.path().join("ca.crt")).unwrap())
+    }
+
+    /// Asks the second port, and returns the answer as it comes.
+    fn ask(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.status).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits for the end, and returns the exit code and the rest of the log.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_second_port_says_ready_and_counts() {
+    let running = Running::start(&[]);
+    assert!(running.ask("/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(running.ask("/readyz").starts_with("HTTP/1.1 200 "));
+    let metrics = running.ask("/metrics");
+    assert!(
+        metrics.contains("application/openmetrics-text") && metrics.contains("bootlace_profiles 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn the_log_names_the_pod_and_holds_nothing_of_it() {
+    let running = Running::start(&["--log", "debug"]);
+    let mut connection = Connection::open(running.address, running.tls()).await.unwrap();
+    response(&connection.review(REVIEW.as_bytes()).await.unwrap());
+    drop(connection);
+    running.terminate();
+    let (code, log) = running.end();
+    assert_eq!(code, Some(0));
+    let injected: Vec<_> = log.lines().filter(|line| line.contains("\"injected\"")).collect();
+    assert_eq!(injected.len(), 1, "{log}");
+    assert!(injected[0].contains(r#""namespace":"etl","pod":"load-orders-x7k2m9qd""#), "{}", injected[0]);
+    // A value of the pod's env, one of the profile's, and an operation of the patch.
+    for secret in ["data-platform", "eu-west-1", "/spec/volumes"] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+}
+
+/// Callers keep asking while the program is told to end. Each request that was sent on an open connection has
+/// to be answered; a connection that is not opened any more is not a request, and in a cluster the Service
+/// leads it elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_loses_no_request() {
+    const CALLERS: usize = 8;
+    const AT_MOST: usize = 100_000;
+    let running = Running::start(&["--drain-delay", "0.3"]);
+    let (address, tls, answered) = (running.address, running.tls(), Arc::new(AtomicUsize::new(0)));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (tls, answered) = (tls.clone(), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let mut told_to_leave = 0;
+                while answered.load(Ordering::Relaxed) < AT_MOST {
+                    let Ok(mut connection) = Connection::open(address, tls.clone()).await else {
+                        return told_to_leave;
+                    };
+                    loop {
+                        let reply = connection.review(REVIEW.as_bytes()).await.expect("a request was lost");
+                        response(&reply);
+                        answered.fetch_add(1, Ordering::Relaxed);
+                        if reply.closes() {
+                            told_to_leave += 1;
+                            break;
+                        }
+                    }
+                }
+                panic!("the program still serves after {AT_MOST} requests")
+            })
+        })
+        .collect();
+    crate::harness::until("load", async || answered.load(Ordering::Relaxed) > 10 * CALLERS).await;
+    running.terminate();
+    for caller in callers {
+        let told_to_leave = within("a caller to be sent away", caller).await.unwrap();
+        assert!(told_to_leave > 0, "a caller was never told to come back elsewhere");
+    }
+    let (code, log) = running.end();
+    assert!(code == Some(0) && log.contains("all reviews are answered"), "{code:?}: {log}");
+}
+
+#[test]
+fn while_draining_the_second_port_says_so() {
+    let running = Running::start(&["--drain-delay", "30"]);
+    running.terminate();
+    let mut answer = running.ask("/readyz");
+    while answer.starts_with("HTTP/1.1 200 ") {
+        answer = running.ask("/readyz");
+    }
+    assert!(answer.contains("not ready: the process is ending"), "{answer}");
+    assert!(running.ask("/healthz").starts_with("HTTP/1.1 200 "));
+    // Somebody who does not want to wait says so again.
+    running.terminate();
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_told_with_a_remedy() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.yaml");
+    std::fs::write(&broken, "kind: BootProfile\nmetadata: {name: a}\nspec: {bot: {}}\n").unwrap();
+    let (profile, broken, nowhere) = (profile(), broken.to_str().unwrap(), "/nonexistent/ca.crt");
+    let profile = profile.to_str().unwrap();
+    let listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+    for (args, hints) in [
+        (vec!["--profiles", profile, "--listen", &taken], vec!["give another address with --listen"]),
+        (vec!["--profiles", "/nonexistent"], vec!["/nonexistent: cannot be read"]),
+        (vec!["--profiles", broken], vec!["broken.yaml", "bot"]),
+        (vec!["--profiles", profile, "--ca-out", nowhere], vec![nowhere, "--ca-out"]),
+        (vec!["--tls-dir", folder.path().to_str().unwrap()], vec!["tls.crt", "mount a Secret"]),
+        (vec!["--tls-secret", "s", "--service", "b"], vec!["no cluster to be reached", "--profiles"]),
+    ] {
+        let listen: &[&str] = if args.contains(&"--listen") { &listen[2..] } else { &listen };
+        let Output { status, stderr, .. } = webhook(&args).args(listen).output().unwrap();
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert!(!status.success(), "{args:?}");
+        for hint in hints {
+            assert!(stderr.contains(hint), "{args:?}: {stderr}");
+        }
+    }
+}

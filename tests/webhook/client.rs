@@ -1,0 +1,119 @@
+//! An HTTP/1.1 client over TLS, as plain as can be: tests have to stop in the middle of a request, see which
+//! connection an answer came on, and count. The bench uses it too, so it takes next to no time itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// TLS settings that trust one CA, given as PEM.
+pub(crate) fn trusting(ca: &[u8]) -> Arc<ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A connection that is kept alive.
+pub(crate) struct Connection {
+    stream: TlsStream<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+/// An answer.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    /// Whether the server will close the connection.
+    pub(crate) fn closes(&self) -> bool {
+        self.head.to_ascii_lowercase().contains("\r\nconnection: close")
+    }
+}
+
+/// A request for a review, as Go's client writes it.
+pub(crate) fn post(body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /mutate?timeout=5s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kube-apiserver-admission\r\n\
+         Content-Length: {}\r\nAccept: application/json, */*\r\nContent-Type: application/json\r\n\
+         Accept-Encoding: gzip\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+impl Connection {
+    /// Opens a connection to `localhost` at `address`.
+    pub(crate) async fn open(address: SocketAddr, tls: Arc<ClientConfig>) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(tls).connect(name, stream).await?;
+        Ok(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Sends bytes, of a request or less.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Posts a review and waits for its answer.
+    pub(crate) async fn review(&mut self, body: &[u8]) -> io::Result<Reply> {
+        self.send(&post(body)).await?;
+        self.reply().await
+    }
+
+    /// Waits for an answer.
+    pub(crate) async fn reply(&mut self) -> io::Result<Reply> {
+        let end = loop {
+            if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read().await?;
+        };
+        let head = String::from_utf8(self.buffer[..end].to_vec()).map_err(io::Error::other)?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        let length = head
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
+            })
+            .ok_or_else(|| io::Error::other(format!("no length in {head}")))?;
+        while self.buffer.len() < end + length {
+            self.read().await?;
+        }
+        let body = self.buffer[end..end + length].to_vec();
+        self.buffer.drain(..end + length);
+        Ok(Reply { status, head, body })
+    }
+
+    /// Waits until the server closes the connection.
+    pub(crate) async fn closed(&mut self) {
+        while self.read().await.is_ok() {}
+    }
+
+    /// The certificate that the server showed.
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        self.stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+    }
+
+    async fn read(&mut self) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+}

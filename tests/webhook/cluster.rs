@@ -1,0 +1,213 @@
+//! What the webhook keeps in the cluster: the Secret, the caBundle, the profiles.
+
+use std::sync::Arc;
+
+use bootlace::plan::Settings;
+use bootlace::webhook::metrics::Metrics;
+use bootlace::webhook::profiles::{InForce, watch::watch};
+use bootlace::webhook::readiness::{Part, Readiness};
+use bootlace::webhook::tls::{Names, Serving, configuration, secret};
+use kube::Api;
+use serde_json::{Value, json};
+
+use crate::api_server::ApiServer;
+use crate::harness::until;
+
+const NAMESPACE: &str = "bootlace-system";
+const SECRET: &str = "/api/v1/namespaces/bootlace-system/secrets/bootlace-tls";
+const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/bootlace";
+const PROFILES: &str = "/apis/bootlace.dev/v1alpha1/bootprofiles";
+
+/// A replica's share in certificates.
+struct Replica {
+    serving: Arc<Serving>,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+}
+
+impl Replica {
+    fn start(api: &ApiServer) -> Self {
+        let replica = Self { serving: Arc::default(), readiness: Arc::default(), metrics: Arc::default() };
+        let (bundle, bundles) = tokio::sync::watch::channel(None);
+        for part in [Part::Certificate, Part::CaBundle] {
+            replica.readiness.missing(part, "not yet");
+        }
+        let keeper = secret::Keeper {
+            api: Api::namespaced(api.client(), NAMESPACE),
+            name: "bootlace-tls".to_owned(),
+            names: Names::of_service("bootlace", NAMESPACE),
+            serving: Arc::clone(&replica.serving),
+            bundle,
+            readiness: Arc::clone(&replica.readiness),
+            metrics: Arc::clone(&replica.metrics),
+        };
+        tokio::spawn(keeper.keep());
+        let secret = (NAMESPACE, "bootlace-tls".to_owned());
+        let readiness = Arc::clone(&replica.readiness);
+        let keeper =
+            configuration::Keeper::new(&api.client(), "bootlace".to_owned(), secret, bundles, readiness);
+        tokio::spawn(keeper.keep());
+        replica
+    }
+
+    fn missing(&self) -> String {
+        self.readiness.report().join("; ")
+    }
+}
+
+fn configuration() -> Value {
+    let webhook = |name: &str| {
+        json!({
+            "name": name, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "clientConfig": {"service": {"name": "bootlace", "namespace": NAMESPACE, "path": "/mutate"}},
+        })
+    };
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "bootlace"},
+        "webhooks": [webhook("task.bootlace.dev"), webhook("scheduler.bootlace.dev")],
+    })
+}
+
+/// The CA that every webhook trusts, where they agree on one.
+fn trusted(api: &ApiServer) -> Option<Value> {
+    let configuration = api.get(CONFIGURATION)?;
+    let webhooks = configuration["webhooks"].as_array()?.clone();
+    let bundle = webhooks.first()?["clientConfig"].get("caBundle")?.clone();
+    webhooks.iter().all(|webhook| webhook["clientConfig"]["caBundle"] == bundle).then_some(bundle)
+}
+
+fn is_trusted(api: &ApiServer) -> bool {
+    api.get(SECRET).is_some_and(|secret| trusted(api).as_ref() == secret["data"].get("ca.crt"))
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_share_one_secret_and_one_ca() {
+    let api = ApiServer::start();
+    api.put(CONFIGURATION, configuration());
+    let replicas = [Replica::start(&api), Replica::start(&api), Replica::start(&api)];
+    for replica in &replicas {
+        until("every replica to be ready", async || replica.readiness.report().is_empty()).await;
+        assert!(replica.metrics.encode().unwrap().contains("certificate_expiry_timestamp_seconds 1"));
+    }
+    assert!(is_trusted(&api));
+    let writes = api.writes(SECRET);
+    assert_eq!(writes, 1, "the Secret was written {writes} times");
+    // The rest of the configuration is as it was installed.
+    let webhook = &api.get(CONFIGURATION).unwrap()["webhooks"][1];
+    assert_eq!(webhook["clientConfig"]["service"]["path"], "/mutate");
+}
+
+#[tokio::test]
+async fn a_bundle_that_somebody_resets_is_put_back() {
+    let api = ApiServer::start();
+    api.put(CONFIGURATION, configuration());
+    let replica = Replica::start(&api);
+    until("the bundle", async || replica.readiness.report().is_empty()).await;
+    let mut other = api.get(CONFIGURATION).unwrap();
+    other["webhooks"][0]["clientConfig"]["caBundle"] = json!("bm90IG91cnM=");
+    for reset in [configuration(), other] {
+        api.put(CONFIGURATION, reset);
+        until("the bundle to be put back", async || is_trusted(&api)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_somebody_deletes_is_put_back_with_the_same_ca() {
+    let api = ApiServer::start();
+    api.put(CONFIGURATION, configuration());
+    let replica = Replica::start(&api);
+    until("the certificate", async || replica.readiness.report().is_empty()).await;
+    let before = api.get(SECRET).unwrap();
+    api.delete(SECRET);
+    until("the Secret to be put back", async || api.get(SECRET).is_some()).await;
+    assert_eq!(api.get(SECRET).unwrap()["data"], before["data"]);
+}
+
+#[tokio::test]
+async fn a_secret_of_somebody_else_is_left_alone_and_told() {
+    let api = ApiServer::start();
+    let foreign = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bootlace-tls", "namespace": NAMESPACE},
+        "data": {"tls.crt": "Zm9v", "tls.key": "YmFy"},
+    });
+    api.put(SECRET, foreign);
+    let replica = Replica::start(&api);
+    until("the reason", async || replica.missing().contains("is not Bootlace's: give another name")).await;
+    assert_eq!(api.writes(SECRET), 0);
+}
+
+#[tokio::test]
+async fn a_configuration_that_comes_later_is_waited_for() {
+    let api = ApiServer::start();
+    let replica = Replica::start(&api);
+    until("the reason", async || {
+        replica.missing().contains("there is no MutatingWebhookConfiguration bootlace")
+    })
+    .await;
+    api.put(CONFIGURATION, configuration());
+    until("the bundle", async || replica.readiness.report().is_empty()).await;
+    assert!(is_trusted(&api));
+}
+
+fn profile(name: &str, generation: i64, timeout: &Value) -> Value {
+    json!({
+        "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile",
+        "metadata": {"name": name, "generation": generation},
+        "spec": {"hook": {"timeoutSeconds": timeout}},
+    })
+}
+
+struct Watching {
+    profiles: Arc<InForce>,
+    readiness: Arc<Readiness>,
+}
+
+impl Watching {
+    fn start(api: &ApiServer) -> Self {
+        let (profiles, readiness) = (InForce::new(Settings::default()), Arc::new(Readiness::default()));
+        readiness.missing(Part::Profiles, "not yet");
+        tokio::spawn(watch(api.client(), Arc::clone(&profiles), Arc::clone(&readiness), Arc::default()));
+        Self { profiles, readiness }
+    }
+
+    /// The generation that is in force.
+    fn generation(&self, name: &str) -> Option<i64> {
+        Some(self.profiles.get()?.get(name).ok()?.profile.generation)
+    }
+}
+
+#[tokio::test]
+async fn profiles_follow_the_api_server() {
+    let api = ApiServer::start();
+    api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
+    let watching = Watching::start(&api);
+    until("the first list", async || watching.readiness.report().is_empty()).await;
+    assert_eq!(watching.generation("default"), Some(1));
+    api.put(&format!("{PROFILES}/default"), profile("default", 2, &json!(6)));
+    api.put(&format!("{PROFILES}/etl"), profile("etl", 1, &json!(6)));
+    until("both", async || {
+        (watching.generation("default"), watching.generation("etl")) == (Some(2), Some(1))
+    })
+    .await;
+    // An edit that cannot be read keeps the last good one, and the others go on.
+    api.put(&format!("{PROFILES}/default"), profile("default", 3, &json!("soon")));
+    api.put(&format!("{PROFILES}/etl"), profile("etl", 2, &json!(7)));
+    until("the other", async || watching.generation("etl") == Some(2)).await;
+    assert_eq!(watching.generation("default"), Some(2));
+    api.delete(&format!("{PROFILES}/etl"));
+    until("it to go", async || watching.generation("etl").is_none()).await;
+}
+
+#[tokio::test]
+async fn what_keeps_profiles_from_being_listed_is_told_until_it_is_mended() {
+    let api = ApiServer::start();
+    for (code, hint) in [(404, "install the CRD"), (403, "grant it get, list and watch")] {
+        api.fail(PROFILES, code);
+        let watching = Watching::start(&api);
+        until(hint, async || watching.readiness.report().join("; ").contains(hint)).await;
+        assert!(watching.profiles.get().is_none());
+        api.mend(PROFILES);
+        until("the first list", async || watching.readiness.report().is_empty()).await;
+    }
+}

@@ -1,0 +1,130 @@
+//! A webhook in this process.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bootlace::plan::Settings;
+use bootlace::profile::folder;
+use bootlace::webhook::listener::{Director, Limits, Server, Stage, Transport};
+use bootlace::webhook::metrics::Metrics;
+use bootlace::webhook::profiles::InForce;
+use bootlace::webhook::reviews::Reviews;
+use bootlace::webhook::tls::{Certificate, Issued, Lifetimes, Names, Serving, authority};
+use rustls::ClientConfig;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::client::{self, Connection, Reply};
+
+/// A review of a pod that is injected.
+pub(crate) const REVIEW: &str = include_str!("review.json");
+/// Its uid.
+pub(crate) const UID: &str = "6f0a3c9e-8d55-4b0e-9f57-0f9a2f3c1b7d";
+
+/// What takes longer than this has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for `future`, but not for ever.
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited too long: {what}"))
+}
+
+/// Waits until `condition` holds: looked at again and again, but not for ever.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        while !condition().await {
+            looks.tick().await;
+        }
+    })
+    .await;
+}
+
+pub(crate) fn issue() -> Issued {
+    authority::issue(&Names::of_loopback(), OffsetDateTime::now_utc(), Lifetimes::default()).unwrap()
+}
+
+pub(crate) fn certificate(issued: &Issued) -> Certificate {
+    Certificate::from_pem(issued.cert.as_bytes(), issued.key.as_bytes()).unwrap()
+}
+
+/// A webhook that serves.
+pub(crate) struct Webhook {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) profiles: Arc<InForce>,
+    pub(crate) director: Director,
+    /// Ends when the webhook has drained.
+    pub(crate) task: JoinHandle<()>,
+}
+
+impl Webhook {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Limits::default()).await
+    }
+
+    pub(crate) async fn start_with(limits: Limits) -> Self {
+        let webhook = Self::start_without_profiles(limits).await;
+        let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhook/profile.yaml");
+        webhook.profiles.swap(folder::read(&profile).unwrap()).unwrap();
+        webhook
+    }
+
+    pub(crate) async fn start_without_profiles(limits: Limits) -> Self {
+        let issued = issue();
+        let (metrics, serving, profiles) =
+            (Arc::new(Metrics::default()), Arc::new(Serving::default()), InForce::new(Settings::default()));
+        serving.swap(&certificate(&issued));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let director = Director::default();
+        let server = Server {
+            transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config().unwrap()))),
+            app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics)).router(),
+            limits,
+            metrics: Arc::clone(&metrics),
+            stage: director.follower(),
+        };
+        let task = tokio::spawn(server.serve(listener));
+        let tls = client::trusting(issued.ca_cert.as_bytes());
+        Self { address, tls, metrics, serving, profiles, director, task }
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        within("a connection", Connection::open(self.address, Arc::clone(&self.tls))).await.unwrap()
+    }
+
+    /// The value of a metric, by its name with labels as the page writes it; 0 where it is not there.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let page = self.metrics.encode().unwrap();
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or(0.0)
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        self.director.enter(Stage::Over);
+    }
+}
+
+/// An answer as the API server reads it: checked to be well-formed, the rest for the test to judge.
+pub(crate) fn response(reply: &Reply) -> Value {
+    let text = String::from_utf8_lossy(&reply.body);
+    assert_eq!(reply.status, 200, "{text}");
+    assert!(reply.head.to_ascii_lowercase().contains("content-type: application/json"), "{}", reply.head);
+    let review: Value = serde_json::from_slice(&reply.body).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(review["kind"], "AdmissionReview");
+    let response = review["response"].clone();
+    assert!(response["allowed"].is_boolean() && response["uid"].is_string(), "{text}");
+    assert_eq!(response.get("patch").is_some(), response.get("patchType").is_some(), "{text}");
+    response
+}

@@ -1,0 +1,78 @@
+//! Certificates that change under a running webhook.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+
+use bootlace::webhook::tls::{Certificate, Issued, Lifetimes, Names, authority, certificate, files};
+use rustls::pki_types::CertificateDer;
+use time::OffsetDateTime;
+
+use crate::client::{Connection, trusting};
+use crate::harness::{REVIEW, Webhook, issue, response, until};
+
+fn leaf(issued: &Issued) -> CertificateDer<'static> {
+    certificate::chain(issued.cert.as_bytes()).unwrap().remove(0)
+}
+
+/// Another certificate under the same CA, as a renewal makes it.
+fn renew(issued: &Issued) -> Issued {
+    let ca = certificate::chain(issued.ca_cert.as_bytes()).unwrap().remove(0);
+    let now = OffsetDateTime::now_utc();
+    authority::reissue(issued, &ca, &Names::of_loopback(), now, Lifetimes::default()).unwrap()
+}
+
+/// Writes a version as the kubelet does: into a folder of its own, to which the symlink `..data` is moved in
+/// one step. The files that programs read are symlinks through it, and never change themselves.
+fn publish(mount: &Path, version: &str, cert: &str, key: &str) {
+    let folder = mount.join(format!("..{version}"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join(files::CERT), cert).unwrap();
+    std::fs::write(folder.join(files::KEY), key).unwrap();
+    symlink(format!("..{version}"), mount.join("..data_tmp")).unwrap();
+    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+    for name in [files::CERT, files::KEY] {
+        if !mount.join(name).exists() {
+            symlink(Path::new("..data").join(name), mount.join(name)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn three_swaps_in_a_row_are_served_and_no_connection_is_lost() {
+    let webhook = Webhook::start().await;
+    let mount = tempfile::tempdir().unwrap();
+    let mut issued = issue();
+    publish(mount.path(), "1", &issued.cert, &issued.key);
+    let content = files::Files::read(mount.path()).unwrap();
+    webhook.serving.swap(&content.certificate(mount.path()).unwrap());
+    let (folder, serving) = (mount.path().to_owned(), webhook.serving.clone());
+    tokio::spawn(async move {
+        let changed = |certificate: Certificate| serving.swap(&certificate);
+        files::follow(&folder, Duration::from_millis(5), content, changed).await;
+    });
+
+    let tls = trusting(issued.ca_cert.as_bytes());
+    let shown = async || Connection::open(webhook.address, tls.clone()).await.unwrap().certificate();
+    let mut old = Connection::open(webhook.address, tls.clone()).await.unwrap();
+    assert_eq!(old.certificate(), leaf(&issued));
+    for version in ["2", "3", "4"] {
+        issued = renew(&issued);
+        publish(mount.path(), version, &issued.cert, &issued.key);
+        until(&format!("version {version}"), async || shown().await == leaf(&issued)).await;
+    }
+    // A version that cannot be used leaves the last one in force; the next good one is taken.
+    publish(mount.path(), "5", &issued.cert, &issue().key);
+    let better = renew(&issued);
+    assert_eq!(shown().await, leaf(&issued));
+    publish(mount.path(), "6", &better.cert, &better.key);
+    until("version 6", async || shown().await == leaf(&better)).await;
+    response(&old.review(REVIEW.as_bytes()).await.unwrap());
+}
+
+#[test]
+fn a_folder_without_a_certificate_says_what_to_mount() {
+    let folder = tempfile::tempdir().unwrap();
+    let Err(error) = files::Files::read(folder.path()) else { panic!("it was read") };
+    assert!(error.to_string().contains("mount a Secret with tls.crt and tls.key"), "{error}");
+}
