@@ -1,3 +1,56 @@
-//! The launcher: loads the boot env and execs the task.
+//! The launcher: Bootlace's part inside the task's own container.
+//!
+//! - `exec` is put in front of the task's command: it loads the boot env and execs the command, so that the
+//!   task is the same process, with nothing of the launcher left in it.
+//! - `hook` is the container's postStart: it proves that the task holds the boot env, then runs the pod's own
+//!   postStart handler.
+//!
+//! The way of a start: [`args`] → [`boot_env`] → [`merge`] → [`program`]. What fails becomes one sentence on
+//! standard error and in the container's termination message ([`report`]), and one of the codes in [`exit`].
 
-fn main() {}
+mod args;
+mod boot_env;
+mod deadline;
+mod env;
+mod exec;
+mod exit;
+mod hook;
+mod merge;
+mod program;
+mod report;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::Invocation;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args_os().skip(1)) {
+        Ok(Invocation::Exec(exec)) => {
+            let Err(error) = exec::run(&exec);
+            report::failure(&error, &exec.place);
+            ExitCode::from(error.exit_code())
+        }
+        Ok(Invocation::Hook(hook)) => match hook::run(&hook) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                report::failure(&error, &hook.place);
+                ExitCode::from(exit::HOOK_FAILED)
+            }
+        },
+        Ok(Invocation::Help) => print(args::HELP),
+        Ok(Invocation::Version) => print(concat!("bootlace-launch ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(error) => {
+            report::usage(&error);
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    // `print!` would panic where nobody listens.
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

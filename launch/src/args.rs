@@ -1,0 +1,311 @@
+//! The launcher's command line. It is written by Bootlace's webhook and read by nobody else, so it is strict.
+//!
+//! Written by hand, because an argument parser would be half of this binary and most of them want UTF-8.
+
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::hook::handler::Handler;
+use crate::hook::http::{Header, Request};
+use crate::hook::url::Url;
+
+pub(crate) const HELP: &str = "\
+Bootlace's launcher: loads the boot env and execs the task.
+
+launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
+  Loads the boot env and execs COMMAND in this same process.
+
+launch hook --container=NAME --timeout=SECONDS [FLAGS] [HANDLER]
+  Proves that the container's first process holds the boot env, then runs HANDLER, which is one of:
+    --sleep=SECONDS
+    --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
+    -- COMMAND [ARGUMENT...]               with the same env as the task
+
+FLAGS
+  --root=DIR               where the boot volume is mounted (default /bootlace)
+  --termination-log=FILE   the container's terminationMessagePath (default /dev/termination-log)
+
+EXIT CODES of exec, where the task did not start
+  64 wrong arguments   78 boot env missing or damaged   126 command cannot be run   127 command not found
+EXIT CODES of hook
+  0 proven, or the task has ended   1 failed   64 wrong arguments
+";
+
+/// What the launcher was asked to do.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    Exec(Exec),
+    Hook(Hook),
+    Help,
+    Version,
+}
+
+/// Load the boot env and exec a command.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    pub(crate) place: Place,
+    /// Never empty.
+    pub(crate) argv: Vec<OsString>,
+}
+
+/// Prove that the boot env arrived, then run the pod's own postStart handler.
+#[derive(Debug)]
+pub(crate) struct Hook {
+    pub(crate) place: Place,
+    /// For the proof and the handler together.
+    pub(crate) timeout: Duration,
+    pub(crate) handler: Option<Handler>,
+}
+
+/// The container that the launcher runs in.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) container: OsString,
+    /// Where the boot volume is mounted.
+    pub(crate) root: PathBuf,
+    /// The container's `terminationMessagePath`.
+    pub(crate) termination_log: PathBuf,
+}
+
+/// What is wrong with the arguments. It names flags, never their values: a header may be a secret.
+#[derive(Debug)]
+pub(crate) struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; see `launch --help`", self.0)
+    }
+}
+
+impl Error for UsageError {}
+
+impl UsageError {
+    fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
+/// Reads the arguments that follow the program's name.
+pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
+    let Some(verb) = words.next() else { return Err(UsageError::new("`exec` or `hook` is missing")) };
+    match verb.as_bytes() {
+        b"exec" => exec(words).map(Invocation::Exec),
+        b"hook" => hook(words).map(Invocation::Hook),
+        b"--help" => Ok(Invocation::Help),
+        b"--version" => Ok(Invocation::Version),
+        _ => Err(UsageError::new(format!("{} is neither `exec` nor `hook`", verb.display()))),
+    }
+}
+
+fn exec(words: impl Iterator<Item = OsString>) -> Result<Exec, UsageError> {
+    let mut place = PlaceFlags::default();
+    let argv = flags(words, |flag, value| place.take(flag, value))?;
+    match argv {
+        Some(argv) if !argv.is_empty() => Ok(Exec { place: place.finish()?, argv }),
+        _ => Err(UsageError::new("`exec` needs `--` and the task's command")),
+    }
+}
+
+fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
+    let mut place = PlaceFlags::default();
+    let mut timeout = None;
+    let mut sleep = None;
+    let mut http = None;
+    let mut headers = Vec::new();
+    let argv = flags(words, |flag, value| {
+        match flag {
+            b"timeout" => timeout = Some(seconds("--timeout", value)?),
+            b"sleep" => sleep = Some(seconds("--sleep", value)?),
+            b"http" => http = Some(url(value)?),
+            b"header" => headers.push(header(value)?),
+            _ => return place.take(flag, value),
+        }
+        Ok(true)
+    })?;
+
+    if !headers.is_empty() && http.is_none() {
+        return Err(UsageError::new("`--header` needs `--http`"));
+    }
+    let handler = match (sleep, http, argv) {
+        (None, None, None) => None,
+        (Some(duration), None, None) => Some(Handler::Sleep(duration)),
+        (None, Some(url), None) => Some(Handler::Http(Request { url, headers })),
+        (None, None, Some(argv)) if !argv.is_empty() => Some(Handler::Exec(argv)),
+        (None, None, Some(_)) => return Err(UsageError::new("`--` needs the handler's command after it")),
+        _ => return Err(UsageError::new("`--sleep`, `--http` and `--` exclude each other")),
+    };
+    let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
+    Ok(Hook { place: place.finish()?, timeout, handler })
+}
+
+/// Hands each `--flag=value` to `take`, which says whether it knows the flag. Gives what follows `--`, where
+/// there is one.
+fn flags(
+    mut words: impl Iterator<Item = OsString>,
+    mut take: impl FnMut(&[u8], &OsStr) -> Result<bool, UsageError>,
+) -> Result<Option<Vec<OsString>>, UsageError> {
+    while let Some(word) = words.next() {
+        if word == "--" {
+            return Ok(Some(words.collect()));
+        }
+        let Some((flag, value)) = split_flag(&word) else {
+            return Err(UsageError::new("a flag is not of the form `--name=value`"));
+        };
+        if !take(flag, value)? {
+            return Err(UsageError::new(format!(
+                "`--{}` is not known here",
+                OsStr::from_bytes(flag).display()
+            )));
+        }
+    }
+    Ok(None)
+}
+
+fn split_flag(word: &OsStr) -> Option<(&[u8], &OsStr)> {
+    let flag = word.as_bytes().strip_prefix(b"--")?;
+    let (name, value) = split_once(flag, b'=')?;
+    Some((name, OsStr::from_bytes(value)))
+}
+
+#[derive(Default)]
+struct PlaceFlags {
+    container: Option<OsString>,
+    root: Option<PathBuf>,
+    termination_log: Option<PathBuf>,
+}
+
+impl PlaceFlags {
+    fn take(&mut self, flag: &[u8], value: &OsStr) -> Result<bool, UsageError> {
+        match flag {
+            b"container" => self.container = Some(container(value)?),
+            b"root" => self.root = Some(PathBuf::from(value)),
+            b"termination-log" => self.termination_log = Some(PathBuf::from(value)),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn finish(self) -> Result<Place, UsageError> {
+        Ok(Place {
+            container: self.container.ok_or_else(|| UsageError::new("`--container=NAME` is missing"))?,
+            root: self.root.unwrap_or_else(|| PathBuf::from(bootlace_launch::layout::MOUNT)),
+            termination_log: self
+                .termination_log
+                .unwrap_or_else(|| PathBuf::from(crate::report::TERMINATION_LOG)),
+        })
+    }
+}
+
+/// A container's name is a DNS label (API validation), and it becomes a file's name here.
+fn container(name: &OsStr) -> Result<OsString, UsageError> {
+    let label = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+    if name.is_empty() || !name.as_bytes().iter().all(label) {
+        return Err(UsageError::new("`--container` is not the name of a container"));
+    }
+    Ok(name.to_owned())
+}
+
+fn seconds(flag: &str, value: &OsStr) -> Result<Duration, UsageError> {
+    let whole = value.to_str().and_then(|text| text.parse().ok());
+    let whole = whole.ok_or_else(|| UsageError::new(format!("`{flag}` is not a whole number of seconds")))?;
+    Ok(Duration::from_secs(whole))
+}
+
+fn url(value: &OsStr) -> Result<Url, UsageError> {
+    Url::parse(value.as_bytes()).map_err(|error| UsageError::new(format!("`--http`: {error}")))
+}
+
+fn header(value: &OsStr) -> Result<Header, UsageError> {
+    split_once(value.as_bytes(), b':')
+        .and_then(|(name, value)| Header::new(name, value))
+        .ok_or_else(|| UsageError::new("a `--header` is not `NAME:VALUE` on one line"))
+}
+
+fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|&byte| byte == separator)?;
+    let (before, after) = bytes.split_at_checked(at)?;
+    Some((before, after.get(1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_strs(args: &[&str]) -> Result<Invocation, UsageError> {
+        parse(args.iter().map(OsString::from))
+    }
+
+    fn hook(args: &[&str]) -> Hook {
+        match parse_strs(&[&["hook", "--container=base", "--timeout=30"], args].concat()) {
+            Ok(Invocation::Hook(hook)) => hook,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn exec_leaves_what_follows_the_dashes_alone() {
+        let argv = ["sh", "", "--", "--container=other", "a\n\"b\""];
+        let Ok(Invocation::Exec(exec)) =
+            parse_strs(&[&["exec", "--container=base", "--"], &argv[..]].concat())
+        else {
+            panic!("not exec");
+        };
+        assert_eq!(exec.argv, argv);
+        assert_eq!(
+            exec.place,
+            Place {
+                container: "base".into(),
+                root: "/bootlace".into(),
+                termination_log: "/dev/termination-log".into()
+            }
+        );
+    }
+
+    #[test]
+    fn hook_takes_one_handler_or_none() {
+        assert!(hook(&[]).handler.is_none());
+        assert_eq!(hook(&[]).timeout, Duration::from_secs(30));
+        assert!(matches!(hook(&["--sleep=5"]).handler, Some(Handler::Sleep(d)) if d.as_secs() == 5));
+        assert!(
+            matches!(hook(&["--", "sh", "-c", ""]).handler, Some(Handler::Exec(argv)) if argv.len() == 3)
+        );
+        let http = hook(&["--http=http://:8080/up", "--header=X-A: 1", "--header=X-A:2"]).handler;
+        assert!(matches!(http, Some(Handler::Http(request)) if request.headers.len() == 2));
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        let hook = ["hook", "--container=base", "--timeout=1"];
+        for (args, sentence) in [
+            (&[][..], "`exec` or `hook` is missing"),
+            (&["run"], "run is neither"),
+            (&["exec", "--container=base"], "needs `--` and the task's command"),
+            (&["exec", "--container=base", "--"], "needs `--` and the task's command"),
+            (&["exec", "--", "sh"], "`--container=NAME` is missing"),
+            (&["exec", "--container=../x", "--", "sh"], "not the name of a container"),
+            (&["exec", "--container=", "--", "sh"], "not the name of a container"),
+            (&["exec", "--container=base", "--timeout=1", "--", "sh"], "`--timeout` is not known here"),
+            (&["exec", "sh"], "not of the form"),
+            (&["hook", "--container=base"], "`--timeout=SECONDS` is missing"),
+            (&["hook", "--container=base", "--timeout=-1"], "not a whole number of seconds"),
+            (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "exclude each other"),
+            (&[&hook[..], &["--"]].concat(), "needs the handler's command"),
+            (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),
+            (&[&hook[..], &["--http=https://a/"]].concat(), "`--http`"),
+            (&[&hook[..], &["--http=http://a/", "--header=A: b\r\nC: d"]].concat(), "on one line"),
+        ] {
+            let error = parse_strs(args).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn never_repeats_a_value() {
+        let error = parse_strs(&["hook", "--container=base", "--heador=Authorization: hunter2"]).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Reads what boot left for this container: the boot env and the container's keep list.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::{fmt, fs, io};
+
+use bootlace_launch::environ::{self, ParseError};
+use bootlace_launch::{keep, layout};
+
+use crate::args::Place;
+use crate::merge::{self, Merged};
+
+/// The bytes of the two files; [`BootEnv::over`] gives them meaning.
+pub(crate) struct BootEnv {
+    environ: File,
+    keep: File,
+}
+
+struct File {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl BootEnv {
+    pub(crate) fn load(place: &Place) -> Result<Self, LoadError> {
+        let keep = place.root.join(layout::DIR_KEEP).join(&place.container);
+        Ok(Self { environ: File::read(place.root.join(layout::FILE_ENVIRON))?, keep: File::read(keep)? })
+    }
+
+    /// The env that a process gets which would have started with `process`.
+    pub(crate) fn over<'a>(&'a self, process: &'a [(OsString, OsString)]) -> Result<Merged<'a>, LoadError> {
+        let boot = environ::parse(&self.environ.bytes).map_err(|error| self.environ.damaged(error))?;
+        let keep = keep::parse(&self.keep.bytes).map_err(|error| self.keep.damaged(error))?;
+        Ok(merge::merge(process, &boot, &keep))
+    }
+}
+
+impl File {
+    fn read(path: PathBuf) -> Result<Self, LoadError> {
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Self { path, bytes }),
+            Err(error) => Err(LoadError::Unreadable { path, error }),
+        }
+    }
+
+    fn damaged(&self, error: ParseError) -> LoadError {
+        LoadError::Damaged { path: self.path.clone(), error }
+    }
+}
+
+/// Why there is no boot env. It never holds a value.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    Unreadable { path: PathBuf, error: io::Error },
+    Damaged { path: PathBuf, error: ParseError },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, error } => write!(
+                f,
+                "{} cannot be read: {error}. The init container `bootlace-boot` writes it: check that it \
+                 completed, and that this container still mounts the volume `bootlace`",
+                path.display()
+            ),
+            Self::Damaged { path, error } => write!(
+                f,
+                "{} is damaged: {error}. Start the pod anew, so that the init container `bootlace-boot` \
+                 writes it again",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl Error for LoadError {}

@@ -1,0 +1,52 @@
+//! `exec`: becomes the task, with the boot env.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::os::unix::process::CommandExt;
+use std::{env, fmt};
+
+use crate::args::Exec;
+use crate::boot_env::{BootEnv, LoadError};
+use crate::exit;
+use crate::program::{self, StartError};
+
+/// Replaces this process by the task. It only ever returns why that failed.
+///
+/// The task gets the same process, its arguments and every variable byte for byte, and the same open files,
+/// working directory and signals. std ignores SIGPIPE for itself; `CommandExt::exec` puts it back to its
+/// default, which is what container runtimes start processes with.
+pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
+    let process: Vec<_> = env::vars_os().collect();
+    let boot = BootEnv::load(&exec.place).map_err(ExecError::NoBootEnv)?;
+    let merged = boot.over(&process).map_err(ExecError::NoBootEnv)?;
+    program::start(&exec.argv, &merged, |command| Err(command.exec())).map_err(ExecError::NotStarted)
+}
+
+/// Why the task was not started.
+#[derive(Debug)]
+pub(crate) enum ExecError {
+    NoBootEnv(LoadError),
+    NotStarted(StartError),
+}
+
+impl ExecError {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoBootEnv(_) => exit::NO_BOOT_ENV,
+            Self::NotStarted(error) => error.exit_code(),
+        }
+    }
+}
+
+impl fmt::Display for ExecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBootEnv(error) => {
+                write!(f, "the task was not started, because its boot env is missing: {error}")
+            }
+            Self::NotStarted(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for ExecError {}

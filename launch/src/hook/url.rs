@@ -1,0 +1,175 @@
+//! The few URLs that an `httpGet` handler can have.
+//!
+//! Written by hand, because the url crate with its tables for international names is larger than this whole
+//! binary.
+
+use std::error::Error;
+use std::fmt::{self, Write};
+
+/// `http://HOST:PORT/PATH?QUERY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url {
+    /// A name or an address, without brackets; empty for the pod itself.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Path and query, as they are sent: begins with `/`, and holds printable ASCII alone.
+    pub(crate) target: String,
+}
+
+/// Why text is no such URL. It never repeats the URL, whose query may hold a secret.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UrlError(&'static str);
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for UrlError {}
+
+impl Url {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, UrlError> {
+        let (scheme, rest) = split_at_str(text, b"://").ok_or(UrlError("it is no absolute URL"))?;
+        if !scheme.eq_ignore_ascii_case(b"http") {
+            return Err(UrlError("its scheme is not http"));
+        }
+        let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at_checked(end).unwrap_or((rest, b""));
+        let (host, port) = host_and_port(authority)?;
+        Ok(Self { host, port, target: encode_target(target) })
+    }
+
+    /// Where a `Location` header of a response to this URL leads.
+    pub(crate) fn join(&self, location: &[u8]) -> Result<Self, UrlError> {
+        if has_scheme(location) {
+            return Self::parse(location);
+        }
+        if location.starts_with(b"//") {
+            return Self::parse(&[b"http:", location].concat());
+        }
+        let path_end = self.target.find('?').unwrap_or(self.target.len());
+        let path = self.target.get(..path_end).unwrap_or_default();
+        let folder = path.rfind('/').and_then(|slash| path.get(..=slash)).unwrap_or("/");
+        let base = match location.first() {
+            Some(b'/') => "",
+            Some(b'?') => path,
+            _ => folder,
+        };
+        Ok(Self { target: encode_target(&[base.as_bytes(), location].concat()), ..self.clone() })
+    }
+
+    /// The URL without its query, for sentences.
+    pub(crate) fn shown(&self) -> String {
+        let path = self.target.split('?').next().unwrap_or_default();
+        format!("http://{}{path}", self.authority(&self.host))
+    }
+
+    /// `HOST:PORT`, with the host given, an IPv6 address in brackets.
+    pub(crate) fn authority(&self, host: &str) -> String {
+        if host.contains(':') { format!("[{host}]:{}", self.port) } else { format!("{host}:{}", self.port) }
+    }
+}
+
+fn has_scheme(location: &[u8]) -> bool {
+    let end = location.iter().position(|byte| b":/?#".contains(byte));
+    end.is_some_and(|end| end > 0 && location.get(end) == Some(&b':'))
+}
+
+fn host_and_port(authority: &[u8]) -> Result<(String, u16), UrlError> {
+    let authority = str::from_utf8(authority).map_err(|_| UrlError("its host is not UTF-8"))?;
+    if !authority.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@') {
+        return Err(UrlError("its host holds a character that no host name has"));
+    }
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').ok_or(UrlError("its host lacks the closing bracket"))?,
+        None => {
+            authority.split_at_checked(authority.find(':').unwrap_or(authority.len())).unwrap_or_default()
+        }
+    };
+    let port = match port.strip_prefix(':') {
+        Some("") | None => 80,
+        Some(port) => port.parse().map_err(|_| UrlError("its port is not a number from 0 to 65535"))?,
+    };
+    Ok((host.to_owned(), port))
+}
+
+/// Path and query without the fragment, with `%XX` for each byte that may not be in a request line: Go's URL,
+/// which the kubelet uses, does the same.
+fn encode_target(target: &[u8]) -> String {
+    let end = target.iter().position(|&byte| byte == b'#').unwrap_or(target.len());
+    let target = target.get(..end).unwrap_or(target);
+    let mut encoded = String::new();
+    if target.first() != Some(&b'/') {
+        encoded.push('/');
+    }
+    for &byte in target {
+        if byte.is_ascii_graphic() {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a String does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+fn split_at_str<'a>(text: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = text.windows(separator.len()).position(|window| window == separator)?;
+    Some((text.get(..at)?, text.get(at + separator.len()..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (String, u16, String) {
+        let url = Url::parse(text.as_bytes()).unwrap();
+        (url.host, url.port, url.target)
+    }
+
+    #[test]
+    fn reads_what_httpget_can_name() {
+        for (text, host, port, target) in [
+            ("http://:8080/up", "", 8080, "/up"),
+            ("http://localhost:8080", "localhost", 8080, "/"),
+            ("HTTP://example.com/a?b=c#d", "example.com", 80, "/a?b=c"),
+            ("http://[fd00::1]:81/", "fd00::1", 81, "/"),
+            ("http://10.0.0.1:80?q", "10.0.0.1", 80, "/?q"),
+            ("http://a/two words/ü", "a", 80, "/two%20words/%C3%BC"),
+            ("http://a/x\r\nHost: b", "a", 80, "/x%0D%0AHost:%20b"),
+        ] {
+            assert_eq!(parsed(text), (host.to_owned(), port, target.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_could_not_send() {
+        for text in
+            ["", "/up", "https://a/", "http://a:99999/", "http://[::1/", "http://u:p@a/", "http://a b/"]
+        {
+            assert!(Url::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn follows_a_location() {
+        let url = Url::parse(b"http://a:81/dir/page?x=1").unwrap();
+        for (location, target) in [
+            ("/other", "http://a:81/other"),
+            ("next", "http://a:81/dir/next"),
+            ("?y", "http://a:81/dir/page"),
+            ("http://b/", "http://b:80/"),
+            ("//b:82/z", "http://b:82/z"),
+            ("a/b:c", "http://a:81/dir/a/b:c"),
+        ] {
+            assert_eq!(url.join(location.as_bytes()).unwrap().shown(), target, "{location}");
+        }
+        assert!(url.join(b"https://a/").is_err());
+    }
+
+    #[test]
+    fn shows_no_query() {
+        assert_eq!(Url::parse(b"http://[::1]:81/a?token=x").unwrap().shown(), "http://[::1]:81/a");
+    }
+}

@@ -1,0 +1,12 @@
+//! Where the boot process leaves its files, seen from the task's container.
+
+/// Where the boot volume is mounted.
+pub const MOUNT: &str = "/bootlace";
+
+/// The boot env, below [`MOUNT`], in the format of [`crate::environ`].
+pub const FILE_ENVIRON: &str = "env/environ";
+
+/// The folder, below [`MOUNT`], of one file a task container, named like the container, in the format of
+/// [`crate::keep`]. It is there for every container that the launcher starts, and empty where the pod's spec
+/// sets no env: the launcher takes a missing file for a boot that did not finish.
+pub const DIR_KEEP: &str = "env/keep";

@@ -1,0 +1,12 @@
+//! The files that `bootlace boot` writes and the launcher reads, as one source of truth for both.
+//!
+//! - [`layout`]: where they lie
+//! - [`environ`]: the boot env itself
+//! - [`keep`]: the names that the pod's own spec sets, which the boot env must not replace
+//!
+//! The binary of this package is the launcher. Like the library it uses std alone; that is also why the
+//! errors here implement `Display` by hand.
+
+pub mod environ;
+pub mod keep;
+pub mod layout;

@@ -1,0 +1,97 @@
+//! Precedence: the pod spec's own `env` > boot env > the image's ENV.
+//!
+//! A process cannot tell which of its variables came from the pod's spec and which from the image, so boot
+//! leaves a keep list of the spec's names.
+
+use std::ffi::{OsStr, OsString};
+
+use bootlace_launch::environ::Record;
+
+use crate::env::Env;
+
+/// The env that a process gets: [`Self::given`] over [`Self::own`].
+#[derive(Debug)]
+pub(crate) struct Merged<'a> {
+    /// What the process held without the boot env.
+    own: Env<'a>,
+    /// What only the boot env can have given: variables that the process did not hold, or held with another
+    /// value.
+    pub(crate) given: Env<'a>,
+}
+
+impl<'a> Merged<'a> {
+    pub(crate) fn get(&self, name: &OsStr) -> Option<&'a OsStr> {
+        self.given.get(name).or_else(|| self.own.get(name))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a OsStr, &'a OsStr)> {
+        self.own.iter().filter(|(name, _)| self.given.get(name).is_none()).chain(self.given.iter())
+    }
+}
+
+/// Lays the boot env over the env of a process, but for the variables in `keep` that the process holds.
+pub(crate) fn merge<'a>(
+    process: &'a [(OsString, OsString)],
+    boot: &[Record<'a>],
+    keep: &[&OsStr],
+) -> Merged<'a> {
+    // Backwards, because where a process holds a name twice the first counts, as in getenv(3).
+    let own: Env<'a> = process.iter().rev().map(|(name, value)| (&**name, &**value)).collect();
+    // Only the last of several records for one name counts, so they are brought together first.
+    let boot: Env<'a> = boot.iter().map(|record| (record.name(), record.value())).collect();
+    let stays = |name: &OsStr, value: &OsStr| match own.get(name) {
+        Some(held) => held == value || keep.contains(&name),
+        None => false,
+    };
+    let given = boot.iter().filter(|(name, value)| !stays(name, value)).collect();
+    Merged { own, given }
+}
+
+#[cfg(test)]
+impl<'a> Merged<'a> {
+    /// Of made-up parts.
+    pub(crate) fn of(own: Env<'a>, given: Env<'a>) -> Self {
+        Self { own, given }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(text: &str) -> Vec<(OsString, OsString)> {
+        let split = |pair: &str| pair.split_once('=').map(|(name, value)| (name.into(), value.into()));
+        text.split_whitespace().map(|pair| split(pair).unwrap()).collect()
+    }
+
+    fn text<'a>(env: impl Iterator<Item = (&'a OsStr, &'a OsStr)>) -> String {
+        let pairs = env.map(|(name, value)| format!("{}={}", name.display(), value.display()));
+        pairs.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_pod_wins_over_boot_and_boot_over_the_image() {
+        for (case, process, boot, keep, env, given) in [
+            ("nothing", "", "", "", "", ""),
+            ("added", "A=image", "B=boot", "", "A=image B=boot", "B=boot"),
+            ("image gives way", "A=image", "A=boot", "", "A=boot", "A=boot"),
+            ("pod stays", "A=pod", "A=boot", "A", "A=pod", ""),
+            ("empty pod value stays", "A=", "A=boot", "A", "A=", ""),
+            ("kept but absent", "", "A=boot", "A", "A=boot", "A=boot"),
+            ("kept, not in boot", "A=pod", "B=boot", "A", "A=pod B=boot", "B=boot"),
+            ("empty boot value", "A=image", "A=", "", "A=", "A="),
+            ("same value", "A=x", "A=x B=y", "", "A=x B=y", "B=y"),
+            ("later record wins", "", "A=1 A=2", "", "A=2", "A=2"),
+            ("later record wins back", "A=1", "A=2 A=1", "", "A=1", ""),
+            ("first of the process wins", "A=1 A=2", "B=3", "", "A=1 B=3", "B=3"),
+            ("each part sorted", "Z=1 M=2", "N=3 B=4", "", "M=2 Z=1 B=4 N=3", "B=4 N=3"),
+        ] {
+            let (process, boot) = (pairs(process), pairs(boot));
+            let boot: Vec<_> = boot.iter().map(|(name, value)| Record::new(name, value).unwrap()).collect();
+            let keep: Vec<_> = keep.split_whitespace().map(OsStr::new).collect();
+            let merged = merge(&process, &boot, &keep);
+            assert_eq!(text(merged.iter()), env, "{case}");
+            assert_eq!(text(merged.given.iter()), given, "{case}");
+        }
+    }
+}

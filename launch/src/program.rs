@@ -1,0 +1,250 @@
+//! Finds a command's program and tells why one cannot be run.
+//!
+//! The rules are execvpe(3)'s, with the PATH of the env that the program gets: that is where the container
+//! runtime would have looked. There is no fallback to a shell, as the runtime has none.
+
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fmt, fs, io};
+
+use crate::exit;
+use crate::merge::Merged;
+
+/// Where to look when the env holds no PATH: what containerd and CRI-O set for an image without one.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// `ENOEXEC`, which std has no name for: another architecture, or a script without `#!`.
+const ENOEXEC: i32 = 8;
+
+/// What the kernel takes for one argument or variable, its NUL byte included (`MAX_ARG_STRLEN`).
+const STRING_LIMIT: usize = 128 * 1024;
+
+/// Builds the command of `argv` with the merged env for each place where its program may lie, and hands it to
+/// `start` until one starts.
+pub(crate) fn start<T>(
+    argv: &[OsString],
+    merged: &Merged<'_>,
+    mut start: impl FnMut(&mut Command) -> io::Result<T>,
+) -> Result<T, StartError> {
+    let Some((name, arguments)) = argv.split_first() else {
+        return Err(StartError::not_found(OsStr::new("")));
+    };
+    let mut failed = StartError::not_found(name);
+    for path in candidates(name, merged) {
+        let mut command = Command::new(&path);
+        command.arg0(name).args(arguments);
+        // Where boot gives nothing, the environ passes as it is, byte for byte and in its order.
+        if !merged.given.is_empty() {
+            command.env_clear();
+            for (name, value) in merged.iter() {
+                command.env(name, value);
+            }
+        }
+        match start(&mut command) {
+            Ok(started) => return Ok(started),
+            Err(error) => match Cause::of(error, &path, arguments, merged) {
+                Cause::NotFound => {}
+                // The same name may lie, runnable, further down the PATH.
+                cause @ (Cause::Directory | Cause::Denied) => failed = StartError::new(path, cause),
+                cause => return Err(StartError::new(path, cause)),
+            },
+        }
+    }
+    Err(failed)
+}
+
+/// The paths to try, each with a slash in it, so that nothing looks it up again.
+fn candidates(name: &OsStr, env: &Merged<'_>) -> Vec<PathBuf> {
+    if name.is_empty() {
+        return Vec::new();
+    }
+    if name.as_bytes().contains(&b'/') {
+        return vec![PathBuf::from(name)];
+    }
+    let path = env.get(OsStr::new("PATH")).unwrap_or(OsStr::new(DEFAULT_PATH));
+    let dirs = path.as_bytes().split(|&byte| byte == b':');
+    // An empty entry is the working directory (POSIX, 8.3).
+    dirs.map(|dir| {
+        PathBuf::from(if dir.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(dir) }).join(name)
+    })
+    .collect()
+}
+
+/// Why a command did not start: its program and the cause. Neither holds an argument's or a variable's value.
+#[derive(Debug)]
+pub(crate) struct StartError {
+    program: PathBuf,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    NotFound,
+    /// The file is there; what it names as its interpreter or dynamic loader is not.
+    NoInterpreter,
+    Directory,
+    Denied,
+    WrongFormat,
+    TooLarge(Sizes),
+    Other(io::Error),
+}
+
+impl StartError {
+    fn new(program: PathBuf, cause: Cause) -> Self {
+        Self { program, cause }
+    }
+
+    fn not_found(name: &OsStr) -> Self {
+        Self::new(PathBuf::from(name), Cause::NotFound)
+    }
+
+    /// What a shell, and a container runtime, exits with in the same case.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self.cause {
+            Cause::NotFound | Cause::NoInterpreter => exit::NOT_FOUND,
+            _ => exit::CANNOT_RUN,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = self.program.display();
+        match &self.cause {
+            Cause::NotFound if self.program.as_os_str().as_bytes().contains(&b'/') => {
+                write!(f, "command `{program}` was not found in the container")
+            }
+            Cause::NotFound => write!(f, "command `{program}` was not found in any folder of PATH"),
+            Cause::NoInterpreter => write!(
+                f,
+                "command `{program}` is there, but the interpreter or dynamic loader that it names is not"
+            ),
+            Cause::Directory => write!(f, "command `{program}` is a directory"),
+            Cause::Denied => write!(
+                f,
+                "command `{program}` may not be executed: permission denied. Check its mode, the user that \
+                 the container runs as, and whether its volume is mounted noexec"
+            ),
+            Cause::WrongFormat => write!(
+                f,
+                "command `{program}` is no program for this node: it was built for another architecture, or \
+                 it is a script that does not begin with `#!`"
+            ),
+            Cause::TooLarge(sizes) => write!(f, "command `{program}` cannot be started: {sizes}"),
+            Cause::Other(error) => write!(f, "command `{program}` cannot be started: {error}"),
+        }
+    }
+}
+
+impl Error for StartError {}
+
+impl Cause {
+    fn of(error: io::Error, path: &Path, args: &[OsString], env: &Merged<'_>) -> Self {
+        match error.kind() {
+            // The kernel says ENOENT both for the file and for the interpreter that it names.
+            io::ErrorKind::NotFound if fs::metadata(path).is_ok() => Self::NoInterpreter,
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::NotFound,
+            io::ErrorKind::PermissionDenied if path.is_dir() => Self::Directory,
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::ArgumentListTooLong => Self::TooLarge(Sizes::of(args, env)),
+            _ if error.raw_os_error() == Some(ENOEXEC) => Self::WrongFormat,
+            _ => Self::Other(error),
+        }
+    }
+}
+
+/// What is too large in a command: names and sizes.
+#[derive(Debug, Default)]
+struct Sizes {
+    /// Strings over [`STRING_LIMIT`], as words for a reader.
+    over: Vec<String>,
+    args: usize,
+    env: usize,
+}
+
+impl Sizes {
+    fn of(args: &[OsString], env: &Merged<'_>) -> Self {
+        let mut sizes = Self::default();
+        for (number, arg) in (1..).zip(args) {
+            sizes.args += arg.len() + 1;
+            if arg.len() + 1 > STRING_LIMIT {
+                sizes.over.push(format!("argument {number} ({} bytes)", arg.len()));
+            }
+        }
+        for (name, value) in env.iter() {
+            let len = name.len() + 1 + value.len();
+            sizes.env += len + 1;
+            if len + 1 > STRING_LIMIT {
+                sizes.over.push(format!("env {} ({len} bytes)", name.display()));
+            }
+        }
+        sizes
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.over.is_empty() {
+            write!(
+                f,
+                "its arguments ({} bytes) and its env ({} bytes) are more than the kernel takes together, a \
+                 quarter of the stack limit, which is 2 MiB by default",
+                self.args, self.env
+            )?;
+        } else {
+            write!(f, "the kernel takes at most 128 KiB in one string; larger: {}", list(&self.over))?;
+        }
+        f.write_str(". Hand large values over as a file")
+    }
+}
+
+fn list(words: &[String]) -> String {
+    words.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+
+    fn looked_up(name: &str, path: Option<&str>) -> Vec<String> {
+        let own = path.map(|path| (OsStr::new("PATH"), OsStr::new(path))).into_iter().collect();
+        let env = Merged::of(own, Env::default());
+        candidates(name.as_ref(), &env).into_iter().map(|path| path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_name_with_a_slash_is_a_path() {
+        assert_eq!(looked_up("/bin/sh", Some("/x")), ["/bin/sh"]);
+        assert_eq!(looked_up("./run", Some("/x")), ["./run"]);
+        assert_eq!(looked_up("bin/run", Some("/x")), ["bin/run"]);
+    }
+
+    #[test]
+    fn a_bare_name_is_looked_up_in_path() {
+        assert_eq!(looked_up("sh", Some("/a:/b/")), ["/a/sh", "/b/sh"]);
+        assert_eq!(looked_up("sh", Some("bin")), ["bin/sh"]);
+        assert_eq!(looked_up("sh", Some(":/a:")), ["./sh", "/a/sh", "./sh"]);
+        assert_eq!(looked_up("sh", None).len(), 6);
+        assert!(looked_up("", Some("/a")).is_empty());
+    }
+
+    #[test]
+    fn names_what_is_too_large_but_not_its_value() {
+        let value = "hunter2".repeat(20_000);
+        let env = [(OsStr::new("BIG"), OsStr::new(&value)), (OsStr::new("SMALL"), OsStr::new("1"))]
+            .into_iter()
+            .collect();
+        let env = Merged::of(Env::default(), env);
+        let sentence = Sizes::of(&["x".into(), "y".repeat(200_000).into()], &env).to_string();
+        assert_eq!(
+            sentence,
+            "the kernel takes at most 128 KiB in one string; larger: argument 2 (200000 bytes), env BIG \
+             (140004 bytes). Hand large values over as a file"
+        );
+    }
+}

@@ -1,0 +1,241 @@
+//! `launch exec`: what the task is started with, and what happens where it cannot be.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use crate::support::{Boot, LAUNCHER, PATH, failed, stderr, stdout};
+
+/// NUL-ended records, as in `/proc`.
+fn records(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.strip_suffix(b"\0").map(|bytes| bytes.split(|&byte| byte == 0).collect()).unwrap_or_default()
+}
+
+#[test]
+fn arguments_arrive_byte_for_byte() {
+    let long = "x".repeat(100_000);
+    let args = [
+        b"".as_slice(),
+        b" a  b ",
+        b"'\"\\$HOME`id`*",
+        b"two\nlines\n",
+        b"\xff\xfe",
+        b"--",
+        b"-x",
+        long.as_bytes(),
+    ];
+    let script = "cat /proc/$$/cmdline; :";
+    let output = Boot::new(&[("A", b"1")], &[])
+        .exec()
+        .args(["sh", "-c", script])
+        .args(args.map(OsStr::from_bytes))
+        .output()
+        .unwrap();
+    let expected = [&[b"sh", b"-c".as_slice(), script.as_bytes()], &args[..]].concat();
+    assert_eq!(records(&stdout(output)), expected);
+}
+
+#[test]
+fn values_arrive_byte_for_byte() {
+    let long = vec![b'x'; 100_000];
+    let values: [(&str, &[u8]); 8] = [
+        ("BYTES", b"\x01\xff\xfe\x80"),
+        ("EMPTY", b""),
+        ("EQUALS", b"a=b="),
+        ("JSON", br#"{"a": "b"}"#),
+        ("LINES", b"one\ntwo\r\n\n"),
+        ("LONG", &long),
+        ("QUOTES", b"'\"`\\$A ${B} $(C) #d"),
+        ("UTF8", "pässwörd$1x".as_bytes()),
+    ];
+    let output = Boot::new(&values, &[]).exec().args(["cat", "/proc/self/environ"]).output().unwrap();
+    let mut expected: Vec<_> =
+        values.iter().map(|(name, value)| [name.as_bytes(), b"=", value].concat()).collect();
+    expected.push(format!("PATH={PATH}").into_bytes());
+    expected.sort();
+    assert_eq!(records(&stdout(output)), expected);
+}
+
+#[test]
+fn the_pod_wins_over_boot_and_boot_over_the_image() {
+    let output = Boot::new(
+        &[
+            ("POD", b"boot"),
+            ("POD_EMPTY", b"boot"),
+            ("IMAGE", b"boot"),
+            ("NEW", b"boot"),
+            ("KEPT_ABSENT", b"boot"),
+        ],
+        &["POD", "POD_EMPTY", "KEPT_ABSENT", "NOWHERE"],
+    )
+    .exec()
+    .envs([("POD", "pod"), ("POD_EMPTY", ""), ("IMAGE", "image"), ("IMAGE_ONLY", "image")])
+    .args(["cat", "/proc/self/environ"])
+    .output()
+    .unwrap();
+    let path = format!("PATH={PATH}");
+    let expected =
+        ["IMAGE=boot", "IMAGE_ONLY=image", "KEPT_ABSENT=boot", "NEW=boot", &path, "POD=pod", "POD_EMPTY="];
+    assert_eq!(records(&stdout(output)), expected.map(str::as_bytes));
+}
+
+#[test]
+fn without_a_boot_env_the_environ_passes_untouched_and_in_its_order() {
+    let boot = Boot::new(&[("SAME", b"1")], &[]);
+    let launch = boot.exec();
+    let output = Command::new("env")
+        .args(["-i", "Z=1", "SAME=1", "A=2", "M="])
+        .arg(LAUNCHER)
+        .args(launch.get_args())
+        .args(["/bin/cat", "/proc/self/environ"])
+        .output()
+        .unwrap();
+    assert_eq!(stdout(output), b"Z=1\0SAME=1\0A=2\0M=\0");
+}
+
+#[test]
+fn the_task_is_the_same_process_with_the_same_signals_and_files() {
+    // Ignored, blocked, caught and pending signals, and the open files.
+    let script =
+        "echo $$; grep -E '^(Sig|Shd)' /proc/self/status; ls -l /proc/$$/fd | cut -d'>' -f2; pwd; umask";
+    let run = |mut command: Command| {
+        let child = command
+            .args(["sh", "-c", script])
+            .current_dir("/proc")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let text = String::from_utf8(stdout(child.wait_with_output().unwrap())).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        assert_eq!(first, pid.to_string());
+        // Each run has a pipe of its own.
+        rest.split_whitespace().filter(|word| !word.starts_with("pipe:")).collect::<Vec<_>>().join(" ")
+    };
+    // By its path, because std starts what it must look up in another way, which shows in the signals.
+    let mut direct = Command::new("/usr/bin/env");
+    direct.env_clear().env("PATH", PATH);
+    assert_eq!(run(Boot::new(&[("A", b"1")], &[]).exec()), run(direct));
+}
+
+#[test]
+fn exit_codes_signals_and_standard_input_are_the_tasks_own() {
+    let boot = Boot::new(&[("A", b"1")], &[]);
+    let run = |script| boot.exec().args(["sh", "-c", script]).output().unwrap().status;
+    assert_eq!(run("exit 42").code(), Some(42));
+    assert_eq!(run("exit 1").code(), Some(1));
+    assert_eq!(run("kill -TERM $$").signal(), Some(15));
+    assert_eq!(run("kill -PIPE $$").signal(), Some(13));
+    assert_eq!(boot.termination_message(), "");
+
+    let mut child = boot.exec().arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"in\n").unwrap();
+    assert_eq!(stdout(child.wait_with_output().unwrap()), b"in\n");
+}
+
+#[test]
+fn the_command_is_looked_up_in_the_path_that_the_task_gets() {
+    let boot = Boot::empty();
+    let bin = boot.file("bin/tool", "#!/bin/sh\necho \"$0 found\"\n", 0o755);
+    let dir = bin.parent().unwrap().to_str().unwrap().to_owned();
+    let found = format!("{dir}/tool found\n").into_bytes();
+
+    let by_boot = Boot::new(&[("PATH", format!("{dir}:{PATH}").as_bytes())], &[]);
+    assert_eq!(stdout(by_boot.exec().arg("tool").output().unwrap()), found);
+
+    let pod_wins = Boot::new(&[("PATH", dir.as_bytes())], &["PATH"]);
+    let output = pod_wins.exec().arg("tool").output().unwrap();
+    assert!(failed(&pod_wins, &output, 127).contains("`tool` was not found in any folder of PATH"));
+
+    // Relative folders are the working directory's, and an empty one is the working directory itself.
+    for (path, cwd, found) in
+        [("bin", boot.path(), "bin/tool"), ("/nowhere:", bin.parent().unwrap(), "./tool")]
+    {
+        let output = boot.exec().env("PATH", path).current_dir(cwd).arg("tool").output().unwrap();
+        assert_eq!(stdout(output), format!("{found} found\n").into_bytes());
+    }
+
+    // Like execvpe(3), go on where a file of the name may not be executed.
+    let denied = boot.file("denied/tool", "", 0o644);
+    let path = format!("{}:/dev/null:{dir}", denied.parent().unwrap().display());
+    assert_eq!(stdout(boot.exec().env("PATH", path).arg("tool").output().unwrap()), found);
+}
+
+#[test]
+fn a_command_that_cannot_be_run_fails_as_in_a_shell() {
+    let boot = Boot::new(&[("TOKEN", b"hunter2")], &[]);
+    boot.file("plain", "", 0o644);
+    boot.file("script", "#!/no/such/interpreter\n", 0o755);
+    boot.file("busy/inner", "", 0o644);
+    for (command, code, sentence) in [
+        ("./absent", 127, "command `./absent` was not found in the container"),
+        ("absent", 127, "command `absent` was not found in any folder of PATH"),
+        ("", 127, "command `` was not found"),
+        ("./script", 127, "command `./script` is there, but the interpreter"),
+        ("./plain", 126, "command `./plain` may not be executed: permission denied"),
+        ("./busy", 126, "command `./busy` is a directory"),
+        ("./plain/x", 127, "command `./plain/x` was not found in the container"),
+    ] {
+        let output = boot.exec().current_dir(boot.path()).arg(command).output().unwrap();
+        let told = failed(&boot, &output, code);
+        assert!(told.contains(sentence), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_file_in_path_that_may_not_be_executed_is_told_as_such() {
+    let boot = Boot::empty();
+    boot.file("tool", "", 0o644);
+    let output = boot.exec().env("PATH", boot.path()).arg("tool").output().unwrap();
+    assert!(failed(&boot, &output, 126).contains("tool` may not be executed"));
+}
+
+#[test]
+fn what_the_kernel_cannot_take_is_named_with_its_size() {
+    let large = b"hunter2".repeat(20_000);
+    let boot = Boot::new(&[("LARGE", &large), ("SMALL", b"1")], &[]);
+    let told = failed(&boot, &boot.exec().arg("true").output().unwrap(), 126);
+    assert!(told.contains("at most 128 KiB in one string; larger: env LARGE (140006 bytes)"), "{told}");
+    assert!(!told.contains("SMALL") && !told.contains("hunter2"), "{told}");
+
+    let records: Vec<_> = (0..100).map(|number| (format!("PART{number}"), vec![b'x'; 100_000])).collect();
+    let records: Vec<_> = records.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    let boot = Boot::new(&records, &[]);
+    let told = failed(&boot, &boot.exec().arg("true").output().unwrap(), 126);
+    assert!(told.contains("more than the kernel takes together"), "{told}");
+}
+
+#[test]
+fn without_its_boot_env_the_task_does_not_start() {
+    let boot = Boot::empty();
+    let run = || boot.exec().args(["sh", "-c", "echo ran"]).output().unwrap();
+
+    fs::write(boot.environ(), "A=1\0hunter2\0").unwrap();
+    let output = run();
+    let told = failed(&boot, &output, 78);
+    assert!(told.contains("env/environ is damaged: record 2 is not `NAME=value`"), "{told}");
+    assert!(!told.contains("hunter2") && output.stdout.is_empty(), "{told}");
+
+    fs::remove_file(boot.environ()).unwrap();
+    let told = failed(&boot, &run(), 78);
+    assert!(told.contains("env/environ cannot be read: No such file"), "{told}");
+    assert!(told.contains("`bootlace-boot`"), "{told}");
+
+    fs::write(boot.environ(), "").unwrap();
+    fs::remove_file(boot.keep()).unwrap();
+    let told = failed(&boot, &run(), 78);
+    assert!(told.contains("env/keep/base cannot be read"), "{told}");
+}
+
+#[test]
+fn wrong_arguments_are_told_apart_from_a_task_that_did_not_start() {
+    let output = Command::new(LAUNCHER).args(["exec", "--container=base"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert_eq!(stderr(&output), "bootlace: `exec` needs `--` and the task's command; see `launch --help`\n");
+}

@@ -1,0 +1,79 @@
+//! `launch hook` with the pod's own postStart handler, `sleep` or `exec`. There is no boot env here, so there
+//! is nothing to prove first.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Boot, failed, stdout};
+
+#[test]
+fn without_a_handler_there_is_nothing_left_to_do() {
+    assert_eq!(stdout(Boot::empty().hook(1).output().unwrap()), b"");
+}
+
+#[test]
+fn sleep_takes_its_time() {
+    let start = Instant::now();
+    stdout(Boot::empty().hook(30).arg("--sleep=1").output().unwrap());
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn a_sleep_over_the_limit_fails_at_once() {
+    let (boot, start) = (Boot::empty(), Instant::now());
+    let output = boot.hook(30).arg("--sleep=3600").output().unwrap();
+    let told = failed(&boot, &output, 1);
+    assert!(told.contains("a sleep of 3600 s does not fit into the hook's limit of 30 s"), "{told}");
+    assert!(told.contains("`hook.timeoutSeconds`"), "{told}");
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_commands_output_goes_where_the_kubelet_reads_it() {
+    let output =
+        Boot::empty().hook(30).args(["--", "sh", "-c", "echo out; echo err >&2", ""]).output().unwrap();
+    assert_eq!(output.stderr, b"err\n");
+    assert_eq!(stdout(output), b"out\n");
+}
+
+#[test]
+fn the_hook_has_no_threads() {
+    let script = "ls /proc/$PPID/task | wc -l";
+    let output = Boot::empty().hook(30).args(["--", "sh", "-c", script]).output().unwrap();
+    assert_eq!(stdout(output).trim_ascii(), b"1");
+}
+
+#[test]
+fn a_command_that_fails_fails_the_hook_without_its_output() {
+    for (script, sentence) in [
+        ("echo hunter2; exit 3", "the pod's own postStart failed: its command ended with exit code 3\n"),
+        ("kill -KILL $$", "the pod's own postStart failed: its command was ended by signal 9\n"),
+    ] {
+        let boot = Boot::empty();
+        let output = boot.hook(30).args(["--", "sh", "-c", script]).output().unwrap();
+        let told = failed(&boot, &output, 1);
+        assert!(told.ends_with(sentence), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_command_that_is_not_there_fails_the_hook() {
+    let boot = Boot::empty();
+    let output = boot.hook(30).args(["--", "absent", "hunter2"]).output().unwrap();
+    let told = failed(&boot, &output, 1);
+    assert!(
+        told.contains("postStart failed: command `absent` was not found in any folder of PATH"),
+        "{told}"
+    );
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_command_over_the_limit_is_killed() {
+    let (boot, start) = (Boot::empty(), Instant::now());
+    // The command's own process waits; a child of it would keep the test's pipes open.
+    let output = boot.hook(1).args(["--", "sleep", "60"]).output().unwrap();
+    let told = failed(&boot, &output, 1);
+    assert!(told.contains("had not ended at the hook's limit of 1 s and was killed"), "{told}");
+    assert!(start.elapsed() < Duration::from_secs(30));
+}

@@ -1,0 +1,145 @@
+//! `launch hook` with the pod's own postStart handler `httpGet`, against a small server.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Output;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::support::{Boot, failed, stdout};
+
+/// Serves one connection a response, and gives the requests' heads.
+fn serve<const N: usize>(responses: [&'static str; N]) -> (u16, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer = move |response: &'static str| {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let head = read_head(&mut stream);
+        // The launcher may have seen enough and be gone.
+        let _ = stream.write_all(response.replace("PORT", &port.to_string()).as_bytes());
+        head
+    };
+    (port, thread::spawn(move || responses.map(answer).to_vec()))
+}
+
+fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+fn get(boot: &Boot, timeout: u32, url: &str, headers: &[&str]) -> Output {
+    let headers = headers.iter().map(|header| format!("--header={header}"));
+    boot.hook(timeout).arg(format!("--http={url}")).args(headers).output().unwrap()
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn asks_for_the_path_with_the_specs_headers() {
+    let (port, server) = serve([OK]);
+    let headers = ["X-Token: hunter2", "Host: task.example", "X-Twice:1", "X-Twice:2"];
+    stdout(get(&Boot::empty(), 30, &format!("http://127.0.0.1:{port}/up now?a=b"), &headers));
+    let [head] = <[String; 1]>::try_from(server.join().unwrap()).unwrap();
+    assert!(head.starts_with("GET /up%20now?a=b HTTP/1.1\r\n"), "{head}");
+    for line in ["\r\nHost: task.example\r\n", "\r\nX-Token: hunter2\r\n", "\r\nX-Twice: 1\r\nX-Twice: 2\r\n"]
+    {
+        assert!(head.contains(line), "{head}");
+    }
+    assert_eq!(head.matches("Host:").count(), 1, "{head}");
+}
+
+#[test]
+fn without_a_host_it_asks_the_pod_itself() {
+    let (port, server) = serve([OK]);
+    stdout(get(&Boot::empty(), 30, &format!("http://:{port}"), &[]));
+    let [head] = <[String; 1]>::try_from(server.join().unwrap()).unwrap();
+    assert!(head.contains(&format!("\r\nHost: 127.0.0.1:{port}\r\n")), "{head}");
+}
+
+#[test]
+fn any_response_is_a_success_as_for_the_kubelet() {
+    for response in [
+        OK,
+        "HTTP/1.1 500 Internal Server Error\r\n\r\n",
+        "HTTP/1.0 404 Not Found\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/elsewhere\r\n\r\n",
+        "HTTP/1.1 302 Found\r\n\r\n",
+    ] {
+        let (port, server) = serve([response]);
+        stdout(get(&Boot::empty(), 30, &format!("http://127.0.0.1:{port}/"), &[]));
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn follows_redirects_on_the_same_host() {
+    let (port, server) = serve([
+        "HTTP/1.1 301 Moved Permanently\r\nLocation: /init/\r\n\r\n",
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:PORT/init/run?x=1\r\n\r\n",
+        OK,
+    ]);
+    stdout(get(&Boot::empty(), 30, &format!("http://127.0.0.1:{port}/init"), &["X-A: 1"]));
+    let heads = server.join().unwrap();
+    let lines: Vec<_> = heads.iter().map(|head| head.lines().next().unwrap()).collect();
+    assert_eq!(lines, ["GET /init HTTP/1.1", "GET /init/ HTTP/1.1", "GET /init/run?x=1 HTTP/1.1"]);
+    assert!(heads.iter().all(|head| head.contains("\r\nX-A: 1\r\n")));
+}
+
+#[test]
+fn redirects_in_a_circle_fail() {
+    let (port, server) = serve(["HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"; 11]);
+    let boot = Boot::empty();
+    let output = get(&boot, 30, &format!("http://127.0.0.1:{port}/"), &[]);
+    assert!(failed(&boot, &output, 1).contains("it redirects more than 10 times"));
+    assert_eq!(server.join().unwrap().len(), 11);
+}
+
+#[test]
+fn no_response_fails_with_the_url_but_not_its_query() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+
+    // The connection is taken, and nothing ever comes.
+    let (boot, start) = (Boot::empty(), Instant::now());
+    let output = get(&boot, 1, &format!("http://127.0.0.1:{port}/up?token=hunter2"), &[]);
+    let told = failed(&boot, &output, 1);
+    assert!(
+        told.contains(&format!("GET http://127.0.0.1:{port}/up: no response within the hook's limit of 1 s"))
+    );
+    assert!(!told.contains("hunter2"), "{told}");
+    assert!(start.elapsed() < Duration::from_secs(30));
+
+    drop(listener);
+    let boot = Boot::empty();
+    let told = failed(&boot, &get(&boot, 30, &format!("http://127.0.0.1:{port}/up?token=hunter2"), &[]), 1);
+    assert!(told.contains("/up: Connection refused"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn what_is_no_http_response_fails() {
+    for (response, sentence) in [
+        ("SSH-2.0-x\r\n\r\n", "the response is not HTTP/1"),
+        ("HTTP/1.1 200 OK\r\n", "the connection was closed before the response was complete"),
+    ] {
+        let (port, server) = serve([response]);
+        let boot = Boot::empty();
+        let told = failed(&boot, &get(&boot, 30, &format!("http://127.0.0.1:{port}/"), &[]), 1);
+        assert!(told.contains(sentence), "{told}");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_host_that_is_no_address_and_in_no_hosts_file_is_told_as_such() {
+    let boot = Boot::empty();
+    let told = failed(&boot, &get(&boot, 30, "http://no.such.name.invalid/", &[]), 1);
+    assert!(told.contains("neither an address nor a name in /etc/hosts"), "{told}");
+}

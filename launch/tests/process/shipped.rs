@@ -1,0 +1,20 @@
+//! Builds the launcher as the image ships it.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// The static binary's path, built with the profile that images are built with.
+pub(crate) fn launcher() -> PathBuf {
+    let args = "build --quiet --profile=dist --target=x86_64-unknown-linux-musl --package=bootlace-launch \
+                --bin=bootlace-launch --message-format=json";
+    let output = Command::new(env!("CARGO"))
+        .args(args.split_whitespace())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "the shipped launcher does not build");
+    let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+    let path = messages.split(r#""executable":""#).nth(1).and_then(|rest| rest.split('"').next());
+    PathBuf::from(path.expect("cargo names the binary"))
+}

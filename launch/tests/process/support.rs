@@ -1,0 +1,140 @@
+//! A boot volume as boot would leave it, and ways to run the launcher on it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use bootlace_launch::environ::{self, Record};
+use bootlace_launch::{keep, layout};
+
+pub(crate) const LAUNCHER: &str = env!("CARGO_BIN_EXE_bootlace-launch");
+
+/// The PATH of processes in tests, unless they say otherwise.
+pub(crate) const PATH: &str = "/usr/bin:/bin";
+
+/// A boot volume for the container `base`, with its termination message's file beside it.
+pub(crate) struct Boot {
+    dir: tempfile::TempDir,
+}
+
+impl Boot {
+    pub(crate) fn new(records: &[(&str, &[u8])], keep: &[&str]) -> Self {
+        let boot = Self { dir: tempfile::tempdir().unwrap() };
+        let record = |name, value| Record::new(OsStr::new(name), OsStr::from_bytes(value)).unwrap();
+        let bytes = environ::encode(records.iter().map(|(name, value)| record(*name, value)));
+        fs::create_dir_all(boot.keep().parent().unwrap()).unwrap();
+        fs::write(boot.environ(), bytes).unwrap();
+        fs::write(boot.keep(), keep::encode(keep.iter().map(OsStr::new))).unwrap();
+        fs::write(boot.termination_log(), "").unwrap();
+        boot
+    }
+
+    /// A boot volume without any env.
+    pub(crate) fn empty() -> Self {
+        Self::new(&[], &[])
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn environ(&self) -> PathBuf {
+        self.path().join(layout::FILE_ENVIRON)
+    }
+
+    pub(crate) fn keep(&self) -> PathBuf {
+        self.path().join(layout::DIR_KEEP).join("base")
+    }
+
+    fn termination_log(&self) -> PathBuf {
+        self.path().join("termination-log")
+    }
+
+    pub(crate) fn termination_message(&self) -> String {
+        fs::read_to_string(self.termination_log()).unwrap()
+    }
+
+    /// Writes a file beside the volume's own.
+    pub(crate) fn file(&self, name: &str, content: &str, mode: u32) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    fn flags(&self) -> [String; 3] {
+        [
+            "--container=base".to_owned(),
+            format!("--root={}", self.path().display()),
+            format!("--termination-log={}", self.termination_log().display()),
+        ]
+    }
+
+    /// `launch exec … --`, with an env of PATH alone.
+    pub(crate) fn exec(&self) -> Command {
+        self.exec_by(Path::new(LAUNCHER))
+    }
+
+    pub(crate) fn exec_by(&self, launcher: &Path) -> Command {
+        let mut command = Command::new(launcher);
+        command.env_clear().env("PATH", PATH).arg("exec").args(self.flags()).arg("--");
+        command
+    }
+
+    /// `launch hook …`, with an env of PATH alone.
+    pub(crate) fn hook(&self, timeout: u32) -> Command {
+        let mut command = Command::new(LAUNCHER);
+        command.env_clear().env("PATH", PATH).arg("hook").args(self.flags());
+        command.arg(format!("--timeout={timeout}"));
+        command
+    }
+
+    /// Runs a shell script as process 1 of a process namespace, with `$launch_exec` and `$launch_hook` to run
+    /// the launcher on this volume, and a fifo `$fifo`.
+    pub(crate) fn namespace(&self, script: &str) -> Output {
+        let fifo = self.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let flags = self.flags().join(" ");
+        // A test that hangs fails, and takes its processes with it.
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=1", "60", "unshare"]);
+        if fs::metadata("/proc/self").unwrap().uid() != 0 {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command
+            .args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script])
+            .env_clear()
+            .env("PATH", PATH)
+            .env("fifo", fifo)
+            .env("launch_exec", format!("{LAUNCHER} exec {flags} --"))
+            .env("launch_hook", format!("{LAUNCHER} hook {flags}"))
+            .output()
+            .unwrap()
+    }
+}
+
+/// Standard output of a run that must succeed.
+pub(crate) fn stdout(output: Output) -> Vec<u8> {
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Standard error as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Checks that a run failed with a code, and told its sentence on standard error and in the termination
+/// message alike. Gives the sentence.
+#[track_caller]
+pub(crate) fn failed(boot: &Boot, output: &Output, code: i32) -> String {
+    let sentence = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{sentence}");
+    assert_eq!(boot.termination_message(), sentence);
+    assert!(sentence.starts_with("bootlace: container base: "), "{sentence}");
+    sentence
+}
