@@ -31,7 +31,6 @@ check: prerequisites ## All that needs no cluster: format, lints, tests, licence
 	@hack/stage "clippy" cargo clippy --workspace --all-targets --all-features --quiet -- --deny warnings
 	@hack/stage "docs" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@hack/stage -v "unit, property and process tests" cargo test --workspace --quiet
-	@hack/stage "the launcher's size" launch/size
 	@hack/stage "licences, sources and bans" hack/deny $(DENY_VERSION)
 	@hack/stage "chart" env HELM=$$($(CLUSTER) tool helm) charts/test
 	@hack/stage "manifests" env HELM=$$($(CLUSTER) tool helm) manifests/render --check

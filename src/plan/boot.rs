@@ -69,16 +69,17 @@ pub(super) fn sources(profile: &BootProfileSpec) -> Vec<BootSource> {
 
 /// What boot is told of one pod.
 pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a Recipe) -> BootSpec<'a> {
+    // For every task container, empty or not: the launcher takes a missing list for a boot that did not finish.
     let keep = |container: &&Container<'a>| {
-        let names = container.env.iter().map(|&name| Cow::Borrowed(name)).collect::<Vec<_>>();
-        (!names.is_empty()).then_some((Cow::Borrowed(container.name), names))
+        let names = container.env.iter().map(|&name| Cow::Borrowed(name)).collect();
+        (Cow::Borrowed(container.name), names)
     };
     BootSpec {
         task: identity::identify(pod),
         profile: recipe.reference(),
         timeout_seconds: recipe.profile.spec.boot.timeout_seconds,
         sources: Cow::Borrowed(&recipe.sources),
-        keep: containers.iter().filter_map(keep).collect(),
+        keep: containers.iter().map(keep).collect(),
     }
 }
 

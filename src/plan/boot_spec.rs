@@ -29,7 +29,6 @@ pub struct BootSpec<'a> {
     /// For each task container the env names that the pod's spec sets itself: these win over the boot env.
     /// A container whose spec sets none has an empty list, as the launcher takes a missing one for a boot that
     /// did not finish.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keep: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
 }
 

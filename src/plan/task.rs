@@ -130,7 +130,12 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
 /// The hook's command: the proof, then the pod's own handler, which the hook takes over.
 fn hook(container: &Container<'_>, timeout_seconds: u32) -> Result<Vec<String>, PlanError> {
     let mut words = call("hook", container);
-    words.push(format!("--timeout={timeout_seconds}"));
+    // A sleep that the pod asks for comes on top: it would not fit otherwise, and fail at once.
+    let sleep = match &container.post_start {
+        Some(PostStart::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),
+        _ => 0,
+    };
+    words.push(format!("--timeout={}", timeout_seconds.saturating_add(sleep)));
     match &container.post_start {
         None => {}
         Some(PostStart::Exec(command)) => {
@@ -149,10 +154,9 @@ fn refused(container: &Container<'_>, handler: &'static str) -> PlanError {
     PlanError::Handler { container: container.name.to_owned(), handler }
 }
 
-/// The kubelet calls the pod's own address where no host is given. The hook runs inside the pod, where that
-/// address answers as localhost unless the server binds it alone.
+/// Without a host the kubelet calls the pod's own address, and so does the launcher.
 fn http(get: &HttpGet<'_>) -> Vec<String> {
-    let host = get.host.unwrap_or("localhost");
+    let host = get.host.unwrap_or_default();
     let slash = if get.path.starts_with('/') { "" } else { "/" };
     let url = format!("--http=http://{host}:{}{slash}{}", get.port, get.path);
     let headers = get.headers.iter().map(|(name, value)| format!("--header={name}:{value}"));

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 /// The static binary's path, built with the profile that images are built with.
 pub(crate) fn launcher() -> PathBuf {
-    let args = "build --quiet --profile=dist --target=x86_64-unknown-linux-musl --package=bootlace-launch \
+    let args = "build --quiet --profile=launch --target=x86_64-unknown-linux-musl --package=bootlace-launch \
                 --bin=bootlace-launch --message-format=json";
     let output = Command::new(env!("CARGO"))
         .args(args.split_whitespace())

@@ -72,7 +72,7 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
             "no launcher, because its command is not in the spec: the boot env is not loaded"
         });
         out.detail(&hook(injected.pointer(&at("lifecycle/postStart/exec/command"))));
-        if let Some(kept) = spec.keep.get(name.as_str()) {
+        if let Some(kept) = spec.keep.get(name.as_str()).filter(|kept| !kept.is_empty()) {
             out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
         }
     }

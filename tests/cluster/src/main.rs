@@ -1,3 +1,188 @@
-//! Starts and ends a throwaway cluster.
+//! Starts a throwaway cluster, to look at (`up`) or to run a command on (`run`).
 
-fn main() {}
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+
+use anyhow::{Context, Result, bail};
+use bootlace_cluster::cluster::Cluster;
+use bootlace_cluster::command::{command, run};
+use bootlace_cluster::run::RunDir;
+use bootlace_cluster::stage::stage;
+use bootlace_cluster::{airflow, demo, images, install, interrupt, keeper, node, prerequisites, tools};
+use bootlace_image::product;
+use clap::{Args, Parser};
+use tokio::process::Command;
+
+/// A throwaway single-node Kubernetes cluster in namespaces of its own.
+#[derive(Parser)]
+#[command(version)]
+enum Arguments {
+    /// Check what the machine must have and install the Debian packages that are missing.
+    Prerequisites,
+    /// Build what is slow to build, so that later runs start at once.
+    Prepare,
+    /// Start a cluster, say how to reach it, and end it on Ctrl-C.
+    Up {
+        /// Leave Bootlace out.
+        #[arg(long)]
+        bare: bool,
+    },
+    /// Start a cluster, run a command in its network with KUBECONFIG set, and end the cluster. The exit code is
+    /// the command's.
+    Run {
+        /// Leave Bootlace out.
+        #[arg(long)]
+        bare: bool,
+        /// The command and its arguments.
+        #[arg(required = true, last = true)]
+        command: Vec<String>,
+    },
+    /// Start a cluster with Bootlace and run the scenarios on it.
+    Test,
+    /// Build Bootlace's image as it is shipped, as an OCI archive, and print its name, digest and file.
+    Image {
+        /// The file to write.
+        #[arg(long, default_value = "dist/bootlace.tar")]
+        output: PathBuf,
+    },
+    /// Print the path of one of the cluster's programs (`helm`, `kubectl`), and build them where they are missing.
+    Tool {
+        /// The program.
+        name: String,
+    },
+    /// Run an Airflow DAG on a cluster that has Bootlace, and show what happened.
+    Demo,
+    /// Inside: the demo's story.
+    #[command(hide = true)]
+    Story {
+        /// The program that explains.
+        #[arg(long)]
+        bootlace: PathBuf,
+    },
+    /// Inside: the process that removes what a cluster leaves.
+    #[command(hide = true)]
+    Keeper(Inside),
+    /// Inside: the node itself.
+    #[command(hide = true)]
+    Node(Inside),
+}
+
+/// How one of the cluster's own processes is told which cluster it belongs to.
+#[derive(Args)]
+struct Inside {
+    /// The run's id.
+    #[arg(long)]
+    id: String,
+    /// The folder of the cluster's programs.
+    #[arg(long)]
+    tools: PathBuf,
+}
+
+fn main() -> ExitCode {
+    main_or_error().unwrap_or_else(|error| {
+        eprintln!("bootlace-cluster: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn main_or_error() -> Result<ExitCode> {
+    match Arguments::parse() {
+        Arguments::Keeper(inside) => keeper::keep(&RunDir::open(inside.id), &inside.tools),
+        Arguments::Node(inside) => node::start(&RunDir::open(inside.id), &inside.tools),
+        arguments => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            // Dropping the work ends the cluster, whichever way this goes.
+            runtime.block_on(interrupt::or(work(arguments)))
+        }
+    }
+}
+
+async fn work(arguments: Arguments) -> Result<ExitCode> {
+    match arguments {
+        Arguments::Prerequisites => prerequisites::ensure().await?,
+        Arguments::Prepare => {
+            prerequisites::ensure().await?;
+            tools::prepare().await?;
+            airflow::prepare().await?;
+        }
+        Arguments::Up { bare } => {
+            let mut cluster = start(bare).await?;
+            println!("The cluster is up. From another terminal:");
+            println!("    {} kubectl get pods --all-namespaces", cluster.enter().display());
+            println!("    {} sh", cluster.enter().display());
+            println!("Ctrl-C ends it.");
+            cluster.ended().await?;
+            bail!("the cluster ended by itself: see the reason above");
+        }
+        Arguments::Run { bare, command } => {
+            let cluster = start(bare).await?;
+            let (program, arguments) = command.split_first().context("no command")?;
+            let mut command = cluster.command(program);
+            let status =
+                command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
+            return Ok(exit_code(status));
+        }
+        Arguments::Demo => demo::run(&start(false).await?).await?,
+        Arguments::Story { bootlace } => demo::tell(&bootlace).await?,
+        Arguments::Test => {
+            // Built first: the cluster's network has no way to the registries, and cargo says more clearly what is
+            // wrong with the code.
+            stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await?;
+            let cluster = start(false).await?;
+            let tests = scenarios();
+            let status =
+                cluster.command("cargo").args(tests.as_std().get_args()).arg("--offline").status().await;
+            return Ok(exit_code(status.context("start cargo")?));
+        }
+        Arguments::Image { output } => image(&output)?,
+        Arguments::Tool { name } => {
+            let tool = tools::prepare().await?.join(name);
+            if !tool.exists() {
+                bail!("{} is not one of the cluster's programs", tool.display());
+            }
+            println!("{}", tool.display());
+        }
+        Arguments::Keeper(_) | Arguments::Node(_) => bail!("handled in main"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The test binary of `tests/scenarios`.
+fn scenarios() -> Command {
+    let mut cargo = command("cargo");
+    cargo.args(["test", "--quiet", "--locked", "--package", "bootlace-cluster"]);
+    cargo.args(["--features", "scenarios", "--test", "scenarios"]);
+    cargo
+}
+
+fn image(output: &Path) -> Result<()> {
+    if let Some(folder) = output.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    let reference = concat!("localhost/bootlace:", env!("CARGO_PKG_VERSION"));
+    let digest = product::write(&images::root()?, "dist", reference, output)?;
+    println!("{reference} {digest} {}", output.display());
+    Ok(())
+}
+
+/// Everything from a fresh machine to a cluster that is ready.
+async fn start(bare: bool) -> Result<Cluster> {
+    prerequisites::ensure().await?;
+    let tools = tools::prepare().await?;
+    airflow::prepare().await?;
+    let run = RunDir::create()?;
+    stage("building the images", images::build(&run.images(), !bare)).await?;
+    let cluster = stage("starting the cluster", Cluster::start(run, &tools)).await?;
+    if !bare {
+        stage("installing Bootlace with Helm", install::install(&cluster)).await?;
+    }
+    Ok(cluster)
+}
+
+/// As a shell has it: the exit code, or 128 and the signal's number.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code =
+        status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}

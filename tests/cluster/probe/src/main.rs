@@ -1,0 +1,76 @@
+//! The one program of the test image that holds no shell: prints what its process really holds.
+//!
+//! `probe [ACTION…] [-- ARGUMENT…]`, actions in order: `argv`, `environ`, `id`, `file=PATH`, `exit=CODE`, `wait`.
+//! One line each item, bytes that are not printable ASCII escaped as in a Rust byte string
+//! ([`slice::escape_ascii`]), so that a newline or a non-UTF-8 value shows as what it is:
+//!
+//! ```text
+//! argv 0 /probe
+//! environ GREETING=two\nlines
+//! id pid=1 uid=65532
+//! file /var/assets/query.sql select 1\n
+//! ```
+
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let argv: Vec<Vec<u8>> = std::env::args_os().map(OsStringExt::into_vec).collect();
+    for action in argv.iter().skip(1).take_while(|argument| argument.as_slice() != b"--") {
+        let (action, value) = split(action);
+        let done = match action {
+            b"argv" => {
+                print(argv.iter().enumerate().map(|(at, value)| (format!("argv {at} "), value.clone())))
+            }
+            b"environ" => environ(),
+            b"id" => id(),
+            b"file" => file(value),
+            b"exit" => {
+                return ExitCode::from(str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(2));
+            }
+            b"wait" => loop {
+                std::thread::park();
+            },
+            _ => Err(std::io::Error::other("there is no such action")),
+        };
+        if let Err(error) = done {
+            eprintln!("probe: {}={}: {error}", action.escape_ascii(), value.escape_ascii());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// `name=value` in two parts; the value is empty where there is none.
+fn split(action: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = action.splitn(2, |byte| *byte == b'=');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+/// The process's own environ as the kernel holds it: duplicates and records without `=` included.
+fn environ() -> std::io::Result<()> {
+    let records = std::fs::read("/proc/self/environ")?;
+    let records = records.strip_suffix(b"\0").unwrap_or(&records);
+    print(records.split(|byte| *byte == 0).map(|record| ("environ ".to_owned(), record.to_vec())))
+}
+
+fn id() -> std::io::Result<()> {
+    let uid = std::fs::metadata("/proc/self")?.uid();
+    print([("id ".to_owned(), format!("pid={} uid={uid}", std::process::id()).into_bytes())])
+}
+
+fn file(path: &[u8]) -> std::io::Result<()> {
+    let content = std::fs::read(std::ffi::OsStr::from_bytes(path))?;
+    print([(format!("file {} ", path.escape_ascii()), content)])
+}
+
+/// One line each: the prefix, then the value escaped.
+fn print(items: impl IntoIterator<Item = (String, Vec<u8>)>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (prefix, value) in items {
+        writeln!(out, "{prefix}{}", value.escape_ascii())?;
+    }
+    out.flush()
+}

@@ -1,0 +1,123 @@
+//! Airflow: the real one, which runs a DAG's tasks as pods of the cluster.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::cache::Entry;
+use crate::command::{command, output};
+use crate::images;
+use crate::stage::stage;
+
+const REQUIREMENTS: &str = include_str!("../airflow/requirements.txt");
+/// Installs the requirements in seconds, where pip takes minutes.
+const UV: &str = "uv==0.13.8";
+/// Debian's own, whatever else calls itself python3 on this machine.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Installs Airflow into the cache, unless it is there, and returns the cache's folder: the environment in `venv`,
+/// and a database that is ready to be copied in `airflow.db`.
+///
+/// # Errors
+/// When the packages cannot be had or Airflow does not start.
+pub async fn prepare() -> Result<PathBuf> {
+    let entry = entry().await?;
+    if entry.is_complete() {
+        eprintln!("==> Airflow: cached in {}", entry.folder().display());
+        return Ok(entry.folder().to_owned());
+    }
+    stage("installing Airflow (about half a minute)", fill(entry)).await
+}
+
+/// The cache's entry: what is in it depends on the requirements and on the Python that they are built for.
+async fn entry() -> Result<Entry> {
+    let python = output(command(PYTHON).arg("--version")).await?;
+    Entry::open("airflow", &[REQUIREMENTS, UV, &python].map(str::as_bytes))
+}
+
+async fn fill(entry: Entry) -> Result<PathBuf> {
+    let (venv, home) = (entry.folder().join("venv"), entry.folder().join("home"));
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/requirements.txt");
+    output(command(PYTHON).args(["-m", "venv"]).arg(&venv)).await?;
+    output(command(venv.join("bin/pip")).args(["install", "--quiet", UV])).await?;
+    let mut uv = command(venv.join("bin/uv"));
+    uv.args(["pip", "install", "--quiet", "--python"]).arg(venv.join("bin/python"));
+    output(uv.arg("--requirements").arg(requirements)).await?;
+    // Making the database takes longer than all else before a DAG's first task, so each run copies this one.
+    output(airflow(&venv, &home).args(["db", "migrate"])).await?;
+    std::fs::rename(home.join("airflow.db"), entry.folder().join("airflow.db"))
+        .context("keep Airflow's database")?;
+    std::fs::remove_dir_all(&home).context("remove Airflow's first home")?;
+    entry.complete()
+}
+
+fn airflow(venv: &Path, home: &Path) -> Command {
+    let mut airflow = command(venv.join("bin/airflow"));
+    airflow.env("AIRFLOW_HOME", home).env("AIRFLOW__CORE__LOAD_EXAMPLES", "False");
+    airflow
+}
+
+/// An Airflow of its own: an empty database, and a connection to the cluster that `KUBECONFIG` names.
+pub struct Airflow {
+    venv: PathBuf,
+    home: TempDir,
+    connection: OsString,
+}
+
+/// How a DAG's run ended.
+#[derive(Debug)]
+pub struct DagRun {
+    /// Whether Airflow marked the run as successful.
+    pub succeeded: bool,
+    /// Everything that Airflow said, with the tasks' logs as it fetched them.
+    pub log: String,
+}
+
+impl Airflow {
+    /// An Airflow whose pods run in `namespace`, from the environment that [`prepare`] made. Its files lie beside
+    /// the kubeconfig and go when this is dropped.
+    ///
+    /// # Errors
+    /// When Airflow has not been installed, or `kubeconfig`'s folder cannot be written.
+    pub async fn new(kubeconfig: &Path, namespace: &str) -> Result<Self> {
+        let entry = entry().await?;
+        if !entry.is_complete() {
+            anyhow::bail!(
+                "Airflow is not installed: run `bootlace-cluster prepare`, where there is a network"
+            );
+        }
+        let beside = kubeconfig.parent().context("the kubeconfig lies in no folder")?;
+        let home =
+            tempfile::Builder::new().prefix("airflow-").tempdir_in(beside).context("make Airflow's home")?;
+        std::fs::copy(entry.folder().join("airflow.db"), home.path().join("airflow.db"))
+            .context("copy Airflow's database")?;
+        let connection = json!({ "conn_type": "kubernetes", "extra": {
+            "kube_config_path": kubeconfig,
+            "namespace": namespace,
+            // The provider's default is an image that would be pulled.
+            "xcom_sidecar_container_image": images::BUSYBOX,
+        }});
+        Ok(Self { venv: entry.folder().join("venv"), home, connection: connection.to_string().into() })
+    }
+
+    /// Runs the DAG `dag` of `tests/cluster/airflow/dags` once, for the logical date `date` (`2026-01-01`), to its
+    /// end.
+    ///
+    /// # Errors
+    /// When Airflow cannot be started. A run that fails is no error.
+    pub async fn run(&self, dag: &str, date: &str) -> Result<DagRun> {
+        let dags = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/dags");
+        let mut airflow = airflow(&self.venv, self.home.path());
+        airflow
+            .env("AIRFLOW__CORE__DAGS_FOLDER", dags)
+            .env("AIRFLOW_CONN_KUBERNETES_DEFAULT", &self.connection);
+        let output = airflow.args(["dags", "test", dag, date]).output().await.context("start Airflow")?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let log = text(&output.stdout) + &text(&output.stderr);
+        Ok(DagRun { succeeded: output.status.success(), log })
+    }
+}

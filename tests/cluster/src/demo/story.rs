@@ -1,0 +1,148 @@
+//! The story, told from what really happened: each sentence is read back from the cluster.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+
+use super::file;
+use super::print::{chapter, quote, say};
+use crate::airflow::Airflow;
+use crate::command::{command, output};
+use crate::scenario::kubeconfig;
+
+const NAMESPACE: &str = "analytics";
+const DAG: &str = "etl";
+const DATE: &str = "2026-01-01";
+
+/// Tells the story, inside of the cluster's network. `bootlace` is the program that explains.
+///
+/// # Errors
+/// When anything is not as the story says.
+pub async fn tell(bootlace: &Path) -> Result<()> {
+    the_dag()?;
+    the_platform().await?;
+    the_run().await?;
+    for task in ["extract", "load"] {
+        the_task(bootlace, task).await?;
+    }
+    the_proof().await?;
+    the_others().await
+}
+
+fn the_dag() -> Result<()> {
+    chapter("A DAG, as a data engineer wrote it");
+    let text = std::fs::read_to_string(file("airflow/dags/etl.py")).context("read the DAG")?;
+    ensure!(!text.to_lowercase().contains("bootlace"), "the DAG must not know Bootlace");
+    say(
+        "Two tasks, two pods. It greets with $GREETING and reads /var/assets/query.sql, and nothing in it says where\n\
+         either comes from. There is no word of Bootlace in this file:",
+    );
+    quote(text.split_once("with DAG").map_or(text.as_str(), |(_, dag)| dag));
+    Ok(())
+}
+
+async fn the_platform() -> Result<()> {
+    chapter("The platform's part: a profile for the cluster, a label on the namespace");
+    let profile = kubectl(&["get", "bootprofile", "default", "--output", "jsonpath={.spec.sources}"]).await?;
+    let sources: Value = serde_json::from_str(&profile).context("read the profile's sources")?;
+    say("BootProfile default says what every task boots with, in order:");
+    quote(&serde_saphyr::to_string(&sources)?);
+    output(command("kubectl").args(["apply", "--filename"]).arg(file("demo/namespace.yaml"))).await?;
+    let labels = kubectl(&["get", "namespace", NAMESPACE, "--output", "jsonpath={.metadata.labels}"]).await?;
+    say("The namespace has opted in, so that Airflow's own marks are enough:");
+    quote(&format!("namespace {NAMESPACE}: {labels}"));
+    Ok(())
+}
+
+async fn the_run() -> Result<()> {
+    chapter("The run");
+    say(&format!("airflow dags test {DAG} {DATE}"));
+    let airflow = Airflow::new(&kubeconfig()?, NAMESPACE).await?;
+    let started = Instant::now();
+    let run = airflow.run(DAG, DATE).await?;
+    ensure!(run.succeeded, "the DAG failed:\n{}", run.log);
+    say(&format!("Airflow says: success, after {} s. Its two pods:", started.elapsed().as_secs()));
+    let columns = "NAME:.metadata.name,PHASE:.status.phase,INIT:.spec.initContainers[*].name,INJECTED:.metadata\
+                   .annotations.bootlace\\.dev/injected";
+    quote(&kubectl_here(&["get", "pods", "--output", &format!("custom-columns={columns}")]).await?);
+    Ok(())
+}
+
+async fn the_task(bootlace: &Path, task: &str) -> Result<()> {
+    chapter(&format!("Task {task}: who made the pod, what was injected, and why"));
+    let pods =
+        kubectl_here(&["get", "pods", "--selector", &format!("task_id={task}"), "--output", "json"]).await?;
+    let pods: Value = serde_json::from_str(&pods).context("read the pods")?;
+    let pod = pods.pointer("/items/0").with_context(|| format!("task {task} has no pod"))?;
+    let name = pod.pointer("/metadata/name").and_then(Value::as_str).context("the pod has a name")?;
+    say(&format!("kubectl get pod {name} --output json | bootlace explain"));
+    quote(&explain(bootlace, pod).await?);
+    say("What boot said (names and sizes, never a value):");
+    quote(&kubectl_here(&["logs", name, "--container", "bootlace-boot"]).await?);
+    say("What the task said, with its boot env and an asset's content:");
+    let log = kubectl_here(&["logs", name, "--container", "base"]).await?;
+    quote(&log);
+    ensure!(log.contains("the analytics team"), "the boot env did not reach the task");
+    Ok(())
+}
+
+async fn explain(bootlace: &Path, pod: &Value) -> Result<String> {
+    let mut explain = command(bootlace);
+    explain.arg("explain").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut explain = explain.spawn().context("start bootlace explain")?;
+    let mut stdin = explain.stdin.take().context("its input is a pipe")?;
+    stdin.write_all(&serde_json::to_vec(pod)?).await.context("give it the pod")?;
+    drop(stdin);
+    let output = explain.wait_with_output().await?;
+    ensure!(output.status.success(), "bootlace explain failed");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+async fn the_proof() -> Result<()> {
+    chapter("The proof: a task never runs quietly without its env");
+    say(
+        "In both pods the postStart hook has read the environment of the running process, and let it go on. Here is a\n\
+         pod where the env cannot arrive, because its command is hidden in the image:",
+    );
+    let created =
+        command("kubectl").args(["apply", "--filename"]).arg(file("demo/no-command.yaml")).output().await?;
+    ensure!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    say("The API server passes on Bootlace's warning to whoever creates it:");
+    quote(&String::from_utf8_lossy(&created.stderr));
+    let terminated = "jsonpath={.status.containerStatuses[0].state.terminated.reason}";
+    kubectl_here(&["wait", "pod/no-command", "--for", terminated, "--timeout", "90s"]).await?;
+    let message = "jsonpath={.status.containerStatuses[0].state.terminated.message}";
+    let message = kubectl_here(&["get", "pod", "no-command", "--output", message]).await?;
+    if message.is_empty() {
+        bail!("the hook left no reason");
+    }
+    say("And the hook fails it, with the reason where the task's owner looks:");
+    quote(&message);
+    Ok(())
+}
+
+async fn the_others() -> Result<()> {
+    chapter("Everybody else");
+    let metrics =
+        kubectl(&["get", "--raw", "/api/v1/namespaces/bootlace/services/bootlace:metrics/proxy/metrics"]);
+    let metrics = metrics.await?;
+    let reviews: Vec<_> =
+        metrics.lines().filter(|line| line.starts_with("bootlace_admission_reviews_total")).collect();
+    say(
+        "The webhook's own count of the reviews that it has seen. Pods that nobody opted in are never sent to it:",
+    );
+    quote(&reviews.join("\n"));
+    Ok(())
+}
+
+async fn kubectl(arguments: &[&str]) -> Result<String> {
+    output(command("kubectl").args(arguments)).await
+}
+
+async fn kubectl_here(arguments: &[&str]) -> Result<String> {
+    output(command("kubectl").args(["--namespace", NAMESPACE]).args(arguments)).await
+}

@@ -1,0 +1,81 @@
+//! The images that the node holds when it starts: Bootlace's own, and those of its tests. Nothing is pulled.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bootlace_image::archive::{self, Config};
+use bootlace_image::layer::Layer;
+use bootlace_image::product;
+
+use crate::command::{command, output};
+
+/// Bootlace's own image.
+pub const PRODUCT: &str = "localhost/bootlace:dev";
+/// A shell and the usual Unix programs.
+pub const BUSYBOX: &str = "localhost/busybox:test";
+/// As the distroless images are: one static program, no shell, no libc. See the package `bootlace-probe`.
+pub const PROBE: &str = "localhost/probe:test";
+/// What holds a pod's namespaces. Named in `node/containerd.toml`.
+const PAUSE: &str = "localhost/pause:test";
+
+/// The cargo profile for images that only tests see: `dist` takes minutes longer.
+pub const PROFILE: &str = "release";
+/// Where Debian's busybox-static is.
+const MACHINE_BUSYBOX: &str = "/bin/busybox";
+
+/// Writes the test images, and the product's when `with_product`, to `folder`.
+///
+/// # Errors
+/// When a binary does not build or a file cannot be written.
+pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
+    let root = root()?;
+    let file = |name: &str| folder.join(format!("{name}.tar"));
+    if with_product {
+        product::write(&root, PROFILE, PRODUCT, &file("bootlace"))?;
+    }
+    let (layer, config) = busybox().await?;
+    archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
+
+    let program = product::build(&root, PROFILE, "bootlace-probe")?;
+    let layer = Layer::new().program("/probe", &program)?;
+    let entrypoint = vec!["/probe".to_owned()];
+    let config = Config { entrypoint: entrypoint.clone(), ..Config::default() };
+    archive::write(&file("probe"), PROBE, &layer, &config)?;
+    let config = Config { entrypoint, cmd: vec!["wait".to_owned()], ..Config::default() };
+    archive::write(&file("pause"), PAUSE, &layer, &config)?;
+    Ok(())
+}
+
+/// Busybox with a link for each of its programs, as the well-known image of that name has them.
+async fn busybox() -> Result<(Layer, Config)> {
+    let mut layer = Layer::new()
+        .program("/bin/busybox", Path::new(MACHINE_BUSYBOX))?
+        .folder("/tmp", 0o1777)
+        .folder("/root", 0o700)
+        .file(
+            "/etc/passwd",
+            0o644,
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+        )
+        .file("/etc/group", 0o644, "root:x:0:\nnobody:x:65534:\n");
+    for program in output(command(MACHINE_BUSYBOX).arg("--list")).await?.lines() {
+        if program != "busybox" {
+            layer = layer.symlink(&format!("/bin/{program}"), "busybox");
+        }
+    }
+    let config = Config {
+        env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
+        cmd: vec!["sh".to_owned()],
+        ..Config::default()
+    };
+    Ok((layer, config))
+}
+
+/// The repository's root.
+///
+/// # Errors
+/// Never, as long as this package lies two folders below it.
+pub fn root() -> Result<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).map(Path::to_owned).context("tests/cluster lies two folders below the root")
+}

@@ -1,0 +1,36 @@
+//! A throwaway single-node Kubernetes cluster, and what the cluster tests and the demo do on it.
+//!
+//! In the order of a run:
+//!
+//! - [`prerequisites`]: what the machine must have; [`debian`] installs packages.
+//! - [`tools`]: Kubernetes, Helm and `CoreDNS` from their sources; [`cache`] keeps them.
+//! - [`images`]: the images that the node holds.
+//! - [`cluster`]: starts a cluster and holds it; [`run`] is its folder; [`keeper`] cleans up behind it, together
+//!   with [`cgroup`].
+//! - [`install`]: Bootlace on the cluster.
+//! - [`airflow`]: the scheduler whose DAGs run on it.
+//! - [`demo`]: the story that `make demo` tells.
+//! - [`scenario`]: what a test is given: a namespace of its own, and a report when it fails.
+//! - [`node`]: what runs inside the cluster's namespaces.
+//!
+//! Small helpers: [`command`], [`interrupt`], [`manifest`], [`stage`], [`wait`].
+
+pub mod airflow;
+pub mod cache;
+pub mod cgroup;
+pub mod cluster;
+pub mod command;
+pub mod debian;
+pub mod demo;
+pub mod images;
+pub mod install;
+pub mod interrupt;
+pub mod keeper;
+pub mod manifest;
+pub mod node;
+pub mod prerequisites;
+pub mod run;
+pub mod scenario;
+pub mod stage;
+pub mod tools;
+pub mod wait;

@@ -1,0 +1,61 @@
+//! One program of the cluster: its log, and what happens when it ends.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+/// How much of a log tells why its program failed.
+const TAIL_LINES: usize = 25;
+
+/// The programs that run. None of them ends while the cluster lives, so the first that does ends it.
+pub(super) struct Components {
+    logs: PathBuf,
+}
+
+impl Components {
+    /// No programs yet; their logs go to the folder `logs`.
+    pub(super) fn new(logs: PathBuf) -> Self {
+        Self { logs }
+    }
+
+    /// Starts the program as `name`.
+    ///
+    /// # Errors
+    /// When it or its log cannot be started.
+    pub(super) fn start(&self, name: &'static str, command: &mut Command) -> Result<()> {
+        let log = self.log(name);
+        let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("start {name}: {}", command.get_program().display()))?;
+        std::thread::spawn(move || {
+            let how = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+            eprintln!("{name} ended ({how}). The end of its log:\n{}", tail(&log));
+            // Whatever waits for this program would wait in vain.
+            std::process::exit(1);
+        });
+        Ok(())
+    }
+
+    /// Adds the end of `name`'s log to the error of something that waited for it.
+    pub(super) fn explain<T>(&self, name: &str, result: Result<T>) -> Result<T> {
+        result.with_context(|| format!("{name} is not ready. The end of its log:\n{}", tail(&self.log(name))))
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(TAIL_LINES);
+    lines.get(from..).unwrap_or_default().join("\n")
+}

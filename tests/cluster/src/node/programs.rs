@@ -1,0 +1,148 @@
+//! The cluster's programs and their flags. What can be said in a file is in `tests/cluster/node`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::component::Components;
+use super::{ADDRESS, API_PORT, KUBERNETES, NAME, SERVICE_CIDR};
+
+/// Where etcd listens. Nobody else is in this network namespace, and pods have loopbacks of their own.
+const ETCD: &str = "http://127.0.0.1:2379";
+
+/// The files of `tests/cluster/node`, and where the programs read them.
+const FILES: [(&str, &str); 6] = [
+    ("/etc/containerd/config.toml", include_str!("../../node/containerd.toml")),
+    ("/etc/cni/net.d/10-pods.conflist", include_str!("../../node/cni.conflist")),
+    ("/etc/kubernetes/kubelet.yaml", include_str!("../../node/kubelet.yaml")),
+    ("/etc/kubernetes/kube-proxy.yaml", include_str!("../../node/kube-proxy.yaml")),
+    ("/etc/kubernetes/Corefile", include_str!("../../node/Corefile")),
+    // For pods with the DNS policy `Default`, which would get the machine's name servers.
+    ("/etc/kubernetes/resolv.conf", "nameserver 10.99.0.1\n"),
+];
+
+/// Writes the programs' files.
+///
+/// # Errors
+/// When one cannot be written.
+pub(super) fn write_configuration() -> Result<()> {
+    for (file, content) in FILES {
+        if let Some(folder) = Path::new(file).parent() {
+            fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        }
+        fs::write(file, content).with_context(|| format!("write {file}"))?;
+    }
+    Ok(())
+}
+
+/// Starts etcd.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn start_storage(components: &Components) -> Result<()> {
+    let mut etcd = Command::new("etcd");
+    etcd.args(["--data-dir=/var/lib/etcd/cluster", "--listen-peer-urls=http://127.0.0.1:2380"]);
+    etcd.arg(format!("--listen-client-urls={ETCD}")).arg(format!("--advertise-client-urls={ETCD}"));
+    components.start("etcd", &mut etcd)
+}
+
+/// Starts containerd.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn start_runtime(components: &Components) -> Result<()> {
+    components
+        .start("containerd", Command::new("containerd").args(["--config", "/etc/containerd/config.toml"]))
+}
+
+/// Starts the API server. Pod security admission is among the plugins that are on by default.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn start_api_server(components: &Components, tools: &Path) -> Result<()> {
+    let pki = format!("{KUBERNETES}/pki");
+    let mut server = Command::new(tools.join("kube-apiserver"));
+    server.args([
+        format!("--etcd-servers={ETCD}"),
+        format!("--advertise-address={ADDRESS}"),
+        format!("--secure-port={API_PORT}"),
+        format!("--tls-cert-file={pki}/apiserver.crt"),
+        format!("--tls-private-key-file={pki}/apiserver.key"),
+        format!("--client-ca-file={pki}/ca.crt"),
+        // Nobody presents such a certificate, but without it every client of the configuration complains.
+        format!("--requestheader-client-ca-file={pki}/ca.crt"),
+        "--requestheader-allowed-names=front-proxy-client".to_owned(),
+        "--requestheader-username-headers=X-Remote-User".to_owned(),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--enable-admission-plugins=NodeRestriction".to_owned(),
+        "--allow-privileged=true".to_owned(),
+        format!("--service-cluster-ip-range={SERVICE_CIDR}"),
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
+        format!("--service-account-key-file={pki}/sa.pub"),
+        format!("--service-account-signing-key-file={pki}/sa.key"),
+        // The node's name resolves nowhere.
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        format!("--kubelet-certificate-authority={pki}/ca.crt"),
+        format!("--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt"),
+        format!("--kubelet-client-key={pki}/apiserver-kubelet-client.key"),
+    ]);
+    components.start("kube-apiserver", &mut server)
+}
+
+/// Starts the controller manager, the scheduler and kube-proxy.
+///
+/// # Errors
+/// When one cannot be started.
+pub(super) fn start_controllers(components: &Components, tools: &Path) -> Result<()> {
+    let kubeconfig = |program: &str| {
+        let file = format!("{KUBERNETES}/{program}.kubeconfig");
+        ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"]
+            .map(|flag| format!("--{flag}={file}"))
+    };
+    let mut manager = Command::new(tools.join("kube-controller-manager"));
+    manager.args(kubeconfig("controller-manager")).args([
+        "--leader-elect=false".to_owned(),
+        "--use-service-account-credentials".to_owned(),
+        // At the default rate, the accounts of all its controllers take five seconds to make.
+        "--kube-api-qps=200".to_owned(),
+        "--kube-api-burst=400".to_owned(),
+        format!("--root-ca-file={KUBERNETES}/pki/ca.crt"),
+        format!("--service-account-private-key-file={KUBERNETES}/pki/sa.key"),
+    ]);
+    components.start("kube-controller-manager", &mut manager)?;
+
+    let mut scheduler = Command::new(tools.join("kube-scheduler"));
+    scheduler.args(kubeconfig("scheduler")).arg("--leader-elect=false");
+    components.start("kube-scheduler", &mut scheduler)?;
+
+    let mut proxy = Command::new(tools.join("kube-proxy"));
+    proxy.arg(format!("--config={KUBERNETES}/kube-proxy.yaml")).arg(format!("--hostname-override={NAME}"));
+    components.start("kube-proxy", &mut proxy)
+}
+
+/// Starts `CoreDNS`, beside the API server instead of in a pod: one image less, and no pod to wait for.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn start_dns(components: &Components, tools: &Path) -> Result<()> {
+    let mut dns = Command::new(tools.join("coredns"));
+    components.start("coredns", dns.arg("-conf").arg(format!("{KUBERNETES}/Corefile")))
+}
+
+/// Starts the kubelet, which puts its containers below `cgroup`.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn start_kubelet(components: &Components, tools: &Path, cgroup: &str) -> Result<()> {
+    let mut kubelet = Command::new(tools.join("kubelet"));
+    kubelet.args([
+        format!("--config={KUBERNETES}/kubelet.yaml"),
+        format!("--kubeconfig={KUBERNETES}/kubelet.kubeconfig"),
+        format!("--hostname-override={NAME}"),
+        format!("--node-ip={ADDRESS}"),
+        format!("--cgroup-root={cgroup}"),
+    ]);
+    components.start("kubelet", &mut kubelet)
+}

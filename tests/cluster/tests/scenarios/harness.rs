@@ -1,0 +1,96 @@
+//! That the cluster itself works, before anything is said about Bootlace on it.
+
+use anyhow::Result;
+use bootlace_cluster::scenario::scenario;
+
+#[tokio::test]
+async fn a_plain_pod_runs_to_completion_and_its_log_can_be_read() -> Result<()> {
+    scenario("plain-pod")
+        .run(async |namespace| {
+            let pod = "
+                apiVersion: v1
+                kind: Pod
+                metadata: { name: hello }
+                spec:
+                  restartPolicy: Never
+                  containers:
+                  - { name: main, image: localhost/busybox:test, command: [sh, -c, 'echo hello; echo $0', argument] }
+            ";
+            namespace.create(pod).await?;
+            namespace.pod_succeeded("hello").await?;
+            assert_eq!(namespace.log("hello", "main").await?, "hello\nargument\n");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_pod_reaches_a_service_by_its_name_and_a_command_runs_in_it() -> Result<()> {
+    scenario("service")
+        .run(async |namespace| {
+            let service = "
+                apiVersion: v1
+                kind: Service
+                metadata: { name: page }
+                spec: { selector: { app: page }, ports: [{ port: 80, targetPort: 8080 }] }
+            ";
+            let pod = "
+                apiVersion: v1
+                kind: Pod
+                metadata: { name: server, labels: { app: page } }
+                spec:
+                  containers:
+                  - name: main
+                    image: localhost/busybox:test
+                    command: [sh, -c, 'echo served > /tmp/index.html; exec httpd -f -p 8080 -h /tmp']
+                    readinessProbe: { httpGet: { port: 8080, path: /index.html }, periodSeconds: 1 }
+            ";
+            namespace.create(service).await?;
+            namespace.create(pod).await?;
+            namespace.pod_ready("server").await?;
+            let fetched =
+                namespace.exec("server", "main", &["wget", "-qO-", "http://page/index.html"]).await?;
+            assert_eq!(
+                (fetched.stdout.as_slice(), fetched.succeeded),
+                (&b"served\n"[..], true),
+                "{fetched:?}"
+            );
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_namespace_that_enforces_restricted_refuses_a_pod_that_runs_as_root() -> Result<()> {
+    scenario("restricted")
+        .label("pod-security.kubernetes.io/enforce", "restricted")
+        .run(async |namespace| {
+            let pod = "{apiVersion: v1, kind: Pod, metadata: {name: root},
+                spec: {containers: [{name: main, image: 'localhost/busybox:test'}]}}";
+            let refused = namespace.create(pod).await.unwrap_err().to_string();
+            assert!(refused.contains("runAsNonRoot"), "{refused}");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn the_image_without_a_shell_shows_what_its_process_holds() -> Result<()> {
+    scenario("probe")
+        .run(async |namespace| {
+            let pod = r#"{apiVersion: v1, kind: Pod, metadata: {name: probe}, spec: {restartPolicy: Never,
+                containers: [{name: main, image: 'localhost/probe:test', env: [{name: TWO, value: "a\nb"}],
+                args: [argv, environ, id, exit=3, "--", "", "it's"]}]}}"#;
+            namespace.create(pod).await?;
+            namespace.pod_failed("probe").await?;
+            let log = namespace.log("probe", "main").await?;
+            let lines: Vec<&str> = log.lines().collect();
+            for expected in
+                ["argv 0 /probe", "argv 6 ", r"argv 7 it\'s", r"environ TWO=a\nb", "id pid=1 uid=0"]
+            {
+                assert!(lines.contains(&expected), "{expected:?} is not in:\n{log}");
+            }
+            Ok(())
+        })
+        .await
+}
