@@ -1,1 +1,111 @@
-//! What the injected init container runs.
+//! What the injected init container runs: `bootlace boot`.
+//!
+//! ```text
+//! BOOTLACE_SPEC → sources, all at once → merged in their order → the volume
+//! ```
+//!
+//! | step | module | what it answers |
+//! |---|---|---|
+//! | fetch | `fetch` | what does each source give, within the profile's time |
+//! | | `source` | where does it come from: one file a kind |
+//! | | `sink` | may a source give that: names, paths, sizes |
+//! | merge | `merge` | who wins where two sources give the same |
+//! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
+//! | tell | `report` | what do the log and the termination message say |
+//!
+//! Boot has no right in the API server, and it runs on one thread: what it writes goes to a volume in memory,
+//! where a write is a copy, and what it waits for is the network. A value never goes to the log, to an error
+//! or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
+
+mod env;
+mod error;
+mod fetch;
+mod merge;
+mod path;
+mod report;
+mod sink;
+mod source;
+mod volume;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+pub use error::BootError;
+
+use crate::names;
+use crate::plan::BootSpec;
+use report::Report;
+use volume::Volume;
+
+/// Where the kubelet takes the boot container's termination message from: Kubernetes' own default, which the
+/// injected container does not change.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// The command line of `bootlace boot`. What to boot comes in the env (`BOOTLACE_SPEC`), and the flags are
+/// there to try a boot without a pod.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Where the boot volume is mounted.
+    #[arg(long, default_value = names::MOUNT, value_name = "DIR")]
+    pub root: PathBuf,
+    /// The launcher that is copied onto the volume.
+    #[arg(long, default_value = names::IMAGE_LAUNCHER, value_name = "FILE")]
+    pub launcher: PathBuf,
+    /// The container's termination message; it is not created.
+    #[arg(long, default_value = TERMINATION_LOG, value_name = "FILE")]
+    pub termination_log: PathBuf,
+}
+
+/// Boots as the process's env says, and tells on standard error how it went. The exit codes are those of
+/// [`BootError::exit_code`].
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    // Everything goes to one stream: the runtime collects two of them separately, and the sentence that says
+    // what failed must be the last line.
+    match run_to(args, |name| std::env::var(name).ok(), &mut io::stderr()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.exit_code().into(),
+    }
+}
+
+/// Boots as `env` says, which returns a variable's value, and tells on `log` how it went. Where it fails, the
+/// same sentence is the log's last line and the termination message.
+///
+/// # Errors
+/// Where the task cannot be booted: the error says why and what to change, and holds no value of a source.
+pub fn run_to(
+    args: &Args,
+    env: impl Fn(&str) -> Option<String>,
+    log: &mut dyn Write,
+) -> Result<(), BootError> {
+    let report = Report::new(log);
+    let result = boot(args, env, &report);
+    if let Err(error) = &result {
+        report.failure(error, &args.termination_log);
+    }
+    result
+}
+
+fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) -> Result<(), BootError> {
+    let begun = Instant::now();
+    let spec = read_spec(env)?;
+    report.begin(&spec);
+
+    let volume = Volume::open(&args.root, &spec.profile.name)?;
+    let sources = source::all(&spec);
+    let fetched = fetch::runtime()?.block_on(fetch::all(&sources, &spec, &volume, report))?;
+    let content = merge::merge(fetched, report)?;
+    volume.write(&content, &spec, &args.launcher)?;
+
+    report.end(&content, begun.elapsed());
+    Ok(())
+}
+
+fn read_spec(env: impl Fn(&str) -> Option<String>) -> Result<BootSpec<'static>, BootError> {
+    if env(names::ENV_BOOT_SPEC).is_none() {
+        return Err(BootError::NoSpec);
+    }
+    BootSpec::from_env(env).map_err(|error| BootError::spec(&error))
+}

@@ -11,8 +11,11 @@ use crate::names;
 use crate::profile::spec::{Inline, Into, Item};
 
 /// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
+///
+/// Unknown fields are errors throughout: a boot image that is older than the webhook must not quietly do less
+/// than it is told.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BootSpec<'a> {
     /// Who the task is.
     pub task: Identity,
@@ -24,6 +27,8 @@ pub struct BootSpec<'a> {
     #[serde(default, skip_serializing_if = "<[BootSource]>::is_empty")]
     pub sources: Cow<'a, [BootSource]>,
     /// For each task container the env names that the pod's spec sets itself: these win over the boot env.
+    /// A container whose spec sets none has an empty list, as the launcher takes a missing one for a boot that
+    /// did not finish.
     pub keep: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
 }
 
@@ -49,7 +54,7 @@ impl BootSpec<'static> {
 
 /// Which profile, in which state.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProfileRef {
     /// The profile's name.
     pub name: String,
@@ -59,7 +64,7 @@ pub struct ProfileRef {
 
 /// One source, as boot sees it.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BootSource {
     /// The source's name in the profile, for the log and for errors.
     pub name: String,
@@ -69,7 +74,7 @@ pub struct BootSource {
 
 /// Where a source comes from.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum From {
     /// The values are here.
     Inline(Inline),
@@ -79,7 +84,7 @@ pub enum From {
 
 /// A `ConfigMap` or `Secret` that the kubelet mounted for boot.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MountedSource {
     /// `ConfigMap` or `Secret`, for the log and for errors.
     pub kind: MountedKind,

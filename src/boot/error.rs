@@ -1,0 +1,172 @@
+//! Why a task cannot be booted, as one sentence and as an exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::env::EnvError;
+use super::path::PathError;
+use super::source::SourceError;
+use super::volume::VolumeError;
+use crate::names;
+
+/// Why a task cannot be booted. Each message is one line that names the source, the entry and the remedy, and
+/// holds no value of a source.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// Nobody said what to do.
+    #[error(
+        "{} is not set: it says what to boot, and Bootlace's webhook writes it into the boot container's env",
+        names::ENV_BOOT_SPEC
+    )]
+    NoSpec,
+    /// What boot is told cannot be understood.
+    #[error(
+        "{} is not what `bootlace boot` {} understands: {what}. Use a boot image of the webhook's own version",
+        names::ENV_BOOT_SPEC,
+        env!("CARGO_PKG_VERSION")
+    )]
+    Spec {
+        /// What is wrong with it, and where.
+        what: String,
+    },
+    /// A name under `keep` cannot be a file's.
+    #[error("{} has keep[{container:?}], which is no container's name: {error}", names::ENV_BOOT_SPEC)]
+    Container {
+        /// The name.
+        container: String,
+        /// What is wrong with it.
+        error: PathError,
+    },
+    /// The boot image holds no launcher.
+    #[error(
+        "the launcher {path:?} cannot be read: {error}. A boot image must hold it: take it from Bootlace's image"
+    )]
+    Launcher {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A source's content cannot be had.
+    #[error(transparent)]
+    Source(Box<SourceFailure>),
+    /// Two sources give files that cannot exist beside each other.
+    #[error(
+        "source {later:?} gives the file {path:?} and source {earlier:?} gives the file {other:?}, and a path cannot \
+         be both a file and a folder: rename one of them"
+    )]
+    FileAndFolder {
+        /// The later source.
+        later: String,
+        /// Its file.
+        path: String,
+        /// The earlier source.
+        earlier: String,
+        /// Its file.
+        other: String,
+    },
+    /// What the sources gave cannot be written as env.
+    #[error("the boot env cannot be written: {0}")]
+    Env(#[from] EnvError),
+    /// The volume does not take it.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The system gives boot no event loop.
+    #[error("boot cannot start: {0}")]
+    Start(io::Error),
+}
+
+/// Which source's content cannot be had, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("source {name:?} ({title}) of BootProfile {profile:?}: {error}")]
+pub struct SourceFailure {
+    /// The source's name in the profile.
+    pub name: String,
+    /// Its kind and the object's name.
+    pub title: String,
+    /// The profile.
+    pub profile: String,
+    /// Why.
+    #[source]
+    pub error: SourceError,
+}
+
+impl BootError {
+    /// The exit code, in the words of `sysexits.h`. A pod's failure policy may act on them.
+    ///
+    /// | code | name | whose turn it is |
+    /// |---|---|---|
+    /// | 64 | usage | the boot container is set up wrongly: its image or its spec |
+    /// | 65 | data | a source gives what cannot be given to a task |
+    /// | 69 | unavailable | what a source names is not there or cannot be read |
+    /// | 74 | I/O | the volume does not take it: it is full, or not writable |
+    /// | 75 | temporary | the profile's time is over |
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        const USAGE: u8 = 64;
+        const DATA: u8 = 65;
+        const UNAVAILABLE: u8 = 69;
+        const IO: u8 = 74;
+        const TEMPORARY: u8 = 75;
+
+        fn of_source(error: &SourceError) -> u8 {
+            match error {
+                SourceError::Missing(_) | SourceError::Unreadable { .. } => UNAVAILABLE,
+                SourceError::Refused { .. } => DATA,
+                SourceError::Key { error, .. } => of_source(error),
+                SourceError::TooSlow { .. } => TEMPORARY,
+                SourceError::Volume(_) => IO,
+            }
+        }
+
+        match self {
+            Self::NoSpec | Self::Spec { .. } | Self::Container { .. } | Self::Launcher { .. } => USAGE,
+            Self::Source(failure) => of_source(&failure.error),
+            Self::FileAndFolder { .. } | Self::Env(_) => DATA,
+            Self::Volume(_) | Self::Start(_) => IO,
+        }
+    }
+
+    /// What is wrong with the spec's JSON. The parser's own sentence quotes the value where one has the wrong
+    /// type, so that it is only repeated where it names fields.
+    pub(super) fn spec(error: &serde_json::Error) -> Self {
+        const NAME_FIELDS: [&str; 4] =
+            ["missing field", "unknown field", "duplicate field", "unknown variant"];
+        let sentence = error.to_string();
+        let what = if NAME_FIELDS.iter().any(|start| sentence.starts_with(start)) {
+            sentence
+        } else {
+            let kind = match error.classify() {
+                serde_json::error::Category::Data => "a value of the wrong type",
+                _ => "not JSON",
+            };
+            format!("{kind} at line {} column {}", error.line(), error.column())
+        };
+        Self::Spec { what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::BootSpec;
+
+    #[test]
+    fn a_spec_that_cannot_be_read_is_described_without_its_values() {
+        let sentence =
+            |json: &str| BootError::spec(&serde_json::from_str::<BootSpec>(json).unwrap_err()).to_string();
+        let head = r#"{"task":{},"profile":{"name":"default","generation":1},"timeoutSeconds":"#;
+        let cases = [
+            (r#""hunter2"}"#.to_owned(), "a value of the wrong type at line 1 column"),
+            ("1".to_owned(), "not JSON at line 1 column"),
+            (r#"1,"sources":[{"name":"a","from":{"http":{}}}]}"#.to_owned(), "unknown variant `http`"),
+            (r#"1,"sources":[{"name":"a"}]}"#.to_owned(), "missing field `from`"),
+            (r#"1,"sha256":"hunter2"}"#.to_owned(), "unknown field `sha256`"),
+        ];
+        for (tail, what) in cases {
+            let sentence = sentence(&format!("{head}{tail}"));
+            assert!(sentence.contains(what), "{sentence}");
+            assert!(!sentence.contains("hunter2"), "{sentence}");
+        }
+    }
+}

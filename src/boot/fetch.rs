@@ -1,0 +1,167 @@
+//! Fetches all sources at the same time, within the profile's time.
+
+use std::time::Duration;
+
+use futures::future;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+use super::error::{BootError, SourceFailure};
+use super::report::Report;
+use super::sink::{Found, Sink};
+use super::source::{Named, SourceError};
+use super::volume::Volume;
+use crate::plan::BootSpec;
+
+/// What the source of a name gave.
+pub(crate) struct Fetched<'a> {
+    /// The source's name in the profile.
+    pub(crate) name: &'a str,
+    /// What it gave.
+    pub(crate) found: Found,
+}
+
+/// The event loop of a boot: one thread, as boot only ever waits.
+pub(crate) fn runtime() -> Result<Runtime, BootError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BootError::Start)
+}
+
+/// Fetches `sources` and gives what they found, in their order.
+///
+/// # Errors
+/// The first error of any of them; the others are left where they stand.
+pub(crate) async fn all<'a>(
+    sources: &'a [Named<'a>],
+    spec: &BootSpec<'_>,
+    volume: &Volume,
+    report: &Report<'_>,
+) -> Result<Vec<Fetched<'a>>, BootError> {
+    let begun = Instant::now();
+    let deadline = begun + Duration::from_secs(spec.timeout_seconds.into());
+    let fetch = async |Named { name, source }: &'a Named<'a>| {
+        let mut sink = Sink::new(volume);
+        let in_time = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
+        let result = in_time.unwrap_or(Err(SourceError::TooSlow { seconds: spec.timeout_seconds }));
+        result.map_err(|error| failure(name, source.title(), spec, error))?;
+        let found = sink.into_found();
+        report.fetched(name, &source.title(), &found, begun.elapsed());
+        Ok(Fetched { name, found })
+    };
+    future::try_join_all(sources.iter().map(fetch)).await
+}
+
+fn failure(name: &str, title: String, spec: &BootSpec<'_>, error: SourceError) -> BootError {
+    let profile = spec.profile.name.clone();
+    BootError::Source(Box::new(SourceFailure { name: name.to_owned(), title, profile, error }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use futures::FutureExt;
+    use futures::future::LocalBoxFuture;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::boot::source::Source;
+    use crate::plan::ProfileRef;
+
+    /// A source that does what its closure does.
+    struct Fake<F>(F);
+
+    impl<F: AsyncFn(&mut Sink<'_>) -> Result<(), SourceError>> Source for Fake<F> {
+        fn title(&self) -> String {
+            "fake".to_owned()
+        }
+
+        fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
+            async { (self.0)(sink).await }.boxed_local()
+        }
+    }
+
+    fn named<'a>(
+        name: &'a str,
+        fetch: impl AsyncFn(&mut Sink<'_>) -> Result<(), SourceError> + 'a,
+    ) -> Named<'a> {
+        Named { name, source: Box::new(Fake(fetch)) }
+    }
+
+    fn fetch(sources: &[Named<'_>], timeout_seconds: u32) -> (Result<Vec<String>, BootError>, String) {
+        let spec = BootSpec {
+            task: crate::identity::Identity::default(),
+            profile: ProfileRef { name: "default".to_owned(), generation: 1 },
+            timeout_seconds,
+            sources: Vec::new().into(),
+            keep: std::collections::BTreeMap::new(),
+        };
+        let root = tempfile::tempdir().unwrap();
+        let volume = Volume::open(root.path(), "default").unwrap();
+        let mut log = Vec::new();
+        let report = Report::new(&mut log);
+        let fetched = runtime().unwrap().block_on(all(sources, &spec, &volume, &report));
+        let names = fetched.map(|all| all.iter().map(|one| one.name.to_owned()).collect());
+        (names, String::from_utf8(log).unwrap())
+    }
+
+    #[test]
+    fn sources_are_fetched_at_the_same_time_and_kept_in_their_order() {
+        let reached = Rc::new(Notify::new());
+        let waits = Rc::clone(&reached);
+        let sources = [
+            named("first", async move |_: &mut Sink<'_>| {
+                waits.notified().await;
+                Ok(())
+            }),
+            named("second", async move |sink: &mut Sink<'_>| {
+                reached.notify_one();
+                sink.env("A", Vec::new())
+            }),
+        ];
+        let (names, log) = fetch(&sources, 60);
+        assert_eq!(names.unwrap(), ["first", "second"]);
+        let lines: Vec<_> = log.lines().collect();
+        assert!(lines[0].starts_with(r#"source "second" (fake): 1 variable, 0 files, 0 B in "#), "{log}");
+        assert!(lines[1].starts_with(r#"source "first" (fake): 0 variables"#), "{log}");
+    }
+
+    #[test]
+    fn a_source_that_never_answers_is_cut_off_and_named() {
+        let sources = [
+            named("quick", async |_: &mut Sink<'_>| Ok(())),
+            named("hangs", async |_: &mut Sink<'_>| std::future::pending().await),
+        ];
+        let error = fetch(&sources, 0).0.unwrap_err();
+        assert_eq!(error.exit_code(), 75);
+        assert_eq!(
+            error.to_string(),
+            r#"source "hangs" (fake) of BootProfile "default": it was not fetched within 0 s: raise boot.timeoutSeconds, or find out why it is slow"#
+        );
+    }
+
+    #[test]
+    fn one_failure_ends_the_others() {
+        let dropped = Cell::new(false);
+        let sources = [
+            named("hangs", async |_: &mut Sink<'_>| {
+                let _guard = Guard(&dropped);
+                std::future::pending().await
+            }),
+            named("fails", async |_: &mut Sink<'_>| Err(SourceError::Missing("it is gone".to_owned()))),
+        ];
+        let error = fetch(&sources, 60).0.unwrap_err();
+        assert_eq!(error.exit_code(), 69);
+        assert!(error.to_string().ends_with("it is gone"), "{error}");
+        assert!(dropped.get());
+    }
+
+    /// Notes that it was dropped.
+    struct Guard<'a>(&'a Cell<bool>);
+
+    impl Drop for Guard<'_> {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Puts together what the sources gave: where two give the same, the later one wins, and the log says so.
+
+use std::collections::BTreeMap;
+
+use super::BootError;
+use super::env::{EnvName, EnvValue};
+use super::fetch::Fetched;
+use super::path::FileTree;
+use super::report::Report;
+use super::source::Entry;
+use super::volume::Staged;
+
+/// What the task gets.
+pub(crate) struct Content<'a> {
+    /// Env by name.
+    pub(crate) env: BTreeMap<EnvName, From<'a, EnvValue>>,
+    /// Files by path.
+    pub(crate) files: FileTree<From<'a, Staged>>,
+}
+
+/// Something with the name of the source that gave it.
+pub(crate) struct From<'a, T> {
+    /// The source's name in the profile.
+    pub(crate) source: &'a str,
+    /// What it gave.
+    pub(crate) given: T,
+}
+
+/// Merges what the sources gave, in their order.
+///
+/// # Errors
+/// Where one source's file lies where another's needs a folder.
+pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &Report<'_>) -> Result<Content<'a>, BootError> {
+    let mut content = Content { env: BTreeMap::new(), files: FileTree::new() };
+    for Fetched { name: source, found } in sources {
+        for (name, given) in found.env {
+            let entry = name.to_string();
+            if let Some(earlier) = content.env.insert(name, From { source, given }) {
+                report.overridden(Entry::Variable, &entry, source, earlier.source);
+            }
+        }
+        for (path, given) in found.files {
+            let entry = path.to_string();
+            if let Some((other, earlier)) = content.files.obstacle(&path) {
+                return Err(BootError::FileAndFolder {
+                    later: source.to_owned(),
+                    path: entry,
+                    earlier: earlier.source.to_owned(),
+                    other: other.to_string(),
+                });
+            }
+            if let Some(earlier) = content.files.insert(path, From { source, given }) {
+                report.overridden(Entry::File, &entry, source, earlier.source);
+            }
+        }
+    }
+    Ok(content)
+}
+
+impl Content<'_> {
+    /// The size of all values and files in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        let env: u64 = self.env.values().map(|from| from.given.len()).sum();
+        let files: u64 = self.files.iter().map(|(_, from)| from.given.size()).sum();
+        env + files
+    }
+}

@@ -1,0 +1,104 @@
+//! Why a source's content cannot be had: shared by all kinds, so that the exit codes are, too.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::boot::env::EnvError;
+use crate::boot::path::PathError;
+use crate::boot::volume::VolumeError;
+
+/// Why a source's content cannot be had. It names entries, never values.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// What the source names is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// What the source names is there and cannot be read.
+    #[error("{path:?} cannot be read: {error}")]
+    Unreadable {
+        /// What was to be read.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The source gives what boot does not take.
+    #[error("{entry} {name:?}: {refused}")]
+    Refused {
+        /// A variable or a file.
+        entry: Entry,
+        /// Its name or path.
+        name: String,
+        /// Why not.
+        refused: Refused,
+    },
+    /// One of the source's keys is at fault.
+    #[error("key {key:?}: {error}")]
+    Key {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        error: Box<SourceError>,
+    },
+    /// The profile's time is over.
+    #[error("it was not fetched within {seconds} s: raise boot.timeoutSeconds, or find out why it is slow")]
+    TooSlow {
+        /// The time in seconds.
+        seconds: u32,
+    },
+    /// The volume does not take it.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+}
+
+impl SourceError {
+    /// The source gives what boot does not take.
+    pub(crate) fn refused(entry: Entry, name: &str, refused: Refused) -> Self {
+        Self::Refused { entry, name: name.to_owned(), refused }
+    }
+
+    /// The same error, as one of `key`.
+    pub(crate) fn of_key(self, key: &str) -> Self {
+        Self::Key { key: key.to_owned(), error: Box::new(self) }
+    }
+}
+
+/// What a source gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// An env variable.
+    Variable,
+    /// A file.
+    File,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Variable => "variable",
+            Self::File => "file",
+        })
+    }
+}
+
+/// Why boot does not take an entry.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No process can hold it, or it must not come from a source.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// No file can lie there.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The source has given it already.
+    #[error("the source gives it twice: rename one of them")]
+    Twice,
+    /// The same path would be a file and a folder.
+    #[error(
+        "the source also gives the file {other:?}, and a path cannot be both a file and a folder: rename one"
+    )]
+    FileAndFolder {
+        /// The file that is in the way.
+        other: String,
+    },
+}

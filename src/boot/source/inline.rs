@@ -1,0 +1,41 @@
+//! `inline`: env and files that stand in the profile itself.
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+
+use super::{Source, SourceError};
+use crate::boot::sink::Sink;
+use crate::profile::spec::Inline;
+
+/// What the profile says itself; it came with the spec, so there is nothing to wait for.
+pub(super) struct InlineSource<'a> {
+    inline: &'a Inline,
+}
+
+impl<'a> InlineSource<'a> {
+    pub(super) fn new(inline: &'a Inline) -> Self {
+        Self { inline }
+    }
+
+    fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        for (name, value) in &self.inline.env {
+            sink.env(name, value.clone().into_bytes())?;
+        }
+        for (path, content) in &self.inline.files {
+            let mut file = sink.create(path)?;
+            file.write(content.as_bytes())?;
+            sink.finish(file)?;
+        }
+        Ok(())
+    }
+}
+
+impl Source for InlineSource<'_> {
+    fn title(&self) -> String {
+        "inline".to_owned()
+    }
+
+    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
+        async { self.give(sink) }.boxed_local()
+    }
+}

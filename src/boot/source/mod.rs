@@ -1,0 +1,51 @@
+//! Where env and files come from. Each kind of source has a file of its own here.
+//!
+//! To add one: a variant of [`From`] for what boot must be told, a file here that implements [`Source`], and
+//! its line in [`of`]. What a source finds it gives to a [`Sink`], which checks every name, path and size;
+//! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
+
+mod error;
+mod inline;
+mod mounted;
+
+use futures::future::LocalBoxFuture;
+
+pub(crate) use self::error::{Entry, Refused, SourceError};
+use self::inline::InlineSource;
+use self::mounted::Mounted;
+use super::sink::Sink;
+use crate::plan::BootSpec;
+use crate::plan::boot_spec::From;
+
+/// A place that env and files come from.
+pub(crate) trait Source {
+    /// Kind and name for the log and for errors: `inline`, `Secret db-login`. No secret.
+    fn title(&self) -> String;
+
+    /// Gives everything that the source has to `sink`, files chunk by chunk.
+    ///
+    /// All sources are fetched at the same time on one thread, and each future is dropped where it stands when
+    /// the profile's time is over or another source has failed. So await what may take long, and leave
+    /// nothing that must be undone.
+    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>>;
+}
+
+/// A source under the name that the profile gives it.
+pub(crate) struct Named<'a> {
+    /// The name.
+    pub(crate) name: &'a str,
+    /// The source.
+    pub(crate) source: Box<dyn Source + 'a>,
+}
+
+/// What `spec` tells boot to fetch, in the profile's order.
+pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<Named<'a>> {
+    spec.sources.iter().map(|source| Named { name: &source.name, source: of(&source.from) }).collect()
+}
+
+fn of(from: &From) -> Box<dyn Source + '_> {
+    match from {
+        From::Inline(inline) => Box::new(InlineSource::new(inline)),
+        From::Mounted(object) => Box::new(Mounted::new(object)),
+    }
+}

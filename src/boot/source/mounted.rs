@@ -1,0 +1,234 @@
+//! `configMap` and `secret`: an object of the pod's namespace that the kubelet mounted, one file a key.
+//!
+//! The kubelet writes an object's keys into a new folder and points the symbolic link `..data` at it, so that
+//! all keys change at once; each key is a link through `..data`. Boot resolves `..data` once and reads every
+//! key in the folder behind it: read one by one, keys of two versions could mix.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+
+use super::{Source, SourceError};
+use crate::boot::sink::Sink;
+use crate::plan::boot_spec::MountedSource;
+use crate::profile::spec::Into;
+
+/// The kubelet's link to the folder that holds the current version.
+const CURRENT: &str = "..data";
+
+/// What the kubelet's own entries begin with. No key does: the API server refuses such keys.
+const KUBELETS_OWN: &str = "..";
+
+/// How many of an object's keys an error lists.
+const LISTED_KEYS: usize = 20;
+
+/// An object that the kubelet mounted.
+pub(super) struct Mounted<'a> {
+    object: &'a MountedSource,
+}
+
+/// An object's keys and what they hold. One object takes 1 MiB at most, so it is read whole.
+type Keys = BTreeMap<String, Vec<u8>>;
+
+impl<'a> Mounted<'a> {
+    pub(super) fn new(object: &'a MountedSource) -> Self {
+        Self { object }
+    }
+
+    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let keys = self.read().await?;
+        if keys.is_empty() {
+            return self.missing(sink);
+        }
+        if self.object.items.is_empty() {
+            for (key, content) in &keys {
+                give_key(self.object, sink, key, key, content)?;
+            }
+        }
+        for item in &self.object.items {
+            match keys.get(&item.key) {
+                Some(content) => give_key(self.object, sink, &item.key, &item.target, content)?,
+                None => self.missing_key(&item.key, &keys, sink)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all keys of one version. The kubelet removes a version's folder only after it moved the link to
+    /// the next one: where the link did not move, the folder was whole.
+    async fn read(&self) -> Result<Keys, SourceError> {
+        let mount = Path::new(&self.object.path);
+        loop {
+            let version = current(mount);
+            let keys = read_keys(&version);
+            if current(mount) == version {
+                return keys;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn missing(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        if self.object.optional {
+            sink.note("not there, or without keys; it is optional".to_owned());
+            return Ok(());
+        }
+        Err(SourceError::Missing(format!(
+            "the {} does not exist in the pod's namespace, or it has no keys (mounted, both look the same): create it \
+             with its keys, or set optional: true on the source",
+            self.object.kind
+        )))
+    }
+
+    fn missing_key(&self, key: &str, keys: &Keys, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        if self.object.optional {
+            sink.note(format!("key {key:?} is not there; it is optional"));
+            return Ok(());
+        }
+        let mut known = keys.keys().take(LISTED_KEYS).cloned().collect::<Vec<_>>().join(", ");
+        if keys.len() > LISTED_KEYS {
+            known.push_str(", …");
+        }
+        Err(SourceError::Missing(format!(
+            "it has no key {key:?}, its keys are {known}: correct items[].key, add the key to the {}, or set \
+             optional: true on the source",
+            self.object.kind
+        )))
+    }
+}
+
+impl Source for Mounted<'_> {
+    fn title(&self) -> String {
+        format!("{} {}", self.object.kind, self.object.name)
+    }
+
+    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
+        self.give(sink).boxed_local()
+    }
+}
+
+/// Gives a key under the name `target`, which the profile's prefix goes in front of.
+fn give_key(
+    object: &MountedSource,
+    sink: &mut Sink<'_>,
+    key: &str,
+    target: &str,
+    content: &[u8],
+) -> Result<(), SourceError> {
+    let name = format!("{}{target}", object.prefix);
+    let given = match object.into {
+        Into::Env => sink.env(&name, content.to_vec()),
+        Into::Files => give_file(sink, &name, content),
+    };
+    given.map_err(|error| error.of_key(key))
+}
+
+fn give_file(sink: &mut Sink<'_>, path: &str, content: &[u8]) -> Result<(), SourceError> {
+    let mut file = sink.create(path)?;
+    file.write(content)?;
+    sink.finish(file)
+}
+
+/// The folder that holds the object's current version: the mount itself where the kubelet's link is missing.
+fn current(mount: &Path) -> PathBuf {
+    fs::read_link(mount.join(CURRENT)).map_or_else(|_| mount.to_owned(), |version| mount.join(version))
+}
+
+/// Reads every key in `folder`; a folder that is missing holds none.
+fn read_keys(folder: &Path) -> Result<Keys, SourceError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Keys::new()),
+        entries => entries.map_err(unreadable(folder))?,
+    };
+    let mut keys = Keys::new();
+    for entry in entries {
+        let entry = entry.map_err(unreadable(folder))?;
+        let path = entry.path();
+        // The API server allows no other bytes in a key than letters, digits, `-`, `_` and `.`.
+        let Ok(key) = entry.file_name().into_string() else {
+            return Err(unreadable(&path)(io::ErrorKind::InvalidFilename.into()));
+        };
+        if key.starts_with(KUBELETS_OWN) {
+            continue;
+        }
+        // Asked before it is opened, because opening a pipe waits for its writer.
+        if !fs::metadata(&path).map_err(unreadable(&path))?.is_file() {
+            return Err(unreadable(&path)(io::Error::other("it is not a file")));
+        }
+        keys.insert(key, fs::read(&path).map_err(unreadable(&path))?);
+    }
+    Ok(keys)
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> SourceError {
+    move |error| SourceError::Unreadable { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::plan::boot_spec::MountedKind;
+
+    fn object(mount: &Path) -> MountedSource {
+        MountedSource {
+            kind: MountedKind::ConfigMap,
+            name: "tables".to_owned(),
+            path: mount.to_str().unwrap().to_owned(),
+            into: Into::Files,
+            items: Vec::new(),
+            prefix: String::new(),
+            optional: false,
+        }
+    }
+
+    /// Publishes a version as the kubelet's atomic writer does: a new folder, the link moved over, the old
+    /// folder removed.
+    fn publish(mount: &Path, version: u32, keys: u32) {
+        let folder = format!("..2026_{version}");
+        fs::create_dir(mount.join(&folder)).unwrap();
+        for key in 0..keys {
+            fs::write(mount.join(&folder).join(format!("key-{key}")), version.to_string()).unwrap();
+        }
+        let old = fs::read_link(mount.join(CURRENT));
+        symlink(&folder, mount.join("..data_tmp")).unwrap();
+        fs::rename(mount.join("..data_tmp"), mount.join(CURRENT)).unwrap();
+        if let Ok(old) = old {
+            fs::remove_dir_all(mount.join(old)).unwrap();
+        }
+    }
+
+    #[test]
+    fn keys_of_two_versions_never_mix() {
+        const KEYS: u32 = 8;
+        let mount = tempfile::tempdir().unwrap();
+        publish(mount.path(), 0, KEYS);
+        let object = object(mount.path());
+        let mut seen = BTreeSet::new();
+        std::thread::scope(|scope| {
+            let publisher = scope.spawn(|| (1..500).for_each(|version| publish(mount.path(), version, KEYS)));
+            let runtime = crate::boot::fetch::runtime().unwrap();
+            while !publisher.is_finished() {
+                let keys = runtime.block_on(Mounted::new(&object).read()).unwrap();
+                assert_eq!(keys.len(), KEYS as usize, "{keys:?}");
+                let versions: BTreeSet<_> = keys.into_values().collect();
+                assert_eq!(versions.len(), 1, "{versions:?}");
+                seen.extend(versions);
+            }
+        });
+        assert!(seen.len() > 1, "the object never changed under its reader");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let mount = tempfile::tempdir().unwrap();
+        fs::create_dir(mount.path().join("folder")).unwrap();
+        let error = read_keys(mount.path()).unwrap_err().to_string();
+        assert!(error.contains("folder") && error.contains("it is not a file"), "{error}");
+    }
+}

@@ -1,0 +1,327 @@
+//! The volume that carries everything from boot to the task.
+//!
+//! # Whole or not at all
+//! - Everything is written to a numbered file in `.staging` first, on the same file system, and renamed to its
+//!   place: no process ever sees half a file, and no name that a source chose is used before all names of all
+//!   sources are known to fit together.
+//! - The env file is removed first and renamed last. The launcher starts no task without it, so a task that
+//!   starts finds a whole boot.
+//! - Boot may run again in the same pod (after a node's restart, an in-place restart, or when the kubelet lost
+//!   the record of its end), also over what a killed run left. The kubelet starts init containers only while
+//!   no main container runs (`computeInitContainerActions`), so nobody reads the volume then, and boot removes
+//!   what an earlier run left *before* it fetches: with old and new side by side, a volume that is more than
+//!   half full could be booted only once.
+//! - The folder `assets` itself stays, with its inode: task containers mount it by `subPath`, which is a bind
+//!   mount of that inode.
+//!
+//! # Links
+//! Task containers mount the volume read-only, so nobody but boot writes to it while boot runs, and a walk in
+//! std suffices where an untrusted writer would need `openat2` or cap-std. What an earlier writer left cannot
+//! lead boot astray: a link in place of one of Bootlace's own folders is an error, everything in them is
+//! removed without following links, and from then on every folder is one that this run made.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use bootlace_launch::{environ, keep};
+
+use super::BootError;
+use super::merge::Content;
+use super::path::check_name;
+use crate::identity::Identity;
+use crate::names;
+use crate::plan::{BootSpec, ProfileRef};
+
+/// Where files are written before they are renamed to their place, below the volume's root.
+const DIR_STAGING: &str = ".staging";
+
+/// The folder of the launcher.
+const DIR_BIN: &str = "bin";
+
+// Readable for every user, because a task may run as any; what is secret is protected by the volume itself,
+// which only this pod's containers mount. Modes are set after the fact, so that the umask has no say.
+const MODE_FILE: u32 = 0o444;
+const MODE_PROGRAM: u32 = 0o555;
+const MODE_FOLDER: u32 = 0o755;
+
+/// The volume, cleared and ready to be written.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    root: PathBuf,
+    /// For the sentence that says where its size is set.
+    profile: String,
+    next: Cell<u64>,
+}
+
+/// A file in the staging folder that is being written.
+pub(crate) struct StagedFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    profile: String,
+}
+
+/// A file in the staging folder that is written in full.
+pub(crate) struct Staged {
+    path: PathBuf,
+    size: u64,
+}
+
+impl Staged {
+    /// Its size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Volume {
+    /// Takes over the volume at `root`: makes Bootlace's own folders and removes what an earlier run left.
+    ///
+    /// # Errors
+    /// Where the volume is not there, cannot be written, or holds what is not Bootlace's.
+    pub(crate) fn open(root: &Path, profile: &str) -> Result<Self, VolumeError> {
+        if !root.is_dir() {
+            return Err(VolumeError::NotMounted { root: root.to_owned() });
+        }
+        let volume = Self { root: root.to_owned(), profile: profile.to_owned(), next: Cell::new(0) };
+        for folder in [names::DIR_ENV, DIR_BIN, names::DIR_ASSETS, DIR_STAGING] {
+            volume.make_folder(&root.join(folder))?;
+        }
+        for left in [names::FILE_ENV, names::FILE_TASK, names::FILE_LAUNCHER] {
+            volume.remove(&root.join(left))?;
+        }
+        for folder in [names::DIR_ENV, names::DIR_ASSETS, DIR_STAGING] {
+            volume.empty(&root.join(folder))?;
+        }
+        Ok(volume)
+    }
+
+    /// Begins a file in the staging folder.
+    pub(crate) fn stage(&self) -> Result<StagedFile, VolumeError> {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let path = self.root.join(DIR_STAGING).join(number.to_string());
+        let file = File::create_new(&path).map_err(self.failed(&path))?;
+        Ok(StagedFile { path, file, size: 0, profile: self.profile.clone() })
+    }
+
+    /// Puts everything into its place: the launcher, the assets, who the task is, and the env last.
+    pub(crate) fn write(
+        &self,
+        content: &Content<'_>,
+        spec: &BootSpec<'_>,
+        launcher: &Path,
+    ) -> Result<(), BootError> {
+        self.write_launcher(launcher)?;
+        self.write_assets(content)?;
+        self.write_task(spec)?;
+        self.write_keep_lists(spec)?;
+        self.write_env(content)?;
+        Ok(self.remove(&self.root.join(DIR_STAGING))?)
+    }
+
+    fn write_launcher(&self, launcher: &Path) -> Result<(), BootError> {
+        let unreadable = |error| BootError::Launcher { path: launcher.to_owned(), error };
+        let mut program = File::open(launcher).map_err(unreadable)?;
+        let mut staged = self.stage()?;
+        staged.size = io::copy(&mut program, &mut staged.file).map_err(self.failed(&staged.path))?;
+        Ok(self.rename(&staged.seal_as(MODE_PROGRAM)?, &self.root.join(names::FILE_LAUNCHER))?)
+    }
+
+    fn write_assets(&self, content: &Content<'_>) -> Result<(), VolumeError> {
+        let assets = self.root.join(names::DIR_ASSETS);
+        let mut made = HashSet::new();
+        for (path, from) in content.files.iter() {
+            for folder in path.folders() {
+                if made.insert(folder) {
+                    self.make_folder(&assets.join(folder))?;
+                }
+            }
+            self.rename(&from.given, &assets.join(path.as_path()))?;
+        }
+        Ok(())
+    }
+
+    fn write_task(&self, spec: &BootSpec<'_>) -> Result<(), BootError> {
+        #[derive(serde::Serialize)]
+        struct Task<'a> {
+            task: &'a Identity,
+            profile: &'a ProfileRef,
+        }
+        let target = self.root.join(names::FILE_TASK);
+        let mut json = serde_json::to_vec(&Task { task: &spec.task, profile: &spec.profile })
+            .map_err(|error| self.failed(&target)(error.into()))?;
+        json.push(b'\n');
+        Ok(self.write_file(&target, &json)?)
+    }
+
+    fn write_keep_lists(&self, spec: &BootSpec<'_>) -> Result<(), BootError> {
+        let folder = self.root.join(names::DIR_ENV_KEEP);
+        self.make_folder(&folder)?;
+        for (container, kept) in &spec.keep {
+            check_name(container)
+                .map_err(|error| BootError::Container { container: container.to_string(), error })?;
+            let kept = kept.iter().map(|name| OsStr::new(&**name));
+            self.write_file(&folder.join(&**container), &keep::encode(kept))?;
+        }
+        Ok(())
+    }
+
+    fn write_env(&self, content: &Content<'_>) -> Result<(), BootError> {
+        let records = content.env.iter().map(|(name, from)| from.given.record(name));
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.write_file(&self.root.join(names::FILE_ENV), &environ::encode(records))?)
+    }
+
+    fn write_file(&self, target: &Path, content: &[u8]) -> Result<(), VolumeError> {
+        let mut staged = self.stage()?;
+        staged.write(content)?;
+        self.rename(&staged.seal()?, target)
+    }
+
+    fn rename(&self, staged: &Staged, target: &Path) -> Result<(), VolumeError> {
+        fs::rename(&staged.path, target).map_err(self.failed(target))
+    }
+
+    /// Makes a folder in one that exists; it may exist, but not as a link.
+    fn make_folder(&self, path: &Path) -> Result<(), VolumeError> {
+        match fs::create_dir(path) {
+            Ok(()) => {
+                fs::set_permissions(path, Permissions::from_mode(MODE_FOLDER)).map_err(self.failed(path))
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let found = fs::symlink_metadata(path).map_err(self.failed(path))?;
+                if found.is_dir() { Ok(()) } else { Err(VolumeError::NotOurs { path: path.to_owned() }) }
+            }
+            Err(error) => Err(self.failed(path)(error)),
+        }
+    }
+
+    fn empty(&self, folder: &Path) -> Result<(), VolumeError> {
+        for entry in fs::read_dir(folder).map_err(self.failed(folder))? {
+            self.remove(&entry.map_err(self.failed(folder))?.path())?;
+        }
+        Ok(())
+    }
+
+    /// Removes whatever lies at `path`, and no link's target.
+    fn remove(&self, path: &Path) -> Result<(), VolumeError> {
+        let removed = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        removed.map_err(self.failed(path))
+    }
+
+    fn failed(&self, path: &Path) -> impl Fn(io::Error) -> VolumeError {
+        move |error| VolumeError::new(path, &self.profile, error)
+    }
+}
+
+impl StagedFile {
+    /// Appends to the file.
+    pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), VolumeError> {
+        self.file.write_all(chunk).map_err(|error| VolumeError::new(&self.path, &self.profile, error))?;
+        self.size += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the file: from now on it can be read by everybody and written by nobody.
+    pub(crate) fn seal(self) -> Result<Staged, VolumeError> {
+        self.seal_as(MODE_FILE)
+    }
+
+    fn seal_as(self, mode: u32) -> Result<Staged, VolumeError> {
+        let Self { path, file, size, profile } = self;
+        file.set_permissions(Permissions::from_mode(mode))
+            .map_err(|error| VolumeError::new(&path, &profile, error))?;
+        Ok(Staged { path, size })
+    }
+}
+
+/// Why the volume cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// There is no folder.
+    #[error("{root:?} is not there: mount the volume {:?} there in the boot container", names::VOLUME)]
+    NotMounted {
+        /// Where the volume should be.
+        root: PathBuf,
+    },
+    /// A folder's name is taken by something else.
+    #[error(
+        "{path:?} is not a folder, although only Bootlace writes there: let no other container mount the volume {:?}",
+        names::VOLUME
+    )]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no room left.
+    #[error(
+        "the volume is full: raise volume.sizeLimit in BootProfile {profile:?}, and with it the memory under \
+         boot.resources.limits, which the volume counts against"
+    )]
+    Full {
+        /// The profile.
+        profile: String,
+    },
+    /// The system refuses.
+    #[error("{path:?} cannot be written: {error}")]
+    Unwritable {
+        /// What was to be written or removed.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl VolumeError {
+    fn new(path: &Path, profile: &str, error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { profile: profile.to_owned() },
+            _ => Self::Unwritable { path: path.to_owned(), error },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_volume_says_which_field_to_raise() {
+        // A device that answers every write as a full file system does.
+        let path = PathBuf::from("/dev/full");
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let mut staged = StagedFile { path, file, size: 0, profile: "default".to_owned() };
+        assert_eq!(
+            staged.write(b"hunter2").unwrap_err().to_string(),
+            "the volume is full: raise volume.sizeLimit in BootProfile \"default\", and with it the memory under \
+             boot.resources.limits, which the volume counts against"
+        );
+    }
+
+    #[test]
+    fn only_bootlaces_own_files_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["bin", "assets/sub", "env", "other"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        for file in ["bin/launch", "bin/other", "assets/sub/old", "env/environ", "other/file", "task.json"] {
+            fs::write(root.path().join(file), "old").unwrap();
+        }
+        Volume::open(root.path(), "default").unwrap();
+        let left = |folder: &str| fs::read_dir(root.path().join(folder)).unwrap().count();
+        assert_eq!((left("bin"), left("assets"), left("env"), left("other")), (1, 0, 0, 1));
+        assert!(root.path().join("bin/other").exists());
+        assert!(!root.path().join("task.json").exists());
+    }
+}

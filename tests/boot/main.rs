@@ -1,0 +1,13 @@
+//! `bootlace boot` in-process, on folders that look like the boot container's: what the task finds, what is
+//! refused and in which words, that a second run gives the same, and that no value shows anywhere.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
+)]
+
+mod again;
+mod content;
+mod refused;
+mod secrets;
+mod support;

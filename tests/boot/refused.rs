@@ -1,0 +1,205 @@
+//! What is refused, with which code and in which words.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Container, inline, mounted};
+
+/// Boots in a new container and expects a failure.
+fn failure(sources: &[Value]) -> (u8, String) {
+    let container = Container::new();
+    let failure = container.boot(sources).failure();
+    assert!(!container.at("env/environ").exists(), "{failure:?}");
+    failure
+}
+
+#[test]
+fn a_path_that_no_file_can_have() {
+    let long = "x".repeat(300);
+    for (path, why) in [
+        ("/etc/passwd", "the path is absolute: write it relative"),
+        ("../escape", "the path holds . or .."),
+        ("a/../../escape", "the path holds . or .."),
+        ("a//b", "the path holds an empty name"),
+        ("a/", "the path holds an empty name"),
+        ("", "the path is empty"),
+        ("nul\0byte", "the path holds a NUL byte"),
+        (&long, "takes 300 bytes, and Linux takes 255 at most: shorten it"),
+    ] {
+        let (code, sentence) = failure(&[inline("settings", &json!({}), &json!({path: "x"}))]);
+        assert_eq!(code, 65);
+        let start =
+            format!(r#"bootlace: source "settings" (inline) of BootProfile "default": file {path:?}: "#);
+        assert!(sentence.starts_with(&start) && sentence.contains(why), "{sentence}");
+    }
+}
+
+#[test]
+fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
+    let container = Container::new();
+    let object = container.mount("object", [("db-user", &b"x"[..]), ("binary", b"a\0b")]);
+    for (more, sentence) in [
+        (
+            json!({"into": "Env", "items": [{"key": "db-user", "as": "db-user"}]}),
+            "key \"db-user\": variable \"db-user\": a variable's name is made of letters, digits and _, and does not \
+             begin with a digit: rename it, a key with items[].as",
+        ),
+        (
+            json!({"into": "Env", "items": [{"key": "binary", "as": "BINARY"}]}),
+            "key \"binary\": variable \"BINARY\": the value holds a NUL byte, which no environment variable can: give \
+             it as a file",
+        ),
+        (
+            json!({"into": "Env", "items": [{"key": "db-user", "as": "LD_PRELOAD"}]}),
+            "key \"db-user\": variable \"LD_PRELOAD\": this variable decides which programs the task runs, so a source \
+             cannot give it: set it in the pod's spec, or rename it, a key with items[].as",
+        ),
+        (
+            json!({"prefix": "../"}),
+            "key \"binary\": file \"../binary\": the path holds . or .., so it may leave the assets folder: write it \
+             without them",
+        ),
+        (
+            json!({"items": [{"key": "binary", "as": "a"}, {"key": "db-user", "as": "a"}]}),
+            "key \"db-user\": file \"a\": the source gives it twice: rename one of them",
+        ),
+        (
+            json!({"items": [{"key": "binary", "as": "a/b"}, {"key": "db-user", "as": "a"}]}),
+            "key \"db-user\": file \"a\": the source also gives the file \"a/b\", and a path cannot be both a file and \
+             a folder: rename one",
+        ),
+    ] {
+        let (code, said) = failure(&[mounted("login", "Secret", &object, &more)]);
+        assert_eq!(code, 65);
+        assert_eq!(
+            said,
+            format!("bootlace: source \"login\" (Secret the-login) of BootProfile \"default\": {sentence}")
+        );
+    }
+}
+
+#[test]
+fn a_variable_that_is_too_long_to_exec_with() {
+    let (code, sentence) =
+        failure(&[inline("settings", &json!({"BIG": "x".repeat(131_072 - 4)}), &json!({}))]);
+    assert_eq!(code, 65);
+    assert!(
+        sentence.ends_with(
+            "variable \"BIG\": name and value take 131073 bytes, and Linux takes 131072 at most in one variable: give \
+             it as a file"
+        ),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn a_file_of_one_source_where_another_needs_a_folder() {
+    for (earlier, later) in [("a", "a/b"), ("a/b", "a")] {
+        let (code, sentence) = failure(&[
+            inline("first", &json!({}), &json!({earlier: "x"})),
+            inline("second", &json!({}), &json!({later: "x"})),
+        ]);
+        assert_eq!(code, 65);
+        assert_eq!(
+            sentence,
+            format!(
+                "bootlace: source \"second\" gives the file {later:?} and source \"first\" gives the file {earlier:?}, and \
+                 a path cannot be both a file and a folder: rename one of them"
+            )
+        );
+    }
+}
+
+#[test]
+fn an_object_or_a_key_that_is_not_there() {
+    let container = Container::new();
+    let empty = container.mount("empty", []);
+    let login = container.mount("login", [("user", &b"x"[..]), ("token", b"y")]);
+    let missing = "does not exist in the pod's namespace, or it has no keys (mounted, both look the same): create it \
+                   with its keys, or set optional: true on the source";
+    let source = |path, more: Value| mounted("login", "Secret", path, &more);
+    for (source, sentence) in [
+        (source(&container.beside("nowhere"), json!({})), format!("the Secret {missing}")),
+        (source(&empty, json!({"items": [{"key": "user", "as": "USER"}]})), format!("the Secret {missing}")),
+        (
+            source(&login, json!({"into": "Env", "items": [{"key": "password", "as": "PASSWORD"}]})),
+            "it has no key \"password\", its keys are token, user: correct items[].key, add the key to the Secret, or \
+             set optional: true on the source"
+                .to_owned(),
+        ),
+    ] {
+        let (code, said) = failure(&[source]);
+        assert_eq!(code, 69);
+        assert_eq!(said, format!("bootlace: source \"login\" (Secret the-login) of BootProfile \"default\": {sentence}"));
+    }
+}
+
+#[test]
+fn a_spec_that_is_absent_or_not_understood() {
+    let container = Container::new();
+    let (code, sentence) = container.boot_env(&[]).failure();
+    assert_eq!(code, 64);
+    assert!(sentence.starts_with("bootlace: BOOTLACE_SPEC is not set"), "{sentence}");
+
+    let head = r#"{"task":{},"profile":{"name":"p","generation":1},"timeoutSeconds":"#;
+    for (tail, why) in [
+        ("", "not JSON at line 1"),
+        (r#""soon"}"#, "a value of the wrong type"),
+        (r#"1,"sources":[{"name":"a","from":{"oci":{}}}]}"#, "unknown variant `oci`"),
+        (r#"1,"retries":3}"#, "unknown field `retries`"),
+    ] {
+        // In two parts, as the webhook writes a long one.
+        let (code, sentence) =
+            container.boot_env(&[("BOOTLACE_SPEC", head), ("BOOTLACE_SPEC_1", tail)]).failure();
+        assert_eq!(code, 64);
+        assert!(
+            sentence.contains(why) && sentence.contains("Use a boot image of the webhook's own"),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn a_container_whose_name_is_a_path() {
+    let container = Container::new();
+    let (code, sentence) = container
+        .boot_spec(&json!({
+            "task": {}, "profile": {"name": "default", "generation": 3}, "timeoutSeconds": 1,
+            "keep": {"../environ": ["A"]},
+        }))
+        .failure();
+    assert_eq!(code, 64);
+    assert!(sentence.contains(r#"keep["../environ"]"#), "{sentence}");
+    assert!(!container.at("env/environ").exists());
+}
+
+#[test]
+fn an_image_without_the_launcher() {
+    let container = Container::new();
+    fs::remove_file(&container.args.launcher).unwrap();
+    let (code, sentence) = container.boot(&[]).failure();
+    assert_eq!(code, 64);
+    assert!(
+        sentence.contains("the launcher") && sentence.contains("take it from Bootlace's image"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn a_volume_that_is_not_there() {
+    let container = Container::new();
+    fs::remove_dir(&container.args.root).unwrap();
+    let (code, sentence) = container.boot(&[]).failure();
+    assert_eq!(code, 74);
+    assert!(sentence.contains(r#"mount the volume "bootlace" there"#), "{sentence}");
+}
+
+#[test]
+fn a_long_sentence_is_cut_in_the_termination_message_only() {
+    let container = Container::new();
+    let path = "x".repeat(5000);
+    let outcome = container.boot(&[inline("settings", &json!({}), &json!({path.as_str(): "x"}))]);
+    assert_eq!(outcome.message.len(), 4096);
+    assert!(outcome.log.lines().last().unwrap().ends_with("boot takes 3841 at most: shorten it"));
+}

@@ -1,0 +1,183 @@
+//! A boot container's folders, and what a boot of them left.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use bootlace::boot::{self, Args, BootError};
+use bootlace_launch::environ;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// What the launcher's binary holds in these tests.
+pub(crate) const LAUNCHER: &[u8] = b"\x7fELF launcher";
+
+/// A boot container: the volume, the mounts, the launcher, the termination message.
+pub(crate) struct Container {
+    folder: TempDir,
+    pub(crate) args: Args,
+}
+
+/// What a boot came to.
+pub(crate) struct Outcome {
+    pub(crate) result: Result<(), BootError>,
+    pub(crate) log: String,
+    pub(crate) message: String,
+}
+
+impl Container {
+    pub(crate) fn new() -> Self {
+        // The strictest umask that lets the tests make their own folders: what boot writes must not follow it.
+        static UMASK: Once = Once::new();
+        UMASK.call_once(|| {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("bootlace")).unwrap();
+        fs::write(at("launcher"), LAUNCHER).unwrap();
+        fs::write(at("termination-log"), "").unwrap();
+        let args =
+            Args { root: at("bootlace"), launcher: at("launcher"), termination_log: at("termination-log") };
+        Self { folder, args }
+    }
+
+    /// A path inside the boot volume.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.args.root.join(path)
+    }
+
+    /// A path beside the boot volume.
+    pub(crate) fn beside(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// Mounts an object as the kubelet does: a folder a version, `..data` as a link to it, a link a key.
+    pub(crate) fn mount<'a>(
+        &self,
+        name: &str,
+        keys: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> PathBuf {
+        let mount = self.beside(name);
+        let version = "..2026_11_05_10_00_00.123456789";
+        fs::create_dir_all(mount.join(version)).unwrap();
+        symlink(version, mount.join("..data")).unwrap();
+        for (key, content) in keys {
+            fs::write(mount.join(version).join(key), content).unwrap();
+            symlink(format!("..data/{key}"), mount.join(key)).unwrap();
+        }
+        mount
+    }
+
+    /// Boots from `sources`, the way the webhook writes them.
+    pub(crate) fn boot(&self, sources: &[Value]) -> Outcome {
+        self.boot_spec(&json!({
+            "task": {"scheduler": "airflow", "workflow": "etl", "run": "manual", "task": "load"},
+            "profile": {"name": "default", "generation": 3},
+            "timeoutSeconds": 60,
+            "sources": sources,
+            "keep": {"base": ["MODE", "with.dot"], "other": []},
+        }))
+    }
+
+    /// Boots from a whole spec.
+    pub(crate) fn boot_spec(&self, spec: &Value) -> Outcome {
+        self.boot_env(&[("BOOTLACE_SPEC", &spec.to_string())])
+    }
+
+    /// Boots with an env of one's own.
+    pub(crate) fn boot_env(&self, env: &[(&str, &str)]) -> Outcome {
+        let env =
+            |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        fs::write(&self.args.termination_log, "").unwrap();
+        let mut log = Vec::new();
+        let result = boot::run_to(&self.args, env, &mut log);
+        let message = fs::read_to_string(&self.args.termination_log).unwrap();
+        Outcome { result, log: String::from_utf8(log).unwrap(), message }
+    }
+
+    /// The boot env, by name.
+    pub(crate) fn env(&self) -> BTreeMap<String, Vec<u8>> {
+        let bytes = fs::read(self.at("env/environ")).unwrap();
+        let records = environ::parse(&bytes).unwrap();
+        let pair = |record: &environ::Record<'_>| {
+            (record.name().to_str().unwrap().to_owned(), record.value().as_bytes().to_vec())
+        };
+        records.iter().map(pair).collect()
+    }
+
+    /// The assets, by path.
+    pub(crate) fn assets(&self) -> BTreeMap<String, Vec<u8>> {
+        self.tree()
+            .into_iter()
+            .filter_map(|(path, entry)| {
+                Some((path.strip_prefix("assets/").ok()?.to_str()?.to_owned(), entry.content?))
+            })
+            .collect()
+    }
+
+    /// Everything on the volume.
+    pub(crate) fn tree(&self) -> BTreeMap<PathBuf, Entry> {
+        let mut tree = BTreeMap::new();
+        walk(&self.args.root, Path::new(""), &mut tree);
+        tree
+    }
+}
+
+/// A file or a folder on the volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) mode: u32,
+    /// `None` for a folder.
+    pub(crate) content: Option<Vec<u8>>,
+}
+
+fn walk(root: &Path, below: &Path, tree: &mut BTreeMap<PathBuf, Entry>) {
+    for entry in fs::read_dir(root.join(below)).unwrap() {
+        let entry = entry.unwrap();
+        let path = below.join(entry.file_name());
+        let found = entry.metadata().unwrap();
+        assert!(!found.is_symlink(), "boot makes no links: {}", path.display());
+        let content = found.is_file().then(|| fs::read(entry.path()).unwrap());
+        tree.insert(path.clone(), Entry { mode: found.permissions().mode() & 0o7777, content });
+        if found.is_dir() {
+            walk(root, &path, tree);
+        }
+    }
+}
+
+impl Outcome {
+    /// The log of a boot that went well.
+    pub(crate) fn log(self) -> String {
+        assert!(self.result.is_ok(), "{}", self.log);
+        assert_eq!(self.message, "");
+        self.log
+    }
+
+    /// Exit code and sentence of a boot that failed. The sentence is the log's last line and the termination
+    /// message.
+    pub(crate) fn failure(self) -> (u8, String) {
+        let error = self.result.unwrap_err();
+        let sentence = format!("bootlace: {error}");
+        assert_eq!(self.log.lines().last(), Some(&*sentence), "{}", self.log);
+        assert_eq!(self.message, sentence);
+        (error.exit_code(), sentence)
+    }
+}
+
+/// An inline source.
+pub(crate) fn inline(name: &str, env: &Value, files: &Value) -> Value {
+    json!({"name": name, "from": {"inline": {"env": env, "files": files}}})
+}
+
+/// A mounted source; `more` has its further fields.
+pub(crate) fn mounted(name: &str, kind: &str, path: &Path, more: &Value) -> Value {
+    let mut object = json!({"kind": kind, "name": format!("the-{name}"), "path": path, "into": "Files"});
+    for (field, value) in more.as_object().unwrap() {
+        object[field] = value.clone();
+    }
+    json!({"name": name, "from": {"mounted": object}})
+}
