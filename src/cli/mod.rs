@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::webhook;
+use crate::{boot, webhook};
 
 /// Gives every task pod its boot process.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Fetch a task's env and files: what the injected init container runs.
+    Boot(boot::Args),
     /// Serve admission reviews to an API server.
     Webhook(Box<webhook::Args>),
     /// Inject manifests offline, with the webhook's own engine.
@@ -40,6 +42,7 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let result = match self.command {
+            Command::Boot(args) => return boot::run(&args),
             Command::Webhook(args) => webhook::run(&args),
             Command::Certs(args) => certs::run(&args),
             Command::Inject(args) => inject::run(&args),
