@@ -1,5 +1,5 @@
-//! `bootlace boot` in-process, on folders that look like the boot container's: what the task finds, what is
-//! refused and in which words, that a second run gives the same, and that no value shows anywhere.
+//! `bootlace boot` on folders that look like the boot container's: what the task finds, what is refused and in
+//! which words, that a second run gives the same, that no value shows anywhere. In-process but for `process`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,6 +8,7 @@
 
 mod again;
 mod content;
+mod process;
 mod refused;
 mod secrets;
 mod support;

@@ -74,13 +74,7 @@ impl Container {
 
     /// Boots from `sources`, the way the webhook writes them.
     pub(crate) fn boot(&self, sources: &[Value]) -> Outcome {
-        self.boot_spec(&json!({
-            "task": {"scheduler": "airflow", "workflow": "etl", "run": "manual", "task": "load"},
-            "profile": {"name": "default", "generation": 3},
-            "timeoutSeconds": 60,
-            "sources": sources,
-            "keep": {"base": ["MODE", "with.dot"], "other": []},
-        }))
+        self.boot_spec(&spec(sources))
     }
 
     /// Boots from a whole spec.
@@ -166,6 +160,17 @@ impl Outcome {
         assert_eq!(self.message, sentence);
         (error.exit_code(), sentence)
     }
+}
+
+/// What the webhook writes for `sources`.
+pub(crate) fn spec(sources: &[Value]) -> Value {
+    json!({
+        "task": {"scheduler": "airflow", "workflow": "etl", "run": "manual", "task": "load"},
+        "profile": {"name": "default", "generation": 3},
+        "timeoutSeconds": 60,
+        "sources": sources,
+        "keep": {"base": ["MODE", "with.dot"], "other": []},
+    })
 }
 
 /// An inline source.
