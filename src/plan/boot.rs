@@ -136,6 +136,8 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
         volume_mounts: Some(mounts(profile)),
         resources: Some(resources(&boot.resources, false)),
+        // Boot writes the message itself; where it is killed before it can, its log's end is the next best.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(security_context(boot.run_as_user)),
         ..core::Container::default()
     }

@@ -64,12 +64,18 @@ async fn the_run() -> Result<()> {
     let airflow = Airflow::new(&kubeconfig()?, NAMESPACE).await?;
     let started = Instant::now();
     let run = airflow.run(DAG, DATE).await?;
-    ensure!(run.succeeded, "the DAG failed:\n{}", run.log);
+    ensure!(run.succeeded, "the DAG failed:\n{}", end_of(&run.log));
     say(&format!("Airflow says: success, after {} s. Its two pods:", started.elapsed().as_secs()));
     let columns = "NAME:.metadata.name,PHASE:.status.phase,INIT:.spec.initContainers[*].name,INJECTED:.metadata\
                    .annotations.bootlace\\.dev/injected";
     quote(&kubectl_here(&["get", "pods", "--output", &format!("custom-columns={columns}")]).await?);
     Ok(())
+}
+
+/// As much of Airflow's log as says why it failed.
+fn end_of(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")
 }
 
 async fn the_task(bootlace: &Path, task: &str) -> Result<()> {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::ADDRESS;
+use super::{ADDRESS, SERVICE_CIDR};
 
 /// Settings of this network namespace: pods reach each other through the node, and Services by its rules.
 const SETTINGS: [&str; 2] = ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"];
@@ -20,6 +20,9 @@ pub(super) fn up() -> Result<()> {
     ip("link add node0 type bridge")?;
     ip(&format!("address add {ADDRESS}/24 dev node0"))?;
     ip("link set node0 up")?;
+    // A Service's address is no host's: this only lets packets to it set out, so that kube-proxy's rules can send
+    // them to a pod. The API server calls webhooks by it.
+    ip(&format!("route add {SERVICE_CIDR} dev node0"))?;
     for name in SETTINGS {
         fs::write(format!("/proc/sys/{name}"), "1").with_context(|| format!("set {name} to 1"))?;
     }
