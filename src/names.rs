@@ -1,7 +1,10 @@
 //! Every label, annotation, path, volume, container and env name that Bootlace reads or writes.
 //!
 //! One module, so that the chart, the docs and the code cannot drift apart: tests compare the rendered
-//! manifests and the reference page with these constants.
+//! manifests and the reference page with these constants. What the launcher reads too stands in its own package,
+//! which depends on nothing, and is only called by its name here.
+
+use bootlace_launch::layout;
 
 /// The domain of Bootlace's own labels and annotations, and the API group of its custom resources.
 pub const DOMAIN: &str = "bootlace.dev";
@@ -36,7 +39,7 @@ pub const VOLUME: &str = "bootlace";
 pub const VOLUME_SOURCE_PREFIX: &str = "bootlace-source-";
 
 /// Where [`VOLUME`] is mounted, in boot (writable) and in the task containers (read-only).
-pub const MOUNT: &str = "/bootlace";
+pub const MOUNT: &str = layout::MOUNT;
 /// Where a source's own volume is mounted in boot; the source's position follows.
 pub const MOUNT_SOURCES: &str = "/bootlace-sources";
 /// The launcher, below [`MOUNT`].
@@ -44,10 +47,10 @@ pub const FILE_LAUNCHER: &str = "bin/launch";
 /// The folder of env files, below [`MOUNT`].
 pub const DIR_ENV: &str = "env";
 /// The boot env, below [`MOUNT`]: `NAME=value` records, each ended by a NUL byte, as in `/proc/PID/environ`.
-pub const FILE_ENV: &str = "env/environ";
+pub const FILE_ENV: &str = layout::FILE_ENVIRON;
 /// Below [`MOUNT`], followed by `/` and a container's name: the env names that the pod's spec sets itself for
 /// that container, each ended by a NUL byte. The launcher lets these win over the boot env.
-pub const DIR_ENV_KEEP: &str = "env/keep";
+pub const DIR_ENV_KEEP: &str = layout::DIR_KEEP;
 /// The folder of assets, below [`MOUNT`].
 pub const DIR_ASSETS: &str = "assets";
 /// Who the task is, below [`MOUNT`]: JSON, no secrets.

@@ -133,16 +133,29 @@ async fn the_proof() -> Result<()> {
 
 async fn the_others() -> Result<()> {
     chapter("Everybody else");
-    let metrics =
-        kubectl(&["get", "--raw", "/api/v1/namespaces/bootlace/services/bootlace:metrics/proxy/metrics"]);
-    let metrics = metrics.await?;
-    let reviews: Vec<_> =
-        metrics.lines().filter(|line| line.starts_with("bootlace_admission_reviews_total")).collect();
     say(
-        "The webhook's own count of the reviews that it has seen. Pods that nobody opted in are never sent to it:",
+        "The API server's own selectors keep pods that nobody opted in from ever being sent to Bootlace. One such pod:",
     );
-    quote(&reviews.join("\n"));
+    let before = reviews().await?;
+    output(command("kubectl").args(["apply", "--filename"]).arg(file("demo/bystander.yaml"))).await?;
+    let bystander = ["--namespace", "default", "wait", "pod/bystander"];
+    let done = ["--for", "jsonpath={.status.phase}=Succeeded", "--timeout", "90s"];
+    kubectl(&[&bystander[..], &done[..]].concat()).await?;
+    let after = reviews().await?;
+    ensure!(before == after, "Bootlace has seen a pod that nobody opted in");
+    quote(&kubectl(&["--namespace", "default", "logs", "bystander"]).await?);
+    say("What the webhook has been asked, before it and after it:");
+    quote(&after);
     Ok(())
+}
+
+/// The webhook's own count of the reviews that it has answered, and what they came to.
+async fn reviews() -> Result<String> {
+    let path = "/api/v1/namespaces/bootlace/services/bootlace:metrics/proxy/metrics";
+    let metrics = kubectl(&["get", "--raw", path]).await?;
+    let reviews: Vec<_> = metrics.lines().filter(|line| line.starts_with("bootlace_reviews_total")).collect();
+    ensure!(!reviews.is_empty(), "the webhook counts no reviews");
+    Ok(reviews.join("\n"))
 }
 
 async fn kubectl(arguments: &[&str]) -> Result<String> {
