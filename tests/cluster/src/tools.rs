@@ -54,7 +54,7 @@ pub async fn prepare() -> Result<PathBuf> {
             let mut go = command("go");
             go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")).env("CGO_ENABLED", "0");
             go.arg("build").args(&flags).arg("-o").arg(entry.folder()).args(group.packages);
-            run(&mut go).await
+            output(&mut go).await.map(drop)
         })
         .await?;
     }
