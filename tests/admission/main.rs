@@ -7,7 +7,9 @@
     reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
 )]
 
+mod becomes;
 mod pods;
+mod refused;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
