@@ -34,7 +34,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            boot_image: concat!("ghcr.io/bootlace/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
+            // Nobody's registry (RFC 2606): no image is published, and a guessed name could be a stranger's.
+            boot_image: concat!("registry.example.com/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
             boot_image_pull_policy: None,
         }
     }
