@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cache::Entry;
-use crate::command::{command, output, run};
+use crate::command::{command, output};
 use crate::stage::stage;
 
 const GO_MOD: &str = include_str!("../tools/go.mod");
