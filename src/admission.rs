@@ -6,7 +6,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::patch;
-use crate::plan::{self, Plan, Recipes};
+use crate::plan::{self, ProfileRef, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, Selection, Skip};
@@ -25,9 +25,11 @@ pub enum Decision {
 pub struct Injection {
     /// Why it counts as a task.
     pub because: Because,
-    /// What it becomes.
-    pub plan: Plan,
-    /// The same as operations.
+    /// The profile that it is booted by.
+    pub profile: ProfileRef,
+    /// What the pod's author should know.
+    pub warnings: Vec<String>,
+    /// What it becomes, as operations.
     pub patch: Vec<PatchOperation>,
     /// The pod with the patch applied.
     pub pod: Value,
@@ -131,13 +133,12 @@ fn answer_pod(request: Request, recipes: &Recipes) -> (Response, Outcome) {
     let Request { uid, object, namespace: _ } = request;
     match admit(object, recipes) {
         Decision::Inject(injection) => {
-            let Injection { plan, patch, because, .. } = *injection;
+            let Injection { profile, warnings, patch, because, .. } = *injection;
             let audit = [
-                ("profile", format!("{} generation {}", plan.profile.name, plan.profile.generation)),
+                ("profile", format!("{} generation {}", profile.name, profile.generation)),
                 ("because", because.to_string()),
             ];
-            let response =
-                Response { uid, patch, warnings: plan.warnings, audit: audit.into(), refusal: None };
+            let response = Response { uid, patch, warnings, audit: audit.into(), refusal: None };
             (response, Outcome::Injected)
         }
         Decision::Skip(skip) => {
@@ -151,7 +152,7 @@ fn answer_pod(request: Request, recipes: &Recipes) -> (Response, Outcome) {
 /// Decides on a pod, and where it is a task returns it injected.
 #[must_use]
 pub fn admit(mut object: Value, recipes: &Recipes) -> Decision {
-    let (because, plan, patch) = match decide(&object, recipes) {
+    let Parts { because, profile, warnings, patch } = match decide(&object, recipes) {
         Ok(Ok(parts)) => parts,
         Ok(Err(skip)) => return Decision::Skip(skip),
         Err(refusal) => return Decision::Refuse(refusal),
@@ -159,10 +160,16 @@ pub fn admit(mut object: Value, recipes: &Recipes) -> Decision {
     if let Err(error) = patch::apply(&mut object, &patch) {
         return Decision::Refuse(defect(&error));
     }
-    Decision::Inject(Box::new(Injection { because, plan, patch, pod: object }))
+    Decision::Inject(Box::new(Injection { because, profile, warnings, patch, pod: object }))
 }
 
-type Parts = (Because, Plan, Vec<PatchOperation>);
+/// What is decided on a pod before it is changed.
+struct Parts {
+    because: Because,
+    profile: ProfileRef,
+    warnings: Vec<String>,
+    patch: Vec<PatchOperation>,
+}
 
 fn decide(object: &Value, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
     let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
@@ -174,8 +181,9 @@ fn decide(object: &Value, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refu
     let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
     let recipe = recipes.get(profile).map_err(|error| refuse(&error))?;
     let plan = plan::plan(&pod, recipe).map_err(|error| refuse(&error))?;
-    let patch = patch::operations(&plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Ok((because, plan, patch)))
+    let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
+    let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
+    Ok(Ok(Parts { because, profile, warnings, patch }))
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.

@@ -4,6 +4,7 @@ mod boot;
 pub mod boot_spec;
 mod containers;
 mod error;
+mod given;
 mod injected;
 mod recipe;
 mod task;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::boot_spec::BootSource;
+use super::given::Given;
 use super::{PlanError, ProfileRef, Settings, boot, task};
 use crate::profile::{Profile, Profiles, UnknownProfile};
 
@@ -27,6 +28,8 @@ pub struct Recipe {
     pub(super) mounts: Arc<[Value]>,
     /// The sources, as boot sees them.
     pub(super) sources: Vec<BootSource>,
+    /// The env that they can give.
+    pub(super) given: Given,
 }
 
 impl Recipe {
@@ -42,6 +45,7 @@ impl Recipe {
             volumes: boot::volumes(spec).iter().map(json).collect::<Result<_, _>>()?,
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
             sources: boot::sources(spec),
+            given: Given::by(&spec.sources),
             profile,
         })
     }

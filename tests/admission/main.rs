@@ -36,7 +36,8 @@ fn profile(position: Position) -> Profile {
     profile.spec.sources = vec![
         Source { inline: Some(Inline { env, ..Inline::default() }), ..source("inline") },
         Source { config_map: Some(object.clone()), ..source("config-map") },
-        Source { secret: Some(object), ..source("secret") },
+        // A whole object as env: it may hold any name.
+        Source { secret: Some(Mounted { into: Into::Env, ..object }), ..source("secret") },
     ];
     profile.spec.boot.position = position;
     profile
