@@ -136,8 +136,8 @@ async fn the_others() -> Result<()> {
     let metrics =
         kubectl(&["get", "--raw", "/api/v1/namespaces/bootlace/services/bootlace:metrics/proxy/metrics"]);
     let metrics = metrics.await?;
-    let reviews: Vec<_> =
-        metrics.lines().filter(|line| line.starts_with("bootlace_admission_reviews_total")).collect();
+    let reviews: Vec<_> = metrics.lines().filter(|line| line.starts_with("bootlace_reviews_total")).collect();
+    ensure!(!reviews.is_empty(), "the webhook counts no reviews:\n{metrics}");
     say(
         "The webhook's own count of the reviews that it has seen. Pods that nobody opted in are never sent to it:",
     );
