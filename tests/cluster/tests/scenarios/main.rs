@@ -12,10 +12,12 @@
 
 mod airflow;
 mod boot_failure;
+mod containers;
 mod distroless;
 mod harness;
 mod job;
 mod post_start;
+mod refused;
 mod restricted;
 mod sources;
 mod unknown_command;
