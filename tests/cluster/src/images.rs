@@ -46,6 +46,16 @@ pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
     Ok(())
 }
 
+/// Copies Bootlace's command line to `file`: the binary that the product's image holds. Scenarios use it, and cannot
+/// build it: cargo gives what it runs an environment in which it would build much anew.
+///
+/// # Errors
+/// When it does not build or cannot be copied.
+pub fn copy_command_line(file: &Path) -> Result<()> {
+    let binary = product::build(&root()?, PROFILE, "bootlace")?;
+    std::fs::copy(&binary, file).with_context(|| format!("copy {}", binary.display())).map(drop)
+}
+
 /// Busybox with a link for each of its programs, as the well-known image of that name has them.
 async fn busybox() -> Result<(Layer, Config)> {
     let mut layer = Layer::new()

@@ -1,10 +1,13 @@
 //! Installing Bootlace on the cluster, as its users do: with Helm, from the chart.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
 use crate::command::{output, run};
 use crate::images;
+use crate::wait::until_async;
 
 /// The namespace that Bootlace runs in.
 pub const NAMESPACE: &str = "bootlace";
@@ -23,8 +26,28 @@ pub async fn install(cluster: &Cluster) -> Result<()> {
     if installed.is_err() {
         explain(cluster).await;
     }
-    installed.map(drop).context("install charts/bootlace with Helm")
+    installed.context("install charts/bootlace with Helm")?;
+    // A replica that is ready can be reached once kube-proxy has heard of it, and the API server of the webhook.
+    until_async(REACHED, "the API server does not reach the webhook", async || {
+        let mut kubectl = cluster.command("kubectl");
+        let annotations = output(kubectl.args(["run", "task", "--dry-run=server"]).args(TASK)).await?;
+        ensure!(annotations.contains("bootlace.dev/injected"), "it does not know of it");
+        Ok(())
+    })
+    .await
 }
+
+/// How long that may take: kube-proxy gathers changes for a second at most.
+const REACHED: Duration = Duration::from_secs(30);
+/// A pod that goes to the webhook.
+const TASK: [&str; 6] = [
+    "--image",
+    images::BUSYBOX,
+    "--labels",
+    "bootlace.dev/task=true",
+    "--output",
+    "jsonpath={.metadata.annotations}",
+];
 
 /// Prints what tells why pods are not ready. Whatever fails here, the reason to be here is the one to report.
 async fn explain(cluster: &Cluster) {

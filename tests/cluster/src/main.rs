@@ -131,8 +131,10 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await?;
             let cluster = start(false).await?;
             let tests = scenarios();
-            let status =
-                cluster.command("cargo").args(tests.as_std().get_args()).arg("--offline").status().await;
+            let mut inside = cluster.command("cargo");
+            inside.args(tests.as_std().get_args()).arg("--offline");
+            // Scenarios wait more than they work, but for Airflow's.
+            let status = inside.env("RUST_TEST_THREADS", "6").status().await;
             return Ok(exit_code(status.context("start cargo")?));
         }
         Arguments::Image { output } => image(&output)?,
@@ -173,6 +175,9 @@ async fn start(bare: bool) -> Result<Cluster> {
     airflow::prepare().await?;
     let run = RunDir::create()?;
     stage("building the images", images::build(&run.images(), !bare)).await?;
+    if !bare {
+        images::copy_command_line(&run.bootlace())?;
+    }
     let cluster = stage("starting the cluster", Cluster::start(run, &tools)).await?;
     if !bare {
         stage("installing Bootlace with Helm", install::install(&cluster)).await?;

@@ -17,7 +17,7 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
-/// Creates every document in `yaml`, in order; objects that name no namespace go to `namespace`. With `dry_run`
+/// Creates every document in `yaml` (one in JSON will do), in order; objects that name no namespace go to `namespace`. With `dry_run`
 /// the API server does everything but store them.
 ///
 /// # Errors
@@ -72,7 +72,11 @@ fn warning(header: &str) -> Option<String> {
 
 /// The objects in a YAML text of several documents; empty documents are left out.
 fn parse(yaml: &str) -> Result<Vec<DynamicObject>> {
-    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(yaml).context("read the YAML")?;
+    // JSON first: it takes characters that YAML does not, such as U+007F.
+    let documents: Vec<serde_json::Value> = match serde_json::from_str(yaml) {
+        Ok(document) => vec![document],
+        Err(_) => serde_saphyr::from_multiple(yaml).context("read the YAML")?,
+    };
     let objects = documents.into_iter().filter(|document| !document.is_null());
     objects.map(|document| DynamicObject::deserialize(document).context("read a Kubernetes object")).collect()
 }
@@ -87,6 +91,12 @@ mod tests {
             "# note\n---\nkind: Pod\nmetadata: {name: a}\n---\n---\nkind: Secret\nmetadata: {name: b}\n";
         let names: Vec<_> = parse(text).unwrap().iter().map(ResourceExt::name_any).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn json_is_taken_where_it_is_no_yaml() {
+        let objects = parse("{\"kind\": \"Pod\", \"metadata\": {\"name\": \"a\u{7f}\"}}").unwrap();
+        assert_eq!(objects[0].name_any(), "a\u{7f}");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 /// Not `$TMPDIR`: that may lie below `/run` or `/var`, which the node replaces by its own.
 const PARENT: &str = "/tmp";
 const PREFIX: &str = "bootlace-cluster-";
+/// Bootlace's command line, in the run's folder beside the kubeconfig.
+pub const BOOTLACE: &str = "bootlace";
 
 /// A run's folder, `/tmp/bootlace-cluster-<id>`. Whoever made it removes it when this is dropped; where that one
 /// was killed, the keeper does.
@@ -73,6 +75,12 @@ impl RunDir {
     #[must_use]
     pub fn images(&self) -> PathBuf {
         self.path.join("images")
+    }
+
+    /// Bootlace's command line, as the image holds it.
+    #[must_use]
+    pub fn bootlace(&self) -> PathBuf {
+        self.path.join(BOOTLACE)
     }
 
     /// The administrator's kubeconfig.

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
@@ -102,6 +102,16 @@ pub fn kubeconfig() -> Result<PathBuf> {
     path.context(
         "KUBECONFIG is not set: scenarios need a cluster, so run them by `bootlace-cluster run -- …`",
     )
+}
+
+/// Bootlace's command line: the binary that the cluster's image holds ([`RunDir::bootlace`](crate::run::RunDir)).
+///
+/// # Errors
+/// When the cluster was started without Bootlace.
+pub fn bootlace() -> Result<PathBuf> {
+    let binary = kubeconfig()?.with_file_name(crate::run::BOOTLACE);
+    ensure!(binary.exists(), "{} is not there: the cluster was started without Bootlace", binary.display());
+    Ok(binary)
 }
 
 async fn client() -> Result<Client> {

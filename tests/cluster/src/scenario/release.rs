@@ -3,16 +3,18 @@
 //! Where a scenario counts reviews or restarts the webhook, no other scenario may be in its way. Namespaces that carry
 //! [`LABEL`] are left to such a release: the shared one does not look at them (`tests/cluster/values.yaml`).
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Request};
 use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 
-use super::Namespace;
+use super::{LIMIT, Namespace};
 use crate::command::{command, output};
 use crate::images;
+use crate::wait::until_async;
 
 /// The namespaces with this label are none of the shared release's.
 pub const LABEL: &str = "bootlace-cluster/own-release";
@@ -23,15 +25,39 @@ pub struct Release<'n> {
 }
 
 impl<'n> Release<'n> {
-    /// Installs the chart in the namespace `home` and waits until it is ready. `values` is YAML, on top of those of
-    /// the shared release; they must limit it to the scenario's own namespaces.
+    /// Installs the chart in the namespace `home` and waits until the API server reaches it with a pod in `tasks`.
+    /// `values` is YAML, on top of those of the shared release; [`looking_at`] limits it to the scenario's own namespaces.
     ///
     /// # Errors
-    /// When Helm fails.
-    pub async fn install(home: &'n Namespace, values: &str) -> Result<Self> {
+    /// When Helm fails, or the webhook does not answer in time.
+    pub async fn install(home: &'n Namespace, tasks: &Namespace, values: &str) -> Result<Self> {
         let release = Self { home };
         release.helm("install", values).await?;
+        release.reached(tasks).await?;
         Ok(release)
+    }
+
+    /// Waits until the API server reaches the webhook with a pod in `tasks`: a replica that is ready can be reached
+    /// once kube-proxy has heard of it, and the API server of the webhook's configuration.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn reached(&self, tasks: &Namespace) -> Result<()> {
+        until_async(LIMIT, "the API server does not reach the webhook", async || {
+            ensure!(self.injects(tasks).await?, "it does not send pods there");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether a pod that opts in is injected. It is created as a dry run: that goes the whole way through admission,
+    /// and leaves nothing to be removed.
+    ///
+    /// # Errors
+    /// When the API server refuses it, as it does where it does not reach the webhook.
+    pub async fn injects(&self, tasks: &Namespace) -> Result<bool> {
+        let created = tasks.dry_run(&task().to_string()).await?;
+        Ok(created.iter().all(|created| created.object.annotations().contains_key("bootlace.dev/injected")))
     }
 
     /// Changes its values.
@@ -57,7 +83,7 @@ impl<'n> Release<'n> {
     ///
     /// # Errors
     /// When Helm fails.
-    pub async fn uninstall(self) -> Result<()> {
+    pub async fn uninstall(&self) -> Result<()> {
         output(self.command("helm").args(["uninstall", self.name()]))
             .await
             .map(drop)
@@ -72,10 +98,14 @@ impl<'n> Release<'n> {
         command
     }
 
-    /// Its name, also that of its Deployment, its Service and its `MutatingWebhookConfiguration`.
-    #[must_use]
-    pub fn name(&self) -> &str {
+    fn name(&self) -> &str {
         self.home.name()
+    }
+
+    /// The name of its Deployment, its Service and its `MutatingWebhookConfiguration`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}-bootlace", self.name())
     }
 
     /// The webhook's pods.
@@ -84,6 +114,20 @@ impl<'n> Release<'n> {
     /// When they cannot be listed.
     pub async fn replicas(&self) -> Result<Vec<Pod>> {
         self.home.pods("app.kubernetes.io/name=bootlace").await
+    }
+
+    /// What each replica says of a metric without labels, as it is written.
+    ///
+    /// # Errors
+    /// When the metrics of one cannot be read or hold no such metric.
+    pub async fn metric(&self, name: &str) -> Result<Vec<String>> {
+        let mut values = Vec::new();
+        for replica in self.replicas().await? {
+            let metrics = metrics(&self.home.client(), self.name(), &replica.name_any()).await?;
+            let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            values.push(value.with_context(|| format!("there is no {name}"))?.to_owned());
+        }
+        Ok(values)
     }
 
     /// How many reviews all replicas together have answered, whatever the outcome. Only those that stand now count.
@@ -99,6 +143,23 @@ impl<'n> Release<'n> {
     }
 }
 
+/// The chart's value `webhook` of a release that looks at these namespaces and no others.
+#[must_use]
+pub fn looking_at(namespaces: &[&str]) -> Value {
+    // This list takes the place of the shared release's.
+    json!({"namespaceSelector": {"matchExpressions": [
+        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces},
+    ]}})
+}
+
+/// A pod that any release with a profile `default` injects.
+fn task() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
+        "spec": {"containers": [{"name": "main", "image": images::PROBE, "command": ["/probe"]}]},
+    })
+}
+
 /// Reads a replica's metrics through the API server.
 async fn metrics(client: &Client, namespace: &str, pod: &str) -> Result<String> {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:8080/proxy/metrics");
@@ -109,18 +170,25 @@ async fn metrics(client: &Client, namespace: &str, pod: &str) -> Result<String> 
 
 /// The sum of all counts of reviews, turned away unread ones included.
 fn count(metrics: &str) -> Result<u64> {
-    if !metrics.contains("# TYPE bootlace_reviews counter") {
-        bail!("there is no count of reviews in the metrics:\n{metrics}");
+    let answered = sum(metrics, "bootlace_reviews_total")?;
+    // The counter has no line before the first review. This one always has, so it tells none from nothing understood.
+    let timed = sum(metrics, "bootlace_review_duration_seconds_count")?;
+    let timed = timed.context("there is no count of reviews in the metrics")?;
+    if answered.unwrap_or_default() != timed {
+        bail!("the metrics contradict each other:\n{metrics}");
     }
-    let counts = metrics.lines().filter(|line| {
-        line.starts_with("bootlace_reviews_total") || line.starts_with("bootlace_reviews_not_ready_total")
+    Ok(timed + sum(metrics, "bootlace_reviews_not_ready_total")?.unwrap_or_default())
+}
+
+/// The sum of a metric over all its labels; `None` where it has no line.
+fn sum(metrics: &str, name: &str) -> Result<Option<u64>> {
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
+    let counts = lines.filter(|rest| rest.starts_with([' ', '{'])).map(|rest| {
+        let number = rest.rsplit_once(' ').context("a count has no number")?.1;
+        number.parse::<u64>().with_context(|| format!("read the count {number:?} of {name}"))
     });
-    counts
-        .map(|line| {
-            let number = line.rsplit_once(' ').context("a count has no number")?.1;
-            number.parse::<u64>().with_context(|| format!("read the count {line:?}"))
-        })
-        .sum()
+    let counts = counts.collect::<Result<Vec<_>>>()?;
+    Ok((!counts.is_empty()).then(|| counts.iter().sum()))
 }
 
 #[cfg(test)]
@@ -129,11 +197,13 @@ mod tests {
 
     #[test]
     fn all_outcomes_count() {
-        let metrics = "# TYPE bootlace_reviews counter\n\
-            bootlace_reviews_total{outcome=\"injected\",reason=\"\"} 2\n\
+        let timed = "bootlace_review_duration_seconds_count ";
+        let reviews = "bootlace_reviews_total{outcome=\"injected\",reason=\"\"} 2\n\
             bootlace_reviews_total{outcome=\"skipped\",reason=\"opted_out\"} 3\n\
             bootlace_reviews_not_ready_total 1\nbootlace_reviews_in_flight 9\n";
-        assert_eq!(count(metrics).unwrap(), 6);
+        assert_eq!(count(&format!("{reviews}{timed}5\n")).unwrap(), 6);
+        assert_eq!(count(&format!("{timed}0\n")).unwrap(), 0);
+        assert!(count(&format!("{reviews}{timed}4\n")).is_err());
         assert!(count("").is_err());
     }
 }

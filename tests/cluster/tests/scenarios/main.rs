@@ -12,12 +12,17 @@
 
 mod airflow;
 mod boot_failure;
+mod certificates;
 mod containers;
 mod distroless;
+mod drain;
+mod dry_run;
 mod harness;
+mod inject;
 mod job;
 mod post_start;
 mod refused;
 mod restricted;
 mod sources;
 mod unknown_command;
+mod unlabelled;

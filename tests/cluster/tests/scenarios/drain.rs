@@ -1,0 +1,51 @@
+//! Replicas that come and go while pods are created.
+
+use anyhow::Result;
+use bootlace_cluster::command::output;
+use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::{Namespace, scenario};
+use kube::ResourceExt;
+use serde_json::json;
+
+#[tokio::test]
+async fn no_pod_is_refused_while_the_webhook_is_restarted() -> Result<()> {
+    let home = scenario("drain-home").label(LABEL, "home");
+    let tasks = scenario("drain").label(LABEL, "tasks");
+    home.run(async |home| tasks.run(async |tasks| restart(home, tasks).await).await).await
+}
+
+async fn restart(home: &Namespace, tasks: &Namespace) -> Result<()> {
+    let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
+    let release = Release::install(home, tasks, &values.to_string()).await?;
+    let before: Vec<_> = release.replicas().await?.iter().map(ResourceExt::name_any).collect();
+
+    let deployment = format!("deployment/{}", release.full_name());
+    let rolled = async {
+        output(release.command("kubectl").args(["rollout", "restart", &deployment])).await?;
+        output(release.command("kubectl").args(["rollout", "status", &deployment, "--timeout", "90s"]))
+            .await?;
+        // Until the last of the old ones is gone, which serves on for a while.
+        for old in &before {
+            let pod = format!("pod/{old}");
+            output(release.command("kubectl").args(["wait", "--for=delete", &pod, "--timeout", "60s"]))
+                .await?;
+        }
+        anyhow::Ok(())
+    };
+    let mut rolled = std::pin::pin!(rolled);
+    let mut created = 0;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut rolled => { done?; break }
+            injected = release.injects(tasks) => {
+                assert!(injected?, "a pod was let through");
+                created += 1;
+            }
+        }
+    }
+    assert!(created > 20, "only {created} pods were created meanwhile");
+    let after: Vec<_> = release.replicas().await?.iter().map(ResourceExt::name_any).collect();
+    assert!(after.len() == 2 && !after.iter().any(|name| before.contains(name)), "{before:?} {after:?}");
+    release.uninstall().await
+}
