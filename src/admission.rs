@@ -9,7 +9,7 @@ use crate::patch;
 use crate::plan::{self, Plan, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
-use crate::selection::{self, Because, Selection, Skip};
+use crate::selection::{self, Because, NamedBy, Selection, Skip};
 
 /// A pod's way through admission.
 pub enum Decision {
@@ -25,6 +25,8 @@ pub enum Decision {
 pub struct Injection {
     /// Why it counts as a task.
     pub because: Because,
+    /// Who names the profile.
+    pub named_by: NamedBy,
     /// What it becomes.
     pub plan: Plan,
     /// The same as operations.
@@ -103,7 +105,7 @@ pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
     let (response, outcome, subject) = match review::parse(body) {
         Ok(Incoming::Pod(mut request)) => {
             let subject = subject(&mut request);
-            let (response, outcome) = answer_pod(request, recipes);
+            let (response, outcome) = answer_pod(request, &subject.namespace, recipes);
             (response, outcome, subject)
         }
         Ok(Incoming::NotForUs { uid, warning }) => {
@@ -127,13 +129,16 @@ fn subject(request: &mut Request) -> Subject {
     Subject { namespace: std::mem::take(&mut request.namespace), pod }
 }
 
-fn answer_pod(request: Request, recipes: &Recipes) -> (Response, Outcome) {
+fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response, Outcome) {
     let Request { uid, object, namespace: _ } = request;
-    match admit(object, recipes) {
+    match admit(object, namespace, recipes) {
         Decision::Inject(injection) => {
-            let Injection { plan, patch, because, .. } = *injection;
+            let Injection { plan, patch, because, named_by, .. } = *injection;
             let audit = [
-                ("profile", format!("{} generation {}", plan.profile.name, plan.profile.generation)),
+                (
+                    "profile",
+                    format!("{} generation {}: {named_by}", plan.profile.name, plan.profile.generation),
+                ),
                 ("because", because.to_string()),
             ];
             let response =
@@ -148,10 +153,10 @@ fn answer_pod(request: Request, recipes: &Recipes) -> (Response, Outcome) {
     }
 }
 
-/// Decides on a pod, and where it is a task returns it injected.
+/// Decides on a pod that is being created in `namespace`, and where it is a task returns it injected.
 #[must_use]
-pub fn admit(mut object: Value, recipes: &Recipes) -> Decision {
-    let (because, plan, patch) = match decide(&object, recipes) {
+pub fn admit(mut object: Value, namespace: &str, recipes: &Recipes) -> Decision {
+    let Parts { because, named_by, plan, patch } = match decide(&object, namespace, recipes) {
         Ok(Ok(parts)) => parts,
         Ok(Err(skip)) => return Decision::Skip(skip),
         Err(refusal) => return Decision::Refuse(refusal),
@@ -159,23 +164,28 @@ pub fn admit(mut object: Value, recipes: &Recipes) -> Decision {
     if let Err(error) = patch::apply(&mut object, &patch) {
         return Decision::Refuse(defect(&error));
     }
-    Decision::Inject(Box::new(Injection { because, plan, patch, pod: object }))
+    Decision::Inject(Box::new(Injection { because, named_by, plan, patch, pod: object }))
 }
 
-type Parts = (Because, Plan, Vec<PatchOperation>);
+struct Parts {
+    because: Because,
+    named_by: NamedBy,
+    plan: Plan,
+    patch: Vec<PatchOperation>,
+}
 
-fn decide(object: &Value, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
+fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
     let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
-    let (profile, because) = match selection::select(&pod) {
-        Selection::Task { profile, because } => (profile, because),
+    let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(namespace)) {
+        Selection::Task { profile, named_by, because } => (profile, named_by, because),
         Selection::Skip(skip) => return Ok(Err(skip)),
     };
     let name = pod.display_name();
     let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
-    let recipe = recipes.get(profile).map_err(|error| refuse(&error))?;
+    let recipe = recipes.get(profile).map_err(|error| refuse(&format!("{error} ({named_by})")))?;
     let plan = plan::plan(&pod, recipe).map_err(|error| refuse(&error))?;
     let patch = patch::operations(&plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Ok((because, plan, patch)))
+    Ok(Ok(Parts { because, named_by, plan, patch }))
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::boot_spec::BootSource;
 use super::{PlanError, ProfileRef, Settings, boot, task};
-use crate::profile::{Profile, Profiles, UnknownProfile};
+use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
 /// own types and kept as JSON, which is what a patch is made of.
@@ -55,7 +55,9 @@ impl Recipe {
 #[derive(Debug, Clone, Default)]
 pub struct Recipes {
     profiles: Profiles,
-    by_name: BTreeMap<String, Recipe>,
+    // Shared, because a change of a namespace's default makes a new snapshot of the same profiles.
+    by_name: Arc<BTreeMap<String, Recipe>>,
+    defaults: Arc<NamespaceDefaults>,
 }
 
 impl Recipes {
@@ -66,7 +68,20 @@ impl Recipes {
     pub fn new(profiles: Profiles, settings: &Settings) -> Result<Self, PlanError> {
         let recipe =
             |profile: &Arc<Profile>| Ok((profile.name.clone(), Recipe::new(Arc::clone(profile), settings)?));
-        Ok(Self { by_name: profiles.iter().map(recipe).collect::<Result<_, _>>()?, profiles })
+        let by_name = profiles.iter().map(recipe).collect::<Result<_, _>>()?;
+        Ok(Self { by_name: Arc::new(by_name), profiles, defaults: Arc::default() })
+    }
+
+    /// The same profiles, with what namespaces name for their tasks.
+    #[must_use]
+    pub fn with_defaults(self, defaults: Arc<NamespaceDefaults>) -> Self {
+        Self { defaults, ..self }
+    }
+
+    /// The profile that `namespace` names for its tasks.
+    #[must_use]
+    pub fn default_of(&self, namespace: &str) -> Option<&str> {
+        self.defaults.get(namespace)
     }
 
     /// The recipe of the profile called `name`.

@@ -1,8 +1,10 @@
 //! Boot profiles: what a cluster's tasks boot with.
 
+mod defaults;
 pub mod folder;
 mod set;
 pub mod spec;
 
+pub use defaults::NamespaceDefaults;
 pub use set::{Profile, Profiles, UnknownProfile};
 pub use spec::{BootProfile, BootProfileSpec};

@@ -30,7 +30,7 @@ impl From<BootProfile> for Profile {
 
 /// All profiles in force, by name.
 #[derive(Debug, Clone, Default)]
-pub struct Profiles(BTreeMap<String, Arc<Profile>>);
+pub struct Profiles(Arc<BTreeMap<String, Arc<Profile>>>);
 
 /// A pod asked for a profile that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +67,8 @@ impl Profiles {
 
 impl FromIterator<Profile> for Profiles {
     fn from_iter<T: IntoIterator<Item = Profile>>(profiles: T) -> Self {
-        Self(profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect())
+        Self(Arc::new(
+            profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect(),
+        ))
     }
 }
