@@ -183,7 +183,7 @@ fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<P
     let name = pod.display_name();
     let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
     let recipe = recipes.get(profile).map_err(|error| refuse(&format!("{error} ({named_by})")))?;
-    let plan = plan::plan(&pod, recipe).map_err(|error| refuse(&error))?;
+    let plan = plan::plan(&pod, namespace, recipe).map_err(|error| refuse(&error))?;
     let patch = patch::operations(&plan, &pod).map_err(|error| defect(&error))?;
     Ok(Ok(Parts { because, named_by, plan, patch }))
 }

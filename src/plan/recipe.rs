@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::boot_spec::BootSource;
 use super::{PlanError, ProfileRef, Settings, boot, task};
+use crate::profile::templates::{self, InlineTemplates};
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
@@ -27,13 +28,15 @@ pub struct Recipe {
     pub(super) mounts: Arc<[Value]>,
     /// The sources, as boot sees them.
     pub(super) sources: Vec<BootSource>,
+    /// The templates in them; none for most profiles, which then cost nothing more.
+    pub(super) templates: Vec<InlineTemplates>,
 }
 
 impl Recipe {
     /// Prepares a profile.
     ///
     /// # Errors
-    /// None that is known: all parts are strings, numbers and maps of them.
+    /// Where a template of the profile cannot be read, which a profile in force has behind it.
     pub fn new(profile: Arc<Profile>, settings: &Settings) -> Result<Self, PlanError> {
         let spec = &profile.spec;
         Ok(Self {
@@ -42,6 +45,7 @@ impl Recipe {
             volumes: boot::volumes(spec).iter().map(json).collect::<Result<_, _>>()?,
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
             sources: boot::sources(spec),
+            templates: templates::read(spec)?,
             profile,
         })
     }
@@ -64,11 +68,11 @@ impl Recipes {
     /// Prepares all profiles in force.
     ///
     /// # Errors
-    /// None that is known; see [`Recipe::new`].
+    /// See [`Recipe::new`].
     pub fn new(profiles: Profiles, settings: &Settings) -> Result<Self, PlanError> {
         let recipe =
             |profile: &Arc<Profile>| Ok((profile.name.clone(), Recipe::new(Arc::clone(profile), settings)?));
-        let by_name = profiles.iter().map(recipe).collect::<Result<_, _>>()?;
+        let by_name = profiles.iter().map(recipe).collect::<Result<_, PlanError>>()?;
         Ok(Self { by_name: Arc::new(by_name), profiles, defaults: Arc::default() })
     }
 

@@ -4,6 +4,7 @@ mod defaults;
 pub mod folder;
 mod set;
 pub mod spec;
+pub mod templates;
 
 pub use defaults::NamespaceDefaults;
 pub use set::{Profile, Profiles, UnknownProfile};

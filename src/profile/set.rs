@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::spec::{BootProfile, BootProfileSpec};
+use super::templates::{self, InvalidTemplate};
 
 /// A profile in force.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,13 +19,16 @@ pub struct Profile {
     pub spec: BootProfileSpec,
 }
 
-impl From<BootProfile> for Profile {
-    fn from(profile: BootProfile) -> Self {
-        Self {
+impl TryFrom<BootProfile> for Profile {
+    type Error = InvalidTemplate;
+
+    fn try_from(profile: BootProfile) -> Result<Self, InvalidTemplate> {
+        templates::read(&profile.spec)?;
+        Ok(Self {
             name: profile.name_any(),
             generation: profile.metadata.generation.unwrap_or_default(),
             spec: profile.spec,
-        }
+        })
     }
 }
 

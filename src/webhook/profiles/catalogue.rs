@@ -58,23 +58,27 @@ impl Catalogue {
     fn put(&mut self, profile: Guarded) {
         let name = profile.name_any();
         let entry = self.entries.entry(name.clone()).or_default();
-        match profile.0 {
+        let read = match profile.0 {
+            Ok(profile) => Profile::try_from(profile).map_err(|invalid| invalid.to_string()),
+            Err(invalid) => Err(invalid.error),
+        };
+        match read {
             Ok(profile) => {
                 if entry.problem.take().is_some() {
                     info!(profile = name, "BootProfile can be read again");
                 }
-                entry.good = Some(profile.into());
+                entry.good = Some(profile);
             }
-            Err(invalid) => {
+            Err(problem) => {
                 // Told once, not with every list that follows.
-                if entry.problem.as_ref() != Some(&invalid.error) {
+                if entry.problem.as_ref() != Some(&problem) {
                     let kept = match &entry.good {
                         Some(good) => format!("generation {} stays in force", good.generation),
                         None => "there is no earlier version to stay in force".to_owned(),
                     };
-                    warn!(profile = name, problem = invalid.error, "BootProfile cannot be read: {kept}");
+                    warn!(profile = name, problem, "BootProfile cannot be read: {kept}");
                 }
-                entry.problem = Some(invalid.error);
+                entry.problem = Some(problem);
             }
         }
     }

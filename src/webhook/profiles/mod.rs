@@ -63,7 +63,7 @@ impl InForce {
     /// Answers from `profiles` from now on.
     ///
     /// # Errors
-    /// None that is known; see [`Recipes::new`].
+    /// See [`Recipes::new`].
     pub fn swap(&self, profiles: Profiles) -> Result<(), PlanError> {
         let recipes = Recipes::new(profiles, &self.settings)?;
         self.change(|known| known.recipes = Some(recipes));
