@@ -97,6 +97,8 @@ pub struct Subject {
     pub namespace: String,
     /// The pod's name, or the `generateName` that the API server will make one from.
     pub pod: String,
+    /// The profile that it boots with, or was refused with; none where it is left alone or there is no such profile.
+    pub profile: Option<String>,
 }
 
 /// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out.
@@ -104,8 +106,9 @@ pub struct Subject {
 pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
     let (response, outcome, subject) = match review::parse(body) {
         Ok(Incoming::Pod(mut request)) => {
-            let subject = subject(&mut request);
-            let (response, outcome) = answer_pod(request, &subject.namespace, recipes);
+            let mut subject = subject(&mut request);
+            let (response, outcome, profile) = answer_pod(request, &subject.namespace, recipes);
+            subject.profile = profile;
             (response, outcome, subject)
         }
         Ok(Incoming::NotForUs { uid, warning }) => {
@@ -126,10 +129,10 @@ fn subject(request: &mut Request) -> Subject {
         (!name.is_empty()).then(|| name.to_owned())
     };
     let pod = name("name").or_else(|| name("generateName")).unwrap_or_default();
-    Subject { namespace: std::mem::take(&mut request.namespace), pod }
+    Subject { namespace: std::mem::take(&mut request.namespace), pod, profile: None }
 }
 
-fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response, Outcome) {
+fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response, Outcome, Option<String>) {
     let Request { uid, object, namespace: _ } = request;
     match admit(object, namespace, recipes) {
         Decision::Inject(injection) => {
@@ -143,13 +146,16 @@ fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response
             ];
             let response =
                 Response { uid, patch, warnings: plan.warnings, audit: audit.into(), refusal: None };
-            (response, Outcome::Injected)
+            (response, Outcome::Injected, Some(plan.profile.name))
         }
         Decision::Skip(skip) => {
             let audit = [("skipped", skip.to_string())].into();
-            (Response { uid, audit, ..Response::default() }, Outcome::Skipped(skip))
+            (Response { uid, audit, ..Response::default() }, Outcome::Skipped(skip), None)
         }
-        Decision::Refuse(refusal) => (Response::refuse(uid, refusal), Outcome::Refused),
+        Decision::Refuse(mut refusal) => {
+            let profile = refusal.profile.take();
+            (Response::refuse(uid, refusal), Outcome::Refused, profile)
+        }
     }
 }
 
@@ -183,12 +189,12 @@ fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<P
     let name = pod.display_name();
     let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
     let recipe = recipes.get(profile).map_err(|error| refuse(&format!("{error} ({named_by})")))?;
-    let plan = plan::plan(&pod, namespace, recipe).map_err(|error| refuse(&error))?;
+    let plan = plan::plan(&pod, namespace, recipe).map_err(|error| refuse(&error).with_profile(profile))?;
     let patch = patch::operations(&plan, &pod).map_err(|error| defect(&error))?;
     Ok(Ok(Parts { because, named_by, plan, patch }))
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
 fn defect(error: &patch::PatchError) -> Refusal {
-    Refusal { code: 500, reason: "InternalError", message: format!("bootlace: {error}") }
+    Refusal { code: 500, reason: "InternalError", message: format!("bootlace: {error}"), profile: None }
 }

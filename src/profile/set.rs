@@ -19,16 +19,26 @@ pub struct Profile {
     pub spec: BootProfileSpec,
 }
 
+impl Profile {
+    /// A version of a profile that can be in force.
+    ///
+    /// # Errors
+    /// Where a template of it cannot be read.
+    pub fn new(
+        name: impl Into<String>,
+        generation: i64,
+        spec: BootProfileSpec,
+    ) -> Result<Self, InvalidTemplate> {
+        templates::read(&spec)?;
+        Ok(Self { name: name.into(), generation, spec })
+    }
+}
+
 impl TryFrom<BootProfile> for Profile {
     type Error = InvalidTemplate;
 
     fn try_from(profile: BootProfile) -> Result<Self, InvalidTemplate> {
-        templates::read(&profile.spec)?;
-        Ok(Self {
-            name: profile.name_any(),
-            generation: profile.metadata.generation.unwrap_or_default(),
-            spec: profile.spec,
-        })
+        Self::new(profile.name_any(), profile.metadata.generation.unwrap_or_default(), profile.spec)
     }
 }
 

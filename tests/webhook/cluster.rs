@@ -253,3 +253,44 @@ async fn no_review_is_answered_before_namespaces_are_listed() {
     api.mend(NAMESPACES);
     until("the first list", async || watching.profiles.get().is_some()).await;
 }
+
+#[tokio::test]
+async fn a_broken_profile_says_so_once_and_its_last_good_version_outlives_the_replicas() {
+    let api = ApiServer::start();
+    let path = format!("{PROFILES}/default");
+    api.put(&path, profile("default", 1, &json!(5)));
+    let replicas = [Watching::start(&api), Watching::start(&api), Watching::start(&api)];
+    let ready = |generation: i64| {
+        let object = api.get(&path).unwrap();
+        let condition = &object["status"]["conditions"][0];
+        (object["status"]["observedGeneration"] == generation)
+            .then(|| (condition["status"].as_str().unwrap().to_owned(), condition["message"].clone()))
+    };
+    until("the first status", async || ready(1).is_some()).await;
+    assert_eq!(ready(1).unwrap().0, "True");
+    let mut broken = api.get(&path).unwrap();
+    broken["metadata"]["generation"] = json!(2);
+    broken["spec"]["sources"] = json!([{"name": "s", "inline": {"env": {"A": "{{ run | shout }}"}}}]);
+    api.put(&path, broken);
+    until("the second status", async || ready(2).is_some()).await;
+    let (status, message) = ready(2).unwrap();
+    let message = message.as_str().unwrap();
+    assert_eq!(status, "False");
+    assert!(message.contains("no filter") && message.ends_with("generation 1 stays in force"), "{message}");
+    // One that starts just then has the good one too, and every replica agrees.
+    let late = Watching::start(&api);
+    until("its list", async || late.readiness.report().is_empty()).await;
+    for replica in replicas.iter().chain([&late]) {
+        assert_eq!(replica.generation("default"), Some(1));
+    }
+    let mut mended = api.get(&path).unwrap();
+    mended["metadata"]["generation"] = json!(3);
+    mended["spec"]["sources"] = json!([]);
+    api.put(&path, mended);
+    until("the third status", async || ready(3).is_some_and(|(status, _)| status == "True")).await;
+    until("every replica", async || {
+        replicas.iter().chain([&late]).all(|replica| replica.generation("default") == Some(3))
+    })
+    .await;
+    assert_eq!(api.writes(&path), 3, "one write for each change, whatever the number of replicas");
+}

@@ -2,11 +2,13 @@
 
 mod catalogue;
 pub mod namespaces;
+mod report;
 pub mod watch;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use catalogue::Catalogue;
+pub use report::Report;
 
 use crate::plan::{PlanError, Recipes, Settings};
 use crate::profile::{NamespaceDefaults, Profiles};

@@ -50,6 +50,9 @@ impl Reviews {
         let answered = admission::answer(body, recipes);
         let json = answered.response.to_json();
         self.metrics.answered(answered.outcome, started.elapsed());
+        if let Some(profile) = &answered.subject.profile {
+            self.metrics.used(profile, answered.outcome);
+        }
         log(&answered);
         match json {
             Ok(json) => reply(StatusCode::OK, (CONTENT_TYPE, "application/json"), json),
