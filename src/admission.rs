@@ -9,7 +9,7 @@ use crate::patch;
 use crate::plan::{self, ProfileRef, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
-use crate::selection::{self, Because, Selection, Skip};
+use crate::selection::{self, Because, NamedBy, Selection, Skip};
 
 /// A pod's way through admission.
 pub enum Decision {
@@ -25,6 +25,8 @@ pub enum Decision {
 pub struct Injection {
     /// Why it counts as a task.
     pub because: Because,
+    /// Who names the profile.
+    pub named_by: NamedBy,
     /// The profile that it is booted by.
     pub profile: ProfileRef,
     /// What the pod's author should know.
@@ -97,6 +99,8 @@ pub struct Subject {
     pub namespace: String,
     /// The pod's name, or the `generateName` that the API server will make one from.
     pub pod: String,
+    /// The profile that it boots with, or was refused with; none where it is left alone or there is no such profile.
+    pub profile: Option<String>,
 }
 
 /// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out.
@@ -104,8 +108,9 @@ pub struct Subject {
 pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
     let (response, outcome, subject) = match review::parse(body) {
         Ok(Incoming::Pod(mut request)) => {
-            let subject = subject(&mut request);
-            let (response, outcome) = answer_pod(request, recipes);
+            let mut subject = subject(&mut request);
+            let (response, outcome, profile) = answer_pod(request, &subject.namespace, recipes);
+            subject.profile = profile;
             (response, outcome, subject)
         }
         Ok(Incoming::NotForUs { uid, warning }) => {
@@ -126,33 +131,36 @@ fn subject(request: &mut Request) -> Subject {
         (!name.is_empty()).then(|| name.to_owned())
     };
     let pod = name("name").or_else(|| name("generateName")).unwrap_or_default();
-    Subject { namespace: std::mem::take(&mut request.namespace), pod }
+    Subject { namespace: std::mem::take(&mut request.namespace), pod, profile: None }
 }
 
-fn answer_pod(request: Request, recipes: &Recipes) -> (Response, Outcome) {
+fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response, Outcome, Option<String>) {
     let Request { uid, object, namespace: _ } = request;
-    match admit(object, recipes) {
+    match admit(object, namespace, recipes) {
         Decision::Inject(injection) => {
-            let Injection { profile, warnings, patch, because, .. } = *injection;
+            let Injection { profile, warnings, patch, because, named_by, .. } = *injection;
             let audit = [
-                ("profile", format!("{} generation {}", profile.name, profile.generation)),
+                ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
                 ("because", because.to_string()),
             ];
             let response = Response { uid, patch, warnings, audit: audit.into(), refusal: None };
-            (response, Outcome::Injected)
+            (response, Outcome::Injected, Some(profile.name))
         }
         Decision::Skip(skip) => {
             let audit = [("skipped", skip.to_string())].into();
-            (Response { uid, audit, ..Response::default() }, Outcome::Skipped(skip))
+            (Response { uid, audit, ..Response::default() }, Outcome::Skipped(skip), None)
         }
-        Decision::Refuse(refusal) => (Response::refuse(uid, refusal), Outcome::Refused),
+        Decision::Refuse(mut refusal) => {
+            let profile = refusal.profile.take();
+            (Response::refuse(uid, refusal), Outcome::Refused, profile)
+        }
     }
 }
 
-/// Decides on a pod, and where it is a task returns it injected.
+/// Decides on a pod that is being created in `namespace`, and where it is a task returns it injected.
 #[must_use]
-pub fn admit(mut object: Value, recipes: &Recipes) -> Decision {
-    let Parts { because, profile, warnings, patch } = match decide(&object, recipes) {
+pub fn admit(mut object: Value, namespace: &str, recipes: &Recipes) -> Decision {
+    let Parts { because, named_by, profile, warnings, patch } = match decide(&object, namespace, recipes) {
         Ok(Ok(parts)) => parts,
         Ok(Err(skip)) => return Decision::Skip(skip),
         Err(refusal) => return Decision::Refuse(refusal),
@@ -160,33 +168,34 @@ pub fn admit(mut object: Value, recipes: &Recipes) -> Decision {
     if let Err(error) = patch::apply(&mut object, &patch) {
         return Decision::Refuse(defect(&error));
     }
-    Decision::Inject(Box::new(Injection { because, profile, warnings, patch, pod: object }))
+    Decision::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: object }))
 }
 
 /// What is decided on a pod before it is changed.
 struct Parts {
     because: Because,
+    named_by: NamedBy,
     profile: ProfileRef,
     warnings: Vec<String>,
     patch: Vec<PatchOperation>,
 }
 
-fn decide(object: &Value, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
+fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
     let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
-    let (profile, because) = match selection::select(&pod) {
-        Selection::Task { profile, because } => (profile, because),
+    let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(namespace)) {
+        Selection::Task { profile, named_by, because } => (profile, named_by, because),
         Selection::Skip(skip) => return Ok(Err(skip)),
     };
     let name = pod.display_name();
     let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
-    let recipe = recipes.get(profile).map_err(|error| refuse(&error))?;
-    let plan = plan::plan(&pod, recipe).map_err(|error| refuse(&error))?;
+    let recipe = recipes.get(profile).map_err(|error| refuse(&format!("{error} ({named_by})")))?;
+    let plan = plan::plan(&pod, namespace, recipe).map_err(|error| refuse(&error).with_profile(profile))?;
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Ok(Parts { because, profile, warnings, patch }))
+    Ok(Ok(Parts { because, named_by, profile, warnings, patch }))
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
 fn defect(error: &patch::PatchError) -> Refusal {
-    Refusal { code: 500, reason: "InternalError", message: format!("bootlace: {error}") }
+    Refusal { code: 500, reason: "InternalError", message: format!("bootlace: {error}"), profile: None }
 }

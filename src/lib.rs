@@ -15,6 +15,7 @@
 //! | look up | [`profile`] | what does that profile say |
 //! | identify | [`identity`] | which scheduler's task is it, and which container runs it |
 //! | plan | [`plan`] | what does the pod become, and why |
+//! | fill in | [`template`] | what do the profile's templates say for this pod |
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
@@ -32,4 +33,5 @@ pub mod pod;
 pub mod profile;
 pub mod review;
 pub mod selection;
+pub mod template;
 pub mod webhook;

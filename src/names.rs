@@ -11,11 +11,11 @@ pub const DOMAIN: &str = "bootlace.dev";
 
 /// Pod label: opts the pod in. Its value names the `BootProfile`; see [`TASK_DEFAULT`] and [`TASK_OFF`].
 pub const LABEL_TASK: &str = "bootlace.dev/task";
-/// Value of [`LABEL_TASK`] that means the profile named [`PROFILE_DEFAULT`].
+/// Value of [`LABEL_TASK`] that names no profile: the namespace's counts ([`LABEL_PROFILE`]), else [`PROFILE_DEFAULT`].
 pub const TASK_DEFAULT: &str = "true";
 /// Value of [`LABEL_TASK`] that opts a pod out. It always wins.
 pub const TASK_OFF: &str = "false";
-/// The profile that is used where the pod names none.
+/// The profile that is used where neither the pod nor its namespace names one.
 pub const PROFILE_DEFAULT: &str = "default";
 
 /// Namespace label: with the value [`SCHEDULERS_ENABLED`], pods that a known scheduler marked as its own are
@@ -23,6 +23,9 @@ pub const PROFILE_DEFAULT: &str = "default";
 pub const LABEL_SCHEDULERS: &str = "bootlace.dev/schedulers";
 /// The value of [`LABEL_SCHEDULERS`] that turns it on.
 pub const SCHEDULERS_ENABLED: &str = "enabled";
+
+/// Namespace label: names the profile of the namespace's tasks whose pods name none.
+pub const LABEL_PROFILE: &str = "bootlace.dev/profile";
 
 /// Pod annotation, written by Bootlace: what was injected, as JSON (see `plan::Injected`).
 pub const ANNOTATION_INJECTED: &str = "bootlace.dev/injected";

@@ -11,13 +11,41 @@ use crate::pod::Pod;
 pub enum Selection<'a> {
     /// It is a task: boot it.
     Task {
-        /// The profile that it names.
+        /// The profile that it boots with.
         profile: &'a str,
+        /// Who names that profile.
+        named_by: NamedBy,
         /// Why it counts as a task.
         because: Because,
     },
     /// It is left alone.
     Skip(Skip),
+}
+
+/// Who names the profile that a task boots with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The pod, by its task label.
+    Pod,
+    /// Its namespace, by the profile label.
+    Namespace,
+    /// Nobody: it is the one that is called `default`.
+    Nobody,
+}
+
+impl fmt::Display for NamedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod => write!(f, "the pod's label {} names it", names::LABEL_TASK),
+            Self::Namespace => write!(f, "the namespace's label {} names it", names::LABEL_PROFILE),
+            Self::Nobody => write!(
+                f,
+                "it is the default where neither the pod's label {} nor the namespace's label {} names one",
+                names::LABEL_TASK,
+                names::LABEL_PROFILE
+            ),
+        }
+    }
 }
 
 /// Why a pod counts as a task.
@@ -94,9 +122,10 @@ impl fmt::Display for Skip {
 const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Decides what becomes of a pod. The namespace's opt-in is the API server's own selector to judge: a pod
-/// without the task label reaches the webhook only from a namespace that opted in.
+/// without the task label reaches the webhook only from a namespace that opted in. `namespace_default` is the
+/// profile that the pod's namespace names for its tasks.
 #[must_use]
-pub fn select<'a>(pod: &Pod<'a>) -> Selection<'a> {
+pub fn select<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> Selection<'a> {
     let label = pod.labels.get(names::LABEL_TASK);
     if label == Some(names::TASK_OFF) {
         return Selection::Skip(Skip::OptedOut);
@@ -117,11 +146,12 @@ pub fn select<'a>(pod: &Pod<'a>) -> Selection<'a> {
     {
         return Selection::Skip(Skip::AlreadyInjected);
     }
-    let profile = match label {
-        None | Some(names::TASK_DEFAULT) => names::PROFILE_DEFAULT,
-        Some(name) => name,
+    let (profile, named_by) = match (label, namespace_default) {
+        (None | Some(names::TASK_DEFAULT), Some(name)) => (name, NamedBy::Namespace),
+        (None | Some(names::TASK_DEFAULT), None) => (names::PROFILE_DEFAULT, NamedBy::Nobody),
+        (Some(name), _) => (name, NamedBy::Pod),
     };
-    Selection::Task { profile, because }
+    Selection::Task { profile, named_by, because }
 }
 
 #[cfg(test)]
@@ -138,7 +168,7 @@ mod tests {
     }
 
     fn outcome(pod: &Value) -> Result<String, Skip> {
-        match select(&Pod::read(pod).unwrap()) {
+        match select(&Pod::read(pod).unwrap(), None) {
             Selection::Task { profile, .. } => Ok(profile.to_owned()),
             Selection::Skip(skip) => Err(skip),
         }
@@ -151,6 +181,28 @@ mod tests {
                 outcome(&pod(&json!({names::LABEL_TASK: value}), &json!(null))),
                 Ok(profile.to_owned())
             );
+        }
+    }
+
+    #[test]
+    fn the_namespaces_default_counts_where_the_pod_names_none() {
+        for (label, default, expected) in [
+            (Some("true"), Some("ml"), ("ml", NamedBy::Namespace)),
+            (None, Some("ml"), ("ml", NamedBy::Namespace)),
+            (Some("etl"), Some("ml"), ("etl", NamedBy::Pod)),
+            (Some("default"), Some("ml"), ("default", NamedBy::Pod)),
+            (Some("true"), None, ("default", NamedBy::Nobody)),
+            (None, None, ("default", NamedBy::Nobody)),
+        ] {
+            let mut made = pod(&json!({"kubernetes_pod_operator": "True"}), &json!(null));
+            if let Some(label) = label {
+                made["metadata"]["labels"][names::LABEL_TASK] = json!(label);
+            }
+            let made = Pod::read(&made).unwrap();
+            let Selection::Task { profile, named_by, .. } = select(&made, default) else {
+                panic!("{label:?} is a task");
+            };
+            assert_eq!((profile, named_by), expected, "{label:?} in a namespace with {default:?}");
         }
     }
 

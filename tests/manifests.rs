@@ -83,6 +83,7 @@ fn the_reference_holds_every_name() {
         names::LABEL_TASK,
         names::LABEL_SCHEDULERS,
         names::SCHEDULERS_ENABLED,
+        names::LABEL_PROFILE,
         names::ANNOTATION_INJECTED,
         names::ANNOTATION_CONTAINERS,
         names::ANNOTATION_DEFAULT_CONTAINER,

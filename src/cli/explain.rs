@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let mut value = document.value;
             for found in manifest::pods(&mut value) {
                 any = true;
-                let decision = admission::admit(found.pod.clone(), &recipes);
+                let decision = admission::admit(found.pod.clone(), &found.namespace, &recipes);
                 println!("{}", explain(&found.place, found.pod, decision)?);
             }
         }

@@ -89,6 +89,8 @@ fn has_content(text: &str) -> bool {
 pub(super) struct Found<'a> {
     /// `Job etl: spec.template`.
     pub(super) place: String,
+    /// The namespace that it or the object around it names; else `default`, where kubectl would create it.
+    pub(super) namespace: String,
     /// The pod or the template: `metadata` and `spec`.
     pub(super) pod: &'a mut Value,
 }
@@ -97,15 +99,16 @@ pub(super) struct Found<'a> {
 /// `template` with containers (Job, CronJob, Deployment, JobSet, and kinds that Bootlace has never heard of).
 pub(super) fn pods(document: &mut Value) -> Vec<Found<'_>> {
     let mut found = Vec::new();
-    collect(document, "", &mut found);
+    collect(document, "", "default", &mut found);
     found
 }
 
-fn collect<'a>(value: &'a mut Value, place: &str, found: &mut Vec<Found<'a>>) {
+fn collect<'a>(value: &'a mut Value, place: &str, namespace: &str, found: &mut Vec<Found<'a>>) {
+    let namespace = namespace_of(value).unwrap_or(namespace).to_owned();
     let kind = value.get("kind").and_then(Value::as_str).map(str::to_owned);
     if kind.as_deref() == Some("Pod") {
         let place = format!("{place}{}", title(value));
-        return found.push(Found { place, pod: value });
+        return found.push(Found { place, namespace, pod: value });
     }
     let place = if kind.is_some() { format!("{place}{}: ", title(value)) } else { place.to_owned() };
     match value {
@@ -113,20 +116,24 @@ fn collect<'a>(value: &'a mut Value, place: &str, found: &mut Vec<Found<'a>>) {
             for (name, field) in fields {
                 let inside = format!("{place}{name}");
                 if name == "template" && has_containers(field) {
-                    found.push(Found { place: inside, pod: field });
+                    found.push(Found { place: inside, namespace: namespace.clone(), pod: field });
                 } else {
-                    collect(field, &separated(&inside), found);
+                    collect(field, &separated(&inside), &namespace, found);
                 }
             }
         }
         Value::Array(elements) => {
             let place = place.trim_end_matches('.');
             for (index, element) in elements.iter_mut().enumerate() {
-                collect(element, &format!("{place}[{index}]."), found);
+                collect(element, &format!("{place}[{index}]."), &namespace, found);
             }
         }
         _ => {}
     }
+}
+
+fn namespace_of(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/namespace")?.as_str().filter(|namespace| !namespace.is_empty())
 }
 
 fn separated(place: &str) -> String {

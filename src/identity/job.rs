@@ -8,6 +8,16 @@ use crate::pod::Pod;
 /// The Job controller.
 pub(super) struct Job;
 
+/// The name of the Job that made the pod.
+pub(super) fn name<'a>(pod: &Pod<'a>) -> Option<&'a str> {
+    pod.labels.get("batch.kubernetes.io/job-name")
+}
+
+/// Which pod of an indexed Job this is.
+pub(super) fn completion_index(pod: &Pod<'_>) -> Option<String> {
+    pod.labels.get("batch.kubernetes.io/job-completion-index").map(str::to_owned)
+}
+
 impl Scheduler for Job {
     fn name(&self) -> &'static str {
         "job"
@@ -18,7 +28,7 @@ impl Scheduler for Job {
     }
 
     fn recognises(&self, pod: &Pod<'_>) -> bool {
-        pod.labels.get("batch.kubernetes.io/job-name").is_some()
+        name(pod).is_some()
     }
 
     fn mark(&self) -> Option<Mark> {
@@ -31,12 +41,11 @@ impl Scheduler for Job {
     }
 
     fn identity(&self, pod: &Pod<'_>) -> Identity {
-        let label = |key| pod.labels.get(key).map(str::to_owned);
         Identity {
             scheduler: Some(self.name().to_owned()),
-            workflow: label("batch.kubernetes.io/job-name"),
-            run: label("batch.kubernetes.io/controller-uid"),
-            map_index: label("batch.kubernetes.io/job-completion-index"),
+            workflow: name(pod).map(str::to_owned),
+            run: pod.labels.get("batch.kubernetes.io/controller-uid").map(str::to_owned),
+            map_index: completion_index(pod),
             ..Identity::default()
         }
     }

@@ -4,7 +4,10 @@
 //! recognition, the main container's rule, the identity and the API server's match condition all live in it.
 
 mod airflow;
+mod cron_job;
 mod job;
+mod job_set;
+mod time;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +15,13 @@ use crate::pod::Pod;
 
 /// Every scheduler that Bootlace knows. A pod belongs to the first that recognises it, so the more specific
 /// ones stand first.
-pub const SCHEDULERS: &[&dyn Scheduler] = &[&airflow::KubernetesPodOperator, &job::Job];
+pub const SCHEDULERS: &[&dyn Scheduler] = &[
+    &airflow::KubernetesPodOperator,
+    &airflow::KubernetesExecutor,
+    &job_set::JobSet,
+    &cron_job::CronJob,
+    &job::Job,
+];
 
 /// What Bootlace knows of a scheduler: how its pods look.
 pub trait Scheduler: Sync {
@@ -75,6 +84,9 @@ pub struct Identity {
     /// Which element of a mapped or indexed task this is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map_index: Option<String>,
+    /// What time the run was scheduled for, where a schedule made it and its pod tells: RFC 3339, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_time: Option<String>,
 }
 
 impl Identity {
@@ -90,6 +102,7 @@ impl Identity {
             self.run.as_deref().map(|run| format!("run {run}")),
             self.map_index.as_deref().map(|index| format!("map index {index}")),
             self.attempt.as_deref().map(|attempt| format!("attempt {attempt}")),
+            self.scheduled_time.as_deref().map(|time| format!("scheduled for {time}")),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }

@@ -1,6 +1,8 @@
 //! Why a pod and a profile cannot be brought together.
 
 use crate::names;
+use crate::profile::templates::InvalidTemplate;
+use crate::template::RenderError;
 
 /// Why a pod cannot be booted as asked. Each message names the field and says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +86,21 @@ pub enum PlanError {
         /// The profile.
         profile: String,
     },
+    /// A template cannot be rendered for the pod.
+    #[error("BootProfile {profile:?}, source {source_name:?}, {field}: {error}")]
+    Template {
+        /// The profile.
+        profile: String,
+        /// The source.
+        source_name: String,
+        /// The field below it.
+        field: String,
+        /// Why.
+        error: RenderError,
+    },
+    /// A template cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] InvalidTemplate),
     /// What boot must be told cannot be written as JSON.
     #[error("what boot must be told cannot be written: {0}")]
     Unwritable(String),

@@ -4,6 +4,7 @@ mod boot;
 pub mod boot_spec;
 mod containers;
 mod error;
+mod fill;
 mod given;
 mod injected;
 mod recipe;
@@ -22,6 +23,7 @@ pub use task::{Command, Task};
 use crate::identity::Identity;
 use crate::pod::Pod;
 use crate::profile::spec::{Position, PullPolicy};
+use crate::template::Context;
 
 /// What the webhook was installed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,17 +67,21 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Plans what `pod` becomes.
+/// Plans what `pod`, on its way into `namespace`, becomes.
 ///
 /// # Errors
 /// Where the pod and the profile cannot be brought together: the error says what to change.
-pub fn plan(pod: &Pod<'_>, recipe: &Recipe) -> Result<Plan, PlanError> {
+pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
     let containers = containers::tasks(pod)?;
     let tasks: Vec<_> =
         containers.iter().map(|container| task::plan(container, profile)).collect::<Result<_, _>>()?;
-    let spec = boot::spec(pod, &containers, recipe);
+    let mut spec = boot::spec(pod, &containers, recipe);
+    if !recipe.templates.is_empty() {
+        let context = Context::new(pod, namespace, containers.first().copied());
+        spec.sources = fill::sources(recipe, &context)?.into();
+    }
     let mut boot = recipe.boot.clone();
     if let Some(container) = boot.as_object_mut() {
         container.insert("env".to_owned(), boot::env(&spec, &profile.name)?);

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::boot_spec::BootSource;
 use super::given::Given;
 use super::{PlanError, ProfileRef, Settings, boot, task};
-use crate::profile::{Profile, Profiles, UnknownProfile};
+use crate::profile::templates::{self, InlineTemplates};
+use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
 /// own types and kept as JSON, which is what a patch is made of.
@@ -30,13 +31,15 @@ pub struct Recipe {
     pub(super) sources: Vec<BootSource>,
     /// The env that they can give.
     pub(super) given: Given,
+    /// The templates in them; none for most profiles, which then cost nothing more.
+    pub(super) templates: Vec<InlineTemplates>,
 }
 
 impl Recipe {
     /// Prepares a profile.
     ///
     /// # Errors
-    /// None that is known: all parts are strings, numbers and maps of them.
+    /// Where a template of the profile cannot be read, which a profile in force has behind it.
     pub fn new(profile: Arc<Profile>, settings: &Settings) -> Result<Self, PlanError> {
         let spec = &profile.spec;
         Ok(Self {
@@ -46,6 +49,7 @@ impl Recipe {
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
             sources: boot::sources(spec),
             given: Given::by(&spec.sources),
+            templates: templates::read(spec)?,
             profile,
         })
     }
@@ -59,18 +63,33 @@ impl Recipe {
 #[derive(Debug, Clone, Default)]
 pub struct Recipes {
     profiles: Profiles,
-    by_name: BTreeMap<String, Recipe>,
+    // Shared, because a change of a namespace's default makes a new snapshot of the same profiles.
+    by_name: Arc<BTreeMap<String, Recipe>>,
+    defaults: Arc<NamespaceDefaults>,
 }
 
 impl Recipes {
     /// Prepares all profiles in force.
     ///
     /// # Errors
-    /// None that is known; see [`Recipe::new`].
+    /// See [`Recipe::new`].
     pub fn new(profiles: Profiles, settings: &Settings) -> Result<Self, PlanError> {
         let recipe =
             |profile: &Arc<Profile>| Ok((profile.name.clone(), Recipe::new(Arc::clone(profile), settings)?));
-        Ok(Self { by_name: profiles.iter().map(recipe).collect::<Result<_, _>>()?, profiles })
+        let by_name = profiles.iter().map(recipe).collect::<Result<_, PlanError>>()?;
+        Ok(Self { by_name: Arc::new(by_name), profiles, defaults: Arc::default() })
+    }
+
+    /// The same profiles, with what namespaces name for their tasks.
+    #[must_use]
+    pub fn with_defaults(self, defaults: Arc<NamespaceDefaults>) -> Self {
+        Self { defaults, ..self }
+    }
+
+    /// The profile that `namespace` names for its tasks.
+    #[must_use]
+    pub fn default_of(&self, namespace: &str) -> Option<&str> {
+        self.defaults.get(namespace)
     }
 
     /// The recipe of the profile called `name`.

@@ -16,6 +16,8 @@ pub struct Container<'a> {
     pub command: Option<Vec<&'a str>>,
     /// Names in `env`.
     pub env: Vec<&'a str>,
+    /// `env` itself, read only for a profile with templates.
+    variables: Option<super::field::Array<'a>>,
     /// `volumeMounts`; `None` where the array is absent.
     pub mounts: Option<Vec<Mount<'a>>>,
     /// Whether `lifecycle` is there.
@@ -110,6 +112,7 @@ impl<'a> Container<'a> {
                 .transpose()?
                 .filter(|command| !command.is_empty()),
             env: env_names(container)?,
+            variables: container.array("env")?,
             mounts: mounts(container)?,
             has_lifecycle: lifecycle.is_present(),
             post_start: post_start(container, &lifecycle.object("postStart")?)?,
@@ -117,6 +120,19 @@ impl<'a> Container<'a> {
                 .str("terminationMessagePath")?
                 .filter(|path| !path.is_empty()),
             resources: Resources::read(container)?,
+        })
+    }
+}
+
+impl<'a> Container<'a> {
+    /// Variables whose value stands in the spec as it is: not from elsewhere, and nothing in it for the kubelet to
+    /// expand.
+    pub fn literal_env(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let variables = self.variables.into_iter().flat_map(super::field::Array::objects);
+        variables.filter_map(|variable| {
+            let variable = variable.ok()?;
+            let (name, value) = (variable.str("name").ok()??, variable.str("value").ok()??);
+            (!value.contains('$')).then_some((name, value))
         })
     }
 }

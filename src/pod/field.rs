@@ -186,6 +186,12 @@ impl<'a> Strings<'a> {
         self.0?.get(key)?.as_str()
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let pairs = self.0.into_iter().flat_map(Map::iter);
+        pairs.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+    }
+
     /// Whether the object itself is there, so that a key can be added to it.
     #[must_use]
     pub fn is_present(&self) -> bool {

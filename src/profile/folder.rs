@@ -98,9 +98,9 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Profile>, FolderError> {
         .enumerate()
         .filter(|(_, value)| value.get("kind").and_then(serde_json::Value::as_str) == Some("BootProfile"))
         .map(|(position, value)| {
-            serde_json::from_value::<BootProfile>(value)
-                .map(Profile::from)
-                .map_err(|error| invalid(position + 1, &error))
+            let profile: BootProfile =
+                serde_json::from_value(value).map_err(|error| invalid(position + 1, &error))?;
+            Profile::try_from(profile).map_err(|error| invalid(position + 1, &error))
         })
         .collect()
 }
@@ -128,6 +128,17 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
         assert_eq!(profiles.len(), 1);
         assert_eq!(profiles[0].name, "etl");
         assert_eq!(profiles[0].spec.boot.timeout_seconds, 120);
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_read_is_an_error_here() {
+        let text = "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: a}\nspec: {sources: \
+                    [{name: s, inline: {env: {A: '{{ run | shout }}'}}}]}\n";
+        let message = parsed(text).unwrap_err();
+        assert!(
+            message.contains("source \"s\", inline.env.A: line 1: there is no filter \"shout\""),
+            "{message}"
+        );
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! Boot profiles: what a cluster's tasks boot with.
 
+mod defaults;
 pub mod folder;
 mod set;
 pub mod spec;
+mod status;
+pub mod templates;
 
+pub use defaults::NamespaceDefaults;
 pub use set::{Profile, Profiles, UnknownProfile};
 pub use spec::{BootProfile, BootProfileSpec};
+pub use status::{BootProfileStatus, Condition, LastGood};

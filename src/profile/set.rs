@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::spec::{BootProfile, BootProfileSpec};
+use super::templates::{self, InvalidTemplate};
 
 /// A profile in force.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,19 +19,32 @@ pub struct Profile {
     pub spec: BootProfileSpec,
 }
 
-impl From<BootProfile> for Profile {
-    fn from(profile: BootProfile) -> Self {
-        Self {
-            name: profile.name_any(),
-            generation: profile.metadata.generation.unwrap_or_default(),
-            spec: profile.spec,
-        }
+impl Profile {
+    /// A version of a profile that can be in force.
+    ///
+    /// # Errors
+    /// Where a template of it cannot be read.
+    pub fn new(
+        name: impl Into<String>,
+        generation: i64,
+        spec: BootProfileSpec,
+    ) -> Result<Self, InvalidTemplate> {
+        templates::read(&spec)?;
+        Ok(Self { name: name.into(), generation, spec })
+    }
+}
+
+impl TryFrom<BootProfile> for Profile {
+    type Error = InvalidTemplate;
+
+    fn try_from(profile: BootProfile) -> Result<Self, InvalidTemplate> {
+        Self::new(profile.name_any(), profile.metadata.generation.unwrap_or_default(), profile.spec)
     }
 }
 
 /// All profiles in force, by name.
 #[derive(Debug, Clone, Default)]
-pub struct Profiles(BTreeMap<String, Arc<Profile>>);
+pub struct Profiles(Arc<BTreeMap<String, Arc<Profile>>>);
 
 /// A pod asked for a profile that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +81,8 @@ impl Profiles {
 
 impl FromIterator<Profile> for Profiles {
     fn from_iter<T: IntoIterator<Item = Profile>>(profiles: T) -> Self {
-        Self(profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect())
+        Self(Arc::new(
+            profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect(),
+        ))
     }
 }

@@ -20,6 +20,10 @@ use crate::names;
     plural = "bootprofiles",
     shortname = "bp",
     category = "bootlace",
+    status = "super::BootProfileStatus",
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"In force","type":"integer","jsonPath":".status.lastGood.generation","description":"The generation that tasks boot with"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
     printcolumn = r#"{"name":"Assets","type":"string","jsonPath":".spec.assets.mountPath"}"#,
     printcolumn = r#"{"name":"Env","type":"string","jsonPath":".spec.env.mode"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#

@@ -34,19 +34,27 @@ pub struct Refusal {
     pub reason: &'static str,
     /// What is wrong and what to change.
     pub message: String,
+    /// The profile that the pod would have booted with, where there is one.
+    pub profile: Option<String>,
 }
 
 impl Refusal {
     /// The request itself cannot be understood.
     #[must_use]
     pub fn bad_request(message: String) -> Self {
-        Self { code: 400, reason: "BadRequest", message }
+        Self { code: 400, reason: "BadRequest", message, profile: None }
     }
 
     /// The pod asks for something that cannot be.
     #[must_use]
     pub fn invalid(message: String) -> Self {
-        Self { code: 422, reason: "Invalid", message }
+        Self { code: 422, reason: "Invalid", message, profile: None }
+    }
+
+    /// The same, of a pod that would have booted with `profile`.
+    #[must_use]
+    pub fn with_profile(self, profile: &str) -> Self {
+        Self { profile: Some(profile.to_owned()), ..self }
     }
 }
 

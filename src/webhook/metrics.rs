@@ -35,6 +35,20 @@ pub struct Metrics {
     certificate_expiry: Gauge,
     profiles: Gauge,
     invalid_profiles: Gauge,
+    generations: Family<ProfileLabels, Gauge>,
+    ready: Family<ProfileLabels, Gauge>,
+    uses: Family<UseLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProfileLabels {
+    profile: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UseLabels {
+    profile: String,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -61,6 +75,9 @@ impl Default for Metrics {
             certificate_expiry: Gauge::default(),
             profiles: Gauge::default(),
             invalid_profiles: Gauge::default(),
+            generations: Family::default(),
+            ready: Family::default(),
+            uses: Family::default(),
         };
         metrics.register();
         metrics
@@ -129,6 +146,21 @@ impl Metrics {
             "BootProfiles that cannot be read; the last good version of each stays in force",
             self.invalid_profiles.clone(),
         );
+        registry.register(
+            "profile_generation",
+            "The generation of each BootProfile that is in force",
+            self.generations.clone(),
+        );
+        registry.register(
+            "profile_ready",
+            "Whether the newest generation of each BootProfile is in force",
+            self.ready.clone(),
+        );
+        registry.register(
+            "profile_reviews",
+            "Pods answered by each BootProfile: injected, or refused because pod and profile do not go together",
+            self.uses.clone(),
+        );
     }
 
     /// Counts an answered review.
@@ -146,6 +178,25 @@ impl Metrics {
     /// Notes when the serving certificate expires, in Unix time.
     pub fn certificate_expires(&self, unix_seconds: i64) {
         self.certificate_expiry.set(unix_seconds);
+    }
+
+    /// Counts a pod that was injected or refused by `profile`.
+    pub fn used(&self, profile: &str, outcome: Outcome) {
+        let labels = UseLabels { profile: profile.to_owned(), outcome: outcome.as_str() };
+        self.uses.get_or_create(&labels).inc();
+    }
+
+    /// Notes for each profile which generation is in force, and whether that is the newest.
+    pub fn profile_states<'a>(&self, states: impl Iterator<Item = (&'a str, Option<i64>, bool)>) {
+        self.generations.clear();
+        self.ready.clear();
+        for (profile, generation, ready) in states {
+            let labels = ProfileLabels { profile: profile.to_owned() };
+            self.ready.get_or_create(&labels).set(i64::from(ready));
+            if let Some(generation) = generation {
+                self.generations.get_or_create(&labels).set(generation);
+            }
+        }
     }
 
     /// Notes how many profiles are in force, and how many cannot be read.
@@ -177,7 +228,11 @@ mod tests {
         metrics.handshake_failed(HandshakeFailure::Untrusted);
         metrics.certificate_expires(1_800_000_000);
         metrics.profiles(3, 1);
+        metrics.profile_states([("gone", Some(1), true)].into_iter());
+        metrics.profile_states([("etl", Some(4), false)].into_iter());
+        metrics.used("etl", Outcome::Injected);
         let page = metrics.encode().unwrap();
+        assert!(!page.contains("gone"), "{page}");
         for line in [
             r#"bootlace_reviews_total{outcome="skipped",reason="opted_out"} 1"#,
             r#"bootlace_review_duration_seconds_bucket{le="0.00005"} 1"#,
@@ -185,6 +240,9 @@ mod tests {
             "bootlace_certificate_expiry_timestamp_seconds 1800000000",
             "bootlace_profiles 3",
             "bootlace_profiles_invalid 1",
+            r#"bootlace_profile_generation{profile="etl"} 4"#,
+            r#"bootlace_profile_ready{profile="etl"} 0"#,
+            r#"bootlace_profile_reviews_total{profile="etl",outcome="injected"} 1"#,
             concat!(r#"bootlace_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(page.contains(line), "{line} is not in:\n{page}");

@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub enum Part {
     /// The first list of `BootProfile`s.
     Profiles,
+    /// The first list of namespaces that name a profile for their tasks.
+    Namespaces,
     /// A serving certificate.
     Certificate,
     /// The CA bundle in the `MutatingWebhookConfiguration`, without which the API server trusts nobody.

@@ -55,7 +55,10 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
         metrics: Arc::default(),
         readiness: Arc::default(),
         serving: Arc::default(),
-        profiles: InForce::new(args.settings()),
+        profiles: match args.profiles {
+            Some(_) => InForce::without_namespaces(args.settings()),
+            None => InForce::new(args.settings()),
+        },
     };
     let (director, lasting) = (Director::default(), Director::default());
     let status = Server {
@@ -127,6 +130,12 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<()> {
         "there is no cluster to be reached: run in a pod, set KUBECONFIG, or run without one with --profiles",
     )?;
     shared.readiness.missing(Part::Profiles, "no BootProfiles have been listed yet");
+    shared.readiness.missing(Part::Namespaces, "no namespaces have been listed yet");
+    tokio::spawn(profiles::namespaces::watch(
+        client.clone(),
+        Arc::clone(&shared.profiles),
+        Arc::clone(&shared.readiness),
+    ));
     tokio::spawn(profiles::watch::watch(
         client.clone(),
         Arc::clone(&shared.profiles),

@@ -48,7 +48,7 @@ fn recipes(position: Position) -> Recipes {
 }
 
 fn inject(pod: &Value, position: Position) -> Injection {
-    match admission::admit(pod.clone(), &recipes(position)) {
+    match admission::admit(pod.clone(), "etl", &recipes(position)) {
         Decision::Inject(injection) => *injection,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
@@ -84,7 +84,7 @@ proptest! {
     #[test]
     fn injecting_twice_is_a_no_op(pod in pods::pod(), position in position()) {
         let once = inject(&pod, position).pod;
-        let twice = admission::admit(once, &recipes(position));
+        let twice = admission::admit(once, "etl", &recipes(position));
         prop_assert!(matches!(twice, Decision::Skip(Skip::AlreadyInjected)));
     }
 

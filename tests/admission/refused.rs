@@ -18,7 +18,7 @@ fn task(change: impl FnOnce(&mut Value)) -> Value {
 
 fn refusal(pod: Value, profile: Profile) -> String {
     let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
-    match admission::admit(pod, &recipes) {
+    match admission::admit(pod, "etl", &recipes) {
         Decision::Refuse(refusal) => refusal.to_string(),
         Decision::Skip(skip) => panic!("skipped: {skip}"),
         Decision::Inject(_) => panic!("injected"),

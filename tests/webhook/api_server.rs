@@ -145,6 +145,17 @@ impl ApiServer {
                     }
                 }
             }
+            "PATCH" if path.ends_with("/status") => {
+                let object_path = path.strip_suffix("/status").unwrap();
+                let Some(mut object) = state.objects.get(object_path).cloned() else { return failure(404) };
+                let merge = body();
+                if merge["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
+                    return failure(409);
+                }
+                object["status"] = merge["status"].clone();
+                *state.writes.entry(object_path.to_owned()).or_default() += 1;
+                success(&self.store(&mut state, object_path, object))
+            }
             "PATCH" => {
                 assert_eq!(head.headers["content-type"], "application/apply-patch+yaml");
                 let mut object = state.objects[&path].clone();

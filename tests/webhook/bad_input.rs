@@ -36,6 +36,7 @@ async fn a_good_review_is_answered_with_a_patch() {
     assert_eq!((&response["uid"], &response["allowed"]), (&json!(UID), &json!(true)));
     assert_eq!(response["patchType"], "JSONPatch");
     assert!(webhook.metric(r#"bootlace_reviews_total{outcome="injected",reason=""}"#) == 1.0);
+    assert!(webhook.metric(r#"bootlace_profile_reviews_total{profile="default",outcome="injected"}"#) == 1.0);
 }
 
 /// All over one connection: none of them may cost it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bootlace::plan::Settings;
 use bootlace::webhook::metrics::Metrics;
-use bootlace::webhook::profiles::{InForce, watch::watch};
+use bootlace::webhook::profiles::{InForce, namespaces, watch::watch};
 use bootlace::webhook::readiness::{Part, Readiness};
 use bootlace::webhook::tls::{Names, Serving, configuration, secret};
 use kube::Api;
@@ -17,6 +17,7 @@ const NAMESPACE: &str = "bootlace-system";
 const SECRET: &str = "/api/v1/namespaces/bootlace-system/secrets/bootlace-tls";
 const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/bootlace";
 const PROFILES: &str = "/apis/bootlace.dev/v1alpha1/bootprofiles";
+const NAMESPACES: &str = "/api/v1/namespaces";
 
 /// A replica's share in certificates.
 struct Replica {
@@ -167,6 +168,8 @@ impl Watching {
     fn start(api: &ApiServer) -> Self {
         let (profiles, readiness) = (InForce::new(Settings::default()), Arc::new(Readiness::default()));
         readiness.missing(Part::Profiles, "not yet");
+        readiness.missing(Part::Namespaces, "not yet");
+        tokio::spawn(namespaces::watch(api.client(), Arc::clone(&profiles), Arc::clone(&readiness)));
         tokio::spawn(watch(api.client(), Arc::clone(&profiles), Arc::clone(&readiness), Arc::default()));
         Self { profiles, readiness }
     }
@@ -210,4 +213,84 @@ async fn what_keeps_profiles_from_being_listed_is_told_until_it_is_mended() {
         api.mend(PROFILES);
         until("the first list", async || watching.readiness.report().is_empty()).await;
     }
+}
+
+#[tokio::test]
+async fn a_namespaces_default_follows_its_label() {
+    let api = ApiServer::start();
+    let namespace = |profile: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "etl", "labels": {"bootlace.dev/profile": profile}},
+        })
+    };
+    api.put(&format!("{NAMESPACES}/etl"), namespace("nightly"));
+    let watching = Watching::start(&api);
+    until("the first lists", async || watching.readiness.report().is_empty()).await;
+    let default = || watching.profiles.get()?.default_of("etl").map(str::to_owned);
+    assert_eq!(default().as_deref(), Some("nightly"));
+    api.put(&format!("{NAMESPACES}/etl"), namespace("hourly"));
+    until("the change", async || default().as_deref() == Some("hourly")).await;
+    api.delete(&format!("{NAMESPACES}/etl"));
+    until("it to go", async || default().is_none()).await;
+}
+
+/// A pod must not boot with `default` because its namespace has not been heard of yet.
+#[tokio::test]
+async fn no_review_is_answered_before_namespaces_are_listed() {
+    let api = ApiServer::start();
+    api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
+    api.fail(NAMESPACES, 403);
+    let watching = Watching::start(&api);
+    until("the reason", async || {
+        let missing = watching.readiness.report();
+        missing.len() == 1
+            && missing[0].contains("namespaces")
+            && missing[0].contains("grant it get, list and watch")
+    })
+    .await;
+    assert!(watching.profiles.get().is_none());
+    api.mend(NAMESPACES);
+    until("the first list", async || watching.profiles.get().is_some()).await;
+}
+
+#[tokio::test]
+async fn a_broken_profile_says_so_once_and_its_last_good_version_outlives_the_replicas() {
+    let api = ApiServer::start();
+    let path = format!("{PROFILES}/default");
+    api.put(&path, profile("default", 1, &json!(5)));
+    let replicas = [Watching::start(&api), Watching::start(&api), Watching::start(&api)];
+    let ready = |generation: i64| {
+        let object = api.get(&path).unwrap();
+        let condition = &object["status"]["conditions"][0];
+        (object["status"]["observedGeneration"] == generation)
+            .then(|| (condition["status"].as_str().unwrap().to_owned(), condition["message"].clone()))
+    };
+    until("the first status", async || ready(1).is_some()).await;
+    assert_eq!(ready(1).unwrap().0, "True");
+    let mut broken = api.get(&path).unwrap();
+    broken["metadata"]["generation"] = json!(2);
+    broken["spec"]["sources"] = json!([{"name": "s", "inline": {"env": {"A": "{{ run | shout }}"}}}]);
+    api.put(&path, broken);
+    until("the second status", async || ready(2).is_some()).await;
+    let (status, message) = ready(2).unwrap();
+    let message = message.as_str().unwrap();
+    assert_eq!(status, "False");
+    assert!(message.contains("no filter") && message.ends_with("generation 1 stays in force"), "{message}");
+    // One that starts just then has the good one too, and every replica agrees.
+    let late = Watching::start(&api);
+    until("its list", async || late.readiness.report().is_empty()).await;
+    for replica in replicas.iter().chain([&late]) {
+        assert_eq!(replica.generation("default"), Some(1));
+    }
+    let mut mended = api.get(&path).unwrap();
+    mended["metadata"]["generation"] = json!(3);
+    mended["spec"]["sources"] = json!([]);
+    api.put(&path, mended);
+    until("the third status", async || ready(3).is_some_and(|(status, _)| status == "True")).await;
+    until("every replica", async || {
+        replicas.iter().chain([&late]).all(|replica| replica.generation("default") == Some(3))
+    })
+    .await;
+    assert_eq!(api.writes(&path), 3, "one write for each change, whatever the number of replicas");
 }

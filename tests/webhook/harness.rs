@@ -79,8 +79,11 @@ impl Webhook {
 
     pub(crate) async fn start_without_profiles(limits: Limits) -> Self {
         let issued = issue();
-        let (metrics, serving, profiles) =
-            (Arc::new(Metrics::default()), Arc::new(Serving::default()), InForce::new(Settings::default()));
+        let (metrics, serving, profiles) = (
+            Arc::new(Metrics::default()),
+            Arc::new(Serving::default()),
+            InForce::without_namespaces(Settings::default()),
+        );
         serving.swap(&certificate(&issued));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -85,7 +85,7 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
 /// Why the pod is a task; its being injected already is no reason of its own.
 fn because(pod: &Pod<'_>) -> Because {
     let without_mark = Pod { init_containers: Vec::new(), ..pod.clone() };
-    match select(&without_mark) {
+    match select(&without_mark, None) {
         Selection::Task { because, .. } => because,
         Selection::Skip(
             Skip::OptedOut | Skip::NotATask | Skip::AlreadyInjected | Skip::MirrorPod | Skip::Windows,

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
+use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
+use serde_json::Value;
 use tracing::{info, warn};
 
-use crate::profile::{BootProfile, Profile, Profiles};
+use super::Report;
+use crate::profile::{BootProfileSpec, BootProfileStatus, Profile, Profiles};
 
-/// A profile that may be undecodable: a newer version's field, or an edit past the schema.
-type Guarded = DeserializeGuard<BootProfile>;
+/// A profile as JSON, because it may be unreadable: a newer version's field, or an edit past the schema.
+type Raw = DynamicObject;
 
 /// All profiles that there are, by name. Pure: it is told of events and asked for snapshots.
 #[derive(Debug, Default)]
@@ -22,13 +24,19 @@ pub struct Catalogue {
 
 #[derive(Debug, Default)]
 struct Entry {
+    /// Tells an object from another that has its name after it.
+    uid: Option<String>,
+    generation: i64,
+    resource_version: Option<String>,
     good: Option<Profile>,
     problem: Option<String>,
+    /// What the object says now.
+    status: BootProfileStatus,
 }
 
 impl Catalogue {
     /// Takes in what the watch tells. True where a snapshot can be taken that may differ from the last.
-    pub fn take(&mut self, event: Event<Guarded>) -> bool {
+    pub fn take(&mut self, event: Event<Raw>) -> bool {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -36,7 +44,7 @@ impl Catalogue {
             }
             Event::InitApply(profile) => {
                 self.listed.push(profile.name_any());
-                self.put(profile);
+                self.put(&profile);
                 false
             }
             Event::InitDone => {
@@ -45,7 +53,7 @@ impl Catalogue {
                 true
             }
             Event::Apply(profile) => {
-                self.put(profile);
+                self.put(&profile);
                 true
             }
             Event::Delete(profile) => {
@@ -55,28 +63,57 @@ impl Catalogue {
         }
     }
 
-    fn put(&mut self, profile: Guarded) {
+    fn put(&mut self, profile: &Raw) {
         let name = profile.name_any();
         let entry = self.entries.entry(name.clone()).or_default();
-        match profile.0 {
+        if entry.uid != profile.uid() {
+            *entry = Entry { uid: profile.uid(), ..Entry::default() };
+        }
+        entry.generation = profile.metadata.generation.unwrap_or_default();
+        entry.resource_version = profile.resource_version();
+        entry.status = profile.data.get("status").and_then(read_status).unwrap_or_default();
+        match read(profile, &name, entry.generation) {
             Ok(profile) => {
                 if entry.problem.take().is_some() {
                     info!(profile = name, "BootProfile can be read again");
                 }
-                entry.good = Some(profile.into());
+                entry.good = Some(profile);
             }
-            Err(invalid) => {
+            Err(problem) => {
+                if entry.good.is_none() {
+                    // We began after the last good version was replaced: another replica wrote it down.
+                    entry.good = entry.status.last_good.as_ref().and_then(|good| good.profile(&name));
+                }
                 // Told once, not with every list that follows.
-                if entry.problem.as_ref() != Some(&invalid.error) {
+                if entry.problem.as_ref() != Some(&problem) {
                     let kept = match &entry.good {
                         Some(good) => format!("generation {} stays in force", good.generation),
                         None => "there is no earlier version to stay in force".to_owned(),
                     };
-                    warn!(profile = name, problem = invalid.error, "BootProfile cannot be read: {kept}");
+                    warn!(profile = name, problem, "BootProfile cannot be read: {kept}");
                 }
-                entry.problem = Some(invalid.error);
+                entry.problem = Some(problem);
             }
         }
+    }
+
+    /// What the objects' statuses should say and do not; `now` is RFC 3339.
+    #[must_use]
+    pub fn reports(&self, now: &str) -> Vec<Report> {
+        let report = |(name, entry): (&String, &Entry)| {
+            let (problem, good) = (entry.problem.as_deref(), entry.good.as_ref());
+            let status = BootProfileStatus::of(entry.generation, problem, good, &entry.status, now);
+            let resource_version = entry.resource_version.clone();
+            (status != entry.status).then(|| Report { name: name.clone(), resource_version, status })
+        };
+        self.entries.iter().filter_map(report).collect()
+    }
+
+    /// For each profile: its name, the generation in force and whether that is the newest.
+    pub fn states(&self) -> impl Iterator<Item = (&str, Option<i64>, bool)> {
+        self.entries.iter().map(|(name, entry)| {
+            (name.as_str(), entry.good.as_ref().map(|good| good.generation), entry.problem.is_none())
+        })
     }
 
     /// The last good version of each.
@@ -92,13 +129,23 @@ impl Catalogue {
     }
 }
 
+fn read(profile: &Raw, name: &str, generation: i64) -> Result<Profile, String> {
+    let spec = profile.data.get("spec").cloned().unwrap_or(Value::Null);
+    let spec: BootProfileSpec = serde_json::from_value(spec).map_err(|error| format!("spec: {error}"))?;
+    Profile::new(name, generation, spec).map_err(|error| error.to_string())
+}
+
+fn read_status(status: &Value) -> Option<BootProfileStatus> {
+    serde_json::from_value(status.clone()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn profile(name: &str, generation: i64, timeout: &serde_json::Value) -> Guarded {
+    fn profile(name: &str, generation: i64, timeout: &Value) -> Raw {
         let profile = json!({
             "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile",
             "metadata": {"name": name, "generation": generation},
@@ -107,7 +154,7 @@ mod tests {
         serde_json::from_value(profile).unwrap()
     }
 
-    fn list(catalogue: &mut Catalogue, profiles: Vec<Guarded>) -> bool {
+    fn list(catalogue: &mut Catalogue, profiles: Vec<Raw>) -> bool {
         catalogue.take(Event::Init);
         for profile in profiles {
             catalogue.take(Event::InitApply(profile));
@@ -163,5 +210,55 @@ mod tests {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![profile("a", 1, &json!(-1))]);
         assert_eq!((names(&catalogue).len(), catalogue.invalid()), (0, 1));
+    }
+
+    /// A profile with the status that a report of it would leave.
+    fn with_status(catalogue: &Catalogue, mut profile: Raw) -> Raw {
+        profile.data["status"] = serde_json::to_value(&catalogue.reports("then")[0].status).unwrap();
+        profile
+    }
+
+    #[test]
+    fn a_replica_that_starts_while_a_profile_is_broken_has_its_last_good_version_too() {
+        let mut first = Catalogue::default();
+        list(&mut first, vec![profile("a", 1, &json!(5))]);
+        let good = with_status(&first, profile("a", 1, &json!(5)));
+        first.take(Event::Apply(good.clone()));
+        assert!(first.reports("later").is_empty(), "what is said already is not said again");
+        let mut broken = profile("a", 2, &json!("soon"));
+        broken.data["status"] = good.data["status"].clone();
+
+        let mut second = Catalogue::default();
+        list(&mut second, vec![broken.clone()]);
+        assert_eq!((a(&second).generation, a(&second).spec.hook.timeout_seconds), (1, 5));
+        first.take(Event::Apply(broken));
+        // Both say the same, so it is no matter whose report is taken.
+        assert_eq!(first.reports("later"), second.reports("later"));
+        let status = &first.reports("later")[0].status;
+        let ready = status.ready().unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Invalid"));
+        assert_eq!((status.observed_generation, ready.last_transition_time.as_str()), (2, "later"));
+        assert!(ready.message.contains("soon") && ready.message.ends_with("generation 1 stays in force"));
+        assert_eq!(status.last_good.as_ref().unwrap().generation, 1);
+        first.take(Event::Apply(profile("a", 3, &json!(7))));
+        assert_eq!(first.reports("then")[0].status.ready().unwrap().message, "generation 3 is in force");
+    }
+
+    #[test]
+    fn an_unknown_filter_is_told_and_another_object_of_the_name_inherits_nothing() {
+        let mut catalogue = Catalogue::default();
+        let mut old = profile("a", 1, &json!(5));
+        old.metadata.uid = Some("old".to_owned());
+        list(&mut catalogue, vec![old]);
+        let mut new = profile("a", 1, &json!(5));
+        new.metadata.uid = Some("new".to_owned());
+        new.data["spec"]["sources"] = json!([{"name": "s", "inline": {"env": {"A": "{{ run | shout }}"}}}]);
+        list(&mut catalogue, vec![new]);
+        assert!(names(&catalogue).is_empty());
+        let message = catalogue.reports("now")[0].status.ready().unwrap().message.clone();
+        assert!(
+            message.contains("source \"s\", inline.env.A: line 1: there is no filter \"shout\""),
+            "{message}"
+        );
     }
 }

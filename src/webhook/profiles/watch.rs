@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use kube::core::DeserializeGuard;
+use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tracing::{info, warn};
 
-use super::{Catalogue, InForce};
+use super::{Catalogue, InForce, report};
 use crate::profile::BootProfile;
 use crate::webhook::metrics::Metrics;
 use crate::webhook::readiness::{Part, Readiness};
@@ -22,8 +24,8 @@ const WATCHING: Watching = Watching {
 /// Keeps `in_force` in step with the API server, for ever. Ready after the first list; when the watch breaks
 /// later on, the last snapshot stays in force and the watch is taken up again.
 pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readiness>, metrics: Arc<Metrics>) {
-    let api: Api<DeserializeGuard<BootProfile>> = Api::all(client);
-    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let api: Api<DynamicObject> = Api::all_with(client, &ApiResource::erase::<BootProfile>(&()));
+    let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
     let mut events = std::pin::pin!(events);
     let mut catalogue = Catalogue::default();
     while let Some(event) = events.next().await {
@@ -35,9 +37,14 @@ pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readin
                 let snapshot = catalogue.snapshot();
                 let count = snapshot.iter().count();
                 metrics.profiles(count, catalogue.invalid());
+                metrics.profile_states(catalogue.states());
                 if let Err(error) = in_force.swap(snapshot) {
                     warn!("{error}; the profiles in force stay");
                     continue;
+                }
+                // Only once they are in force here. Not waited for: the next change must not wait for a slow write.
+                for report in catalogue.reports(&now()) {
+                    tokio::spawn(report::write(api.clone(), report));
                 }
                 if readiness.is_missing(Part::Profiles) {
                     info!(count, "BootProfiles listed");
@@ -53,4 +60,10 @@ pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readin
             }
         }
     }
+}
+
+/// Now, to the second, as Kubernetes writes it.
+fn now() -> String {
+    let now = OffsetDateTime::now_utc().truncate_to_second();
+    now.format(&Rfc3339).unwrap_or_default()
 }

@@ -50,6 +50,9 @@ impl Reviews {
         let answered = admission::answer(body, recipes);
         let json = answered.response.to_json();
         self.metrics.answered(answered.outcome, started.elapsed());
+        if let Some(profile) = &answered.subject.profile {
+            self.metrics.used(profile, answered.outcome);
+        }
         log(&answered);
         match json {
             Ok(json) => reply(StatusCode::OK, (CONTENT_TYPE, "application/json"), json),
@@ -64,8 +67,10 @@ impl Reviews {
 async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Body> {
     let Some(recipes) = reviews.profiles.get() else {
         reviews.metrics.not_ready.inc();
-        let mut response =
-            sentence(StatusCode::SERVICE_UNAVAILABLE, "No BootProfiles have been listed yet: try again.");
+        let mut response = sentence(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "No BootProfiles and namespaces have been listed yet: try again.",
+        );
         // The API server tries again by itself where it is told when.
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return response;

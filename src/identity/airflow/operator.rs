@@ -1,15 +1,12 @@
-//! Pods that Airflow's `KubernetesPodOperator` makes.
-//!
-//! Read from apache-airflow-providers-cncf-kubernetes 10.25: the operator labels its pods with `dag_id`,
-//! `run_id`, `task_id`, `try_number`, `map_index` (mapped tasks only) and `kubernetes_pod_operator=True`.
-//! Values are made safe for labels, so `scheduled__2024-01-01T00:00:00+00:00` reads
-//! `scheduled__2024-01-01T0000000000-654f198ec`.
+//! Pods that Airflow's `KubernetesPodOperator` makes: labels only, and their values made safe for labels, so a
+//! run `scheduled__2024-01-01T00:00:00+00:00` reads `scheduled__2024-01-01T0000000000-654f198ec`.
 
-use super::{Identity, Mark, Scheduler};
+use super::run_id;
+use crate::identity::{Identity, Mark, Scheduler};
 use crate::pod::Pod;
 
 /// Airflow's operator that runs a task as a pod of its own.
-pub(super) struct KubernetesPodOperator;
+pub(in crate::identity) struct KubernetesPodOperator;
 
 const MARK: Mark = Mark { label: "kubernetes_pod_operator", value: Some("True") };
 
@@ -44,6 +41,7 @@ impl Scheduler for KubernetesPodOperator {
             task: label("task_id"),
             attempt: label("try_number"),
             map_index: label("map_index"),
+            scheduled_time: pod.labels.get("run_id").and_then(run_id::scheduled_time_in_label),
         }
     }
 }

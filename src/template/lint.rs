@@ -1,0 +1,88 @@
+//! What can be wrong with a template whatever the pod: found when the profile is read, not when a pod takes the branch.
+
+use minijinja::machinery::{Token, WhitespaceConfig, tokenize};
+use minijinja::syntax::SyntaxConfig;
+
+use super::Unreadable;
+
+/// The variables of a template; see [`Context`](super::Context).
+pub const VARIABLES: &[&str] = &[
+    "scheduler",
+    "workflow",
+    "run",
+    "task",
+    "attempt",
+    "mapIndex",
+    "scheduledTime",
+    "namespace",
+    "pod",
+    "labels",
+    "annotations",
+    "env",
+];
+
+/// The filters of a template, as Jinja has them. Left out are those that make text out of nothing (`format`, `indent`),
+/// so that what a template gives is bounded by what it is given.
+pub const FILTERS: &[&str] = &[
+    "capitalize",
+    "default",
+    "first",
+    "int",
+    "join",
+    "last",
+    "length",
+    "lower",
+    "replace",
+    "split",
+    "string",
+    "title",
+    "trim",
+    "upper",
+];
+
+/// Refuses variables that no pod has.
+pub(super) fn variables(template: &minijinja::Template<'_, '_>) -> Result<(), Unreadable> {
+    let mut unknown: Vec<_> = template
+        .undeclared_variables(false)
+        .into_iter()
+        .filter(|name| !VARIABLES.contains(&name.as_str()))
+        .collect();
+    // A set has no order, and the same profile must give the same message on each replica.
+    unknown.sort();
+    unknown.into_iter().next().map_or(Ok(()), |name| Err(Unreadable::UnknownVariable { name }))
+}
+
+/// Refuses filters that are not there, and what makes much out of little: calls and products (which repeat a text).
+pub(super) fn tokens(text: &str) -> Result<(), Unreadable> {
+    let tokens: Vec<_> = tokenize(text, false, SyntaxConfig, WhitespaceConfig::default())
+        .filter_map(Result::ok)
+        .map(|(token, span)| (token, usize::from(span.start_line)))
+        .collect();
+    for (position, (token, line)) in tokens.iter().enumerate() {
+        let line = *line;
+        let at = |position: usize| tokens.get(position).map(|(token, _)| token);
+        let next = at(position + 1);
+        let before = position.checked_sub(1).and_then(at);
+        let named = match (token, next) {
+            (Token::Pipe, Some(Token::Ident(name))) => Some(name),
+            (Token::BlockStart, Some(Token::Ident("filter"))) => match at(position + 2) {
+                Some(Token::Ident(name)) => Some(name),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(name) = named.filter(|name| !FILTERS.contains(name)) {
+            return Err(Unreadable::UnknownFilter { line, name: (*name).to_owned() });
+        }
+        let what = match (before, token, next) {
+            (_, Token::Mul | Token::Pow, _) => "a product",
+            // Filters and tests take parentheses too, and so may what follows a word of the language.
+            (Some(Token::Pipe | Token::Ident("is" | "not" | "filter")), Token::Ident(_), _)
+            | (_, Token::Ident("if" | "elif" | "in" | "and" | "or" | "not" | "else" | "is"), _) => continue,
+            (_, Token::Ident(_), Some(Token::ParenOpen)) => "a call",
+            _ => continue,
+        };
+        return Err(Unreadable::NotOffered { line, what });
+    }
+    Ok(())
+}

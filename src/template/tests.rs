@@ -1,0 +1,128 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::pod::Pod;
+
+fn pod() -> Value {
+    json!({
+        "metadata": {
+            "generateName": "load-",
+            "labels": {
+                "kubernetes_pod_operator": "True", "dag_id": "etl", "task_id": "../load",
+                "run_id": "scheduled__2024-01-01T0000000000-654f198ec", "team": "a&b=c/d", "none": "",
+            },
+            "annotations": {"evil": "x\"}\n@host:80/?#%2e", "dots": "..", "dot": "."},
+        },
+        "spec": {"containers": [{"name": "base", "env": [
+            {"name": "REGION", "value": "eu"}, {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}},
+            {"name": "EXPANDED", "value": "$(REGION)-1"},
+        ]}]},
+    })
+}
+
+fn render(text: &str, slot: Slot) -> Result<String, String> {
+    let value = pod();
+    let pod = Pod::read(&value).unwrap();
+    let context = Context::new(&pod, "team-a", pod.containers.first());
+    Template::parse(text)
+        .map_err(|error| error.to_string())?
+        .render(&context, slot)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn variables_come_from_the_pod() {
+    for (text, expected) in [
+        ("{{ scheduler }}/{{ workflow }}/{{ namespace }}\n", "airflow/etl/team-a\n"),
+        ("{{ scheduledTime[:10] }}", "2024-01-01"),
+        ("{{ labels.dag_id }}-{{ labels[\"dag_id\"] | upper }}", "etl-ETL"),
+        ("{{ env.REGION }}", "eu"),
+        ("{{ mapIndex | default(\"0\") }}", "0"),
+        ("{{ labels.none | default(\"empty\") }}", "empty"),
+        ("{% if env.REGION == \"eu\" %}near{% else %}far{% endif %}", "near"),
+        ("{% raw %}{{ as is }}{% endraw %}", "{{ as is }}"),
+        ("{{ annotations.dots }}", ".."),
+    ] {
+        assert_eq!(render(text, Slot::Text).as_deref(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_place() {
+    for (text, variable, place) in [
+        ("{{ mapIndex }}", "mapIndex is not", "the marks that Airflow's KubernetesPodOperator puts"),
+        ("{{ pod }}", "pod is not", "generateName"),
+        ("{{ labels.none }}", "labels[\"none\"] is not", "metadata.labels"),
+        ("{{ annotations.absent | upper }}", "annotations[\"absent\"] is not", "metadata.annotations"),
+        ("{{ env.SECRET }}", "env[\"SECRET\"] is not", "container \"base\", among what has a literal value"),
+        ("{{ env.EXPANDED }}", "env[\"EXPANDED\"] is not", "literal"),
+        ("{% if labels.absent %}a{% endif %}", "labels[\"absent\"] is not", "metadata.labels"),
+    ] {
+        let message = render(text, Slot::Text).unwrap_err();
+        assert!(message.contains(variable) && message.contains(place), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_value_stays_one_thing_where_it_lands() {
+    let evil = "{{ annotations.evil }}";
+    let encoded = "x%22%7D%0A%40host%3A80%2F%3F%23%252e";
+    assert_eq!(render(&format!("/a/{evil}/b"), Slot::UrlPath), Ok(format!("/a/{encoded}/b")));
+    assert_eq!(render(evil, Slot::Query).as_deref(), Ok(encoded));
+    // Neither word of the template's changes that.
+    let loud = "{% autoescape false %}{{ annotations.evil }}{% endautoescape %}";
+    assert_eq!(render(loud, Slot::Query).as_deref(), Ok(encoded));
+    let json = render(&format!("{{\"a\": \"{evil}\"}}"), Slot::Json).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), json!({"a": "x\"}\n@host:80/?#%2e"}));
+    assert_eq!(render("sql/{{ workflow }}.sql", Slot::FilePath).as_deref(), Ok("sql/etl.sql"));
+}
+
+#[test]
+fn no_value_leaves_its_folder() {
+    for (text, slot) in [
+        ("a/{{ labels.task_id }}", Slot::FilePath),
+        ("a/{{ annotations.dots }}/b", Slot::FilePath),
+        ("a/{{ annotations.dots }}/b", Slot::UrlPath),
+        ("a/{{ annotations.dot }}{{ annotations.dot }}", Slot::UrlPath),
+        ("a/.{{ annotations.dot }}/b", Slot::FilePath),
+    ] {
+        let message = render(text, slot).unwrap_err();
+        assert!(message.contains("slash") || message.contains("leave its folder"), "{text}: {message}");
+    }
+}
+
+#[test]
+fn what_no_pod_could_make_work_is_found_when_it_is_read() {
+    for (text, hint) in [
+        ("a\n{{ workflow | shout }}", "line 2: there is no filter \"shout\": use one of capitalize"),
+        ("{% if false %}{{ run | tojson }}{% endif %}", "no filter \"tojson\""),
+        ("{% filter shout %}a{% endfilter %}", "no filter \"shout\""),
+        ("{{ run | safe }}", "no filter \"safe\""),
+        ("{{ wrkflow }}", "there is no variable \"wrkflow\": use one of scheduler"),
+        ("{{ workflow", "line 1"),
+        ("{% include \"/etc/passwd\" %}", "line 1"),
+        ("{{ \"a\" * 1000000000 }}", "a product"),
+        ("{{ range(10) }}", "range"),
+        ("{{ labels.items() }}", "a call"),
+    ] {
+        let message = Template::parse(text).unwrap_err().to_string();
+        assert!(message.contains(hint), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_template_ends() {
+    let nested = format!(
+        "{{% for a in labels.dag_id %}}{{% for b in \"{}\" %}}{{{{ workflow }}}}{{% endfor %}}{{% endfor %}}",
+        "x".repeat(40_000)
+    );
+    assert_eq!(render(&nested, Slot::Text).unwrap_err(), RenderError::TooLarge.to_string());
+    let long = "x".repeat(MAX_BYTES) + "{{ workflow }}";
+    assert_eq!(render(&long, Slot::Text).unwrap_err(), RenderError::TooLarge.to_string());
+}
+
+#[test]
+fn a_list_is_no_text() {
+    let message = render("{{ labels }}", Slot::Text).unwrap_err();
+    assert!(message.contains("is not a text"), "{message}");
+}
