@@ -5,6 +5,7 @@ pub mod boot_spec;
 mod containers;
 mod error;
 mod injected;
+mod mounts;
 mod recipe;
 mod task;
 
