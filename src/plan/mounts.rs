@@ -104,3 +104,59 @@ fn volume(name: String, holds: &Holds<'_>) -> core::Volume {
     }
     volume
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn mounts(sources: Value) -> Vec<(String, String, Value)> {
+        let profile = serde_json::from_value(json!({"sources": sources})).unwrap();
+        let shown = |mount: Mount| {
+            let mut volume = serde_json::to_value(mount.volume).unwrap();
+            let name = volume.as_object_mut().unwrap().remove("name").unwrap();
+            (name.as_str().unwrap().to_owned(), mount.path, volume)
+        };
+        all(&profile).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn a_client_has_a_volume_for_each_thing_that_it_needs() {
+        let client = json!({
+            "headersFromSecret": "api",
+            "ca": {"configMap": "company-ca"},
+            "token": {"audience": "assets"},
+        });
+        let found = mounts(json!([
+            {"name": "a", "inline": {}},
+            {"name": "b", "http": {"url": "https://a.example", "file": "a", "client": client}},
+            {"name": "c", "secret": {"name": "login"}},
+        ]));
+        let mount = |name: &str, volume: Value| {
+            let path = format!("/bootlace-sources/{}", name.replace('-', "/"));
+            (format!("bootlace-source-{name}"), path, volume)
+        };
+        let token = json!({"audience": "assets", "expirationSeconds": 3600, "path": "token"});
+        assert_eq!(
+            found,
+            [
+                mount("1-headers", json!({"secret": {"secretName": "api", "optional": true}})),
+                mount("1-ca", json!({"configMap": {"name": "company-ca", "optional": true}})),
+                mount("1-token", json!({"projected": {"sources": [{"serviceAccountToken": token}]}})),
+                mount("2", json!({"secret": {"secretName": "login", "optional": true}})),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_client_that_needs_nothing_mounts_nothing() {
+        let optimus = json!({
+            "host": "http://optimus:9100", "project": "p", "job": "j", "scheduledAt": "t", "instanceName": "i",
+        });
+        assert!(mounts(json!([{"name": "a", "optimus": optimus}])).is_empty());
+        let with_ca = json!({"url": "https://a", "file": "a", "client": {"ca": {"secret": "own"}}});
+        let found = mounts(json!([{"name": "a", "http": with_ca}]));
+        assert_eq!(found[0].2, json!({"secret": {"secretName": "own", "optional": true}}));
+    }
+}

@@ -31,7 +31,7 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
     let mut list = scratch.reader()?;
     let mut zip = ZipArchive::new(scratch.reader()?).map_err(failed)?;
     // The reader keeps the last of two files of the same name, and does not tell.
-    list.seek(SeekFrom::Start(zip.central_directory_start())).map_err(unreadable)?;
+    list.seek(SeekFrom::Start(zip.central_directory_start())).map_err(|error| unreadable(&error))?;
     check_names(&mut io::BufReader::new(list))?;
     let mut buffer = vec![0; CHUNK];
     for index in 0..zip.len() {
@@ -47,7 +47,7 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
         }
         let mut file = sink.create(&target)?;
         loop {
-            let read = entry.read(&mut buffer).map_err(unreadable)?;
+            let read = entry.read(&mut buffer).map_err(|error| unreadable(&error))?;
             match buffer.get(..read) {
                 None | Some([]) => break,
                 Some(chunk) => file.write(chunk)?,
@@ -71,9 +71,9 @@ fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
             _ => 0,
         };
         let mut name = vec![0; size(NAME_SIZE)];
-        list.read_exact(&mut name).map_err(unreadable)?;
+        list.read_exact(&mut name).map_err(|error| unreadable(&error))?;
         let rest = size(NAME_SIZE + 2) + size(NAME_SIZE + 4);
-        list.seek_relative(i64::try_from(rest).unwrap_or(i64::MAX)).map_err(unreadable)?;
+        list.seek_relative(i64::try_from(rest).unwrap_or(i64::MAX)).map_err(|error| unreadable(&error))?;
         if let Some(name) = seen.replace(name) {
             let name = String::from_utf8_lossy(&name);
             return Err(SourceError::refused(Entry::Packed, &name, Refused::Twice));
@@ -84,14 +84,14 @@ fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
 
 fn failed(error: ZipError) -> SourceError {
     match error {
-        ZipError::Io(error) => unreadable(error),
+        ZipError::Io(error) => unreadable(&error),
         // Words of the library: a compression that it does not know, a password.
         ZipError::UnsupportedArchive(what) => broken(what),
         _ => broken(DAMAGED),
     }
 }
 
-fn unreadable(error: io::Error) -> SourceError {
+fn unreadable(error: &io::Error) -> SourceError {
     broken(if error.kind() == io::ErrorKind::UnexpectedEof { BREAKS_OFF } else { DAMAGED })
 }
 

@@ -19,8 +19,11 @@ const FOLDER: u8 = b'5';
 const PIPE: u8 = b'6';
 const GLOBAL: u8 = b'g';
 
+/// An entry: its kind, its name, what it holds.
+type Packed<'a> = (u8, &'a str, &'a [u8]);
+
 /// A tar with these entries, their names written as they are: the library's own way would clean them up.
-fn tar(entries: &[(u8, &str, &[u8])]) -> Vec<u8> {
+fn tar(entries: &[Packed<'_>]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (kind, name, content) in entries {
         let mut header = tar::Header::new_ustar();
@@ -53,7 +56,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-fn zip(entries: &[(u8, &str, &[u8])]) -> Vec<u8> {
+fn zip(entries: &[Packed<'_>]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (kind, name, content) in entries {
         let options = SimpleFileOptions::default();
@@ -83,7 +86,7 @@ fn refused(archive: Vec<u8>, says: &Value) -> (u8, String) {
 }
 
 /// What a git host answers for a ref: one leading folder, folders as entries, the commit in a global header.
-fn repository() -> Vec<(u8, &'static str, &'static [u8])> {
+fn repository() -> Vec<Packed<'static>> {
     vec![
         (FOLDER, "etl-4f2a/", b""),
         (REGULAR, "etl-4f2a/README.md", b"read me"),
@@ -119,7 +122,7 @@ fn a_sub_folder_of_a_repository_is_unpacked_whatever_the_format() {
 
 #[test]
 fn an_archive_is_unpacked_again_where_the_download_broke() {
-    let archive = gzip(&tar(&[(REGULAR, "a", &[b'x'; 200_000]), (REGULAR, "b", b"b")]));
+    let archive = gzip(&tar(&[(REGULAR, "a", &vec![b'x'; 200_000]), (REGULAR, "b", b"b")]));
     let server = Server::tls(move |_, before| match before {
         0 => Reply::Cut(archive[..archive.len() / 2].to_vec()),
         _ => ok(archive.clone()),
@@ -145,7 +148,7 @@ fn the_archives_own_root_and_leading_dots_are_no_names() {
 #[test]
 fn an_entry_that_no_task_can_have_is_refused_by_name() {
     let long = "x".repeat(300);
-    let cases: [(&[(u8, &str, &[u8])], &str); 13] = [
+    let cases: [(&[Packed<'_>], &str); 13] = [
         (&[(REGULAR, "../a", b"")], "the archive's entry \"../a\": the path holds . or .., so it may leave"),
         (&[(REGULAR, "a/../../b", b"")], "the archive's entry \"a/../../b\": the path holds . or .."),
         (&[(FOLDER, "../", b"")], "the archive's entry \"../\": the path holds . or .."),
@@ -184,7 +187,7 @@ fn a_name_is_judged_whole_before_it_is_stripped() {
 #[test]
 fn a_zips_entries_are_refused_in_the_same_words() {
     let long = "x".repeat(300);
-    let cases: [(&[(u8, &str, &[u8])], &str); 6] = [
+    let cases: [(&[Packed<'_>], &str); 6] = [
         (&[(REGULAR, "../a", b"")], "the archive's entry \"../a\": the path holds . or .."),
         (&[(REGULAR, "/etc/a", b"")], "the archive's entry \"/etc/a\": the path is absolute"),
         (&[(REGULAR, &long, b"")], "takes 300 bytes, and Linux takes 255 at most"),
@@ -245,13 +248,13 @@ fn a_name_that_never_ends_is_not_kept() {
 
 #[test]
 fn what_is_no_archive_says_so() {
-    let whole = gzip(&tar(&[(REGULAR, "a", &[b'x'; 50_000])]));
+    let whole = gzip(&tar(&[(REGULAR, "a", &vec![b'x'; 50_000])]));
     for (bytes, format) in [
         (MARK.repeat(100).into_bytes(), "Auto"),
         (MARK.repeat(100).into_bytes(), "TarGz"),
         (MARK.repeat(100).into_bytes(), "Zip"),
         (whole[..whole.len() - 20].to_vec(), "Auto"),
-        (tar(&[(REGULAR, "a", &[b'x'; 50_000])])[..20_000].to_vec(), "Auto"),
+        (tar(&[(REGULAR, "a", &vec![b'x'; 50_000])])[..20_000].to_vec(), "Auto"),
     ] {
         let (code, said) = refused(bytes, &json!({"format": format}));
         assert_eq!(code, 65, "{said}");

@@ -186,7 +186,7 @@ fn serve(
     };
     match answer(&request, before) {
         Reply::Whole(status, headers, body) => {
-            let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+            let headers = headers.into_iter().chain([String::new()]).collect::<Vec<_>>().join("\r\n");
             let length = body.len();
             write!(
                 stream,
