@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn mounts(sources: Value) -> Vec<(String, String, Value)> {
+    fn mounts(sources: &Value) -> Vec<(String, String, Value)> {
         let profile = serde_json::from_value(json!({"sources": sources})).unwrap();
         let shown = |mount: Mount| {
             let mut volume = serde_json::to_value(mount.volume).unwrap();
@@ -128,7 +128,7 @@ mod tests {
             "ca": {"configMap": "company-ca"},
             "token": {"audience": "assets"},
         });
-        let found = mounts(json!([
+        let found = mounts(&json!([
             {"name": "a", "inline": {}},
             {"name": "b", "http": {"url": "https://a.example", "file": "a", "client": client}},
             {"name": "c", "secret": {"name": "login"}},
@@ -154,9 +154,9 @@ mod tests {
         let optimus = json!({
             "host": "http://optimus:9100", "project": "p", "job": "j", "scheduledAt": "t", "instanceName": "i",
         });
-        assert!(mounts(json!([{"name": "a", "optimus": optimus}])).is_empty());
+        assert!(mounts(&json!([{"name": "a", "optimus": optimus}])).is_empty());
         let with_ca = json!({"url": "https://a", "file": "a", "client": {"ca": {"secret": "own"}}});
-        let found = mounts(json!([{"name": "a", "http": with_ca}]));
+        let found = mounts(&json!([{"name": "a", "http": with_ca}]));
         assert_eq!(found[0].2, json!({"secret": {"secretName": "own", "optional": true}}));
     }
 }
