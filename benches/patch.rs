@@ -80,7 +80,7 @@ fn time(runs: u32, side: &mut impl FnMut()) -> Duration {
 }
 
 fn recipes() -> Recipes {
-    let source = |name: &str| Source { name: name.to_owned(), inline: None, config_map: None, secret: None };
+    let source = |name: &str| Source { name: name.to_owned(), ..Source::default() };
     let object = |name: &str, into, prefix: &str| Mounted {
         name: name.to_owned(),
         into,

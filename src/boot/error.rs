@@ -100,7 +100,7 @@ impl BootError {
     /// | 65 | data | a source gives what cannot be given to a task |
     /// | 69 | unavailable | what a source names is not there or cannot be read |
     /// | 74 | I/O | the volume does not take it: it is full, or not writable |
-    /// | 75 | temporary | the profile's time is over |
+    /// | 75 | temporary | the profile's time is over, or a server cannot be reached or answers 408, 429 or 5xx |
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         const USAGE: u8 = 64;
@@ -111,8 +111,12 @@ impl BootError {
 
         fn of_source(error: &SourceError) -> u8 {
             match error {
-                SourceError::Missing(_) | SourceError::Unreadable { .. } => UNAVAILABLE,
-                SourceError::Refused { .. } => DATA,
+                SourceError::Refused { .. } | SourceError::Content(_) | SourceError::Archive(_) => DATA,
+                SourceError::Http(error) if error.is_content() => DATA,
+                SourceError::Http(error) if error.is_temporary() => TEMPORARY,
+                SourceError::Missing(_) | SourceError::Unreadable { .. } | SourceError::Http(_) => {
+                    UNAVAILABLE
+                }
                 SourceError::Key { error, .. } => of_source(error),
                 SourceError::TooSlow { .. } => TEMPORARY,
                 SourceError::Volume(_) => IO,
@@ -159,7 +163,7 @@ mod tests {
         let cases = [
             (r#""hunter2"}"#.to_owned(), "a value of the wrong type at line 1 column"),
             ("1".to_owned(), "not JSON at line 1 column"),
-            (r#"1,"sources":[{"name":"a","from":{"http":{}}}]}"#.to_owned(), "unknown variant `http`"),
+            (r#"1,"sources":[{"name":"a","from":{"ftp":{}}}]}"#.to_owned(), "unknown variant `ftp`"),
             (r#"1,"sources":[{"name":"a"}]}"#.to_owned(), "missing field `from`"),
             (r#"1,"sha256":"hunter2"}"#.to_owned(), "unknown field `sha256`"),
         ];

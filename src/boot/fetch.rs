@@ -38,11 +38,18 @@ pub(crate) async fn all<'a>(
 ) -> Result<Vec<Fetched<'a>>, BootError> {
     let begun = Instant::now();
     let deadline = begun + Duration::from_secs(spec.timeout_seconds.into());
-    let fetch = async |Named { name, source }: &'a Named<'a>| {
-        let mut sink = Sink::new(volume);
+    let fetch = async |Named { name, optional, limits, source }: &'a Named<'a>| {
+        let mut sink = Sink::new(volume, *limits);
         let in_time = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
-        let result = in_time.unwrap_or(Err(SourceError::TooSlow { seconds: spec.timeout_seconds }));
-        result.map_err(|error| failure(name, source.title(), spec, error))?;
+        let too_slow = || SourceError::too_slow(spec.timeout_seconds, "boot.timeoutSeconds", source.doing());
+        match in_time.unwrap_or_else(|_| Err(too_slow())) {
+            Ok(()) => {}
+            Err(error) if *optional && error.is_unavailable() => {
+                sink.clear();
+                sink.note(format!("left out, as it is optional: {error}"));
+            }
+            Err(error) => return Err(failure(name, source.title(), spec, error)),
+        }
         let found = sink.into_found();
         report.fetched(name, &source.title(), &found, begun.elapsed());
         Ok(Fetched { name, found })
@@ -85,7 +92,7 @@ mod tests {
         name: &'a str,
         fetch: impl AsyncFn(&mut Sink<'_>) -> Result<(), SourceError> + 'a,
     ) -> Named<'a> {
-        Named { name, source: Box::new(Fake(fetch)) }
+        Named { name, optional: false, limits: None, source: Box::new(Fake(fetch)) }
     }
 
     fn fetch(sources: &[Named<'_>], timeout_seconds: u32) -> (Result<Vec<String>, BootError>, String) {

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | fetch | `fetch` | what does each source give, within the profile's time |
 //! | | `source` | where does it come from: one file a kind |
+//! | | `http`, `archive`, `json` | what sources have in common: requests, unpacking, objects |
 //! | | `sink` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
@@ -17,9 +18,12 @@
 //! where a write is a copy, and what it waits for is the network. A value never goes to the log, to an error
 //! or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
 
+mod archive;
 mod env;
 mod error;
 mod fetch;
+mod http;
+mod json;
 mod merge;
 mod path;
 mod report;
@@ -95,7 +99,11 @@ fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) 
 
     let volume = Volume::open(&args.root, &spec.profile.name)?;
     let sources = source::all(&spec);
-    let fetched = fetch::runtime()?.block_on(fetch::all(&sources, &spec, &volume, report))?;
+    let runtime = fetch::runtime()?;
+    let fetched = runtime.block_on(fetch::all(&sources, &spec, &volume, report));
+    // The system looks names up on a thread that cannot be stopped: boot does not wait for its answer.
+    runtime.shutdown_background();
+    let fetched = fetched?;
     let content = merge::merge(fetched, report)?;
     volume.write(&content, &spec, &args.launcher)?;
 

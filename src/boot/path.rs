@@ -103,6 +103,12 @@ pub(crate) struct FileTree<T> {
     files: BTreeMap<AssetPath, T>,
 }
 
+impl<T> Default for FileTree<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> FileTree<T> {
     /// A tree without files.
     pub(crate) fn new() -> Self {

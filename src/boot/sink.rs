@@ -1,20 +1,30 @@
 //! What a source puts its findings into. Every name, path and byte of every source goes through here, so
 //! what is refused is refused for all of them, while it streams.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::env::{EnvName, EnvValue};
 use super::path::{AssetPath, FileTree};
 use super::source::{Entry, Refused, SourceError};
-use super::volume::{Staged, StagedFile, Volume};
+use super::volume::{Scratch, Staged, StagedFile, Volume};
+use crate::plan::boot_spec::SourceLimits;
 
 /// What one source may give: env variables and files.
 pub(crate) struct Sink<'v> {
     volume: &'v Volume,
+    limits: SourceLimits,
+    /// Bytes given so far, those of open files included.
+    given: Rc<Cell<u64>>,
     found: Found,
 }
 
+/// What a source without limits may give: what the volume holds.
+const NO_LIMITS: SourceLimits = SourceLimits { bytes: u64::MAX, files: u32::MAX };
+
 /// What one source gave. Its files lie in the volume's staging folder.
+#[derive(Default)]
 pub(crate) struct Found {
     /// Env by name.
     pub(crate) env: BTreeMap<EnvName, EnvValue>,
@@ -38,12 +48,30 @@ impl Found {
 pub(crate) struct NewFile {
     path: AssetPath,
     staged: StagedFile,
+    limit: u64,
+    given: Rc<Cell<u64>>,
 }
 
 impl<'v> Sink<'v> {
     /// An empty sink whose files are staged on `volume`.
-    pub(crate) fn new(volume: &'v Volume) -> Self {
-        Self { volume, found: Found { env: BTreeMap::new(), files: FileTree::new(), notes: Vec::new() } }
+    pub(crate) fn new(volume: &'v Volume, limits: Option<SourceLimits>) -> Self {
+        Self { volume, limits: limits.unwrap_or(NO_LIMITS), given: Rc::default(), found: Found::default() }
+    }
+
+    /// Bytes that the source may give: a source need not fetch more.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limits.bytes
+    }
+
+    /// Forgets everything, for a source that begins again.
+    pub(crate) fn clear(&mut self) {
+        self.found = Found::default();
+        self.given = Rc::default();
+    }
+
+    /// A file on the volume that nobody gets, for what must be whole before it can be read.
+    pub(crate) fn scratch(&self) -> Result<Scratch, SourceError> {
+        Ok(self.volume.scratch()?)
     }
 
     /// Gives an env variable.
@@ -51,6 +79,7 @@ impl<'v> Sink<'v> {
         let refused = |refused: Refused| SourceError::refused(Entry::Variable, name, refused);
         let name = EnvName::parse(name).map_err(|error| refused(error.into()))?;
         let value = EnvValue::parse(&name, value).map_err(|error| refused(error.into()))?;
+        count(&self.given, value.len(), self.limits.bytes).map_err(refused)?;
         match self.found.env.insert(name, value) {
             None => Ok(()),
             Some(_) => Err(refused(Refused::Twice)),
@@ -62,7 +91,8 @@ impl<'v> Sink<'v> {
         let path = AssetPath::parse(path)
             .map_err(|error| SourceError::refused(Entry::File, path, Refused::Path(error)))?;
         self.check(&path)?;
-        Ok(NewFile { path, staged: self.volume.stage()? })
+        let (limit, given) = (self.limits.bytes, Rc::clone(&self.given));
+        Ok(NewFile { path, staged: self.volume.stage()?, limit, given })
     }
 
     /// Gives a file that is written in full.
@@ -71,6 +101,13 @@ impl<'v> Sink<'v> {
         self.check(&file.path)?;
         self.found.files.insert(file.path, file.staged.seal()?);
         Ok(())
+    }
+
+    /// Gives a file that is at hand.
+    pub(crate) fn file(&mut self, path: &str, content: &[u8]) -> Result<(), SourceError> {
+        let mut file = self.create(path)?;
+        file.write(content)?;
+        self.finish(file)
     }
 
     /// Leaves a line for the log. Name things in it, never values.
@@ -85,6 +122,9 @@ impl<'v> Sink<'v> {
 
     fn check(&self, path: &AssetPath) -> Result<(), SourceError> {
         let refused = |refused| Err(SourceError::refused(Entry::File, &path.to_string(), refused));
+        if self.found.files.len() >= self.limits.files as usize {
+            return refused(Refused::TooMany { limit: self.limits.files });
+        }
         if self.found.files.get(path).is_some() {
             return refused(Refused::Twice);
         }
@@ -95,9 +135,17 @@ impl<'v> Sink<'v> {
     }
 }
 
+/// Counts `bytes` before they are kept.
+fn count(given: &Cell<u64>, bytes: u64, limit: u64) -> Result<(), Refused> {
+    given.set(given.get().saturating_add(bytes));
+    if given.get() > limit { Err(Refused::TooLarge { limit }) } else { Ok(()) }
+}
+
 impl NewFile {
     /// Appends to the file. On a volume in memory that is a copy, so there is nothing to await.
     pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), SourceError> {
+        let refused = |refused| SourceError::refused(Entry::File, &self.path.to_string(), refused);
+        count(&self.given, chunk.len() as u64, self.limit).map_err(refused)?;
         Ok(self.staged.write(chunk)?)
     }
 }
@@ -115,7 +163,7 @@ mod tests {
     #[test]
     fn a_file_counts_once_it_is_finished() {
         let (_root, volume) = volume();
-        let mut sink = Sink::new(&volume);
+        let mut sink = Sink::new(&volume, None);
         let mut whole = sink.create("whole").unwrap();
         let mut half = sink.create("half").unwrap();
         half.write(b"ha").unwrap();
@@ -131,7 +179,7 @@ mod tests {
     #[test]
     fn one_source_cannot_give_the_same_twice() {
         let (_root, volume) = volume();
-        let mut sink = Sink::new(&volume);
+        let mut sink = Sink::new(&volume, None);
         sink.env("A", b"hunter2".to_vec()).unwrap();
         let error = sink.env("A", b"hunter2".to_vec()).unwrap_err().to_string();
         assert!(error.contains(r#"variable "A""#) && error.contains("twice"), "{error}");
@@ -147,5 +195,35 @@ mod tests {
         assert!(error.contains(r#"file "a/b/c""#) && error.contains(r#"gives the file "a/b""#), "{error}");
         let error = sink.create("a").err().unwrap().to_string();
         assert!(error.contains(r#"file "a""#) && error.contains(r#""a/b""#), "{error}");
+    }
+
+    #[test]
+    fn what_is_over_a_limit_is_not_written() {
+        let (root, volume) = volume();
+        let mut sink = Sink::new(&volume, Some(SourceLimits { bytes: 10, files: 2 }));
+        sink.env("A", b"1234".to_vec()).unwrap();
+        let mut file = sink.create("a").unwrap();
+        file.write(b"56789").unwrap();
+        let error = file.write(b"hunter2").unwrap_err().to_string();
+        assert!(
+            error.starts_with(r#"file "a": with it the source gives more than 10 bytes: raise"#),
+            "{error}"
+        );
+        let error = sink.env("B", b"hunter2".to_vec()).unwrap_err().to_string();
+        assert!(error.starts_with(r#"variable "B": with it the source gives more than 10 bytes"#), "{error}");
+        drop(file);
+        sink.clear();
+        sink.file("b", b"1234567890").unwrap();
+        sink.file("c", b"").unwrap();
+        let error = sink.file("d", b"").unwrap_err().to_string();
+        assert!(
+            error.starts_with(r#"file "d": with it the source gives more than 2 files: raise"#),
+            "{error}"
+        );
+
+        let staged = || std::fs::read_dir(root.path().join(".staging")).unwrap().count();
+        assert_eq!(staged(), 2);
+        sink.clear();
+        assert_eq!(staged(), 0, "what a source gave before it began again takes no room");
     }
 }

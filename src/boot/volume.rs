@@ -60,7 +60,7 @@ pub(crate) struct Volume {
 
 /// A file in the staging folder that is being written.
 pub(crate) struct StagedFile {
-    path: PathBuf,
+    path: StagingPath,
     file: File,
     size: u64,
     profile: String,
@@ -68,8 +68,36 @@ pub(crate) struct StagedFile {
 
 /// A file in the staging folder that is written in full.
 pub(crate) struct Staged {
-    path: PathBuf,
+    path: StagingPath,
     size: u64,
+}
+
+/// A file in the staging folder. What is not renamed to its place is removed: the volume is memory.
+struct StagingPath(PathBuf);
+
+impl Drop for StagingPath {
+    fn drop(&mut self) {
+        // Gone where it was renamed. Anything else that is wrong here is so for the next write, which tells.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A file on the volume that nobody gets: its room is free again once it is dropped.
+pub(crate) struct Scratch {
+    staged: StagedFile,
+}
+
+impl Scratch {
+    /// Appends to the file.
+    pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), VolumeError> {
+        self.staged.write(chunk)
+    }
+
+    /// The file from its beginning, with a position of its own.
+    pub(crate) fn reader(&self) -> Result<File, VolumeError> {
+        let StagedFile { path, profile, .. } = &self.staged;
+        File::open(&path.0).map_err(|error| VolumeError::new(&path.0, profile, error))
+    }
 }
 
 impl Staged {
@@ -107,7 +135,12 @@ impl Volume {
         self.next.set(number + 1);
         let path = self.root.join(DIR_STAGING).join(number.to_string());
         let file = File::create_new(&path).map_err(self.failed(&path))?;
-        Ok(StagedFile { path, file, size: 0, profile: self.profile.clone() })
+        Ok(StagedFile { path: StagingPath(path), file, size: 0, profile: self.profile.clone() })
+    }
+
+    /// Begins a file that never gets a place.
+    pub(crate) fn scratch(&self) -> Result<Scratch, VolumeError> {
+        Ok(Scratch { staged: self.stage()? })
     }
 
     /// Puts everything into its place: the launcher, the assets, who the task is, and the env last.
@@ -129,7 +162,7 @@ impl Volume {
         let unreadable = |error| BootError::Launcher { path: launcher.to_owned(), error };
         let mut program = File::open(launcher).map_err(unreadable)?;
         let mut staged = self.stage()?;
-        staged.size = io::copy(&mut program, &mut staged.file).map_err(self.failed(&staged.path))?;
+        staged.size = io::copy(&mut program, &mut staged.file).map_err(self.failed(&staged.path.0))?;
         Ok(self.rename(&staged.seal_as(MODE_PROGRAM)?, &self.root.join(names::FILE_LAUNCHER))?)
     }
 
@@ -185,7 +218,7 @@ impl Volume {
     }
 
     fn rename(&self, staged: &Staged, target: &Path) -> Result<(), VolumeError> {
-        fs::rename(&staged.path, target).map_err(self.failed(target))
+        fs::rename(&staged.path.0, target).map_err(self.failed(target))
     }
 
     /// Makes a folder in one that exists; it may exist, but not as a link.
@@ -228,7 +261,7 @@ impl Volume {
 impl StagedFile {
     /// Appends to the file.
     pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), VolumeError> {
-        self.file.write_all(chunk).map_err(|error| VolumeError::new(&self.path, &self.profile, error))?;
+        self.file.write_all(chunk).map_err(|error| VolumeError::new(&self.path.0, &self.profile, error))?;
         self.size += chunk.len() as u64;
         Ok(())
     }
@@ -241,7 +274,7 @@ impl StagedFile {
     fn seal_as(self, mode: u32) -> Result<Staged, VolumeError> {
         let Self { path, file, size, profile } = self;
         file.set_permissions(Permissions::from_mode(mode))
-            .map_err(|error| VolumeError::new(&path, &profile, error))?;
+            .map_err(|error| VolumeError::new(&path.0, &profile, error))?;
         Ok(Staged { path, size })
     }
 }
@@ -299,8 +332,8 @@ mod tests {
     #[test]
     fn a_full_volume_says_which_field_to_raise() {
         // A device that answers every write as a full file system does.
-        let path = PathBuf::from("/dev/full");
-        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let file = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let path = StagingPath(PathBuf::from("/nowhere/0"));
         let mut staged = StagedFile { path, file, size: 0, profile: "default".to_owned() };
         assert_eq!(
             staged.write(b"hunter2").unwrap_err().to_string(),

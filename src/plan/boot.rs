@@ -7,11 +7,13 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
-use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource};
-use super::{BootSpec, PlanError, Recipe, Settings};
+use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource, Remote, SourceLimits};
+use super::{BootSpec, PlanError, Recipe, Settings, mounts};
 use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod};
+use crate::profile::remote::Limits;
+use crate::profile::size::Size;
 use crate::profile::spec::{self, BootProfileSpec, Source};
 
 /// Bytes of the spec in one env variable. Linux takes at most 32 pages in one string of the environment
@@ -20,51 +22,51 @@ const MAX_PART_BYTES: usize = 32 * 4096 - 64;
 /// Bytes of the spec at most. The API server takes pods of about 1.5 MiB, the pod's own part included.
 const MAX_SPEC_BYTES: usize = 512 * 1024;
 
-/// A source's object as the kubelet mounts it: its position in the profile, its kind and what the profile says.
-struct MountedObject<'a> {
-    volume: String,
-    path: String,
-    kind: MountedKind,
-    says: &'a spec::Mounted,
-}
-
-/// The object that the source at `position` mounts, where it is of a kind that does.
-fn mounted(position: usize, source: &Source) -> Option<MountedObject<'_>> {
-    let config_map = source.config_map.as_ref().map(|says| (MountedKind::ConfigMap, says));
-    let (kind, says) =
-        config_map.or_else(|| source.secret.as_ref().map(|says| (MountedKind::Secret, says)))?;
-    Some(MountedObject {
-        volume: format!("{}{position}", names::VOLUME_SOURCE_PREFIX),
-        path: format!("{}/{position}", names::MOUNT_SOURCES),
-        kind,
-        says,
-    })
-}
-
-fn all_mounted(profile: &BootProfileSpec) -> impl Iterator<Item = MountedObject<'_>> {
-    profile.sources.iter().enumerate().filter_map(|(position, source)| mounted(position, source))
-}
-
 /// The profile's sources, as boot sees them.
 pub(super) fn sources(profile: &BootProfileSpec) -> Vec<BootSource> {
     let source = |(position, source): (usize, &Source)| BootSource {
         name: source.name.clone(),
-        from: mounted(position, source).map_or_else(
-            || From::Inline(source.inline.clone().unwrap_or_default()),
-            |object| {
-                From::Mounted(MountedSource {
-                    kind: object.kind,
-                    name: object.says.name.clone(),
-                    path: object.path,
-                    into: object.says.into,
-                    items: object.says.items.clone(),
-                    prefix: object.says.prefix.clone(),
-                    optional: object.says.optional,
-                })
-            },
-        ),
+        optional: source.optional,
+        limits: limits(profile, source),
+        from: from(position, source),
     };
     profile.sources.iter().enumerate().map(source).collect()
+}
+
+fn from(position: usize, source: &Source) -> From {
+    let path = mounts::path(position);
+    let object = |kind, says: &spec::Mounted| {
+        From::Mounted(MountedSource {
+            kind,
+            name: says.name.clone(),
+            path: path.clone(),
+            into: says.into,
+            items: says.items.clone(),
+            prefix: says.prefix.clone(),
+            optional: says.optional,
+        })
+    };
+    if let Some(says) = &source.config_map {
+        object(MountedKind::ConfigMap, says)
+    } else if let Some(says) = &source.secret {
+        object(MountedKind::Secret, says)
+    } else if let Some(says) = &source.http {
+        From::Http(Remote { request: Box::new(says.clone()), path })
+    } else if let Some(says) = &source.optimus {
+        From::Optimus(Remote { request: Box::new(says.clone()), path })
+    } else {
+        From::Inline(source.inline.clone().unwrap_or_default())
+    }
+}
+
+/// What comes from the network is limited always: by the profile, else by what the volume takes.
+fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
+    let network = source.http.is_some() || source.optimus.is_some();
+    let says = source.limits.clone().or_else(|| network.then(Limits::default))?;
+    let volume = || Size::try_from(profile.volume.size_limit.clone()).ok();
+    // A size of the volume in other words (`0.5Gi`) is kept by the kernel alone.
+    let bytes = says.size.or_else(volume).map_or(u64::MAX, |size| size.bytes());
+    Some(SourceLimits { bytes, files: says.files })
 }
 
 /// What boot is told of one pod.
@@ -96,30 +98,7 @@ pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
         }),
         ..core::Volume::default()
     };
-    let sources = all_mounted(profile).map(|object| {
-        // All keys are mounted, and boot picks the listed ones: the kubelet would refuse the whole pod for a
-        // missing key, and say so where a task's owner does not look.
-        let name = object.says.name.clone();
-        // Optional for the kubelet always: it would wait for a missing object for ever. Boot says what is
-        // missing, and fails.
-        let optional = Some(true);
-        match object.kind {
-            MountedKind::ConfigMap => core::Volume {
-                name: object.volume,
-                config_map: Some(core::ConfigMapVolumeSource { name, optional, ..Default::default() }),
-                ..core::Volume::default()
-            },
-            MountedKind::Secret => core::Volume {
-                name: object.volume,
-                secret: Some(core::SecretVolumeSource {
-                    secret_name: Some(name),
-                    optional,
-                    ..Default::default()
-                }),
-                ..core::Volume::default()
-            },
-        }
-    });
+    let sources = mounts::all(profile).into_iter().map(|mount| mount.volume);
     [ours].into_iter().chain(sources).collect()
 }
 
@@ -135,7 +114,7 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
         image: Some(boot.image.clone().unwrap_or_else(|| settings.boot_image.clone())),
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
-        volume_mounts: Some(mounts(profile)),
+        volume_mounts: Some(volume_mounts(profile)),
         resources: Some(resources(&boot.resources, false)),
         // Boot writes the message itself; where it is killed before it can, its log's end is the next best.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
@@ -144,15 +123,15 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
     }
 }
 
-fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
+fn volume_mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
     let ours = core::VolumeMount {
         name: names::VOLUME.to_owned(),
         mount_path: names::MOUNT.to_owned(),
         ..core::VolumeMount::default()
     };
-    let sources = all_mounted(profile).map(|object| core::VolumeMount {
-        name: object.volume,
-        mount_path: object.path,
+    let sources = mounts::all(profile).into_iter().map(|mount| core::VolumeMount {
+        name: mount.volume.name,
+        mount_path: mount.path,
         read_only: Some(true),
         ..core::VolumeMount::default()
     });
@@ -222,7 +201,7 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
     if pod.all_containers().any(|container| container.name == names::CONTAINER_BOOT) {
         return Err(taken("a container of the pod", names::CONTAINER_BOOT));
     }
-    let ours = |name: &str| name == names::VOLUME || all_mounted(profile).any(|object| object.volume == name);
+    let ours = |name: &str| name == names::VOLUME || mounts::are_called(profile, name);
     match pod.volumes.iter().flatten().find(|name| ours(name)) {
         Some(name) => Err(taken("a volume of the pod", name)),
         None => Ok(()),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
 use crate::names;
+use crate::profile::remote::{Http, Optimus};
 use crate::profile::spec::{Inline, Into, Item};
 
 /// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
@@ -69,8 +70,24 @@ pub struct ProfileRef {
 pub struct BootSource {
     /// The source's name in the profile, for the log and for errors.
     pub name: String,
+    /// Whether the task may start where it cannot be had.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// How much it may give; without limits what the volume holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<SourceLimits>,
     /// Where it comes from.
     pub from: From,
+}
+
+/// How much a source may give.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceLimits {
+    /// Bytes of all values and files, and of what is downloaded for them.
+    pub bytes: u64,
+    /// Number of files.
+    pub files: u32,
 }
 
 /// Where a source comes from.
@@ -81,7 +98,31 @@ pub enum From {
     Inline(Inline),
     /// A `ConfigMap` or `Secret` that the kubelet mounted.
     Mounted(MountedSource),
+    /// An HTTP request.
+    Http(Remote<Http>),
+    /// What an Optimus server compiled.
+    Optimus(Remote<Optimus>),
 }
+
+/// What is fetched over the network, in the profile's own words.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Remote<T> {
+    /// What the profile says.
+    pub request: Box<T>,
+    /// The folder that the client's files are mounted below: [`DIR_HEADERS`], [`DIR_CA`] and [`DIR_TOKEN`],
+    /// each where the profile asks for it.
+    pub path: String,
+}
+
+/// Below [`Remote::path`]: the Secret whose keys are headers.
+pub const DIR_HEADERS: &str = "headers";
+/// Below [`Remote::path`]: the object that holds the certificate authorities.
+pub const DIR_CA: &str = "ca";
+/// Below [`Remote::path`]: the folder of [`FILE_TOKEN`].
+pub const DIR_TOKEN: &str = "token";
+/// Below [`DIR_TOKEN`]: the token.
+pub const FILE_TOKEN: &str = "token";
 
 /// A `ConfigMap` or `Secret` that the kubelet mounted for boot.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]

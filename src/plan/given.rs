@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::profile::spec::{Into, Mounted, Source};
+use super::boot_spec::{BootSource, From, MountedSource};
+use crate::profile::spec::Into;
 
 /// The names that boot may set. The pod's own variables of other names cannot meet the boot env, so boot need not
 /// be told of them.
@@ -15,20 +16,23 @@ pub(super) struct Given {
 
 impl Given {
     /// What `sources` can give.
-    pub(super) fn by(sources: &[Source]) -> Self {
+    pub(super) fn by(sources: &[BootSource]) -> Self {
         let mut given = Self::default();
         for source in sources {
-            if let Some(inline) = &source.inline {
-                given.names.extend(inline.env.keys().cloned());
-            }
-            for object in [&source.config_map, &source.secret].into_iter().flatten() {
-                given.add_object(object);
+            match &source.from {
+                From::Inline(inline) => given.names.extend(inline.env.keys().cloned()),
+                From::Mounted(object) => given.add_object(object),
+                From::Http(http) => {
+                    let env = http.request.json.iter().filter(|part| part.into == Into::Env);
+                    given.prefixes.extend(env.map(|part| part.prefix.clone()));
+                }
+                From::Optimus(_) => given.prefixes.push(String::new()),
             }
         }
         given
     }
 
-    fn add_object(&mut self, object: &Mounted) {
+    fn add_object(&mut self, object: &MountedSource) {
         match (object.into, object.items.as_slice()) {
             (Into::Files, _) => {}
             (Into::Env, []) => self.prefixes.push(object.prefix.clone()),
@@ -47,9 +51,12 @@ impl Given {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::boot;
+    use crate::profile::BootProfileSpec;
 
     fn given(sources: &str) -> Given {
-        Given::by(&serde_saphyr::from_str::<Vec<Source>>(sources).unwrap())
+        let sources = serde_saphyr::from_str(sources).unwrap();
+        Given::by(&boot::sources(&BootProfileSpec { sources, ..BootProfileSpec::default() }))
     }
 
     #[test]
@@ -60,12 +67,13 @@ mod tests {
 - {name: b, secret: {name: b, into: Env, prefix: B_, items: [{key: k, as: ONE}]}}
 - {name: c, configMap: {name: c, into: Env, prefix: C_}}
 - {name: d, configMap: {name: d, prefix: D_}}
+- {name: e, http: {url: 'https://a', json: [{pointer: /e, into: Env, prefix: E_}, {pointer: /f, prefix: F_}]}}
 ",
         );
-        for name in ["A", "B_ONE", "C_ANYTHING", "C_"] {
+        for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X"] {
             assert!(given.may_hold(name), "{name}");
         }
-        for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C"] {
+        for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C", "F_X"] {
             assert!(!given.may_hold(name), "{name}");
         }
     }

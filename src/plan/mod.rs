@@ -7,6 +7,7 @@ mod error;
 mod fill;
 mod given;
 mod injected;
+mod mounts;
 mod recipe;
 mod task;
 

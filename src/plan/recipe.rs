@@ -42,13 +42,14 @@ impl Recipe {
     /// Where a template of the profile cannot be read, which a profile in force has behind it.
     pub fn new(profile: Arc<Profile>, settings: &Settings) -> Result<Self, PlanError> {
         let spec = &profile.spec;
+        let sources = boot::sources(spec);
         Ok(Self {
             boot: json(&boot::container(spec, settings))?,
             guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
             volumes: boot::volumes(spec).iter().map(json).collect::<Result<_, _>>()?,
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
-            sources: boot::sources(spec),
-            given: Given::by(&spec.sources),
+            given: Given::by(&sources),
+            sources,
             templates: templates::read(spec)?,
             profile,
         })

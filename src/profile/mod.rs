@@ -2,7 +2,9 @@
 
 mod defaults;
 pub mod folder;
+pub mod remote;
 mod set;
+pub mod size;
 pub mod spec;
 mod status;
 pub mod templates;

@@ -9,6 +9,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::remote::{Http, Limits, Optimus};
 use crate::names;
 
 /// How a task boots: which image fetches what, in which order, and where the task finds it.
@@ -158,16 +159,24 @@ impl Default for Resources {
 }
 
 /// One place that boot fetches from: a name, and exactly one kind.
-#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, JsonSchema)]
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "(has(self.inline) ? 1 : 0) + (has(self.configMap) ? 1 : 0) + (has(self.secret) ? 1 : 0) == 1",
-    "message": "a source has exactly one kind: write one of inline, configMap or secret"
+    "rule": "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus)]\
+             .filter(kind, kind).size() == 1",
+    "message": "a source has exactly one kind: write one of inline, configMap, secret, http or optimus"
 }]))]
 pub struct Source {
     /// Name of the source in boot's log and errors; unique in the profile.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
+    /// Whether the task may start where the source cannot be had: it does not exist, does not answer, or
+    /// answers with an error. What it does give must be right all the same.
+    #[serde(default)]
+    pub optional: bool,
+    /// How much it may give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// Env and files written in the profile itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inline: Option<Inline>,
@@ -177,6 +186,12 @@ pub struct Source {
     /// A `Secret` of the pod's namespace, mounted into boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Mounted>,
+    /// An HTTP request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
+    /// What an Optimus server compiled for the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimus: Option<Optimus>,
 }
 
 /// Env and files written in the profile itself. Not for secrets: they show in every pod.

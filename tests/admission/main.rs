@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 fn profile(position: Position) -> Profile {
     let mut profile = Profile { name: "default".to_owned(), generation: 3, ..Profile::default() };
-    let source = |name: &str| Source { name: name.to_owned(), inline: None, config_map: None, secret: None };
+    let source = |name: &str| Source { name: name.to_owned(), ..Source::default() };
     let object = Mounted {
         name: "object".to_owned(),
         into: Into::Files,

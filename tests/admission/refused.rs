@@ -113,7 +113,7 @@ fn inline_sources_have_a_limit() {
     let mut profile = default_profile();
     let files = [("big.sql".to_owned(), "x".repeat(600 * 1024))].into();
     let inline = Some(Inline { files, ..Inline::default() });
-    profile.spec.sources = vec![Source { name: "big".to_owned(), inline, config_map: None, secret: None }];
+    profile.spec.sources = vec![Source { name: "big".to_owned(), inline, ..Source::default() }];
     let message = refusal(task(|_| {}), profile);
     assert!(message.contains("524288 is the limit"), "{message}");
     assert!(message.contains("to a ConfigMap"), "{message}");

@@ -8,6 +8,7 @@
 
 mod again;
 mod content;
+mod http;
 mod process;
 mod refused;
 mod secrets;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::boot::env::EnvError;
+use crate::boot::http::HttpError;
 use crate::boot::path::PathError;
 use crate::boot::volume::VolumeError;
 
@@ -41,11 +42,24 @@ pub enum SourceError {
         error: Box<SourceError>,
     },
     /// The profile's time is over.
-    #[error("it was not fetched within {seconds} s: raise boot.timeoutSeconds, or find out why it is slow")]
+    #[error("it was not fetched within {seconds} s{doing}: raise {field}, or find out why it is slow")]
     TooSlow {
         /// The time in seconds.
         seconds: u32,
+        /// The field that sets it.
+        field: &'static str,
+        /// What was waited for, ready to be appended.
+        doing: String,
     },
+    /// A server does not give it.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// A server gave it, and it is not what the profile says.
+    #[error("{0}")]
+    Content(String),
+    /// An archive holds what is not unpacked.
+    #[error("{0}")]
+    Archive(String),
     /// The volume does not take it.
     #[error(transparent)]
     Volume(#[from] VolumeError),
@@ -55,6 +69,25 @@ impl SourceError {
     /// The source gives what boot does not take.
     pub(crate) fn refused(entry: Entry, name: &str, refused: Refused) -> Self {
         Self::Refused { entry, name: name.to_owned(), refused }
+    }
+
+    /// A time is over, which `field` sets, while `doing` was waited for.
+    pub(crate) fn too_slow(seconds: u32, field: &'static str, doing: Option<String>) -> Self {
+        let doing = doing.map_or_else(String::new, |doing| format!(" ({doing})"));
+        Self::TooSlow { seconds, field, doing }
+    }
+
+    /// Whether the source could not be had, rather than that it gave what boot does not take.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Missing(_) | Self::Unreadable { .. } | Self::TooSlow { .. } => true,
+            Self::Http(error) => !error.is_content(),
+            Self::Refused { .. }
+            | Self::Key { .. }
+            | Self::Content(_)
+            | Self::Archive(_)
+            | Self::Volume(_) => false,
+        }
     }
 
     /// The same error, as one of `key`.
@@ -70,6 +103,8 @@ pub enum Entry {
     Variable,
     /// A file.
     File,
+    /// What an archive holds, under its own name.
+    Packed,
 }
 
 impl fmt::Display for Entry {
@@ -77,6 +112,7 @@ impl fmt::Display for Entry {
         f.write_str(match self {
             Self::Variable => "variable",
             Self::File => "file",
+            Self::Packed => "the archive's entry",
         })
     }
 }
@@ -93,6 +129,23 @@ pub enum Refused {
     /// The source has given it already.
     #[error("the source gives it twice: rename one of them")]
     Twice,
+    /// It is more than the source may give.
+    #[error(
+        "with it the source gives more than {limit} bytes: raise limits.size of the source, and volume.sizeLimit with it, \
+         if it should"
+    )]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// They are more than the source may give.
+    #[error(
+        "with it the source gives more than {limit} files: raise limits.files of the source if it should"
+    )]
+    TooMany {
+        /// The limit.
+        limit: u32,
+    },
     /// The same path would be a file and a folder.
     #[error(
         "the source also gives the file {other:?}, and a path cannot be both a file and a folder: rename one"

@@ -22,9 +22,7 @@ impl<'a> InlineSource<'a> {
             sink.env(name, value.clone().into_bytes())?;
         }
         for (path, content) in &self.inline.files {
-            let mut file = sink.create(path)?;
-            file.write(content.as_bytes())?;
-            sink.finish(file)?;
+            sink.file(path, content.as_bytes())?;
         }
         Ok(())
     }

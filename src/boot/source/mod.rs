@@ -5,17 +5,22 @@
 //! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
 
 mod error;
+mod http;
 mod inline;
 mod mounted;
+mod optimus;
 
 use futures::future::LocalBoxFuture;
 
 pub(crate) use self::error::{Entry, Refused, SourceError};
+use self::http::HttpSource;
 use self::inline::InlineSource;
 use self::mounted::Mounted;
+pub(crate) use self::mounted::read_object;
+use self::optimus::OptimusSource;
 use super::sink::Sink;
 use crate::plan::BootSpec;
-use crate::plan::boot_spec::From;
+use crate::plan::boot_spec::{BootSource, From, SourceLimits};
 
 /// A place that env and files come from.
 pub(crate) trait Source {
@@ -28,24 +33,42 @@ pub(crate) trait Source {
     /// the profile's time is over or another source has failed. So await what may take long, and leave
     /// nothing that must be undone.
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>>;
+
+    /// What the fetch waits for just now, for the sentence that says why it was cut off.
+    fn doing(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A source under the name that the profile gives it.
 pub(crate) struct Named<'a> {
     /// The name.
     pub(crate) name: &'a str,
+    /// Whether the task may start where it cannot be had.
+    pub(crate) optional: bool,
+    /// How much it may give.
+    pub(crate) limits: Option<SourceLimits>,
     /// The source.
     pub(crate) source: Box<dyn Source + 'a>,
 }
 
 /// What `spec` tells boot to fetch, in the profile's order.
 pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<Named<'a>> {
-    spec.sources.iter().map(|source| Named { name: &source.name, source: of(&source.from) }).collect()
+    let named = |source: &'a BootSource| Named {
+        name: &source.name,
+        optional: source.optional,
+        limits: source.limits,
+        source: of(&source.from, spec.timeout_seconds),
+    };
+    spec.sources.iter().map(named).collect()
 }
 
-fn of(from: &From) -> Box<dyn Source + '_> {
+/// `seconds` is the time of the whole boot.
+fn of(from: &From, seconds: u32) -> Box<dyn Source + '_> {
     match from {
         From::Inline(inline) => Box::new(InlineSource::new(inline)),
         From::Mounted(object) => Box::new(Mounted::new(object)),
+        From::Http(remote) => Box::new(HttpSource::new(remote, seconds)),
+        From::Optimus(remote) => Box::new(OptimusSource::new(remote, seconds)),
     }
 }

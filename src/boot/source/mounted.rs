@@ -31,7 +31,7 @@ pub(super) struct Mounted<'a> {
 }
 
 /// An object's keys and what they hold. One object takes 1 MiB at most, so it is read whole.
-type Keys = BTreeMap<String, Vec<u8>>;
+pub(crate) type Keys = BTreeMap<String, Vec<u8>>;
 
 impl<'a> Mounted<'a> {
     pub(super) fn new(object: &'a MountedSource) -> Self {
@@ -39,7 +39,7 @@ impl<'a> Mounted<'a> {
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let keys = self.read().await?;
+        let keys = read_object(Path::new(&self.object.path)).await?;
         if keys.is_empty() {
             return self.missing(sink);
         }
@@ -55,20 +55,6 @@ impl<'a> Mounted<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Reads all keys of one version. The kubelet removes a version's folder only after it moved the link to
-    /// the next one: where the link did not move, the folder was whole.
-    async fn read(&self) -> Result<Keys, SourceError> {
-        let mount = Path::new(&self.object.path);
-        loop {
-            let version = current(mount);
-            let keys = read_keys(&version);
-            if current(mount) == version {
-                return keys;
-            }
-            tokio::task::yield_now().await;
-        }
     }
 
     fn missing(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
@@ -110,6 +96,19 @@ impl Source for Mounted<'_> {
     }
 }
 
+/// Reads all keys of one version. The kubelet removes a version's folder only after it moved the link to the next
+/// one: where the link did not move, the folder was whole. An object that is not there has no keys.
+pub(crate) async fn read_object(mount: &Path) -> Result<Keys, SourceError> {
+    loop {
+        let version = current(mount);
+        let keys = read_keys(&version);
+        if current(mount) == version {
+            return keys;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Gives a key under the name `target`, which the profile's prefix goes in front of.
 fn give_key(
     object: &MountedSource,
@@ -121,15 +120,9 @@ fn give_key(
     let name = format!("{}{target}", object.prefix);
     let given = match object.into {
         Into::Env => sink.env(&name, content.to_vec()),
-        Into::Files => give_file(sink, &name, content),
+        Into::Files => sink.file(&name, content),
     };
     given.map_err(|error| error.of_key(key))
-}
-
-fn give_file(sink: &mut Sink<'_>, path: &str, content: &[u8]) -> Result<(), SourceError> {
-    let mut file = sink.create(path)?;
-    file.write(content)?;
-    sink.finish(file)
 }
 
 /// The folder that holds the object's current version: the mount itself where the kubelet's link is missing.
@@ -173,19 +166,6 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::plan::boot_spec::MountedKind;
-
-    fn object(mount: &Path) -> MountedSource {
-        MountedSource {
-            kind: MountedKind::ConfigMap,
-            name: "tables".to_owned(),
-            path: mount.to_str().unwrap().to_owned(),
-            into: Into::Files,
-            items: Vec::new(),
-            prefix: String::new(),
-            optional: false,
-        }
-    }
 
     /// Publishes a version as the kubelet's atomic writer does: a new folder, the link moved over, the old
     /// folder removed.
@@ -208,13 +188,12 @@ mod tests {
         const KEYS: u32 = 8;
         let mount = tempfile::tempdir().unwrap();
         publish(mount.path(), 0, KEYS);
-        let object = object(mount.path());
         let mut seen = BTreeSet::new();
         std::thread::scope(|scope| {
             let publisher = scope.spawn(|| (1..500).for_each(|version| publish(mount.path(), version, KEYS)));
             let runtime = crate::boot::fetch::runtime().unwrap();
             while !publisher.is_finished() {
-                let keys = runtime.block_on(Mounted::new(&object).read()).unwrap();
+                let keys = runtime.block_on(read_object(mount.path())).unwrap();
                 assert_eq!(keys.len(), KEYS as usize, "{keys:?}");
                 let versions: BTreeSet<_> = keys.into_values().collect();
                 assert_eq!(versions.len(), 1, "{versions:?}");

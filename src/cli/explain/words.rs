@@ -10,6 +10,7 @@ use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
 use crate::plan::{BootSpec, Injected};
 use crate::pod::Pod;
+use crate::profile::remote::{Client, JsonPart, Optimus};
 use crate::profile::spec::Into;
 use crate::selection::{Because, Selection, Skip, select};
 
@@ -158,7 +159,45 @@ fn what(source: &BootSource) -> String {
             let optional = if mounted.optional { ", where it exists" } else { "" };
             format!("{} {}{optional}: {keys} as {into}", mounted.kind, mounted.name)
         }
+        From::Http(remote) => {
+            let says = &remote.request;
+            let becomes = if let Some(path) = &says.file {
+                format!("file {path}")
+            } else if says.archive.is_some() {
+                "an archive of files".to_owned()
+            } else {
+                let part = |part: &JsonPart| match part.into {
+                    Into::Env => "env",
+                    Into::Files => "files",
+                };
+                format!("JSON as {}", says.json.iter().map(part).collect::<Vec<_>>().join(" and "))
+            };
+            format!("{} {}{}: {becomes}{}", says.method.as_str(), says.url, says.path, client(&says.client))
+        }
+        From::Optimus(remote) => {
+            let says = &remote.request;
+            let Optimus { host, project, job, .. } = &**says;
+            format!("Optimus at {host}, job {job} of {project}: env and files{}", client(&says.client))
+        }
     }
+}
+
+/// Who a request says it is, and whom it trusts.
+fn client(says: &Client) -> String {
+    let mut words = String::new();
+    if let Some(secret) = &says.headers_from_secret {
+        let _ = write!(words, ", headers from Secret {secret}");
+    }
+    if let Some(token) = &says.token {
+        let _ = write!(words, ", a token for {}", token.audience);
+    }
+    if let Some(ca) = &says.ca {
+        let _ = write!(words, ", trusting the CA of {}", ca.title());
+    }
+    if let Some(proxy) = &says.proxy {
+        let _ = write!(words, ", through {proxy}");
+    }
+    words
 }
 
 fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {

@@ -1,0 +1,55 @@
+//! Archives: every entry's name is checked before anything is made of it, and only files are.
+
+mod name;
+mod tar;
+mod zip;
+
+use super::http::Body;
+use super::sink::Sink;
+use super::source::SourceError;
+use crate::profile::remote::{Archive, ArchiveFormat};
+
+/// Gives what the archive in `body` holds to `sink`, as `says` has it.
+pub(crate) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    let format = match says.format {
+        ArchiveFormat::Auto => look_at(body.peek(ZIP.len()).await?),
+        format => format,
+    };
+    match format {
+        ArchiveFormat::TarGz => tar::unpack_gzip(body, says, sink).await,
+        ArchiveFormat::Zip => zip::unpack(body, says, sink).await,
+        // tar has no mark at its beginning; what is none fails on its first header.
+        ArchiveFormat::Tar | ArchiveFormat::Auto => tar::unpack(body, says, sink).await,
+    }
+}
+
+/// A file's header in a zip, the end record of an empty zip, and gzip's magic number.
+const ZIP: [u8; 4] = *b"PK\x03\x04";
+const EMPTY_ZIP: [u8; 4] = *b"PK\x05\x06";
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+fn look_at(start: &[u8]) -> ArchiveFormat {
+    if start.starts_with(&GZIP) {
+        ArchiveFormat::TarGz
+    } else if start.starts_with(&ZIP) || start.starts_with(&EMPTY_ZIP) {
+        ArchiveFormat::Zip
+    } else {
+        ArchiveFormat::Tar
+    }
+}
+
+fn broken(what: &str) -> SourceError {
+    SourceError::Archive(format!("the archive cannot be unpacked: {what}"))
+}
+
+/// What is said of bytes that cannot be read. The libraries' own sentences quote them.
+const DAMAGED: &str = "it is damaged, or not of the format that archive.format or its first bytes say";
+const BREAKS_OFF: &str = "it breaks off";
+
+/// Something that is no file, where a file would be taken.
+fn not_a_file(name: &str, what: &str) -> SourceError {
+    SourceError::Archive(format!(
+        "the archive's entry {name:?} is {what}, and boot takes files only: pack the archive without it, or take \
+         another folder with archive.path"
+    ))
+}

@@ -1,0 +1,69 @@
+//! What becomes of an entry's name.
+
+use crate::boot::path::{AssetPath, PathError};
+use crate::boot::source::{Entry, Refused, SourceError};
+use crate::profile::remote::Archive;
+
+/// The entry's own name: a path below the archive's root, whether it is taken or not. `None` is the root.
+pub(super) fn read(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
+    let name = str::from_utf8(bytes).map_err(|_| {
+        let name = String::from_utf8_lossy(bytes);
+        SourceError::Archive(format!("the archive's entry {name:?} has a name that is not UTF-8: rename it"))
+    })?;
+    // `tar -C folder .` writes every name like this, and a folder's name ends with a slash.
+    let plain = name.strip_prefix("./").unwrap_or(name);
+    let plain = plain.strip_suffix('/').unwrap_or(plain);
+    if plain == "." || (plain.is_empty() && !name.starts_with('/')) {
+        return Ok(None);
+    }
+    let refused = |error: PathError| SourceError::refused(Entry::Packed, name, Refused::Path(error));
+    AssetPath::parse(plain).map(Some).map_err(refused)
+}
+
+/// Where the entry goes below the assets folder; `None` where the profile does not take it.
+pub(super) fn target(name: &AssetPath, says: &Archive) -> Option<String> {
+    let name = name.to_string();
+    let mut rest = name.as_str();
+    for _ in 0..says.strip_components {
+        rest = rest.split_once('/')?.1;
+    }
+    if !says.path.is_empty() {
+        rest = rest.strip_prefix(says.path.as_str())?.strip_prefix('/')?;
+    }
+    Some(format!("{}{rest}", says.prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_stripped_and_taken_from_its_folder() {
+        let to = |name: &str, strip_components, path: &str, prefix: &str| {
+            let says = Archive {
+                strip_components,
+                path: path.to_owned(),
+                prefix: prefix.to_owned(),
+                ..Archive::default()
+            };
+            target(&read(name.as_bytes()).unwrap().unwrap(), &says)
+        };
+        assert_eq!(to("a/b.sql", 0, "", ""), Some("a/b.sql".to_owned()));
+        assert_eq!(to("./a/b.sql", 0, "", "sql/"), Some("sql/a/b.sql".to_owned()));
+        assert_eq!(to("repo-1/a/b.sql", 1, "a", ""), Some("b.sql".to_owned()));
+        assert_eq!(to("repo-1/ab/b.sql", 1, "a", ""), None);
+        assert_eq!(to("repo-1/a", 1, "a", ""), None);
+        assert_eq!(to("a.sql", 1, "", ""), None);
+    }
+
+    #[test]
+    fn a_name_that_leads_out_is_refused_before_it_is_stripped() {
+        for name in ["..", "../a", "a/../b", "/etc/passwd", "/", "a//b", "././a", "a\0"] {
+            read(name.as_bytes()).unwrap_err();
+        }
+        for name in ["", ".", "./"] {
+            assert_eq!(read(name.as_bytes()).unwrap(), None, "{name}");
+        }
+        assert!(read(b"\xff").unwrap_err().to_string().contains("is not UTF-8"));
+    }
+}

@@ -1,0 +1,137 @@
+//! tar, unpacked as it streams in.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use async_compression::tokio::bufread::GzipDecoder;
+use futures::StreamExt;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio_tar::{Archive as Tar, EntryType};
+
+use super::{BREAKS_OFF, DAMAGED, broken, name, not_a_file};
+use crate::boot::http::Body;
+use crate::boot::sink::Sink;
+use crate::boot::source::SourceError;
+use crate::profile::remote::Archive;
+
+/// How many bytes of headers may stand between two pieces of content. The reader keeps a long name and other
+/// extensions in memory, and they may claim any size.
+const MAX_HEADERS: u64 = 1 << 20;
+
+/// Read and written at a time.
+const CHUNK: usize = 64 * 1024;
+
+pub(super) async fn unpack_gzip(
+    body: &mut Body,
+    says: &Archive,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let mut gzip = GzipDecoder::new(body.reader());
+    // `gzip -c a >> b` makes a valid file.
+    gzip.multiple_members(true);
+    let given = give(gzip, says, sink).await;
+    end(body, given).await
+}
+
+pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    let given = give(body.reader(), says, sink).await;
+    end(body, given).await
+}
+
+/// A download that broke is told as that, not as the broken archive that it left.
+async fn end(body: &mut Body, given: Result<(), SourceError>) -> Result<(), SourceError> {
+    if let Some(failure) = body.failure() {
+        return Err(failure.into());
+    }
+    given?;
+    Ok(body.drain().await?)
+}
+
+async fn give(
+    packed: impl AsyncRead + Unpin,
+    says: &Archive,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let headers = Arc::new(AtomicU64::new(0));
+    let failed = |error: io::Error| {
+        broken(if headers.load(Ordering::Relaxed) > MAX_HEADERS {
+            "more than 1 MiB of names and other headers stand before one file"
+        } else if error.kind() == io::ErrorKind::UnexpectedEof {
+            BREAKS_OFF
+        } else {
+            DAMAGED
+        })
+    };
+    let mut tar = Tar::new(HeaderLimit { packed, headers: Arc::clone(&headers) });
+    let mut entries = tar.entries().map_err(failed)?;
+    let mut buffer = vec![0; CHUNK];
+    while let Some(entry) = entries.next().await {
+        let mut entry = entry.map_err(failed)?;
+        headers.store(0, Ordering::Relaxed);
+        let kind = entry.header().entry_type();
+        let path = entry.path_bytes().map_err(failed)?.into_owned();
+        // What the whole archive is about (a git host writes the commit here) has no name to check.
+        let path = if kind == EntryType::XGlobalHeader { None } else { name::read(&path)? };
+        let target =
+            path.as_ref().and_then(|path| name::target(path, says)).filter(|_| kind != EntryType::Directory);
+        let mut file = match (&path, target) {
+            (Some(path), Some(target)) => {
+                if let Some(what) = no_file(kind) {
+                    return Err(not_a_file(&path.to_string(), what));
+                }
+                Some(sink.create(&target)?)
+            }
+            _ => None,
+        };
+        loop {
+            let read = entry.read(&mut buffer).await.map_err(failed)?;
+            headers.store(0, Ordering::Relaxed);
+            match (buffer.get(..read), &mut file) {
+                (None | Some([]), _) => break,
+                (Some(chunk), Some(file)) => file.write(chunk)?,
+                (Some(_), None) => {}
+            }
+        }
+        if let Some(file) = file {
+            sink.finish(file)?;
+        }
+    }
+    Ok(())
+}
+
+/// What an entry is that is no file.
+fn no_file(kind: EntryType) -> Option<&'static str> {
+    match kind {
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => None,
+        EntryType::Symlink => Some("a symbolic link"),
+        EntryType::Link => Some("a hard link"),
+        EntryType::Char | EntryType::Block => Some("a device"),
+        EntryType::Fifo => Some("a named pipe"),
+        _ => Some("of an unknown kind"),
+    }
+}
+
+/// Counts what is read between two pieces of content, and fails where it is too much.
+struct HeaderLimit<R> {
+    packed: R,
+    headers: Arc<AtomicU64>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for HeaderLimit<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.packed).poll_read(cx, buffer);
+        let read = (buffer.filled().len() - before) as u64;
+        if self.headers.fetch_add(read, Ordering::Relaxed) + read > MAX_HEADERS {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
+        polled
+    }
+}

@@ -1,0 +1,109 @@
+//! zip. Its list of files stands at its end, and what stands before is not to be trusted without it, so it is
+//! downloaded to the volume first and unpacked from there.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::{BREAKS_OFF, DAMAGED, broken, name, not_a_file};
+use crate::boot::http::Body;
+use crate::boot::sink::Sink;
+use crate::boot::source::{Entry, Refused, SourceError};
+use crate::profile::remote::Archive;
+
+/// Read and written at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// A record of the list of files: its mark, the size of its fixed part, and where the sizes of its name, its
+/// extra field and its comment stand (APPNOTE 4.3.12).
+const RECORD: [u8; 4] = *b"PK\x01\x02";
+const RECORD_SIZE: usize = 46;
+const NAME_SIZE: usize = 28;
+
+pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    let mut scratch = sink.scratch()?;
+    while let Some(chunk) = body.chunk().await? {
+        scratch.write(&chunk)?;
+    }
+    let mut list = scratch.reader()?;
+    let mut zip = ZipArchive::new(scratch.reader()?).map_err(failed)?;
+    // The reader keeps the last of two files of the same name, and does not tell.
+    list.seek(SeekFrom::Start(zip.central_directory_start())).map_err(|error| unreadable(&error))?;
+    check_names(&mut io::BufReader::new(list))?;
+    let mut buffer = vec![0; CHUNK];
+    for index in 0..zip.len() {
+        let mut entry = zip.by_index(index).map_err(failed)?;
+        let Some(path) = name::read(entry.name_raw())? else {
+            continue;
+        };
+        let Some(target) = name::target(&path, says).filter(|_| !entry.is_dir()) else {
+            continue;
+        };
+        if let Some(what) = entry.unix_mode().and_then(no_file) {
+            return Err(not_a_file(&path.to_string(), what));
+        }
+        let mut file = sink.create(&target)?;
+        loop {
+            let read = entry.read(&mut buffer).map_err(|error| unreadable(&error))?;
+            match buffer.get(..read) {
+                None | Some([]) => break,
+                Some(chunk) => file.write(chunk)?,
+            }
+            // So that the other sources and the deadline have their turn.
+            tokio::task::yield_now().await;
+        }
+        sink.finish(file)?;
+    }
+    Ok(())
+}
+
+/// Refuses a list that holds a name twice.
+fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
+    let mut seen = HashSet::new();
+    let mut record = [0; RECORD_SIZE];
+    // Behind the list stands a shorter record, and behind that nothing.
+    while list.read_exact(&mut record).is_ok() && record.starts_with(&RECORD) {
+        let size = |at: usize| match record.get(at..at + 2) {
+            Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
+            _ => 0,
+        };
+        let mut name = vec![0; size(NAME_SIZE)];
+        list.read_exact(&mut name).map_err(|error| unreadable(&error))?;
+        let rest = size(NAME_SIZE + 2) + size(NAME_SIZE + 4);
+        list.seek_relative(i64::try_from(rest).unwrap_or(i64::MAX)).map_err(|error| unreadable(&error))?;
+        if let Some(name) = seen.replace(name) {
+            let name = String::from_utf8_lossy(&name);
+            return Err(SourceError::refused(Entry::Packed, &name, Refused::Twice));
+        }
+    }
+    Ok(())
+}
+
+fn failed(error: ZipError) -> SourceError {
+    match error {
+        ZipError::Io(error) => unreadable(&error),
+        // Words of the library: a compression that it does not know, a password.
+        ZipError::UnsupportedArchive(what) => broken(what),
+        _ => broken(DAMAGED),
+    }
+}
+
+fn unreadable(error: &io::Error) -> SourceError {
+    broken(if error.kind() == io::ErrorKind::UnexpectedEof { BREAKS_OFF } else { DAMAGED })
+}
+
+/// What a Unix mode says that an entry is, where that is no file.
+fn no_file(mode: u32) -> Option<&'static str> {
+    const KIND: u32 = 0o170_000;
+    match mode & KIND {
+        // Written by a program that knows no modes.
+        0 | 0o100_000 => None,
+        0o120_000 => Some("a symbolic link"),
+        0o020_000 | 0o060_000 => Some("a device"),
+        0o010_000 => Some("a named pipe"),
+        _ => Some("of an unknown kind"),
+    }
+}

@@ -1,0 +1,132 @@
+//! An answer's body as it streams in.
+
+use std::fmt::Write as _;
+use std::io;
+use std::rc::Rc;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use hyper::body::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncBufRead;
+use tokio_util::io::StreamReader;
+
+use super::Progress;
+use super::error::HttpError;
+
+/// A body that is checked while it is read: its size at every chunk, its checksum at its end.
+pub(crate) struct Body {
+    pub(super) stream: BoxStream<'static, reqwest::Result<Bytes>>,
+    pub(super) progress: Rc<Progress>,
+    pub(super) place: String,
+    pub(super) connect_seconds: u32,
+    pub(super) limit: u64,
+    pub(super) seen: u64,
+    pub(super) checksum: Option<Checksum>,
+    /// Read already, by [`Body::peek`].
+    pub(super) held: Vec<u8>,
+    /// Why [`Body::reader`] ended early.
+    pub(super) failure: Option<HttpError>,
+}
+
+/// What the body's SHA-256 should be, and what it is so far.
+pub(super) struct Checksum {
+    expected: String,
+    hasher: Sha256,
+}
+
+impl Checksum {
+    pub(super) fn new(expected: &str) -> Self {
+        Self { expected: expected.to_owned(), hasher: Sha256::new() }
+    }
+}
+
+impl Body {
+    /// The next bytes; `None` at the end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        if !self.held.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.held).into()));
+        }
+        self.receive().await
+    }
+
+    /// At least `count` bytes from the beginning, fewer where there are fewer. They are read again.
+    pub(crate) async fn peek(&mut self, count: usize) -> Result<&[u8], HttpError> {
+        while self.held.len() < count {
+            match self.receive().await? {
+                Some(chunk) => self.held.extend_from_slice(&chunk),
+                None => break,
+            }
+        }
+        Ok(&self.held)
+    }
+
+    /// Everything, where it is no more than `most` bytes.
+    pub(crate) async fn read(&mut self, most: u64) -> Result<Vec<u8>, HttpError> {
+        self.limit = self.limit.min(most);
+        let mut all = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    }
+
+    /// Reads on to the end, so that size and checksum are those of the whole.
+    pub(crate) async fn drain(&mut self) -> Result<(), HttpError> {
+        while self.chunk().await?.is_some() {}
+        Ok(())
+    }
+
+    /// The body as a reader. Where it fails, [`Body::failure`] says why: the libraries that read from it wrap
+    /// errors in their own.
+    pub(crate) fn reader(&mut self) -> impl AsyncBufRead + Unpin {
+        StreamReader::new(Box::pin(stream::unfold(self, async |body| match body.chunk().await {
+            Ok(chunk) => Some((Ok(chunk?), body)),
+            Err(error) => {
+                body.failure = Some(error);
+                Some((Err(io::Error::other("the download failed")), body))
+            }
+        })))
+    }
+
+    /// Why the reader ended early, if it did.
+    pub(crate) fn failure(&mut self) -> Option<HttpError> {
+        self.failure.take()
+    }
+
+    async fn receive(&mut self) -> Result<Option<Bytes>, HttpError> {
+        let Some(chunk) = self.stream.next().await else {
+            return self.end().map(|()| None);
+        };
+        let chunk = chunk.map_err(|error| HttpError::of(&self.place, self.connect_seconds, &error))?;
+        self.seen += chunk.len() as u64;
+        self.progress.received(self.seen);
+        if self.seen > self.limit {
+            return Err(HttpError::TooLarge { place: self.place.clone(), limit: self.limit });
+        }
+        if let Some(checksum) = &mut self.checksum {
+            checksum.hasher.update(&chunk);
+        }
+        Ok(Some(chunk))
+    }
+
+    /// Compares the checksum, once.
+    fn end(&mut self) -> Result<(), HttpError> {
+        let Some(Checksum { expected, hasher }) = self.checksum.take() else {
+            return Ok(());
+        };
+        let found = hex(&hasher.finalize());
+        if found == expected {
+            return Ok(());
+        }
+        Err(HttpError::Checksum { place: self.place.clone(), found, expected })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,182 @@
+//! Whom boot trusts and who it says it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use reqwest::{Proxy, Url, redirect};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::time::Instant;
+
+use super::Progress;
+use super::address::{Resolver, Zone};
+use super::error::HttpError;
+use crate::boot::source::{SourceError, read_object};
+use crate::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
+use crate::profile::remote;
+
+/// What every request of a source is made with.
+pub(crate) struct Client<'a> {
+    pub(super) says: &'a remote::Client,
+    pub(super) progress: Rc<Progress>,
+    /// When the source's time is over.
+    pub(super) deadline: Instant,
+    /// Sent to the profile's own host only.
+    pub(super) secret_headers: HeaderMap,
+    tls: ClientConfig,
+}
+
+/// Shown in servers' logs.
+const USER_AGENT: &str = concat!("bootlace/", env!("CARGO_PKG_VERSION"));
+
+impl<'a> Client<'a> {
+    /// Reads what the kubelet mounted below `mount`. `seconds` is the time of the whole boot.
+    pub(crate) async fn open(
+        says: &'a remote::Client,
+        mount: &Path,
+        seconds: u32,
+        progress: Rc<Progress>,
+    ) -> Result<Self, SourceError> {
+        let seconds = says.timeout_seconds.unwrap_or(seconds).min(seconds);
+        let mut secret_headers = HeaderMap::new();
+        if let Some(secret) = &says.headers_from_secret {
+            headers(secret, &mount.join(DIR_HEADERS), &mut secret_headers).await?;
+        }
+        if says.token.is_some() {
+            let token = token(&mount.join(DIR_TOKEN).join(FILE_TOKEN))?;
+            if secret_headers.insert(AUTHORIZATION, token).is_some() {
+                let why = "client.token and the Secret of client.headersFromSecret both give the header Authorization: \
+                           remove one of them";
+                return Err(setup(why));
+            }
+        }
+        let roots = match &says.ca {
+            Some(ca) => private_roots(ca, &mount.join(DIR_CA)).await?,
+            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        };
+        let deadline = Instant::now() + Duration::from_secs(seconds.into());
+        Ok(Self { says, progress, deadline, secret_headers, tls: tls(roots)? })
+    }
+
+    /// The client for one hop. What differs from hop to hop is where its names may lead: `from` is where a
+    /// redirect came from.
+    pub(super) fn hop(&self, from: Option<Zone>) -> Result<reqwest::Client, HttpError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .tls_backend_preconfigured(self.tls.clone())
+            .dns_resolver(Resolver { from })
+            .connect_timeout(Duration::from_secs(self.says.connect_timeout_seconds.into()))
+            // Followed by hand: only there is it known where the redirecting server was.
+            .redirect(redirect::Policy::none())
+            // The profile alone says which proxy; the env of the container does not.
+            .no_proxy()
+            // A second attempt is this module's own to make.
+            .retry(reqwest::retry::never());
+        if let Some(proxy) = &self.says.proxy {
+            let why = |error: reqwest::Error| format!("client.proxy is no address of a proxy: {error}");
+            builder = builder.proxy(Proxy::all(proxy).map_err(|error| HttpError::Setup(why(error)))?);
+        }
+        builder
+            .build()
+            .map_err(|error| HttpError::Setup(format!("the HTTP client cannot be set up: {error}")))
+    }
+
+    /// `text` without anything that the client's own headers hold, for what a server says.
+    pub(super) fn redact(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for value in self.secret_headers.values().filter_map(|value| value.to_str().ok()) {
+            // A scheme (`Bearer`, `Basic`) and what follows it, one by one: a server may repeat either.
+            for secret in
+                [value].into_iter().chain(value.split(' ').skip(1)).filter(|secret| !secret.is_empty())
+            {
+                text = text.replace(secret, "[redacted]");
+            }
+        }
+        text
+    }
+}
+
+/// Where a request goes, as logs may show it: without user and query.
+pub(super) fn place(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+fn setup(why: impl Into<String>) -> SourceError {
+    HttpError::Setup(why.into()).into()
+}
+
+/// The Secret's keys as headers. A line end behind a value stems from the file that the Secret was made of.
+async fn headers(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
+    let keys = read_object(mount).await?;
+    if keys.is_empty() {
+        return Err(SourceError::Missing(format!(
+            "Secret {secret} of client.headersFromSecret does not exist in the pod's namespace, or it has no keys: \
+             create it with a key for each header"
+        )));
+    }
+    for (key, value) in &keys {
+        let refused = |why| {
+            setup(format!("key {key:?} of Secret {secret}, which client.headersFromSecret names, {why}"))
+        };
+        let name =
+            HeaderName::from_bytes(key.as_bytes()).map_err(|_| refused("is no header's name: rename it"))?;
+        if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
+            return Err(refused("says how long the request is, which is boot's to say: remove it"));
+        }
+        let mut value = HeaderValue::from_bytes(value.trim_ascii_end()).map_err(|_| {
+            refused("holds bytes that no header can: remove line ends and other control characters")
+        })?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(())
+}
+
+fn token(path: &Path) -> Result<HeaderValue, SourceError> {
+    let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
+    let token = fs::read_to_string(path).map_err(unreadable)?;
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+        .map_err(|_| setup("the projected token holds bytes that no header can"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, SourceError> {
+    let (key, title) = (&ca.key, ca.title());
+    let keys = read_object(mount).await?;
+    let Some(pem) = keys.get(key) else {
+        return Err(SourceError::Missing(format!(
+            "{title} of client.ca does not exist in the pod's namespace, or it has no key {key:?}: create it, or \
+             correct client.ca"
+        )));
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let added = certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+        added.map_err(|error| {
+            setup(format!("key {key:?} of {title}, which client.ca names, holds a certificate that cannot be read: {error}"))
+        })?;
+    }
+    if roots.is_empty() {
+        return Err(setup(format!(
+            "key {key:?} of {title}, which client.ca names, holds no certificate in PEM"
+        )));
+    }
+    Ok(roots)
+}
+
+fn tls(roots: RootCertStore) -> Result<ClientConfig, SourceError> {
+    // Named here, so that it does not matter what the process installed.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| setup(format!("TLS cannot be set up: {error}")))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

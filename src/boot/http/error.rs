@@ -1,0 +1,244 @@
+//! Why a request brings nothing.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use super::address::ResolveError;
+
+/// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
+/// the message that a documented error format has a field for.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The profile's own address is none.
+    #[error("{url:?} is no address that boot can ask: {why}")]
+    Address {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A mounted file that the client needs is not right.
+    #[error("{0}")]
+    Setup(String),
+    /// The name leads nowhere.
+    #[error(
+        "{place}: the name {name:?} does not resolve ({what}): correct the address, or look at the pod's DNS"
+    )]
+    Name {
+        /// What was asked.
+        place: String,
+        /// The name.
+        name: String,
+        /// What the system says.
+        what: String,
+    },
+    /// No connection stood in time.
+    #[error(
+        "{place}: no connection stood within {seconds} s: is the server running, and does a NetworkPolicy let the pod \
+         reach it? client.connectTimeoutSeconds sets the time"
+    )]
+    ConnectTimeout {
+        /// What was asked.
+        place: String,
+        /// The time.
+        seconds: u32,
+    },
+    /// The connection is refused.
+    #[error("{place}: it cannot be connected to ({what}): is the server running, and may the pod reach it?")]
+    Connect {
+        /// What was asked.
+        place: String,
+        /// What the system says.
+        what: String,
+    },
+    /// TLS finds no trust.
+    #[error(
+        "{place}: its certificate is not accepted ({what}): renew it, or name the authority that signed it in client.ca"
+    )]
+    Certificate {
+        /// What was asked.
+        place: String,
+        /// What TLS says.
+        what: String,
+    },
+    /// The connection broke.
+    #[error("{place}: the connection broke ({what})")]
+    Broke {
+        /// What was asked.
+        place: String,
+        /// What the system says.
+        what: String,
+    },
+    /// The server says no.
+    #[error("{place}: it answered {status}{said}: {remedy}")]
+    Status {
+        /// What was asked.
+        place: String,
+        /// The status.
+        status: StatusCode,
+        /// What the server says in a format that has a field for it, ready to be appended.
+        said: String,
+        /// What to do.
+        remedy: &'static str,
+        /// When to come back, if the server says so.
+        retry_after: Option<Duration>,
+    },
+    /// The server wants patience that there is no time for.
+    #[error("{error}; it asks to come back in {} s, and only {left} s of the source's time are left", after.as_secs())]
+    TooPatient {
+        /// The answer.
+        error: Box<HttpError>,
+        /// The server's wish.
+        after: Duration,
+        /// The time that is left.
+        left: u64,
+    },
+    /// All attempts failed.
+    #[error("{error} ({attempts} attempts)")]
+    GaveUp {
+        /// The last one's error.
+        error: Box<HttpError>,
+        /// How many there were.
+        attempts: u32,
+    },
+    /// A redirect that boot does not follow.
+    #[error("{place}: it redirects to {target}, {why}")]
+    Redirect {
+        /// What was asked.
+        place: String,
+        /// Scheme and host of the target.
+        target: String,
+        /// Why it is not followed, and what to do.
+        why: String,
+    },
+    /// The answer is larger than the source may be.
+    #[error(
+        "{place}: the answer is larger than {limit} bytes: raise limits.size of the source if it should be"
+    )]
+    TooLarge {
+        /// What was asked.
+        place: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// The answer is not what the profile says.
+    #[error("{place}: the answer's SHA-256 is {found}, and the profile says {expected}: correct one of them")]
+    Checksum {
+        /// What was asked.
+        place: String,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+}
+
+impl HttpError {
+    /// What `error` of a request to `place` comes to.
+    pub(super) fn of(place: &str, connect_seconds: u32, error: &reqwest::Error) -> Self {
+        let place = place.to_owned();
+        let mut cause = error.source();
+        let mut innermost = String::new();
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<ResolveError>() {
+                return Self::name(place, error);
+            }
+            if let Some(rustls::Error::InvalidCertificate(why)) = tls(error) {
+                return Self::Certificate { place, what: why.to_string() };
+            }
+            innermost = error.to_string();
+            cause = error.source();
+        }
+        if error.is_connect() && error.is_timeout() {
+            return Self::ConnectTimeout { place, seconds: connect_seconds };
+        }
+        if error.is_connect() {
+            return Self::Connect { place, what: innermost };
+        }
+        Self::Broke { place, what: innermost }
+    }
+
+    fn name(place: String, error: &ResolveError) -> Self {
+        match error {
+            ResolveError::NotFound { name, what } => {
+                Self::Name { place, name: name.clone(), what: what.clone() }
+            }
+            // Only a redirect's target is refused by where it leads to.
+            ResolveError::NotAllowed => Self::Redirect {
+                target: place.clone(),
+                place,
+                why: "whose name resolves to an address of the node itself, where boot follows no redirect: name the \
+                      target in the profile"
+                    .to_owned(),
+            },
+        }
+    }
+
+    /// Whether the same request may well succeed a little later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => is_temporary(*status),
+            Self::Name { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Connect { .. }
+            | Self::Broke { .. }
+            | Self::TooPatient { .. }
+            | Self::GaveUp { .. } => true,
+            Self::Address { .. }
+            | Self::Setup(_)
+            | Self::Certificate { .. }
+            | Self::Redirect { .. }
+            | Self::TooLarge { .. }
+            | Self::Checksum { .. } => false,
+        }
+    }
+
+    /// When the server wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the server was had, and what it gave is not fit for a task.
+    pub(crate) fn is_content(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Checksum { .. })
+    }
+}
+
+/// TLS' own error: it is handed on inside one I/O error or several, whose `source` leaves out what they hold.
+fn tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    let inside = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    tls(inside)
+}
+
+/// Statuses after which the same request may be answered a little later. Not all of 5xx: 501 and 505 say that
+/// the server will never know how.
+fn is_temporary(status: StatusCode) -> bool {
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => false,
+        status => status.is_server_error(),
+    }
+}
+
+/// What to do about a status.
+pub(super) fn remedy(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            "give it credentials in client.headersFromSecret or client.token, or renew them"
+        }
+        StatusCode::FORBIDDEN => "let the server give the credentials of client the right to this",
+        StatusCode::NOT_FOUND | StatusCode::GONE => "correct the address, or put there what it should hold",
+        StatusCode::TOO_MANY_REQUESTS => "ask it less often, or have its limit raised",
+        status if status.is_server_error() => "look at the server's own log",
+        status if status.is_redirection() => "name the final address in the profile",
+        _ => "correct the request in the profile",
+    }
+}

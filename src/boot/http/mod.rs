@@ -1,0 +1,26 @@
+//! HTTP for the sources that fetch: what every request of boot has in common.
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | `client` | whom is trusted, who asks: roots, proxy, headers, token |
+//! | `exchange` | one request: its redirects, its status; and all of its attempts |
+//! | `redirect` | where may a redirect lead |
+//! | `retry` | is another attempt worth it, and when |
+//! | `address` | which addresses are the node's own; names to addresses |
+//! | `body` | the answer as it streams in: limit, checksum |
+//! | `progress` | what is waited for just now, for whoever cuts it off |
+
+mod address;
+mod body;
+mod client;
+mod error;
+mod exchange;
+mod progress;
+mod redirect;
+mod retry;
+
+pub(crate) use body::Body;
+pub(crate) use client::Client;
+pub(crate) use error::HttpError;
+pub(crate) use exchange::Request;
+pub(crate) use progress::Progress;

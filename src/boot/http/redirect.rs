@@ -1,0 +1,97 @@
+//! Where a redirect may lead: not to another scheme, and not to the node's own addresses.
+
+use reqwest::header::LOCATION;
+use reqwest::{Response, StatusCode, Url};
+
+use super::address::Zone;
+use super::client::place;
+use super::error::HttpError;
+
+/// Where the answer of `asked` sends boot, if it does.
+pub(super) fn target(asked: &Url, answer: &Response, from: Zone) -> Result<Option<Url>, HttpError> {
+    let followed = matches!(
+        answer.status(),
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    );
+    let Some(location) = answer.headers().get(LOCATION).filter(|_| followed) else {
+        return Ok(None);
+    };
+    let target = location.to_str().ok().and_then(|location| asked.join(location).ok());
+    let Some(target) = target else {
+        return Err(refused(asked, "an address", "which cannot be read: name the target in the profile"));
+    };
+    check(asked, &target, from)?;
+    Ok(Some(target))
+}
+
+fn check(asked: &Url, target: &Url, from: Zone) -> Result<(), HttpError> {
+    let origin = target.origin().ascii_serialization();
+    if target.scheme() != asked.scheme() {
+        let why = "and boot follows none to another scheme: name the target in the profile";
+        return Err(refused(
+            asked,
+            &format!("{}://{}", target.scheme(), target.host_str().unwrap_or_default()),
+            why,
+        ));
+    }
+    let literal = target.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
+    match literal {
+        Some(address) if !from.may_lead_to(Zone::of(address)) => {
+            let why = "an address of the node itself, where boot follows no redirect: name the target in the profile";
+            Err(refused(asked, &origin, why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// There were more than the profile allows.
+pub(super) fn too_many(asked: &Url, target: &Url, limit: u32) -> HttpError {
+    let why = format!(
+        "and boot follows {limit} redirects at most: name the final address in the profile, or raise client.redirects"
+    );
+    refused(asked, &target.origin().ascii_serialization(), &why)
+}
+
+fn refused(asked: &Url, target: &str, why: &str) -> HttpError {
+    HttpError::Redirect { place: place(asked), target: target.to_owned(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_redirect_leads_to_another_scheme_or_to_the_node() {
+        let check = |from, asked: &str, target: &str| {
+            check(&asked.parse().unwrap(), &target.parse().unwrap(), from).map_err(|error| error.to_string())
+        };
+        let asked = "https://assets.example.com/a?token=hunter2";
+        for target in ["https://10.0.0.7/b", "https://cdn.example.com/", "https://[2001:db8::1]/"] {
+            assert_eq!(check(Zone::Network, asked, target), Ok(()));
+        }
+        for (target, why) in [
+            (
+                "http://assets.example.com/a?hunter2",
+                "it redirects to http://assets.example.com, and boot follows none to another scheme",
+            ),
+            ("file:///etc/passwd", "it redirects to file://, and boot follows none"),
+            (
+                "https://169.254.169.254/?hunter2",
+                "it redirects to https://169.254.169.254, an address of the node itself",
+            ),
+            ("https://2852039166/", "it redirects to https://169.254.169.254, an address"),
+            ("https://127.1:8443/", "it redirects to https://127.0.0.1:8443, an address"),
+            ("https://[::1]/", "it redirects to https://[::1], an address"),
+            ("https://[::ffff:a9fe:a9fe]/", "an address of the node itself"),
+        ] {
+            let error = check(Zone::Network, asked, target).unwrap_err();
+            assert!(error.starts_with("https://assets.example.com/a: ") && error.contains(why), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        assert_eq!(check(Zone::Loopback, "https://127.0.0.1:1/", "https://127.0.0.1:2/"), Ok(()));
+    }
+}

@@ -1,0 +1,162 @@
+//! The volumes that a source's own objects are mounted by, in boot only.
+
+use k8s_openapi::api::core::v1 as core;
+
+use super::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
+use crate::names;
+use crate::profile::remote::{Client, Token};
+use crate::profile::spec::{BootProfileSpec, Source};
+
+/// A volume and where boot sees it.
+pub(super) struct Mount {
+    pub(super) volume: core::Volume,
+    pub(super) path: String,
+}
+
+/// What a volume holds.
+enum Holds<'a> {
+    ConfigMap(&'a str),
+    Secret(&'a str),
+    Token(&'a Token),
+}
+
+/// Where the source at `position` in the profile has its mounts.
+pub(super) fn path(position: usize) -> String {
+    format!("{}/{position}", names::MOUNT_SOURCES)
+}
+
+/// All volumes of the profile's sources.
+pub(super) fn all(profile: &BootProfileSpec) -> Vec<Mount> {
+    profile.sources.iter().enumerate().flat_map(|(position, source)| of(position, source)).collect()
+}
+
+/// Whether one of them has this name.
+pub(super) fn are_called(profile: &BootProfileSpec, name: &str) -> bool {
+    // A pod's volumes are many and few are called alike: the others cost a comparison.
+    name.starts_with(names::VOLUME_SOURCE_PREFIX)
+        && all(profile).iter().any(|mount| mount.volume.name == name)
+}
+
+fn of(position: usize, source: &Source) -> Vec<Mount> {
+    let whole = |holds| vec![mount(position, None, &holds)];
+    if let Some(says) = &source.config_map {
+        return whole(Holds::ConfigMap(&says.name));
+    }
+    if let Some(says) = &source.secret {
+        return whole(Holds::Secret(&says.name));
+    }
+    let client = source.http.as_ref().map(|http| &http.client);
+    let client = client.or_else(|| source.optimus.as_ref().map(|optimus| &optimus.client));
+    client.map_or_else(Vec::new, |client| of_client(position, client))
+}
+
+fn of_client(position: usize, client: &Client) -> Vec<Mount> {
+    let headers = client.headers_from_secret.as_deref().map(|name| (DIR_HEADERS, Holds::Secret(name)));
+    let ca = client.ca.as_ref().and_then(|ca| {
+        let config_map = ca.config_map.as_deref().map(Holds::ConfigMap);
+        Some((DIR_CA, config_map.or_else(|| ca.secret.as_deref().map(Holds::Secret))?))
+    });
+    let token = client.token.as_ref().map(|token| (DIR_TOKEN, Holds::Token(token)));
+    let parts = [headers, ca, token].into_iter().flatten();
+    parts.map(|(folder, holds)| mount(position, Some(folder), &holds)).collect()
+}
+
+fn mount(position: usize, folder: Option<&str>, holds: &Holds<'_>) -> Mount {
+    let (name, path) = match folder {
+        None => (format!("{}{position}", names::VOLUME_SOURCE_PREFIX), path(position)),
+        Some(folder) => (
+            format!("{}{position}-{folder}", names::VOLUME_SOURCE_PREFIX),
+            format!("{}/{folder}", path(position)),
+        ),
+    };
+    Mount { volume: volume(name, holds), path }
+}
+
+fn volume(name: String, holds: &Holds<'_>) -> core::Volume {
+    let mut volume = core::Volume { name, ..core::Volume::default() };
+    // All keys are mounted, and boot picks the listed ones: the kubelet would refuse the whole pod for a missing
+    // key, and say so where a task's owner does not look. Optional for the kubelet always: it would wait for a
+    // missing object for ever. Boot says what is missing, and fails.
+    let optional = Some(true);
+    match *holds {
+        Holds::ConfigMap(name) => {
+            let name = name.to_owned();
+            volume.config_map = Some(core::ConfigMapVolumeSource { name, optional, ..Default::default() });
+        }
+        Holds::Secret(name) => {
+            let secret_name = Some(name.to_owned());
+            volume.secret = Some(core::SecretVolumeSource { secret_name, optional, ..Default::default() });
+        }
+        Holds::Token(token) => {
+            let token = core::ServiceAccountTokenProjection {
+                audience: Some(token.audience.clone()),
+                expiration_seconds: Some(token.expiration_seconds),
+                path: FILE_TOKEN.to_owned(),
+                ..core::ServiceAccountTokenProjection::default()
+            };
+            let source = core::VolumeProjection {
+                service_account_token: Some(token),
+                ..core::VolumeProjection::default()
+            };
+            volume.projected =
+                Some(core::ProjectedVolumeSource { sources: Some(vec![source]), ..Default::default() });
+        }
+    }
+    volume
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn mounts(sources: &Value) -> Vec<(String, String, Value)> {
+        let profile = serde_json::from_value(json!({"sources": sources})).unwrap();
+        let shown = |mount: Mount| {
+            let mut volume = serde_json::to_value(mount.volume).unwrap();
+            let name = volume.as_object_mut().unwrap().remove("name").unwrap();
+            (name.as_str().unwrap().to_owned(), mount.path, volume)
+        };
+        all(&profile).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn a_client_has_a_volume_for_each_thing_that_it_needs() {
+        let client = json!({
+            "headersFromSecret": "api",
+            "ca": {"configMap": "company-ca"},
+            "token": {"audience": "assets"},
+        });
+        let found = mounts(&json!([
+            {"name": "a", "inline": {}},
+            {"name": "b", "http": {"url": "https://a.example", "file": "a", "client": client}},
+            {"name": "c", "secret": {"name": "login"}},
+        ]));
+        let mount = |name: &str, volume: Value| {
+            let path = format!("/bootlace-sources/{}", name.replace('-', "/"));
+            (format!("bootlace-source-{name}"), path, volume)
+        };
+        let token = json!({"audience": "assets", "expirationSeconds": 3600, "path": "token"});
+        assert_eq!(
+            found,
+            [
+                mount("1-headers", json!({"secret": {"secretName": "api", "optional": true}})),
+                mount("1-ca", json!({"configMap": {"name": "company-ca", "optional": true}})),
+                mount("1-token", json!({"projected": {"sources": [{"serviceAccountToken": token}]}})),
+                mount("2", json!({"secret": {"secretName": "login", "optional": true}})),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_client_that_needs_nothing_mounts_nothing() {
+        let optimus = json!({
+            "host": "http://optimus:9100", "project": "p", "job": "j", "scheduledAt": "t", "instanceName": "i",
+        });
+        assert!(mounts(&json!([{"name": "a", "optimus": optimus}])).is_empty());
+        let with_ca = json!({"url": "https://a", "file": "a", "client": {"ca": {"secret": "own"}}});
+        let found = mounts(&json!([{"name": "a", "http": with_ca}]));
+        assert_eq!(found[0].2, json!({"secret": {"secretName": "own", "optional": true}}));
+    }
+}

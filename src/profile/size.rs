@@ -1,0 +1,69 @@
+//! A number of bytes as Kubernetes writes quantities: `64Mi`.
+
+use serde::{Deserialize, Serialize};
+
+/// The suffixes and what they multiply by.
+const UNITS: [(&str, u64); 6] =
+    [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
+
+/// A whole number of bytes with one of the suffixes k, M, G, Ki, Mi and Gi, or none. It is kept as it was written.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(try_from = "String", into = "String")]
+pub struct Size {
+    text: String,
+    bytes: u64,
+}
+
+impl Size {
+    /// The number of bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let (digits, unit) = UNITS
+            .iter()
+            .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
+            .unwrap_or((&text, 1));
+        let number = if digits.starts_with('+') { None } else { digits.parse::<u64>().ok() };
+        match number.and_then(|number| number.checked_mul(unit)) {
+            Some(bytes) if bytes > 0 => Ok(Self { text, bytes }),
+            _ => Err(format!("{text:?} is no size in bytes: write 500k, 64Mi or 1Gi")),
+        }
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> Self {
+        size.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_a_whole_number_with_a_suffix() {
+        let bytes = |text: &str| Size::try_from(text.to_owned()).map(|size| size.bytes());
+        assert_eq!(bytes("1"), Ok(1));
+        assert_eq!(bytes("3k"), Ok(3000));
+        assert_eq!(bytes("64Mi"), Ok(64 << 20));
+        assert_eq!(bytes("2Gi"), Ok(2 << 30));
+        for text in ["", "0", "Mi", "-1", "+1", "1.5Gi", "1 Mi", "1mi", "18446744073709551615Ki"] {
+            let error = bytes(text).unwrap_err();
+            assert!(error.starts_with(&format!("{text:?} is no size in bytes: write")), "{error}");
+        }
+    }
+
+    #[test]
+    fn it_is_kept_as_it_was_written() {
+        let size: Size = serde_json::from_str(r#""1024Ki""#).unwrap();
+        assert_eq!(serde_json::to_string(&size).unwrap(), r#""1024Ki""#);
+    }
+}

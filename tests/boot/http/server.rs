@@ -1,0 +1,238 @@
+//! A server that answers as it is told, well or badly: what a library's server would not let go out.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use time::OffsetDateTime;
+
+/// One request, as it came.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// Method and target.
+    pub(super) line: String,
+    /// The header lines, with lower-case names.
+    pub(super) headers: Vec<String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// How it is answered.
+pub(super) enum Reply {
+    /// Status, header lines, body; the length is added.
+    Whole(u16, Vec<String>, Vec<u8>),
+    /// Not at all.
+    Never,
+    /// With a body of spaces, one at a time, until the client goes.
+    Drip(Duration),
+    /// With less than it promised.
+    Cut(Vec<u8>),
+}
+
+pub(super) fn ok(body: impl Into<Vec<u8>>) -> Reply {
+    Reply::Whole(200, Vec::new(), body.into())
+}
+
+pub(super) fn status(status: u16, headers: &[&str], body: &str) -> Reply {
+    Reply::Whole(status, headers.iter().map(ToString::to_string).collect(), body.into())
+}
+
+/// A running server; it ends with its value.
+pub(super) struct Server {
+    scheme: &'static str,
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    stop: Arc<Stop>,
+}
+
+#[derive(Default)]
+struct Stop {
+    stopped: Mutex<bool>,
+    told: Condvar,
+    accepts: AtomicBool,
+}
+
+impl Stop {
+    /// Waits, but no longer than the server runs. Whether it still does.
+    fn wait(&self, most: Duration) -> bool {
+        let stopped = self.stopped.lock().unwrap();
+        !*self.told.wait_timeout_while(stopped, most, |stopped| !*stopped).unwrap().0
+    }
+}
+
+struct Authority {
+    pem: String,
+    valid: Arc<ServerConfig>,
+    expired: Arc<ServerConfig>,
+}
+
+static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let day = time::Duration::DAY;
+    Authority {
+        pem,
+        valid: config(&issuer, OffsetDateTime::now_utc() + day),
+        expired: config(&issuer, OffsetDateTime::now_utc() - day),
+    }
+});
+
+fn config(issuer: &Issuer<'_, KeyPair>, until: OffsetDateTime) -> Arc<ServerConfig> {
+    let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+    let mut params = CertificateParams::new(names).unwrap();
+    params.not_before = until - 30 * time::Duration::DAY;
+    params.not_after = until;
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, issuer).unwrap();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(
+        builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key.into()).unwrap(),
+    )
+}
+
+/// The CA that the servers' certificates are signed by, in PEM.
+pub(super) fn ca() -> &'static str {
+    &AUTHORITY.pem
+}
+
+impl Server {
+    /// With TLS. `answer` gets the request and how many came before.
+    pub(super) fn tls(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(Some(Arc::clone(&AUTHORITY.valid)), answer)
+    }
+
+    /// With TLS, and a certificate that ended yesterday.
+    pub(super) fn expired() -> Self {
+        Self::start(Some(Arc::clone(&AUTHORITY.expired)), |_, _| ok(""))
+    }
+
+    /// Without TLS.
+    pub(super) fn plain(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(None, answer)
+    }
+
+    fn start(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, stop) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<Stop>::default());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let server = Self { scheme, address, asked: Arc::clone(&asked), stop: Arc::clone(&stop) };
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                if stop.accepts.load(Ordering::SeqCst) {
+                    return;
+                }
+                let connection = connection.unwrap();
+                let (tls, answer, asked, stop) =
+                    (tls.clone(), Arc::clone(&answer), Arc::clone(&asked), Arc::clone(&stop));
+                // A client that goes away in the middle is what many of these tests are about.
+                thread::spawn(move || match tls {
+                    Some(tls) => {
+                        let tls = ServerConnection::new(tls).unwrap();
+                        serve(StreamOwned::new(tls, connection), &*answer, &asked, &stop)
+                    }
+                    None => serve(connection, &*answer, &asked, &stop),
+                });
+            }
+        });
+        server
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.accepts.store(true, Ordering::SeqCst);
+        *self.stop.stopped.lock().unwrap() = true;
+        self.stop.told.notify_all();
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(
+    mut stream: impl Read + Write,
+    answer: &dyn Fn(&Asked, usize) -> Reply,
+    asked: &Mutex<Vec<Asked>>,
+    stop: &Stop,
+) -> io::Result<()> {
+    let request = read(&mut stream)?;
+    let before = {
+        let mut asked = asked.lock().unwrap();
+        asked.push(request.clone());
+        asked.len() - 1
+    };
+    match answer(&request, before) {
+        Reply::Whole(status, headers, body) => {
+            let headers = headers.into_iter().chain([String::new()]).collect::<Vec<_>>().join("\r\n");
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 {status} Said\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+            )?;
+            stream.write_all(&body)?;
+            stream.flush()
+        }
+        Reply::Never => {
+            while stop.wait(Duration::from_mins(1)) {}
+            Ok(())
+        }
+        Reply::Drip(pace) => {
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")?;
+            while stop.wait(pace) {
+                stream.write_all(b" ")?;
+                stream.flush()?;
+            }
+            Ok(())
+        }
+        Reply::Cut(body) => {
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len() + 1)?;
+            stream.write_all(&body)?;
+            stream.flush()
+        }
+    }
+}
+
+fn read(stream: &mut impl Read) -> io::Result<Asked> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.trim_end().lines();
+    let line = lines.next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+    let headers: Vec<String> = lines
+        .map(|line| {
+            let (name, value) = line.split_once(": ").unwrap();
+            format!("{}: {value}", name.to_lowercase())
+        })
+        .collect();
+    let length = headers.iter().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body)?;
+    Ok(Asked { line, headers, body })
+}
