@@ -13,6 +13,10 @@ use bootlace::profile::Profile;
 use bootlace::profile::spec::{Inline, Into, Mounted, Source};
 use serde_json::{Value, json};
 
+// The product's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Batches of each side; the median ratio is told.
 const BATCHES: usize = 21;
 /// How long a batch takes at least.
@@ -77,19 +81,19 @@ fn time(runs: u32, side: &mut impl FnMut()) -> Duration {
 
 fn recipes() -> Recipes {
     let source = |name: &str| Source { name: name.to_owned(), inline: None, config_map: None, secret: None };
-    let object = |name: &str, into| Mounted {
+    let object = |name: &str, into, prefix: &str| Mounted {
         name: name.to_owned(),
         into,
         items: Vec::new(),
-        prefix: String::new(),
+        prefix: prefix.to_owned(),
         optional: false,
     };
     let env = [("GREETING".to_owned(), "hello".to_owned())].into();
     let mut profile = Profile { name: "default".to_owned(), generation: 1, ..Profile::default() };
     profile.spec.sources = vec![
         Source { inline: Some(Inline { env, ..Inline::default() }), ..source("settings") },
-        Source { config_map: Some(object("tables", Into::Files)), ..source("tables") },
-        Source { secret: Some(object("login", Into::Env)), ..source("login") },
+        Source { config_map: Some(object("tables", Into::Files, "")), ..source("tables") },
+        Source { secret: Some(object("login", Into::Env, "DB_")), ..source("login") },
     ];
     Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap()
 }

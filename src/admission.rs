@@ -6,7 +6,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::patch;
-use crate::plan::{self, Plan, Recipes};
+use crate::plan::{self, ProfileRef, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
@@ -27,9 +27,11 @@ pub struct Injection {
     pub because: Because,
     /// Who names the profile.
     pub named_by: NamedBy,
-    /// What it becomes.
-    pub plan: Plan,
-    /// The same as operations.
+    /// The profile that it is booted by.
+    pub profile: ProfileRef,
+    /// What the pod's author should know.
+    pub warnings: Vec<String>,
+    /// What it becomes, as operations.
     pub patch: Vec<PatchOperation>,
     /// The pod with the patch applied.
     pub pod: Value,
@@ -136,17 +138,13 @@ fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response
     let Request { uid, object, namespace: _ } = request;
     match admit(object, namespace, recipes) {
         Decision::Inject(injection) => {
-            let Injection { plan, patch, because, named_by, .. } = *injection;
+            let Injection { profile, warnings, patch, because, named_by, .. } = *injection;
             let audit = [
-                (
-                    "profile",
-                    format!("{} generation {}: {named_by}", plan.profile.name, plan.profile.generation),
-                ),
+                ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
                 ("because", because.to_string()),
             ];
-            let response =
-                Response { uid, patch, warnings: plan.warnings, audit: audit.into(), refusal: None };
-            (response, Outcome::Injected, Some(plan.profile.name))
+            let response = Response { uid, patch, warnings, audit: audit.into(), refusal: None };
+            (response, Outcome::Injected, Some(profile.name))
         }
         Decision::Skip(skip) => {
             let audit = [("skipped", skip.to_string())].into();
@@ -162,7 +160,7 @@ fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response
 /// Decides on a pod that is being created in `namespace`, and where it is a task returns it injected.
 #[must_use]
 pub fn admit(mut object: Value, namespace: &str, recipes: &Recipes) -> Decision {
-    let Parts { because, named_by, plan, patch } = match decide(&object, namespace, recipes) {
+    let Parts { because, named_by, profile, warnings, patch } = match decide(&object, namespace, recipes) {
         Ok(Ok(parts)) => parts,
         Ok(Err(skip)) => return Decision::Skip(skip),
         Err(refusal) => return Decision::Refuse(refusal),
@@ -170,13 +168,15 @@ pub fn admit(mut object: Value, namespace: &str, recipes: &Recipes) -> Decision 
     if let Err(error) = patch::apply(&mut object, &patch) {
         return Decision::Refuse(defect(&error));
     }
-    Decision::Inject(Box::new(Injection { because, named_by, plan, patch, pod: object }))
+    Decision::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: object }))
 }
 
+/// What is decided on a pod before it is changed.
 struct Parts {
     because: Because,
     named_by: NamedBy,
-    plan: Plan,
+    profile: ProfileRef,
+    warnings: Vec<String>,
     patch: Vec<PatchOperation>,
 }
 
@@ -190,8 +190,9 @@ fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<P
     let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
     let recipe = recipes.get(profile).map_err(|error| refuse(&format!("{error} ({named_by})")))?;
     let plan = plan::plan(&pod, namespace, recipe).map_err(|error| refuse(&error).with_profile(profile))?;
-    let patch = patch::operations(&plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Ok(Parts { because, named_by, plan, patch }))
+    let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
+    let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
+    Ok(Ok(Parts { because, named_by, profile, warnings, patch }))
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.

@@ -52,7 +52,7 @@ pub const DIR_ENV: &str = "env";
 /// The boot env, below [`MOUNT`]: `NAME=value` records, each ended by a NUL byte, as in `/proc/PID/environ`.
 pub const FILE_ENV: &str = layout::FILE_ENVIRON;
 /// Below [`MOUNT`], followed by `/` and a container's name: the env names that the pod's spec sets itself for
-/// that container, each ended by a NUL byte. The launcher lets these win over the boot env.
+/// that container and a source may give too, each ended by a NUL byte. The launcher lets the pod's win.
 pub const DIR_ENV_KEEP: &str = layout::DIR_KEEP;
 /// The folder of assets, below [`MOUNT`].
 pub const DIR_ASSETS: &str = "assets";

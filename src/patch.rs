@@ -34,15 +34,16 @@ pub enum PatchError {
 ///
 /// # Errors
 /// See [`PatchError`].
-pub fn operations(plan: &Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, PatchError> {
+pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, PatchError> {
     let mut patch = Patch::default();
-    annotate(&mut patch, plan, pod)?;
+    annotate(&mut patch, &plan, pod)?;
     patch.append_all(VOLUMES, pod.volumes.is_some(), &plan.volumes);
     match (plan.position, pod.has_init_containers) {
-        (Position::First, true) => patch.add(INIT_CONTAINERS.with_trailing_token(0_usize), plan.boot.clone()),
-        (_, present) => patch.append_all(INIT_CONTAINERS, present, std::slice::from_ref(&plan.boot)),
+        (_, false) => patch.add(INIT_CONTAINERS.to_buf(), Value::Array(vec![plan.boot])),
+        (Position::First, true) => patch.add(INIT_CONTAINERS.with_trailing_token(0_usize), plan.boot),
+        (Position::Last, true) => patch.add(INIT_CONTAINERS.with_trailing_token("-"), plan.boot),
     }
-    for task in &plan.tasks {
+    for task in plan.tasks {
         change(&mut patch, task, &plan.mounts);
     }
     Ok(patch.0)
@@ -68,14 +69,14 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
     Ok(())
 }
 
-fn change(patch: &mut Patch, task: &Task, mounts: &[Value]) {
+fn change(patch: &mut Patch, task: Task, mounts: &[Value]) {
     let container = CONTAINERS.with_trailing_token(task.index);
     patch.append_all(&container.with_trailing_token("volumeMounts"), task.has_mounts, mounts);
-    if let Command::Launched(words) = &task.command {
+    if let Command::Launched(words) = task.command {
         let first = container.with_trailing_token("command").with_trailing_token(0_usize);
         // Added in front one by one: the command's own words are never written again.
-        for word in words.iter().rev() {
-            patch.add(first.clone(), word.as_str().into());
+        for word in words.into_iter().rev() {
+            patch.add(first.clone(), word.into());
         }
     }
     let hook = json!({"exec": {"command": task.hook}});

@@ -39,7 +39,6 @@ pub fn write(root: &Path, profile: &str, reference: &str, output: &Path) -> Resu
             ("description", "The boot process of task pods, injected at admission"),
             ("version", env!("CARGO_PKG_VERSION")),
             ("licenses", env!("CARGO_PKG_LICENSE")),
-            ("source", env!("CARGO_PKG_REPOSITORY")),
         ]
         .map(|(key, value)| (format!("org.opencontainers.image.{key}"), value.to_owned()))
         .into(),

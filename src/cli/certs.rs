@@ -36,7 +36,7 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct Make {
-    /// A DNS name that the certificate is for; the API server calls <service>.<namespace>.svc. Can be repeated.
+    /// A DNS name that the certificate is for; the API server calls `<service>.<namespace>.svc`. Can be repeated.
     #[arg(long, value_name = "NAME", required_unless_present = "ip")]
     dns: Vec<String>,
     /// An address that the certificate is for. Can be repeated.

@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 fn explain(place: &str, pod: &Value, decision: Decision) -> anyhow::Result<String> {
     match decision {
         Decision::Inject(injection) => {
-            let warnings = injection.plan.warnings;
+            let warnings = injection.warnings;
             Ok(format!("{place} becomes a booted task\n{}", words::describe(&injection.pod, &warnings)?))
         }
         Decision::Skip(Skip::AlreadyInjected) => {

@@ -41,7 +41,7 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
     for found in manifest::pods(&mut value) {
         match admission::admit(found.pod.clone(), &found.namespace, recipes) {
             Decision::Inject(injection) => {
-                injection.plan.warnings.iter().for_each(|warning| eprintln!("{}: {warning}", found.place));
+                injection.warnings.iter().for_each(|warning| eprintln!("{}: {warning}", found.place));
                 *found.pod = injection.pod;
                 changed = true;
             }

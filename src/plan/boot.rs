@@ -71,7 +71,8 @@ pub(super) fn sources(profile: &BootProfileSpec) -> Vec<BootSource> {
 pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a Recipe) -> BootSpec<'a> {
     // For every task container, empty or not: the launcher takes a missing list for a boot that did not finish.
     let keep = |container: &&Container<'a>| {
-        let names = container.env.iter().map(|&name| Cow::Borrowed(name)).collect();
+        let names = container.env.iter().filter(|name| recipe.given.may_hold(name));
+        let names = names.map(|&name| Cow::Borrowed(name)).collect();
         (Cow::Borrowed(container.name), names)
     };
     BootSpec {

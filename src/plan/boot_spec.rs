@@ -26,7 +26,8 @@ pub struct BootSpec<'a> {
     /// What to fetch, in order; a later source wins.
     #[serde(default, skip_serializing_if = "<[BootSource]>::is_empty")]
     pub sources: Cow<'a, [BootSource]>,
-    /// For each task container the env names that the pod's spec sets itself: these win over the boot env.
+    /// For each task container the env names that the pod's spec sets itself and a source may give too: the
+    /// pod's win.
     /// A container whose spec sets none has an empty list, as the launcher takes a missing one for a boot that
     /// did not finish.
     pub keep: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,

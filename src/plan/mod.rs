@@ -5,6 +5,7 @@ pub mod boot_spec;
 mod containers;
 mod error;
 mod fill;
+mod given;
 mod injected;
 mod recipe;
 mod task;
@@ -36,7 +37,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            boot_image: concat!("ghcr.io/bootlace/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
+            // Nobody's registry (RFC 2606): no image is published, and a guessed name could be a stranger's.
+            boot_image: concat!("registry.example.com/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
             boot_image_pull_policy: None,
         }
     }

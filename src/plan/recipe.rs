@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::boot_spec::BootSource;
+use super::given::Given;
 use super::{PlanError, ProfileRef, Settings, boot, task};
 use crate::profile::templates::{self, InlineTemplates};
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
@@ -30,6 +31,8 @@ pub struct Recipe {
     pub(super) sources: Vec<BootSource>,
     /// The templates in them; none for most profiles, which then cost nothing more.
     pub(super) templates: Vec<InlineTemplates>,
+    /// The env that they can give.
+    pub(super) given: Given,
 }
 
 impl Recipe {
@@ -46,6 +49,7 @@ impl Recipe {
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
             sources: boot::sources(spec),
             templates: templates::read(spec)?,
+            given: Given::by(&spec.sources),
             profile,
         })
     }

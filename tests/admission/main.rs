@@ -7,7 +7,9 @@
     reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
 )]
 
+mod becomes;
 mod pods;
+mod refused;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +36,8 @@ fn profile(position: Position) -> Profile {
     profile.spec.sources = vec![
         Source { inline: Some(Inline { env, ..Inline::default() }), ..source("inline") },
         Source { config_map: Some(object.clone()), ..source("config-map") },
-        Source { secret: Some(object), ..source("secret") },
+        // A whole object as env: it may hold any name.
+        Source { secret: Some(Mounted { into: Into::Env, ..object }), ..source("secret") },
     ];
     profile.spec.boot.position = position;
     profile

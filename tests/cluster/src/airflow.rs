@@ -45,7 +45,8 @@ async fn fill(entry: Entry) -> Result<PathBuf> {
     output(command(PYTHON).args(["-m", "venv"]).arg(&venv)).await?;
     output(command(venv.join("bin/pip")).args(["install", "--quiet", UV])).await?;
     let mut uv = command(venv.join("bin/uv"));
-    uv.args(["pip", "install", "--quiet", "--python"]).arg(venv.join("bin/python"));
+    // The machine's own certificates, as pip, cargo and Go take them: a proxy's CA is known there.
+    uv.args(["pip", "install", "--quiet", "--system-certs", "--python"]).arg(venv.join("bin/python"));
     output(uv.arg("--requirements").arg(requirements)).await?;
     // Making the database takes longer than all else before a DAG's first task, so each run copies this one.
     output(airflow(&venv, &home).args(["db", "migrate"])).await?;

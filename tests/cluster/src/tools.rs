@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cache::Entry;
-use crate::command::{command, output, run};
+use crate::command::{command, output};
 use crate::stage::stage;
 
 const GO_MOD: &str = include_str!("../tools/go.mod");
@@ -54,7 +54,7 @@ pub async fn prepare() -> Result<PathBuf> {
             let mut go = command("go");
             go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")).env("CGO_ENABLED", "0");
             go.arg("build").args(&flags).arg("-o").arg(entry.folder()).args(group.packages);
-            run(&mut go).await
+            output(&mut go).await.map(drop)
         })
         .await?;
     }

@@ -1,19 +1,19 @@
 //! The one program of the test image that holds no shell: prints what its process really holds.
 //!
-//! `probe [ACTION…] [-- ARGUMENT…]`, actions in order: `argv`, `environ`, `id`, `file=PATH`, `exit=CODE`, `wait`.
-//! One line each item, bytes that are not printable ASCII escaped as in a Rust byte string
+//! `probe [ACTION…] [-- ARGUMENT…]`, actions in order: `argv`, `environ`, `status`, `file=PATH`, `write=PATH`,
+//! `exit=CODE`, `wait`. One line each item, bytes that are not printable ASCII escaped as in a Rust byte string
 //! ([`slice::escape_ascii`]), so that a newline or a non-UTF-8 value shows as what it is:
 //!
 //! ```text
 //! argv 0 /probe
 //! environ GREETING=two\nlines
-//! id pid=1 uid=65532
+//! status Uid 1000 1000 1000 1000
 //! file /var/assets/query.sql select 1\n
+//! write /tmp/file read-only filesystem or storage medium
 //! ```
 
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -25,8 +25,9 @@ fn main() -> ExitCode {
                 print(argv.iter().enumerate().map(|(at, value)| (format!("argv {at} "), value.clone())))
             }
             b"environ" => environ(),
-            b"id" => id(),
+            b"status" => status(),
             b"file" => file(value),
+            b"write" => write(value),
             b"exit" => {
                 return ExitCode::from(str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(2));
             }
@@ -56,14 +57,28 @@ fn environ() -> std::io::Result<()> {
     print(records.split(|byte| *byte == 0).map(|record| ("environ ".to_owned(), record.to_vec())))
 }
 
-fn id() -> std::io::Result<()> {
-    let uid = std::fs::metadata("/proc/self")?.uid();
-    print([("id ".to_owned(), format!("pid={} uid={uid}", std::process::id()).into_bytes())])
+/// Who the process is and what it may do: its ids, groups, capabilities.
+fn status() -> std::io::Result<()> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let fields = status.lines().filter_map(|line| line.split_once(':'));
+    print(fields.map(|(field, value)| {
+        let value: Vec<_> = value.split_whitespace().collect();
+        (format!("status {field} "), value.join(" ").into_bytes())
+    }))
 }
 
 fn file(path: &[u8]) -> std::io::Result<()> {
     let content = std::fs::read(std::ffi::OsStr::from_bytes(path))?;
     print([(format!("file {} ", path.escape_ascii()), content)])
+}
+
+/// Tries to make a file. That it cannot is nothing to fail for: it is what was asked.
+fn write(path: &[u8]) -> std::io::Result<()> {
+    let done = match std::fs::write(std::ffi::OsStr::from_bytes(path), "written by the probe") {
+        Ok(()) => "done".to_owned(),
+        Err(error) => error.kind().to_string(),
+    };
+    print([(format!("write {} ", path.escape_ascii()), done.into_bytes())])
 }
 
 /// One line each: the prefix, then the value escaped.

@@ -13,7 +13,11 @@
 //! ```
 
 mod namespace;
+mod process;
+mod profile;
+pub mod release;
 mod report;
+pub mod state;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -28,6 +32,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Client, Config, ResourceExt};
 
 pub use namespace::{LIMIT, Namespace, Output};
+pub use process::Process;
 
 /// A scenario before it runs.
 pub struct Scenario {

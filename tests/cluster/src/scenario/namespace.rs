@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, AttachParams, ListParams, LogParams};
 use kube::runtime::wait::await_condition;
+use kube::runtime::wait::conditions::is_job_completed;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::{Process, state};
 use crate::manifest::{self, Created};
 
 /// How long anything may take that a scenario waits for. Pods start within seconds; the rest is for a machine
@@ -122,6 +125,27 @@ impl Namespace {
         .await
     }
 
+    /// Waits until a container of the pod has ended, and returns the pod. Where a container may be started again
+    /// this can be its end before that.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn container_ended(&self, pod: &str, container: &str) -> Result<Pod> {
+        let what = format!("so far that its container {container} has ended");
+        self.pod(pod, &what, |pod| state::has_ended(pod, container)).await
+    }
+
+    /// Waits until a Job has completed, and returns its pods.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub async fn job_completed(&self, name: &str) -> Result<Vec<Pod>> {
+        let completed = await_condition(self.api::<Job>(), name, is_job_completed());
+        let waited = tokio::time::timeout(LIMIT, completed).await;
+        waited.with_context(|| format!("after {}s Job {name} is not complete", LIMIT.as_secs()))??;
+        self.pods(&format!("batch.kubernetes.io/job-name={name}")).await
+    }
+
     /// The pods that carry the labels of `selector` (`job-name=etl`), in the order of their names.
     ///
     /// # Errors
@@ -138,6 +162,14 @@ impl Namespace {
         let params = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
         let log = self.api::<Pod>().logs(pod, &params).await;
         log.with_context(|| format!("read the log of {container} in pod {pod}"))
+    }
+
+    /// What the process of a container held, whose image is the probe's: see [`Process`].
+    ///
+    /// # Errors
+    /// When the log cannot be read, or something else wrote it.
+    pub async fn process(&self, pod: &str, container: &str) -> Result<Process> {
+        Process::read(&self.log(pod, container).await?)
     }
 
     /// Runs a command in a container, to its end.

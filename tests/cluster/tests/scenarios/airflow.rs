@@ -1,31 +1,190 @@
 //! Airflow's own pods, from DAGs whose files hold no word of Bootlace.
 
 use anyhow::Result;
-use bootlace_cluster::airflow::Airflow;
-use bootlace_cluster::scenario::{kubeconfig, scenario};
+use bootlace_cluster::airflow::{Airflow, DagRun};
+use bootlace_cluster::scenario::{Namespace, Scenario, kubeconfig, scenario, state};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+const QUERY: &str = "select day, sum(amount) from sales group by day;\n";
+
+/// A namespace in which Airflow's pods are tasks, because its label says so.
+fn opted_in(name: &'static str) -> Scenario {
+    scenario(name).label("bootlace.dev/schedulers", "enabled")
+}
+
+async fn run(namespace: &Namespace, dag: &str) -> Result<DagRun> {
+    Airflow::new(&kubeconfig()?, namespace.name()).await?.run(dag, "2026-01-01").await
+}
+
+/// The pods of a task, each of which was made once.
+async fn pods(namespace: &Namespace, task: &str) -> Result<Vec<Pod>> {
+    namespace.pods(&format!("kubernetes_pod_operator=True,task_id={task}")).await
+}
+
+/// What boot told of the task, in its log.
+async fn booted_for(namespace: &Namespace, pod: &Pod) -> Result<String> {
+    let log = namespace.log(&pod.name_any(), "bootlace-boot").await?;
+    Ok(log.lines().next().unwrap_or_default().to_owned())
+}
+
+fn containers(pod: &Pod) -> Vec<&str> {
+    pod.spec.iter().flat_map(|spec| &spec.containers).map(|container| container.name.as_str()).collect()
+}
+
+fn injected(pod: &Pod) -> Option<Value> {
+    pod.annotations().get("bootlace.dev/injected").map(|text| serde_json::from_str(text).expect("it is JSON"))
+}
 
 #[tokio::test]
-async fn a_dag_runs_as_it_is_in_a_namespace_that_is_not_opted_in() -> Result<()> {
-    scenario("airflow-plain")
+async fn every_task_of_a_dag_gets_env_files_and_a_secret() -> Result<()> {
+    opted_in("airflow-etl")
         .run(async |namespace| {
-            let airflow = Airflow::new(&kubeconfig()?, namespace.name()).await?;
-            let run = airflow.run("xcom", "2026-01-01").await?;
+            let secret = "{apiVersion: v1, kind: Secret, metadata: {name: warehouse-login},
+                stringData: {PASSWORD: not-for-any-log}}";
+            namespace.create(secret).await?;
+            let run = run(namespace, "etl").await?;
             assert!(run.succeeded, "{}", run.log);
-            assert!(run.log.contains("the task returned {'greeting': ''}"), "{}", run.log);
-            let pods = namespace.pods("kubernetes_pod_operator=True,task_id=answer").await?;
-            assert_eq!(pods.len(), 1, "{pods:?}");
+            // As the people at Airflow see it.
+            for line in [
+                "extracting for the analytics team",
+                "select day, sum(amount)",
+                "loading for the analytics team",
+            ] {
+                assert!(run.log.contains(line), "{line:?} is not in:\n{}", run.log);
+            }
+            assert!(!run.log.contains("not-for-any-log"));
+            for (task, says) in [
+                ("extract", format!("extracting for the analytics team\n{QUERY}")),
+                ("load", "loading for the analytics team\n1 /var/assets/query.sql\n".to_owned()),
+            ] {
+                let pods = pods(namespace, task).await?;
+                let [pod] = &pods[..] else { panic!("task {task} has {} pods", pods.len()) };
+                assert_eq!(namespace.log(&pod.name_any(), "base").await?, says);
+                let run_id = &pod.labels()["run_id"];
+                let expected =
+                    format!("booting for task {task} of etl, run {run_id}, attempt 1 with BootProfile");
+                let told = booted_for(namespace, pod).await?;
+                assert!(told.contains(&expected), "{expected:?} is not in {told:?}");
+                let boot = namespace.log(&pod.name_any(), "bootlace-boot").await?;
+                assert!(
+                    boot.contains("(Secret warehouse-login): 1 variable") && !boot.contains("not-for-any"),
+                    "{boot}"
+                );
+            }
             Ok(())
         })
         .await
 }
 
 #[tokio::test]
-async fn a_run_of_which_a_task_fails_is_told_from_one_that_succeeds() -> Result<()> {
-    scenario("airflow-failing")
+async fn what_a_task_returns_reaches_airflow_and_the_sidecar_is_left_alone() -> Result<()> {
+    opted_in("airflow-xcom")
         .run(async |namespace| {
-            let airflow = Airflow::new(&kubeconfig()?, namespace.name()).await?;
-            let run = airflow.run("failing", "2026-01-01").await?;
+            let run = run(namespace, "xcom").await?;
+            assert!(run.succeeded, "{}", run.log);
+            assert!(run.log.contains("the task returned {'greeting': 'the analytics team'}"), "{}", run.log);
+            let pods = pods(namespace, "answer").await?;
+            let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
+            assert_eq!(containers(pod), ["base", "airflow-xcom-sidecar"]);
+            assert_eq!(injected(pod).expect("the pod was injected")["containers"], json!(["base"]));
+            let sidecar = pod.spec.as_ref().and_then(|spec| spec.containers.get(1)).expect("there are two");
+            assert_eq!(sidecar.lifecycle, None);
+            let mounts =
+                sidecar.volume_mounts.iter().flatten().filter(|mount| mount.name.starts_with("bootlace"));
+            assert_eq!(mounts.count(), 0);
+            assert_eq!(state::ended(pod, "airflow-xcom-sidecar")?.exit_code, 0);
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_task_that_fails_does_so_for_its_own_reason() -> Result<()> {
+    opted_in("airflow-failing")
+        .run(async |namespace| {
+            let run = run(namespace, "failing").await?;
             assert!(!run.succeeded, "{}", run.log);
+            assert!(run.log.contains("failing for the analytics team"), "{}", run.log);
+            let pods = pods(namespace, "fails").await?;
+            let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
+            let ended = state::ended(pod, "base")?;
+            assert_eq!((ended.exit_code, ended.message.as_deref()), (3, None));
+            assert!(injected(pod).is_some());
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn each_part_of_a_mapped_task_knows_which_it_is() -> Result<()> {
+    opted_in("airflow-mapped")
+        .run(async |namespace| {
+            let run = run(namespace, "mapped").await?;
+            assert!(run.succeeded, "{}", run.log);
+            let pods = pods(namespace, "each").await?;
+            assert_eq!(pods.len(), 3);
+            for pod in &pods {
+                let index: usize = pod.labels()["map_index"].parse()?;
+                let part = ["a", "b", "c"][index];
+                let log = namespace.log(&pod.name_any(), "base").await?;
+                assert_eq!(log, format!("part {part} for the analytics team\n"));
+                let run_id = &pod.labels()["run_id"];
+                let expected = format!(
+                    "booting for task each of mapped, run {run_id}, map index {index}, attempt 1 with"
+                );
+                let told = booted_for(namespace, pod).await?;
+                assert!(told.contains(&expected), "{expected:?} is not in {told:?}");
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// A key that can be no variable's name, in what the tasks' profile takes env from.
+const BAD_KEY: &str = "{apiVersion: v1, kind: Secret, metadata: {name: warehouse-login},
+    stringData: {user.name: not-for-any-log}}";
+
+/// The sentence that such a boot ends with.
+const BAD_KEY_SAYS: &str = "bootlace: source \"warehouse\" (Secret warehouse-login) of BootProfile \"default\": key \
+                            \"user.name\": variable \"WAREHOUSE_user.name\": a variable's name is made of letters";
+
+/// The provider (10.25) follows the log of `base` only, also with `init_container_logs`, as it lists the init containers
+/// that it asked for itself. Of a pod that failed before `base` it prints the name, and the pod as it was when it was
+/// made: the sentence stands in the pod's status, and the operator keeps or deletes the pod as the DAG says.
+#[tokio::test]
+async fn a_boot_that_fails_fails_the_task_and_the_pod_says_why() -> Result<()> {
+    opted_in("airflow-boot")
+        .run(async |namespace| {
+            namespace.create(BAD_KEY).await?;
+            let run = run(namespace, "failing").await?;
+            assert!(!run.succeeded, "{}", run.log);
+            let pods = pods(namespace, "fails").await?;
+            let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
+            assert_eq!(state::ended(pod, "bootlace-boot")?.exit_code, 65);
+            let message = state::message(pod, "bootlace-boot")?;
+            assert!(message.starts_with(BAD_KEY_SAYS), "{message}");
+            assert!(!state::has_ended(pod, "base"), "the task ran");
+            assert!(run.log.contains(&format!("Pod {} returned a failure", pod.name_any())), "{}", run.log);
+            assert!(!run.log.contains("not-for-any-log"), "{}", run.log);
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_namespace_that_has_not_opted_in_is_left_alone() -> Result<()> {
+    scenario("airflow-plain")
+        .run(async |namespace| {
+            let run = run(namespace, "xcom").await?;
+            assert!(run.succeeded, "{}", run.log);
+            assert!(run.log.contains("the task returned {'greeting': ''}"), "{}", run.log);
+            let pods = pods(namespace, "answer").await?;
+            let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
+            assert_eq!(injected(pod), None);
+            let spec = pod.spec.as_ref().expect("a pod has a spec");
+            assert_eq!(spec.init_containers, None);
             Ok(())
         })
         .await

@@ -80,13 +80,12 @@ async fn the_image_without_a_shell_shows_what_its_process_holds() -> Result<()> 
         .run(async |namespace| {
             let pod = r#"{apiVersion: v1, kind: Pod, metadata: {name: probe}, spec: {restartPolicy: Never,
                 containers: [{name: main, image: 'localhost/probe:test', env: [{name: TWO, value: "a\nb"}],
-                args: [argv, environ, id, exit=3, "--", "", "it's"]}]}}"#;
+                args: [argv, environ, status, exit=3, "--", "", "it's"]}]}}"#;
             namespace.create(pod).await?;
             namespace.pod_failed("probe").await?;
             let log = namespace.log("probe", "main").await?;
             let lines: Vec<&str> = log.lines().collect();
-            for expected in
-                ["argv 0 /probe", "argv 6 ", r"argv 7 it\'s", r"environ TWO=a\nb", "id pid=1 uid=0"]
+            for expected in ["argv 0 /probe", "argv 6 ", r"argv 7 it\'s", r"environ TWO=a\nb", "status Pid 1"]
             {
                 assert!(lines.contains(&expected), "{expected:?} is not in:\n{log}");
             }

@@ -2,6 +2,22 @@
 //!
 //! Run by `bootlace-cluster run -- cargo test -p bootlace-cluster --features scenarios --test scenarios`; without a
 //! cluster each of them fails.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
+)]
 
 mod airflow;
+mod boot_failure;
+mod containers;
+mod distroless;
 mod harness;
+mod job;
+mod post_start;
+mod refused;
+mod restricted;
+mod sources;
+mod unknown_command;

@@ -1,0 +1,120 @@
+//! What cannot be booted as asked: each refusal names the object, the field and the remedy.
+
+use bootlace::admission::{self, Decision};
+use bootlace::names;
+use bootlace::plan::{Recipes, Settings};
+use bootlace::profile::Profile;
+use bootlace::profile::spec::{EnvMode, Inline, Source};
+use serde_json::{Value, json};
+
+fn task(change: impl FnOnce(&mut Value)) -> Value {
+    let mut pod = json!({
+        "metadata": {"name": "etl", "labels": {names::LABEL_TASK: "true"}},
+        "spec": {"containers": [{"name": "main", "image": "etl", "command": ["run"]}]},
+    });
+    change(&mut pod);
+    pod
+}
+
+fn refusal(pod: Value, profile: Profile) -> String {
+    let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
+    match admission::admit(pod, "etl", &recipes) {
+        Decision::Refuse(refusal) => refusal.to_string(),
+        Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Inject(_) => panic!("injected"),
+    }
+}
+
+fn default_profile() -> Profile {
+    Profile { name: "default".to_owned(), ..Profile::default() }
+}
+
+#[test]
+fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
+    let container = |pod: &mut Value, field: &str, value: Value| pod["spec"]["containers"][0][field] = value;
+    let cases: [(Value, &[&str]); 11] = [
+        (
+            task(|pod| pod["metadata"]["labels"][names::LABEL_TASK] = json!("etl")),
+            &["pod etl", "no BootProfile is called \"etl\"", "use one of default, or create it"],
+        ),
+        (
+            task(|pod| pod["metadata"]["annotations"] = json!({names::ANNOTATION_CONTAINERS: "main, side"})),
+            &[names::ANNOTATION_CONTAINERS, "names \"side\"", "the pod's containers are main"],
+        ),
+        (
+            task(|pod| pod["metadata"]["annotations"] = json!({names::ANNOTATION_CONTAINERS: " , "})),
+            &[names::ANNOTATION_CONTAINERS, "is empty", "or remove it"],
+        ),
+        (task(|pod| pod["spec"]["containers"] = json!([])), &["spec.containers is empty"]),
+        (
+            task(|pod| pod["spec"]["initContainers"] = json!([{"name": "bootlace-boot"}])),
+            &["\"bootlace-boot\"", "rename it"],
+        ),
+        (
+            task(|pod| pod["spec"]["volumes"] = json!([{"name": "bootlace"}])),
+            &["a volume of the pod", "\"bootlace\"", "rename it"],
+        ),
+        (
+            task(|pod| {
+                container(pod, "volumeMounts", json!([{"name": "data", "mountPath": "/var/assets/"}]));
+            }),
+            &[
+                "container \"main\"",
+                "mounts \"data\" at /var/assets/",
+                "assets.mountPath",
+                "BootProfile \"default\"",
+            ],
+        ),
+        (
+            task(|pod| {
+                let get = json!({"port": 443, "scheme": "HTTPS"});
+                container(pod, "lifecycle", json!({"postStart": {"httpGet": get}}));
+            }),
+            &[
+                "container \"main\"",
+                "httpGet with scheme HTTPS",
+                "use exec, sleep, or httpGet with scheme HTTP",
+            ],
+        ),
+        (
+            task(|pod| container(pod, "lifecycle", json!({"postStart": {"tcpSocket": {"port": 1}}}))),
+            &["container \"main\"", "tcpSocket"],
+        ),
+        (
+            task(|pod| container(pod, "env", json!("A=b"))),
+            &["spec.containers[0].env must be an array", "a string", "correct the field"],
+        ),
+        (
+            task(|pod| container(pod, "lifecycle", json!({"postStart": {"exec": {"command": [1]}}}))),
+            &["spec.containers[0].lifecycle.postStart.exec.command[0] must be a string", "a number"],
+        ),
+    ];
+    for (pod, says) in cases {
+        let message = refusal(pod, default_profile());
+        assert!(message.starts_with("bootlace: "), "{message}");
+        for part in says {
+            assert!(message.contains(part), "{message:?} does not say {part:?}");
+        }
+    }
+}
+
+#[test]
+fn a_profile_that_wants_the_launcher_refuses_an_unknown_command() {
+    let mut profile = default_profile();
+    profile.spec.env.mode = EnvMode::Launch;
+    let pod = task(|pod| pod["spec"]["containers"][0]["command"] = Value::Null);
+    let message = refusal(pod, profile);
+    assert!(message.contains("container \"main\" has no command"), "{message}");
+    assert!(message.contains("set env.mode to Auto"), "{message}");
+}
+
+#[test]
+fn inline_sources_have_a_limit() {
+    let mut profile = default_profile();
+    let files = [("big.sql".to_owned(), "x".repeat(600 * 1024))].into();
+    let inline = Some(Inline { files, ..Inline::default() });
+    profile.spec.sources = vec![Source { name: "big".to_owned(), inline, config_map: None, secret: None }];
+    let message = refusal(task(|_| {}), profile);
+    assert!(message.contains("524288 is the limit"), "{message}");
+    assert!(message.contains("to a ConfigMap"), "{message}");
+}

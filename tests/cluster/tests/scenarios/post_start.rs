@@ -1,0 +1,144 @@
+//! The pod's own postStart handler, which the hook takes over: it runs after the proof, and with the boot env.
+
+use anyhow::Result;
+use bootlace_cluster::images::BUSYBOX;
+use bootlace_cluster::scenario::{Namespace, scenario, state};
+use serde_json::{Value, json};
+
+/// A profile with one variable and one that is the pod's to set.
+const PROFILE: &str = "
+    hook: { timeoutSeconds: 20 }
+    sources: [{ name: settings, inline: { env: { GREETING: hello, OWNER: the profile } } }]
+";
+
+/// A pod whose task is a shell script, with a postStart handler and a folder `/shared` on its volume.
+fn pod(namespace: &Namespace, script: &str, handler: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "task", "labels": {"bootlace.dev/task": namespace.name()}},
+        "spec": {
+            "restartPolicy": "Never",
+            // A shell as first process does not end when it is asked to, and some of these containers fail.
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "main", "image": BUSYBOX, "command": ["sh", "-c", script],
+                "env": [{"name": "OWNER", "value": "the pod"}],
+                "ports": [{"name": "page", "containerPort": 8080}],
+                "lifecycle": {"postStart": handler},
+                "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+            }],
+            "volumes": [{"name": "shared", "emptyDir": {}}],
+        },
+    })
+}
+
+/// Waits, in the task, until the handler has left a file: it ends when that is there.
+const UNTIL_HANDLED: &str = "until [ -e /shared/done ]; do sleep 0.05; done; cat /shared/said";
+
+#[tokio::test]
+async fn exec_sees_what_the_task_sees() -> Result<()> {
+    scenario("post-start-exec")
+        .run(async |namespace| {
+            namespace.profile(PROFILE).await?;
+            // Through a pipe: a handler may start more than one process, and its words are its own.
+            let script = r#"echo "$GREETING from $OWNER, $1" | cat > /shared/said; touch /shared/done"#;
+            let handler = json!({"exec": {"command": ["sh", "-c", script, "handler", "it's \"one\" word"]}});
+            namespace.create(&pod(namespace, UNTIL_HANDLED, &handler).to_string()).await?;
+            namespace.pod_succeeded("task").await?;
+            assert_eq!(namespace.log("task", "main").await?, "hello from the pod, it's \"one\" word\n");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn sleep_holds_the_container_back_as_long_as_asked() -> Result<()> {
+    scenario("post-start-sleep")
+        .run(async |namespace| {
+            // A sleep that the pod asks for comes on top of the hook's own limit.
+            namespace.profile(&PROFILE.replace("20", "1")).await?;
+            let handler = json!({"sleep": {"seconds": 2}});
+            namespace.create(&pod(namespace, "exec sleep 1000", &handler).to_string()).await?;
+            namespace.pod_ready("task").await?;
+            let age = namespace.exec("task", "main", &["sh", "-c", "stat -c %Y /proc/1; date +%s"]).await?;
+            let times: Vec<u64> =
+                String::from_utf8(age.stdout)?.lines().map(str::parse).collect::<Result<_, _>>()?;
+            assert!(times[1] - times[0] >= 2, "ready after {times:?}");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn http_get_reaches_the_containers_own_port_by_its_name() -> Result<()> {
+    scenario("post-start-http")
+        .run(async |namespace| {
+            namespace.profile(PROFILE).await?;
+            // A CGI program tells what it was asked, so the log shows the request as it came.
+            let script = r#"
+                mkdir -p /shared/cgi-bin
+                printf '#!/bin/sh\necho "$REQUEST_METHOD $QUERY_STRING $HTTP_X_FROM" > /shared/said\ntouch /shared/done\nprintf "Content-Type: text/plain\n\nok\n"\n' \
+                    > /shared/cgi-bin/ready
+                chmod 755 /shared/cgi-bin/ready
+                httpd -p 8080 -h /shared
+            "#;
+            let script = format!("{script}{UNTIL_HANDLED}");
+            let handler = json!({"httpGet": {
+                "port": "page", "path": "/cgi-bin/ready?now=1", "httpHeaders": [{"name": "X-From", "value": "a pod"}],
+            }});
+            namespace.create(&pod(namespace, &script, &handler).to_string()).await?;
+            namespace.pod_succeeded("task").await?;
+            assert_eq!(namespace.log("task", "main").await?, "GET now=1 a pod\n");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_fails_the_container_as_it_always_did() -> Result<()> {
+    scenario("post-start-fails")
+        .run(async |namespace| {
+            namespace.profile(PROFILE).await?;
+            let handler = json!({"exec": {"command": ["sh", "-c", "exit 7"]}});
+            namespace.create(&pod(namespace, "exec sleep 1000", &handler).to_string()).await?;
+            let pod = namespace.container_ended("task", "main").await?;
+            let expected = "bootlace: container main: the pod's own postStart failed: its command ended with exit code 7";
+            assert_eq!(state::message(&pod, "main")?.trim_end(), expected);
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_handler_that_hangs_is_ended_at_the_hooks_limit() -> Result<()> {
+    scenario("post-start-hangs")
+        .run(async |namespace| {
+            namespace.profile(&PROFILE.replace("20", "1")).await?;
+            let handler = json!({"exec": {"command": ["sleep", "1000"]}});
+            namespace.create(&pod(namespace, "exec sleep 1000", &handler).to_string()).await?;
+            let pod = namespace.container_ended("task", "main").await?;
+            let message = state::message(&pod, "main")?;
+            for part in
+                ["had not ended at the hook's limit of 1 s", "raise `hook.timeoutSeconds` of the BootProfile"]
+            {
+                assert!(message.contains(part), "{part:?} is not in {message:?}");
+            }
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn what_the_hook_cannot_take_over_is_refused() -> Result<()> {
+    scenario("post-start-refused")
+        .run(async |namespace| {
+            namespace.profile(PROFILE).await?;
+            let handler = json!({"httpGet": {"port": 8443, "scheme": "HTTPS"}});
+            let refused = namespace.create(&pod(namespace, "true", &handler).to_string()).await.unwrap_err();
+            let expected = "container \"main\" has a postStart handler httpGet with scheme HTTPS, which Bootlace's hook \
+                            cannot run after its own: use exec, sleep, or httpGet with scheme HTTP";
+            assert!(format!("{refused:#}").contains(expected), "{refused:#}");
+            Ok(())
+        })
+        .await
+}

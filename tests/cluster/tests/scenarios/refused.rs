@@ -1,0 +1,139 @@
+//! What cannot be booted as asked is refused, with a sentence that says what to change.
+
+use anyhow::Result;
+use bootlace_cluster::images::BUSYBOX;
+use bootlace_cluster::scenario::{Namespace, scenario};
+use serde_json::{Value, json};
+
+fn pod(label: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "task", "labels": {"bootlace.dev/task": label}},
+        "spec": {"containers": [{"name": "main", "image": BUSYBOX, "command": ["true"]}]},
+    })
+}
+
+/// What the API server answers to the creation of something that it must refuse.
+async fn refusal(namespace: &Namespace, object: &Value) -> String {
+    match namespace.create(&object.to_string()).await {
+        Ok(_) => panic!("it was not refused: {object}"),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+fn assert_says(refusal: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(refusal.contains(part), "{part:?} is not in {refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_label_that_names_no_profile_tells_which_there_are() -> Result<()> {
+    scenario("refused-profile")
+        .run(async |namespace| {
+            namespace.profile("{}").await?;
+            let refusal = refusal(namespace, &pod("etl-typo")).await;
+            let start = "admission webhook \"task.bootlace.dev\" denied the request: bootlace: pod task: no BootProfile is \
+                         called \"etl-typo\": use one of ";
+            assert_says(&refusal, &[start, "default", namespace.name(), ", or create it"]);
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn what_the_pod_itself_has_wrong_is_named() -> Result<()> {
+    scenario("refused-pod")
+        .run(async |namespace| {
+            let with = |change: &dyn Fn(&mut Value)| {
+                let mut pod = pod("true");
+                change(&mut pod);
+                pod
+            };
+            let mounted_at = |path: &str| {
+                with(&|pod| {
+                    pod["spec"]["volumes"] = json!([{"name": "own", "emptyDir": {}}]);
+                    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "own", "mountPath": path}]);
+                })
+            };
+            let cases = [
+                (
+                    with(&|pod| pod["metadata"]["annotations"] = json!({"bootlace.dev/containers": "mian"})),
+                    "the annotation bootlace.dev/containers names \"mian\", but the pod's containers are main: name one \
+                     of these",
+                ),
+                (
+                    with(&|pod| pod["metadata"]["annotations"] = json!({"bootlace.dev/containers": " , "})),
+                    "the annotation bootlace.dev/containers is empty: name the task's containers, separated by commas, \
+                     or remove it",
+                ),
+                (
+                    with(&|pod| pod["spec"]["containers"][0]["name"] = json!("bootlace-boot")),
+                    "a container of the pod is called \"bootlace-boot\", which is Bootlace's own name: rename it",
+                ),
+                (
+                    with(&|pod| pod["spec"]["volumes"] = json!([{"name": "bootlace", "emptyDir": {}}])),
+                    "a volume of the pod is called \"bootlace\", which is Bootlace's own name: rename it",
+                ),
+                (
+                    mounted_at("/bootlace"),
+                    "container \"main\" mounts \"own\" at /bootlace, where Bootlace mounts too",
+                ),
+                (
+                    mounted_at("/var/assets/"),
+                    "container \"main\" mounts \"own\" at /var/assets/, where Bootlace mounts too: mount it elsewhere, \
+                     or set another assets.mountPath in BootProfile \"default\"",
+                ),
+            ];
+            for (pod, sentence) in cases {
+                assert_says(&refusal(namespace, &pod).await, &["denied the request: bootlace: pod task: ", sentence]);
+            }
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<()> {
+    scenario("refused-spec")
+        .run(async |namespace| {
+            let source = |source: Value| json!({"sources": [source]});
+            let cases = [
+                (
+                    source(json!({"name": "both", "inline": {}, "secret": {"name": "login"}})),
+                    "a source has exactly one kind: write one of inline, configMap or secret",
+                ),
+                (
+                    source(json!({"name": "none"})),
+                    "a source has exactly one kind: write one of inline, configMap or secret",
+                ),
+                (
+                    json!({"sources": [{"name": "one", "inline": {}}, {"name": "one", "inline": {}}]}),
+                    "Duplicate value: {\"name\":\"one\"}",
+                ),
+                (
+                    json!({"boot": {"resources": {"limits": {"memory": "lots"}}}}),
+                    "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
+                ),
+                (json!({"volume": {"sizeLimit": "64 MB"}}), "sizeLimit must be a quantity: write 64Mi"),
+                (json!({"boot": {"runAsUser": 0}}), "should be greater than or equal to 1"),
+                (json!({"hook": {"timeoutSeconds": 0}}), "should be greater than or equal to 1"),
+                (json!({"assets": {"mountPath": "data"}}), "spec.assets.mountPath in body should match"),
+                (json!({"env": {"mode": "launch"}}), "supported values: \"Auto\", \"Launch\""),
+                (
+                    source(json!({"name": "login", "secret": {"name": "login", "into": "Env",
+                        "items": [{"key": "user", "as": "A=B"}]}})),
+                    "items[].as is a variable's name where into is Env: it must not hold an equals sign",
+                ),
+            ];
+            for (spec, sentence) in cases {
+                let profile = json!({
+                    "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile",
+                    "metadata": {"name": namespace.name()}, "spec": spec,
+                });
+                assert_says(&refusal(namespace, &profile).await, &["create BootProfile", sentence]);
+            }
+            Ok(())
+        })
+        .await
+}
