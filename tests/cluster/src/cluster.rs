@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{ChildStdout, Command};
 
 use crate::cgroup;
-use crate::command::command;
+use crate::command::{command, this_program};
 use crate::keeper;
 use crate::node::READY;
 use crate::run::RunDir;
@@ -36,7 +36,7 @@ impl Cluster {
     /// When it does not become ready; the reason, with the end of the log concerned, is on standard error.
     pub async fn start(run: RunDir, tools: &Path) -> Result<Self> {
         keeper::sweep()?;
-        let mut keeper = std::process::Command::new(std::env::current_exe().context("find this program")?);
+        let mut keeper = std::process::Command::new(this_program());
         keeper.args(["keeper", "--id", run.id(), "--tools"]).arg(tools);
         let path = std::env::var_os("PATH").unwrap_or_default();
         // Debian keeps some of the node's programs where only root looks.

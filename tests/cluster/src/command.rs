@@ -1,6 +1,7 @@
 //! Running other programs: they end with us, and their failure says which of them it was.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +12,13 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// This program, as it was started. Its file may be another by now: cargo replaces it when it builds the scenarios, and
+/// what [`std::env::current_exe`] names is gone then.
+#[must_use]
+pub fn this_program() -> PathBuf {
+    format!("/proc/{}/exe", std::process::id()).into()
 }
 
 /// Runs the command to its end; what it prints goes to standard error.
@@ -45,4 +53,16 @@ fn name(command: &Command) -> String {
     let command = command.as_std();
     let verb = command.get_args().next().unwrap_or_default();
     format!("{} {}", command.get_program().display(), verb.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_program_is_the_one_that_runs() {
+        let tests = std::process::Command::new(this_program()).arg("--list").output().unwrap();
+        let tests = String::from_utf8(tests.stdout).unwrap();
+        assert!(tests.contains("this_program_is_the_one_that_runs: test"), "{tests}");
+    }
 }

@@ -20,6 +20,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::cgroup;
+use crate::command::this_program;
 use crate::run::RunDir;
 
 /// Starts the node in namespaces of its own, waits for its end and removes what it leaves.
@@ -44,7 +45,7 @@ pub fn keep(run: &RunDir, tools: &Path) -> Result<ExitCode> {
             "tini",
             "--",
         ])
-        .arg(std::env::current_exe().context("find this program")?)
+        .arg(this_program())
         .args(["node", "--id", run.id(), "--tools"])
         .arg(tools)
         .status()

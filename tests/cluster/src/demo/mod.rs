@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use bootlace_image::product;
 
 use crate::cluster::Cluster;
+use crate::command::this_program;
 use crate::images;
 
 pub use story::tell;
@@ -23,7 +24,7 @@ pub use story::tell;
 pub async fn run(cluster: &Cluster) -> Result<()> {
     // The image's own binary, so that what explains is what injected. It has been built by now.
     let bootlace = product::build(&images::root()?, images::PROFILE, "bootlace")?;
-    let this = std::env::current_exe().context("find this program")?;
+    let this = this_program();
     let mut story = cluster.command(this);
     let status =
         story.arg("story").arg("--bootlace").arg(bootlace).status().await.context("tell the story")?;
