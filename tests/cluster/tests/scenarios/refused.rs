@@ -101,11 +101,11 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
             let cases = [
                 (
                     source(json!({"name": "both", "inline": {}, "secret": {"name": "login"}})),
-                    "a source has exactly one kind: write one of inline, configMap or secret",
+                    "a source has exactly one kind: write one of inline, configMap, secret, http or optimus",
                 ),
                 (
                     source(json!({"name": "none"})),
-                    "a source has exactly one kind: write one of inline, configMap or secret",
+                    "a source has exactly one kind: write one of inline, configMap, secret, http or optimus",
                 ),
                 (
                     json!({"sources": [{"name": "one", "inline": {}}, {"name": "one", "inline": {}}]}),
