@@ -5,8 +5,6 @@
 
 mod words;
 
-use std::path::PathBuf;
-
 use anyhow::bail;
 use serde_json::Value;
 
@@ -17,9 +15,6 @@ use crate::selection::Skip;
 /// Arguments of `bootlace explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Manifests to read; `-` is standard input.
-    #[arg(default_value = "-")]
-    files: Vec<PathBuf>,
     #[command(flatten)]
     offline: super::offline::Offline,
 }
@@ -27,7 +22,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let recipes = args.offline.load()?;
     let mut any = false;
-    for file in &args.files {
+    for file in &args.offline.files {
         let text = manifest::read(file)?;
         for document in manifest::documents(&text)? {
             let mut value = document.value;

@@ -1,7 +1,5 @@
 //! `bootlace inject`: manifests in, injected manifests out, without a cluster.
 
-use std::path::PathBuf;
-
 use anyhow::bail;
 
 use super::manifest::{self, Document};
@@ -11,9 +9,6 @@ use crate::plan::Recipes;
 /// Arguments of `bootlace inject`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Manifests to read; `-` is standard input.
-    #[arg(default_value = "-")]
-    files: Vec<PathBuf>,
     #[command(flatten)]
     offline: super::offline::Offline,
 }
@@ -21,7 +16,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let recipes = args.offline.load()?;
     let mut out = String::new();
-    for file in &args.files {
+    for file in &args.offline.files {
         let text = manifest::read(file)?;
         for document in manifest::documents(&text)? {
             if !out.is_empty() {

@@ -8,6 +8,9 @@ use crate::profile::{Profile, folder};
 /// Arguments that `inject` and `explain` share.
 #[derive(Debug, clap::Args)]
 pub(super) struct Offline {
+    /// Manifests to read; `-` is standard input.
+    #[arg(default_value = "-")]
+    pub(super) files: Vec<PathBuf>,
     /// Folder or file of BootProfiles; without it there is one empty profile, `default`.
     #[arg(long, env = "BOOTLACE_PROFILES")]
     profiles: Option<PathBuf>,
