@@ -9,6 +9,7 @@
 mod again;
 mod content;
 mod http;
+mod object_store;
 mod process;
 mod refused;
 mod secrets;

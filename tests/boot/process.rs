@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{Container, Entry, inline, mounted, spec};
 
 /// `bootlace boot` in `container`.
-fn boot(container: &Container, sources: &[Value]) -> Command {
+pub(crate) fn boot(container: &Container, sources: &[Value]) -> Command {
     let spec = spec(sources).to_string();
     // In two parts, as the webhook writes a long spec.
     let (first, second) = spec.split_at(spec.len() / 2);

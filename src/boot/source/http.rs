@@ -7,10 +7,10 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use reqwest::{Method, Url};
 
+use super::becomes::Becomes;
 use super::{Source, SourceError};
 use crate::boot::http::{Body, Client, HttpError, Progress, Request};
 use crate::boot::sink::Sink;
-use crate::boot::{archive, json};
 use crate::plan::boot_spec::Remote;
 use crate::profile::remote::{self, Http};
 
@@ -53,21 +53,9 @@ impl<'a> HttpSource<'a> {
 
     async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let says = &self.remote.request;
-        if let Some(path) = &says.file {
-            let mut file = sink.create(path)?;
-            while let Some(chunk) = body.chunk().await? {
-                file.write(&chunk)?;
-            }
-            return sink.finish(file);
-        }
-        if let Some(archive) = &says.archive {
-            return archive::unpack(body, archive, sink).await;
-        }
-        let answer = body.read(json::MAX_BYTES).await?;
-        for part in &says.json {
-            json::give(json::object(&answer, &part.pointer)?, part.into, &part.prefix, sink)?;
-        }
-        Ok(())
+        let becomes =
+            Becomes { file: says.file.as_deref(), archive: says.archive.as_ref(), json: &says.json };
+        becomes.give(body, sink).await
     }
 }
 

@@ -4,10 +4,12 @@
 //! its line in [`of`]. What a source finds it gives to a [`Sink`], which checks every name, path and size;
 //! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
 
+mod becomes;
 mod error;
 mod http;
 mod inline;
 mod mounted;
+mod object_store;
 mod optimus;
 
 use futures::future::LocalBoxFuture;
@@ -15,8 +17,9 @@ use futures::future::LocalBoxFuture;
 pub(crate) use self::error::{Entry, Refused, SourceError};
 use self::http::HttpSource;
 use self::inline::InlineSource;
-use self::mounted::Mounted;
 pub(crate) use self::mounted::read_object;
+use self::mounted::{Keys, Mounted};
+use self::object_store::ObjectStoreSource;
 use self::optimus::OptimusSource;
 use super::sink::Sink;
 use crate::plan::BootSpec;
@@ -70,5 +73,6 @@ fn of(from: &From, seconds: u32) -> Box<dyn Source + '_> {
         From::Mounted(object) => Box::new(Mounted::new(object)),
         From::Http(remote) => Box::new(HttpSource::new(remote, seconds)),
         From::Optimus(remote) => Box::new(OptimusSource::new(remote, seconds)),
+        From::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
     }
 }

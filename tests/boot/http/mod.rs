@@ -5,7 +5,7 @@ mod failures;
 mod gives;
 mod optimus;
 mod redirects;
-mod server;
+pub(crate) mod server;
 
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-fn merge(into: &mut Value, more: &Value) {
+pub(crate) fn merge(into: &mut Value, more: &Value) {
     for (field, value) in more.as_object().unwrap() {
         into[field] = value.clone();
     }

@@ -1,0 +1,143 @@
+//! The workload identities of the clouds: what a webhook of the cloud puts into the boot container's env, and servers
+//! that answer as its services do. In a process of their own, as that env is the process's.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::stores::{Kind, Store};
+use super::{MARK, S3_KEY, S3_SECRET, remote};
+use crate::http::server::{Asked, Reply, Server, ok, status};
+use crate::process;
+use crate::support::Container;
+
+/// Boots from `says` with `env`; code and log.
+fn boot(container: &Container, says: &Value, env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = process::boot(container, &[remote(container, says)]);
+    let output = command.envs(env.iter().copied()).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(!log.contains(MARK), "{log}");
+    (output.status.code(), log)
+}
+
+/// The token that the kubelet mounts.
+fn token(container: &Container) -> String {
+    let file = container.beside("token");
+    fs::write(&file, format!("{MARK}-token")).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+fn says(store: &Value) -> Value {
+    let mut says = json!({"object": "in/a", "file": "a", "client": {"attempts": 1}});
+    crate::http::merge(&mut says, store);
+    says
+}
+
+/// A store that takes one bearer token.
+fn bearer_store() -> Server {
+    Server::plain(|asked, _| {
+        let right = format!("authorization: Bearer {MARK}-access");
+        if !asked.headers.contains(&right) {
+            return status(401, &[], "");
+        }
+        let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
+        Reply::Whole(200, headers.to_vec(), b"whole".to_vec())
+    })
+}
+
+#[test]
+fn a_role_of_the_service_account_reads_s3() {
+    let store = Store::new(Kind::S3, "web-identity");
+    store.put("in/a", b"whole");
+    let asks_well = |asked: &Asked| {
+        asked.line == "POST /" && String::from_utf8_lossy(&asked.body).contains(&format!("WebIdentityToken={MARK}-token"))
+    };
+    let sts = Server::plain(move |asked, _| {
+        if !asks_well(asked) {
+            return status(400, &[], &format!("{asked:?}"));
+        }
+        ok(format!(
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{S3_KEY}\
+             </AccessKeyId><SecretAccessKey>{S3_SECRET}</SecretAccessKey><SessionToken>{MARK}</SessionToken><Expiration>\
+             2036-11-21T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+             </AssumeRoleWithWebIdentityResponse>"
+        ))
+    });
+    let container = Container::new();
+    let (token, sts) = (token(&container), sts.url());
+    let env = [
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/tasks"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", &*token),
+        ("AWS_ENDPOINT_URL_STS", &*sts),
+        // No way in: it would be anybody's who may set the env.
+        ("AWS_ACCESS_KEY_ID", "AKIAWRONG"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong"),
+    ];
+    let (code, log) = boot(&container, &says(&store.says()), &env);
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(container.assets()["a"], b"whole");
+}
+
+#[test]
+fn a_federated_token_reads_azure() {
+    let authority = Server::plain(|asked, _| {
+        let body = String::from_utf8_lossy(&asked.body);
+        if asked.line != "POST /tenant/oauth2/v2.0/token" || !body.contains(&format!("client_assertion={MARK}-token")) {
+            return status(400, &[], "");
+        }
+        ok(json!({"access_token": format!("{MARK}-access"), "expires_in": 3600}).to_string())
+    });
+    let store = bearer_store();
+    let container = Container::new();
+    let (token, authority) = (token(&container), authority.url());
+    let env = [
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_FEDERATED_TOKEN_FILE", &*token),
+        ("AZURE_AUTHORITY_HOST", &*authority),
+    ];
+    let azure = json!({"azure": {"account": "account", "container": "assets", "endpoint": store.url()}});
+    let (code, log) = boot(&container, &says(&azure), &env);
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(store.asked()[0].line, "GET /assets/in/a");
+}
+
+#[test]
+fn the_metadata_service_reads_google_cloud_storage() {
+    let metadata = Server::plain(|asked, _| {
+        let known = asked.line.starts_with("GET /computeMetadata/v1/instance/service-accounts/default/token");
+        if !known || !asked.headers.contains(&"metadata-flavor: Google".to_owned()) {
+            return status(404, &[], "");
+        }
+        ok(json!({"access_token": format!("{MARK}-access"), "expires_in": 3600}).to_string())
+    });
+    let store = bearer_store();
+    let container = Container::new();
+    let host = metadata.url().replace("http://", "");
+    let gcs = json!({"gcs": {"bucket": "assets", "endpoint": store.url()}});
+    let (code, log) = boot(&container, &says(&gcs), &[("GCE_METADATA_HOST", &host)]);
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(container.assets()["a"], b"whole");
+}
+
+#[test]
+fn a_pod_without_an_identity_is_told_what_to_give_it() {
+    let sts = Server::plain(|_, _| {
+        let code = "<Error><Code>AccessDenied</Code><Message>Not authorized to perform sts:AssumeRole</Message></Error>";
+        status(403, &[], &format!("<ErrorResponse>{code}</ErrorResponse>"))
+    });
+    let container = Container::new();
+    let (token, sts) = (token(&container), sts.url());
+    let env = [
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/tasks"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", &*token),
+        ("AWS_ENDPOINT_URL_STS", &*sts),
+    ];
+    let s3 = json!({"s3": {"bucket": "assets", "endpoint": "http://127.0.0.1:9"}});
+    let (code, log) = boot(&container, &says(&s3), &env);
+    assert_eq!(code, Some(69));
+    let sentence = log.lines().last().unwrap();
+    assert!(sentence.contains("(s3://assets/in/a)"), "{log}");
+    assert!(sentence.contains(&format!("boot gets no credentials: {sts}/: it answered 403 Forbidden")), "{log}");
+    assert!(sentence.ends_with("or set credentials.anonymous where the bucket is public"), "{log}");
+}
