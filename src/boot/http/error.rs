@@ -86,12 +86,12 @@ pub enum HttpError {
         retry_after: Option<Duration>,
     },
     /// Nobody gives boot credentials.
-    #[error("boot gets no credentials: {error}; {remedy}")]
+    #[error("boot gets no credentials: {error}{remedy}")]
     Identity {
         /// Why not.
         error: Box<HttpError>,
-        /// What to do.
-        remedy: &'static str,
+        /// What to do, ready to be appended; empty where the error says it.
+        remedy: String,
     },
     /// The server wants patience that there is no time for.
     #[error("{error}; it asks to come back in {} s, and only {left} s of the source's time are left", after.as_secs())]

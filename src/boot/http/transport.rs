@@ -11,7 +11,6 @@ use reqwest::header::HeaderMap;
 use reqwest::{Request, Response, StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::client::place;
 use super::error::HttpError;
 use super::exchange::{ERROR_TIME, MAX_ERROR_BYTES, MAX_SAID};
 use super::retry::{self, Attempts};
@@ -89,7 +88,7 @@ impl Transport {
     }
 
     async fn attempt(&self, request: &Request, is_local: bool) -> Result<Response, HttpError> {
-        let place = place(request.url());
+        let (place, to_store) = (place(request.url()), self.is_store(request.url()));
         let Some(mut request) = request.try_clone() else {
             return Err(HttpError::Setup("the request's body cannot be sent twice".to_owned()));
         };
@@ -100,7 +99,7 @@ impl Transport {
         let sent = client.execute(request).await;
         let response = sent.map_err(|error| HttpError::of(&place, self.connect_seconds, &error))?;
         if !response.status().is_success() {
-            return Err(self.refusal(place, response).await);
+            return Err(self.refusal(to_store, place, response).await);
         }
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(response)
@@ -120,10 +119,15 @@ impl Transport {
         if self.is_store(url) {
             return error;
         }
-        HttpError::Identity { error: Box::new(error), remedy: self.terms.identity }
+        let inner = if let HttpError::GaveUp { error, .. } = &error { error } else { &error };
+        let remedy = match inner {
+            HttpError::Status { .. } => String::new(),
+            _ => format!("; {}", self.terms.identity),
+        };
+        HttpError::Identity { error: Box::new(error), remedy }
     }
 
-    async fn refusal(&self, place: String, response: Response) -> HttpError {
+    async fn refusal(&self, to_store: bool, place: String, response: Response) -> HttpError {
         let status = response.status();
         let retry_after = retry::after(&response);
         let headers = response.headers().clone();
@@ -131,7 +135,7 @@ impl Transport {
         let body = timeout(ERROR_TIME, beginning(response)).await.unwrap_or_default();
         let said = (self.terms.said)(&headers, &body);
         let code = said.as_ref().map_or("", |said| &said.code);
-        let remedy = (self.terms.remedy)(status, code);
+        let remedy = if to_store { (self.terms.remedy)(status, code) } else { self.terms.identity };
         let said = said.as_ref().map_or_else(String::new, |said| format!(" and says {:?}", self.shown(said)));
         HttpError::Status { place, status, said, remedy, retry_after }
     }
@@ -146,6 +150,13 @@ impl Transport {
         }
         text.chars().take(MAX_SAID).collect()
     }
+}
+
+/// Where a request goes, as logs may show it: without a query, and with its path as people write it. Google's keys have
+/// even their slashes encoded.
+fn place(url: &Url) -> String {
+    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
+    format!("{}{}", url.origin().ascii_serialization(), path.escape_debug())
 }
 
 /// What an error's body begins with.

@@ -12,14 +12,20 @@ fn an_object_becomes_a_file_byte_for_byte() {
     for store in Store::each("one-object") {
         store.put("jobs/daily/a.bin", &content);
         let container = Container::new();
-        let log = boot(&container, &source(&container, &store, &json!({"object": "jobs/daily/a.bin", "file": "bin/a"})));
+        let log = boot(
+            &container,
+            &source(&container, &store, &json!({"object": "jobs/daily/a.bin", "file": "bin/a"})),
+        );
         let log = log.log();
         let title = match store.kind {
             Kind::S3 => "s3://one-object/jobs/daily/a.bin",
             Kind::Gcs => "gs://one-object/jobs/daily/a.bin",
             Kind::Azure => "az://devstoreaccount1/one-object/jobs/daily/a.bin",
         };
-        assert!(log.contains(&format!("source \"assets\" ({title}): 0 variables, 1 file, 292.9 KiB in ")), "{log}");
+        assert!(
+            log.contains(&format!("source \"assets\" ({title}): 0 variables, 1 file, 292.9 KiB in ")),
+            "{log}"
+        );
         assert_eq!(container.assets()["bin/a"], content, "{:?}", store.kind);
     }
 }
@@ -71,7 +77,8 @@ fn an_object_that_is_an_archive_is_unpacked() {
         store.put("repo.tar.gz", &archive);
         let container = Container::new();
         let archive = json!({"stripComponents": 1, "path": "sql", "prefix": "in/"});
-        boot(&container, &source(&container, &store, &json!({"object": "repo.tar.gz", "archive": archive}))).log();
+        boot(&container, &source(&container, &store, &json!({"object": "repo.tar.gz", "archive": archive})))
+            .log();
         assert_eq!(container.assets()["in/q.sql"], b"select 1");
     }
 }
@@ -87,7 +94,10 @@ fn a_checksum_is_compared() {
         let (code, sentence) = failure(&container, &source(&container, &store, &says(sha256)));
         assert_eq!(code, 65);
         let found = sentence.split("SHA-256 is ").nth(1).unwrap().split(',').next().unwrap();
-        assert!(sentence.contains(&format!("and the profile says {sha256}: correct one of them")), "{sentence}");
+        assert!(
+            sentence.contains(&format!("and the profile says {sha256}: correct one of them")),
+            "{sentence}"
+        );
 
         let container = Container::new();
         boot(&container, &source(&container, &store, &says(found))).log();
@@ -103,6 +113,9 @@ fn an_object_over_the_limit_is_not_fetched() {
         let (code, sentence) =
             failure(&container, &source(&container, &store, &json!({"object": "a", "file": "a"})));
         assert_eq!(code, 65);
-        assert!(sentence.contains("large-object/a: the answer is larger than 1048576 bytes: raise limits.size"), "{sentence}");
+        assert!(
+            sentence.contains("large-object/a: the answer is larger than 1048576 bytes: raise limits.size"),
+            "{sentence}"
+        );
     }
 }

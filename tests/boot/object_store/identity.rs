@@ -5,11 +5,13 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::stores::{Kind, Store};
-use super::{MARK, S3_KEY, S3_SECRET, remote};
+use super::{MARK, remote};
 use crate::http::server::{Asked, Reply, Server, ok, status};
 use crate::process;
 use crate::support::Container;
+
+/// A temporary key.
+const KEY: &str = "ASIAEXAMPLE";
 
 /// Boots from `says` with `env`; code and log.
 fn boot(container: &Container, says: &Value, env: &[(&str, &str)]) -> (Option<i32>, String) {
@@ -40,25 +42,38 @@ fn bearer_store() -> Server {
         if !asked.headers.contains(&right) {
             return status(401, &[], "");
         }
-        let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
-        Reply::Whole(200, headers.to_vec(), b"whole".to_vec())
+        whole()
     })
+}
+
+/// An object as stores give it.
+fn whole() -> Reply {
+    let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
+    Reply::Whole(200, headers.to_vec(), b"whole".to_vec())
 }
 
 #[test]
 fn a_role_of_the_service_account_reads_s3() {
-    let store = Store::new(Kind::S3, "web-identity");
-    store.put("in/a", b"whole");
+    // versitygw knows no temporary keys.
+    let store = Server::plain(|asked, _| {
+        let has = |start: &str| asked.headers.iter().any(|line| line.starts_with(start));
+        let signed = format!("authorization: AWS4-HMAC-SHA256 Credential={KEY}/");
+        if !has(&signed) || !has(&format!("x-amz-security-token: {MARK}-session")) {
+            return status(403, &[], "");
+        }
+        whole()
+    });
     let asks_well = |asked: &Asked| {
-        asked.line == "POST /" && String::from_utf8_lossy(&asked.body).contains(&format!("WebIdentityToken={MARK}-token"))
+        asked.line.starts_with("POST /?Action=AssumeRoleWithWebIdentity&")
+            && asked.line.ends_with(&format!("&WebIdentityToken={MARK}-token"))
     };
     let sts = Server::plain(move |asked, _| {
         if !asks_well(asked) {
             return status(400, &[], &format!("{asked:?}"));
         }
         ok(format!(
-            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{S3_KEY}\
-             </AccessKeyId><SecretAccessKey>{S3_SECRET}</SecretAccessKey><SessionToken>{MARK}</SessionToken><Expiration>\
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{KEY}\
+             </AccessKeyId><SecretAccessKey>{MARK}</SecretAccessKey><SessionToken>{MARK}-session</SessionToken><Expiration>\
              2036-11-21T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
              </AssumeRoleWithWebIdentityResponse>"
         ))
@@ -73,7 +88,8 @@ fn a_role_of_the_service_account_reads_s3() {
         ("AWS_ACCESS_KEY_ID", "AKIAWRONG"),
         ("AWS_SECRET_ACCESS_KEY", "wrong"),
     ];
-    let (code, log) = boot(&container, &says(&store.says()), &env);
+    let s3 = json!({"s3": {"bucket": "assets", "endpoint": store.url()}});
+    let (code, log) = boot(&container, &says(&s3), &env);
     assert_eq!(code, Some(0), "{log}");
     assert_eq!(container.assets()["a"], b"whole");
 }
@@ -82,7 +98,9 @@ fn a_role_of_the_service_account_reads_s3() {
 fn a_federated_token_reads_azure() {
     let authority = Server::plain(|asked, _| {
         let body = String::from_utf8_lossy(&asked.body);
-        if asked.line != "POST /tenant/oauth2/v2.0/token" || !body.contains(&format!("client_assertion={MARK}-token")) {
+        if asked.line != "POST /tenant/oauth2/v2.0/token"
+            || !body.contains(&format!("client_assertion={MARK}-token"))
+        {
             return status(400, &[], "");
         }
         ok(json!({"access_token": format!("{MARK}-access"), "expires_in": 3600}).to_string())
@@ -137,7 +155,51 @@ fn a_pod_without_an_identity_is_told_what_to_give_it() {
     let (code, log) = boot(&container, &says(&s3), &env);
     assert_eq!(code, Some(69));
     let sentence = log.lines().last().unwrap();
+    assert_eq!(sentence.matches("credentials.secret").count(), 1, "{log}");
     assert!(sentence.contains("(s3://assets/in/a)"), "{log}");
-    assert!(sentence.contains(&format!("boot gets no credentials: {sts}/: it answered 403 Forbidden")), "{log}");
+    assert!(
+        sentence.contains(&format!("boot gets no credentials: {sts}/: it answered 403 Forbidden")),
+        "{log}"
+    );
     assert!(sentence.ends_with("or set credentials.anonymous where the bucket is public"), "{log}");
+}
+
+#[test]
+fn a_token_that_is_not_mounted_is_named() {
+    let container = Container::new();
+    let env = [("AWS_ROLE_ARN", "arn"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nobody/mounted/it")];
+    let (code, log) = boot(&container, &says(&json!({"s3": {"bucket": "assets"}})), &env);
+    assert_eq!(code, Some(69));
+    assert!(
+        log.lines().last().unwrap().contains("\"/nobody/mounted/it\" cannot be read: No such file"),
+        "{log}"
+    );
+}
+
+/// It is asked without the proxy, which would not reach it.
+#[test]
+fn nobody_who_gives_credentials_is_told_with_what_to_do() {
+    let container = Container::new();
+    let proxy = Server::plain(|_, _| status(500, &[], ""));
+    let mut says = says(&json!({"s3": {"bucket": "assets", "endpoint": "http://store.invalid"}}));
+    says["client"]["proxy"] = proxy.url().into();
+    let token = token(&container);
+    let env = [
+        // The discard port, where nobody listens.
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/v1/credentials"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &*token),
+    ];
+    let (code, log) = boot(&container, &says, &env);
+    assert_eq!(code, Some(75), "{log}");
+    let sentence = log.lines().last().unwrap();
+    assert!(
+        sentence.contains(
+            "boot gets no credentials: http://127.0.0.1:9/v1/credentials: it cannot be connected to"
+        )
+    );
+    assert!(
+        sentence.contains("; give the pod's service account an identity of the cloud, name a Secret"),
+        "{log}"
+    );
+    assert!(proxy.asked().is_empty());
 }

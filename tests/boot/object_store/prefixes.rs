@@ -15,7 +15,11 @@ fn objects_below_a_prefix_become_files_without_it() {
             store.put(key, key.as_bytes());
         }
         for (prefix, folder, expected) in [
-            ("jobs/daily", None, vec![("a.sql", "jobs/daily/a.sql"), ("deep/b c.sql", "jobs/daily/deep/b c.sql")]),
+            (
+                "jobs/daily",
+                None,
+                vec![("a.sql", "jobs/daily/a.sql"), ("deep/b c.sql", "jobs/daily/deep/b c.sql")],
+            ),
             ("jobs/daily-2/", Some("in/sql"), vec![("in/sql/c.sql", "jobs/daily-2/c.sql")]),
             (
                 "",
@@ -41,7 +45,9 @@ fn objects_below_a_prefix_become_files_without_it() {
 fn a_thousand_objects_come_whole_and_more_than_one_page_of_them() {
     for store in Store::each("many-objects") {
         let keys: Vec<_> = (0..1100).map(|n| format!("in/part-{:02}/{n:04}", n % 17)).collect();
-        keys.iter().for_each(|key| store.put(key, key.as_bytes()));
+        for key in &keys {
+            store.put(key, key.as_bytes());
+        }
         let container = Container::new();
         boot(&container, &source(&container, &store, &json!({"prefix": "in"}))).log();
         let assets = container.assets();
@@ -79,7 +85,11 @@ fn a_prefix_without_objects_is_missing_and_may_be_optional() {
         let mut source = source(&container, &store, &json!({"prefix": "in"}));
         let (code, sentence) = failure(&container, &source);
         assert_eq!(code, 69);
-        assert!(sentence.contains("no object lies below \"in\" in ") && sentence.contains("nothing-below: correct"), "{sentence}");
+        assert!(
+            sentence.contains("no object lies below \"in\" in ")
+                && sentence.contains("nothing-below: correct"),
+            "{sentence}"
+        );
         source["optional"] = json!(true);
         let log = boot(&container, &source).log();
         assert!(log.contains("left out, as it is optional: no object lies below"), "{log}");
@@ -97,7 +107,8 @@ fn what_stands_for_a_folder_is_none() {
         store.put("in/zero", b"");
         let container = Container::new();
         boot(&container, &source(&container, &store, &json!({"prefix": "in"}))).log();
-        let expected = [("deep/a", b"a".as_slice()), ("zero", b"")].map(|(path, content)| (path.to_owned(), content.to_vec()));
+        let expected = [("deep/a", b"a".as_slice()), ("zero", b"")]
+            .map(|(path, content)| (path.to_owned(), content.to_vec()));
         assert_eq!(container.assets(), BTreeMap::from(expected), "{:?}", store.kind);
     }
 }
@@ -116,8 +127,8 @@ fn an_object_that_would_be_a_file_and_a_folder_is_refused() {
 
 #[test]
 fn a_key_that_could_leave_its_folder_is_refused() {
-    for key in ["in/../a", "in/./a", "in//a", "in/a\nb", "in/.."] {
-        let store = Store::new(Kind::Gcs, "odd-names");
+    for (position, key) in ["in/../a", "in/./a", "in//a", "in/a\nb", "in/.."].into_iter().enumerate() {
+        let store = Store::new(Kind::Gcs, &format!("odd-names-{position}"));
         store.put("in/good", b"a");
         store.put(key, b"a");
         let container = Container::new();

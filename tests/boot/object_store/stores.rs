@@ -1,5 +1,6 @@
 //! What the tests put into the stores, by the servers' own ways and not by the library that boot reads with.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::sync::{Arc, LazyLock};
 
@@ -85,11 +86,11 @@ impl Store {
         let mut resource = format!("/{ACCOUNT}{}", url.path());
         if let [name, value] = query {
             url.query_pairs_mut().append_pair(name, value);
-            resource.push_str(&format!("\n{name}:{value}"));
+            write!(resource, "\n{name}:{value}").unwrap();
         }
         let date = httpdate::fmt_http_date(std::time::SystemTime::now());
         let headers = [("x-ms-blob-type", "BlockBlob"), ("x-ms-date", &date), ("x-ms-version", "2021-12-02")];
-        let canonical: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let canonical = headers.map(|(name, value)| format!("{name}:{value}\n")).concat();
         let length = if content.is_empty() { String::new() } else { content.len().to_string() };
         // https://learn.microsoft.com/en-us/rest/api/storageservices/authorize-with-shared-key
         let signed = format!("PUT\n\n\n{length}\n\n\n\n\n\n\n\n\n{canonical}{resource}");

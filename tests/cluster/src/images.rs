@@ -15,6 +15,8 @@ pub const PRODUCT: &str = "localhost/bootlace:dev";
 pub const BUSYBOX: &str = "localhost/busybox:test";
 /// As the distroless images are: one static program, no shell, no libc. See the package `bootlace-probe`.
 pub const PROBE: &str = "localhost/probe:test";
+/// An S3 server beside busybox: `versitygw`. See [`crate::store`].
+pub const STORE: &str = "localhost/store:test";
 /// What holds a pod's namespaces. Named in `node/containerd.toml`.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -23,11 +25,11 @@ pub const PROFILE: &str = "release";
 /// Where Debian's busybox-static is.
 const MACHINE_BUSYBOX: &str = "/bin/busybox";
 
-/// Writes the test images, and the product's when `with_product`, to `folder`.
+/// Writes the test images, with `store` as the S3 server, and the product's when `with_product`, to `folder`.
 ///
 /// # Errors
 /// When a binary does not build or a file cannot be written.
-pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
+pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()> {
     let root = root()?;
     let file = |name: &str| folder.join(format!("{name}.tar"));
     if with_product {
@@ -35,6 +37,7 @@ pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
     }
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
+    archive::write(&file("store"), STORE, &layer.program("/bin/versitygw", store)?, &config)?;
 
     let program = product::build(&root, PROFILE, "bootlace-probe")?;
     let layer = Layer::new().program("/probe", &program)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::object_store::ObjectStore;
 use ::object_store::azure::{AzureConfigKey as Key, MicrosoftAzureBuilder};
 
-use super::open::{Setup, Who, env};
+use super::open::{Setup, Who, workload};
 use super::words;
 use crate::boot::source::SourceError;
 use crate::profile::object_store::Azure;
@@ -47,10 +47,8 @@ pub(super) fn open(says: &Azure, address: &str, setup: Setup) -> Result<Arc<dyn 
     let mut used = "AZURE_AUTHORITY_HOST";
     match &who {
         Who::Workload => {
-            for (name, key) in WORKLOAD {
-                if let Some(value) = env(name) {
-                    builder = builder.with_config(key, value);
-                }
+            for (key, value) in workload(&WORKLOAD)? {
+                builder = builder.with_config(key, value);
             }
         }
         Who::Secret { .. } => {

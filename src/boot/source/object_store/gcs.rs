@@ -42,9 +42,8 @@ pub(super) fn open(says: &Gcs, address: &str, setup: Setup) -> Result<Arc<dyn Ob
         Who::Anonymous => builder = builder.with_bearer_token("").with_skip_signature(true),
     }
     let built = builder.build().map_err(|_| match &who {
-        Who::Secret { .. } => {
-            who.refused(KEY, "is no key of a service account in JSON: create one, and put the whole file there")
-        }
+        Who::Secret { .. } => who
+            .refused(KEY, "is no key of a service account in JSON: create one, and put the whole file there"),
         _ => words::unusable(file),
     });
     Ok(Arc::new(built?))

@@ -60,7 +60,8 @@ impl<'a> ObjectStoreSource<'a> {
         let Remote { request: says, path } = self.remote;
         let settings = client(says);
         let client =
-            Client::open(&settings, std::path::Path::new(path), self.seconds, Rc::clone(&self.progress)).await?;
+            Client::open(&settings, std::path::Path::new(path), self.seconds, Rc::clone(&self.progress))
+                .await?;
         let store = open::open(says, &client, std::path::Path::new(path)).await?;
         // Set once: a source is fetched once.
         let _ = self.transport.set(Arc::clone(&store.transport));
@@ -91,6 +92,7 @@ impl<'a> ObjectStoreSource<'a> {
                  correct object in the profile, or store it under another key"
             )));
         };
+        self.progress.asked(&address);
         let found = get(store, &path).await?;
         if found.meta.size > sink.limit() {
             return Err(HttpError::TooLarge { place: address, limit: sink.limit() }.into());

@@ -1,6 +1,6 @@
 //! Which store it is, and who asks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,4 +151,19 @@ fn retry(attempts: u32, deadline: Instant) -> RetryConfig {
 /// A variable that the cloud gave the boot container.
 pub(super) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Those of `names` that it gave, and that a file lies where one of them says so: the library would tell of it in words
+/// that say nothing of the pod.
+pub(super) fn workload<K: Copy>(names: &[(&str, K)]) -> Result<Vec<(K, String)>, SourceError> {
+    let mut given = Vec::new();
+    for &(name, key) in names {
+        let Some(value) = env(name) else { continue };
+        if name.ends_with("_FILE") {
+            let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(&value), error };
+            std::fs::File::open(&value).map_err(unreadable)?;
+        }
+        given.push((key, value));
+    }
+    Ok(given)
 }

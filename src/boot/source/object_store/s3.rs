@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::object_store::ObjectStore;
 use ::object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 
-use super::open::{Setup, Who, env};
+use super::open::{Setup, Who, env, workload};
 use super::words;
 use crate::boot::source::SourceError;
 use crate::profile::object_store::S3;
@@ -22,7 +22,8 @@ const WORKLOAD: [(&str, Key); 6] = [
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Key::ContainerAuthorizationTokenFile),
 ];
 
-const KEYS: &str = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where they are temporary";
+const KEYS: &str =
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where they are temporary";
 
 /// Where it is.
 pub(super) fn address(says: &S3) -> String {
@@ -55,10 +56,8 @@ pub(super) fn open(says: &S3, address: &str, setup: Setup) -> Result<Arc<dyn Obj
         .with_retry(retry);
     match &who {
         Who::Workload => {
-            for (name, key) in WORKLOAD {
-                if let Some(value) = env(name) {
-                    builder = builder.with_config(key, value);
-                }
+            for (key, value) in workload(&WORKLOAD)? {
+                builder = builder.with_config(key, value);
             }
         }
         Who::Secret { .. } => {

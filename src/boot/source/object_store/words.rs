@@ -63,7 +63,9 @@ fn json(body: &[u8]) -> Option<Said> {
 /// What to do about an error.
 pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
     match code {
-        "NoSuchBucket" | "ContainerNotFound" => "correct the bucket's name in the profile, or create the bucket",
+        "NoSuchBucket" | "ContainerNotFound" => {
+            "correct the bucket's name in the profile, or create the bucket"
+        }
         "NoSuchKey" | "BlobNotFound" => "correct object in the profile, or put it there",
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
             "correct the keys in the Secret of credentials.secret, and s3.region if the store has several"
@@ -74,7 +76,9 @@ pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "ExpiredTokenException" => {
             "renew the temporary keys in the Secret of credentials.secret"
         }
-        "RequestTimeTooSkewed" => "set the clock of the pod's node: what boot signs is valid for minutes only",
+        "RequestTimeTooSkewed" => {
+            "set the clock of the pod's node: what boot signs is valid for minutes only"
+        }
         "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" => {
             "set s3.region to the bucket's, and s3.endpoint, if it is set, to that region's"
         }
@@ -98,7 +102,9 @@ fn of_status(status: StatusCode) -> &'static str {
              of the cloud"
         }
         StatusCode::FORBIDDEN => "let the store give whoever asks the right to read and to list this",
-        StatusCode::NOT_FOUND => "correct endpoint, bucket and key in the profile, or put there what it should hold",
+        StatusCode::NOT_FOUND => {
+            "correct endpoint, bucket and key in the profile, or put there what it should hold"
+        }
         status if status.is_redirection() => {
             "boot follows no redirect of a store: correct endpoint and region in the profile"
         }
@@ -170,7 +176,10 @@ mod tests {
                    </ErrorResponse>";
         assert_eq!(words(&[], sts), of("ExpiredTokenException", "Token expired"));
         let region = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>x</Message><Region>eu-west-1</Region></Error>";
-        assert_eq!(words(&[], region), of("AuthorizationHeaderMalformed", "the bucket's region is eu-west-1"));
+        assert_eq!(
+            words(&[], region),
+            of("AuthorizationHeaderMalformed", "the bucket's region is eu-west-1")
+        );
         let json = r#"{"error": "invalid_grant", "error_description": "Bad Request"}"#;
         assert_eq!(words(&[], json), of("invalid_grant", "Bad Request"));
         assert_eq!(words(&[("x-ms-error-code", "BlobNotFound")], ""), of("BlobNotFound", ""));

@@ -20,6 +20,7 @@ mod dry_run;
 mod harness;
 mod inject;
 mod job;
+mod object_store;
 mod post_start;
 mod refused;
 mod restricted;

@@ -98,14 +98,17 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
     scenario("refused-spec")
         .run(async |namespace| {
             let source = |source: Value| json!({"sources": [source]});
+            let store = |store: Value| source(json!({"name": "objects", "objectStore": store}));
             let cases = [
                 (
                     source(json!({"name": "both", "inline": {}, "secret": {"name": "login"}})),
-                    "a source has exactly one kind: write one of inline, configMap, secret, http or optimus",
+                    "a source has exactly one kind: write one of inline, configMap, secret, http, \
+                     optimus or objectStore",
                 ),
                 (
                     source(json!({"name": "none"})),
-                    "a source has exactly one kind: write one of inline, configMap, secret, http or optimus",
+                    "a source has exactly one kind: write one of inline, configMap, secret, http, \
+                     optimus or objectStore",
                 ),
                 (
                     json!({"sources": [{"name": "one", "inline": {}}, {"name": "one", "inline": {}}]}),
@@ -124,6 +127,30 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
                     source(json!({"name": "login", "secret": {"name": "login", "into": "Env",
                         "items": [{"key": "user", "as": "A=B"}]}})),
                     "items[].as is a variable's name where into is Env: it must not hold an equals sign",
+                ),
+                (
+                    store(json!({"s3": {"bucket": "assets"}, "gcs": {"bucket": "assets"}, "prefix": ""})),
+                    "the objects are in one store: write one of s3, gcs or azure",
+                ),
+                (
+                    store(json!({"s3": {"bucket": "assets"}, "object": "a", "prefix": "b", "file": "a"})),
+                    "a source fetches one object or all below a prefix: write one of object or prefix",
+                ),
+                (
+                    store(json!({"s3": {"bucket": "assets"}, "object": "a"})),
+                    "the object becomes exactly one thing: write one of file, json or archive",
+                ),
+                (
+                    store(json!({"s3": {"bucket": "assets"}, "prefix": "a", "file": "a"})),
+                    "what lies below a prefix becomes files: file, json, archive and sha256 belong to object",
+                ),
+                (
+                    store(json!({"s3": {"bucket": "assets"}, "object": "a", "file": "a", "folder": "b"})),
+                    "folder belongs to prefix",
+                ),
+                (
+                    store(json!({"s3": {"bucket": "assets"}, "prefix": "a", "credentials": {}})),
+                    "credentials come from a Secret or there are none",
                 ),
             ];
             for (spec, sentence) in cases {
