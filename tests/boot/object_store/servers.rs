@@ -100,6 +100,8 @@ fn shared(kept: &Shared, command: impl Fn(&Path, u16) -> Command) -> Arc<Server>
 }
 
 fn start(command: impl Fn(&Path, u16) -> Command) -> Server {
+    // Before the clock runs: from cold it takes minutes.
+    installed();
     let deadline = Instant::now() + START;
     loop {
         let folder = tempfile::tempdir().unwrap();
