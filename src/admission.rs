@@ -189,7 +189,8 @@ fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<P
     let name = pod.display_name();
     let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
     let recipe = recipes.get(profile).map_err(|error| refuse(&format!("{error} ({named_by})")))?;
-    let plan = plan::plan(&pod, namespace, recipe).map_err(|error| refuse(&error).with_profile(profile))?;
+    let plan = plan::plan(&pod, namespace, recipe)
+        .map_err(|error| refuse(&error).with_profile(profile).with_undefined(error.undefined()))?;
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
     Ok(Ok(Parts { because, named_by, profile, warnings, patch }))
@@ -197,5 +198,6 @@ fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<P
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
 fn defect(error: &patch::PatchError) -> Refusal {
-    Refusal { code: 500, reason: "InternalError", message: format!("bootlace: {error}"), profile: None }
+    let message = format!("bootlace: {error}");
+    Refusal { code: 500, reason: "InternalError", message, profile: None, undefined: None }
 }

@@ -41,6 +41,9 @@ pub const VOLUME: &str = "bootlace";
 /// Prefix of the volumes that mount a source's `ConfigMap` or `Secret` into boot; the source's position follows.
 pub const VOLUME_SOURCE_PREFIX: &str = "bootlace-source-";
 
+/// The emptyDir that a task can write to around its files, in the layout of Optimus.
+pub const VOLUME_DATA: &str = "bootlace-data";
+
 /// Where [`VOLUME`] is mounted, in boot (writable) and in the task containers (read-only).
 pub const MOUNT: &str = layout::MOUNT;
 /// Where a source's own volume is mounted in boot; the source's position follows.
@@ -56,6 +59,12 @@ pub const FILE_ENV: &str = layout::FILE_ENVIRON;
 pub const DIR_ENV_KEEP: &str = layout::DIR_KEEP;
 /// The folder of assets, below [`MOUNT`].
 pub const DIR_ASSETS: &str = "assets";
+/// In the layout of Optimus: the folder of assets, below the mount path.
+pub const DIR_OPTIMUS_IN: &str = "in";
+/// In that folder: the boot env for a shell to source, without what its sources keep secret.
+pub const FILE_OPTIMUS_ENV: &str = ".env";
+/// In that folder: the rest of the boot env.
+pub const FILE_OPTIMUS_SECRET: &str = ".secret";
 /// Who the task is, below [`MOUNT`]: JSON, no secrets.
 pub const FILE_TASK: &str = "task.json";
 

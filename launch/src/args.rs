@@ -20,7 +20,8 @@ launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
   Loads the boot env and execs COMMAND in this same process.
 
 launch hook --container=NAME --timeout=SECONDS [FLAGS] [HANDLER]
-  Proves that the container's first process holds the boot env, then runs HANDLER, which is one of:
+  Proves that the container's first process holds the boot env (but with --proof=none), then runs HANDLER, which is
+  one of:
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
@@ -58,6 +59,8 @@ pub(crate) struct Hook {
     pub(crate) place: Place,
     /// For the proof and the handler together.
     pub(crate) timeout: Duration,
+    /// Whether to prove that the boot env arrived. An image that sources it itself does so whenever it likes.
+    pub(crate) proof: bool,
     pub(crate) handler: Option<Handler>,
 }
 
@@ -113,12 +116,14 @@ fn exec(words: impl Iterator<Item = OsString>) -> Result<Exec, UsageError> {
 fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
+    let mut proof = true;
     let mut sleep = None;
     let mut http = None;
     let mut headers = Vec::new();
     let argv = flags(words, |flag, value| {
         match flag {
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
+            b"proof" if value == "none" => proof = false,
             b"sleep" => sleep = Some(seconds("--sleep", value)?),
             b"http" => http = Some(url(value)?),
             b"header" => headers.push(header(value)?),
@@ -139,7 +144,7 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
         _ => return Err(UsageError::new("`--sleep`, `--http` and `--` exclude each other")),
     };
     let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
-    Ok(Hook { place: place.finish()?, timeout, handler })
+    Ok(Hook { place: place.finish()?, timeout, proof, handler })
 }
 
 /// Hands each `--flag=value` to `take`, which says whether it knows the flag. Gives what follows `--`, where
@@ -269,6 +274,7 @@ mod tests {
     fn hook_takes_one_handler_or_none() {
         assert!(hook(&[]).handler.is_none());
         assert_eq!(hook(&[]).timeout, Duration::from_secs(30));
+        assert!(hook(&[]).proof && !hook(&["--proof=none"]).proof);
         assert!(matches!(hook(&["--sleep=5"]).handler, Some(Handler::Sleep(d)) if d.as_secs() == 5));
         assert!(
             matches!(hook(&["--", "sh", "-c", ""]).handler, Some(Handler::Exec(argv)) if argv.len() == 3)
@@ -292,6 +298,7 @@ mod tests {
             (&["exec", "sh"], "not of the form"),
             (&["hook", "--container=base"], "`--timeout=SECONDS` is missing"),
             (&["hook", "--container=base", "--timeout=-1"], "not a whole number of seconds"),
+            (&[&hook[..], &["--proof=some"]].concat(), "`--proof` is not known here"),
             (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "exclude each other"),
             (&[&hook[..], &["--"]].concat(), "needs the handler's command"),
             (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),

@@ -6,9 +6,9 @@
 mod words;
 
 use anyhow::bail;
-use serde_json::Value;
 
-use super::manifest;
+use super::manifest::{self, Found};
+use super::offline::why;
 use crate::admission::{self, Decision};
 use crate::selection::Skip;
 
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             for found in manifest::pods(&mut value) {
                 any = true;
                 let decision = admission::admit(found.pod.clone(), &found.namespace, &recipes);
-                println!("{}", explain(&found.place, found.pod, decision)?);
+                println!("{}", explain(&found, decision)?);
             }
         }
     }
@@ -39,16 +39,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn explain(place: &str, pod: &Value, decision: Decision) -> anyhow::Result<String> {
+fn explain(found: &Found<'_>, decision: Decision) -> anyhow::Result<String> {
+    let place = &found.place;
     match decision {
         Decision::Inject(injection) => {
             let warnings = injection.warnings;
             Ok(format!("{place} becomes a booted task\n{}", words::describe(&injection.pod, &warnings)?))
         }
         Decision::Skip(Skip::AlreadyInjected) => {
-            Ok(format!("{place} is a booted task\n{}", words::describe(pod, &[])?))
+            Ok(format!("{place} is a booted task\n{}", words::describe(found.pod, &[])?))
         }
         Decision::Skip(skip) => Ok(format!("{place} is left alone: {skip}\n")),
-        Decision::Refuse(refusal) => Ok(format!("{place} is refused: {refusal}\n")),
+        Decision::Refuse(refusal) => Ok(format!("{place} is refused: {}\n", why(found, &refusal))),
     }
 }

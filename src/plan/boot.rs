@@ -24,13 +24,17 @@ const MAX_SPEC_BYTES: usize = 512 * 1024;
 
 /// The profile's sources, as boot sees them.
 pub(super) fn sources(profile: &BootProfileSpec) -> Vec<BootSource> {
-    let source = |(position, source): (usize, &Source)| BootSource {
+    profile.sources.iter().enumerate().map(|(position, says)| source(profile, position, says)).collect()
+}
+
+/// The source at `position`, as boot sees it.
+pub(super) fn source(profile: &BootProfileSpec, position: usize, source: &Source) -> BootSource {
+    BootSource {
         name: source.name.clone(),
         optional: source.optional,
         limits: limits(profile, source),
         from: from(position, source),
-    };
-    profile.sources.iter().enumerate().map(source).collect()
+    }
 }
 
 fn from(position: usize, source: &Source) -> From {
@@ -81,6 +85,8 @@ pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a
         task: identity::identify(pod),
         profile: recipe.reference(),
         timeout_seconds: recipe.profile.spec.boot.timeout_seconds,
+        log_format: recipe.profile.spec.boot.log_format,
+        layout: recipe.profile.spec.assets.layout,
         sources: Cow::Borrowed(&recipe.sources),
         keep: containers.iter().map(keep).collect(),
     }
@@ -99,7 +105,13 @@ pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
         ..core::Volume::default()
     };
     let sources = mounts::all(profile).into_iter().map(|mount| mount.volume);
-    [ours].into_iter().chain(sources).collect()
+    let data = profile.assets.writable().map(|_| core::Volume {
+        name: names::VOLUME_DATA.to_owned(),
+        // On the node's disk: what a task writes there is not Bootlace's to keep in memory.
+        empty_dir: Some(core::EmptyDirVolumeSource::default()),
+        ..core::Volume::default()
+    });
+    [ours].into_iter().chain(sources).chain(data).collect()
 }
 
 /// The boot container, but for the env, which differs from pod to pod.
@@ -201,7 +213,10 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
     if pod.all_containers().any(|container| container.name == names::CONTAINER_BOOT) {
         return Err(taken("a container of the pod", names::CONTAINER_BOOT));
     }
-    let ours = |name: &str| name == names::VOLUME || mounts::are_called(profile, name);
+    let data = profile.assets.writable().is_some();
+    let ours = |name: &str| {
+        name == names::VOLUME || (data && name == names::VOLUME_DATA) || mounts::are_called(profile, name)
+    };
     match pod.volumes.iter().flatten().find(|name| ours(name)) {
         Some(name) => Err(taken("a volume of the pod", name)),
         None => Ok(()),

@@ -19,11 +19,15 @@ pub struct Injected {
 }
 
 /// The way that the boot env takes into a pod's task containers.
-#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// In the order of their strength: of several containers, the weakest counts.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub enum EnvWay {
     /// The launcher in front of their commands.
     Launch,
+    /// The entrypoint of at least one image sources it, as the layout of Optimus has it.
+    Sourced,
     /// None, for at least one of them: its command is not known.
     None,
 }

@@ -79,7 +79,7 @@ pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, Pla
     let tasks: Vec<_> =
         containers.iter().map(|container| task::plan(container, profile)).collect::<Result<_, _>>()?;
     let mut spec = boot::spec(pod, &containers, recipe);
-    if !recipe.templates.is_empty() {
+    if !recipe.templated.is_empty() {
         let context = Context::new(pod, namespace, containers.first().copied());
         spec.sources = fill::sources(recipe, &context)?.into();
     }
@@ -100,7 +100,7 @@ pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, Pla
             generation: profile.generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
-            env_mode: if tasks.iter().all(Task::is_launched) { EnvWay::Launch } else { EnvWay::None },
+            env_mode: tasks.iter().map(Task::env_way).max().unwrap_or(EnvWay::None),
         },
         warnings: tasks.iter().filter_map(Task::warning).collect(),
         task: spec.task,

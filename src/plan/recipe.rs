@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::boot_spec::BootSource;
 use super::given::Given;
 use super::{PlanError, ProfileRef, Settings, boot, task};
-use crate::profile::templates::{self, InlineTemplates};
+use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
@@ -31,15 +31,15 @@ pub struct Recipe {
     pub(super) sources: Vec<BootSource>,
     /// The env that they can give.
     pub(super) given: Given,
-    /// The templates in them; none for most profiles, which then cost nothing more.
-    pub(super) templates: Vec<InlineTemplates>,
+    /// Which of them hold templates; none in most profiles, which then cost nothing more.
+    pub(super) templated: Vec<usize>,
 }
 
 impl Recipe {
     /// Prepares a profile.
     ///
     /// # Errors
-    /// Where a template of the profile cannot be read, which a profile in force has behind it.
+    /// Where a template of the profile could work for no pod, which a profile in force has behind it.
     pub fn new(profile: Arc<Profile>, settings: &Settings) -> Result<Self, PlanError> {
         let spec = &profile.spec;
         let sources = boot::sources(spec);
@@ -50,7 +50,7 @@ impl Recipe {
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
             given: Given::by(&sources),
             sources,
-            templates: templates::read(spec)?,
+            templated: templates::check(&spec.sources)?,
             profile,
         })
     }

@@ -3,6 +3,7 @@
 mod defaults;
 pub mod folder;
 pub mod remote;
+pub mod rules;
 mod set;
 pub mod size;
 pub mod spec;

@@ -9,6 +9,8 @@
 mod again;
 mod content;
 mod http;
+mod layout;
+mod log;
 mod process;
 mod refused;
 mod secrets;

@@ -9,15 +9,15 @@ mod http;
 mod inline;
 mod mounted;
 mod optimus;
+mod remote;
 
 use futures::future::LocalBoxFuture;
 
 pub(crate) use self::error::{Entry, Refused, SourceError};
-use self::http::HttpSource;
 use self::inline::InlineSource;
 use self::mounted::Mounted;
 pub(crate) use self::mounted::read_object;
-use self::optimus::OptimusSource;
+use self::remote::RemoteSource;
 use super::sink::Sink;
 use crate::plan::BootSpec;
 use crate::plan::boot_spec::{BootSource, From, SourceLimits};
@@ -68,7 +68,7 @@ fn of(from: &From, seconds: u32) -> Box<dyn Source + '_> {
     match from {
         From::Inline(inline) => Box::new(InlineSource::new(inline)),
         From::Mounted(object) => Box::new(Mounted::new(object)),
-        From::Http(remote) => Box::new(HttpSource::new(remote, seconds)),
-        From::Optimus(remote) => Box::new(OptimusSource::new(remote, seconds)),
+        From::Http(remote) => Box::new(RemoteSource::new(remote, seconds)),
+        From::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
     }
 }
