@@ -150,7 +150,10 @@ fn requests_are_filled_in_as_each_place_has_it() {
     }));
     let filled = admit(labelled(team), &archive).unwrap();
     let archive = &filled[0]["from"]["http"]["request"]["archive"];
-    assert_eq!((&archive["path"], &archive["prefix"]), (&json!("dags/etl"), &json!("load/")));
+    assert_eq!(
+        (&archive["path"], &archive["prefix"]),
+        (&json!("dags/dailyreport-f9bb99ed0"), &json!("load/"))
+    );
 
     let job = optimus(&json!({
         "project": "{{ namespace }}", "job": "{{ labels.team }}", "scheduledAt": "{{ scheduledTime }}",

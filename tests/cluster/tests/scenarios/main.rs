@@ -20,6 +20,7 @@ mod dry_run;
 mod harness;
 mod inject;
 mod job;
+mod optimus_image;
 mod post_start;
 mod refused;
 mod restricted;
