@@ -65,8 +65,10 @@ fn the_deployment_runs_the_binary_as_the_images_user() {
 
 #[test]
 fn the_examples_profiles_can_be_read() {
-    let profiles = folder::read(std::path::Path::new("examples/airflow")).unwrap();
-    assert!(profiles.iter().next().is_some());
+    for folder in ["examples", "examples/airflow", "examples/optimus"] {
+        let profiles = folder::read(std::path::Path::new(folder)).unwrap();
+        assert!(profiles.iter().next().is_some(), "{folder}");
+    }
 }
 
 #[test]
@@ -89,6 +91,7 @@ fn the_reference_holds_every_name() {
         names::ANNOTATION_DEFAULT_CONTAINER,
         names::CONTAINER_BOOT,
         names::VOLUME,
+        names::VOLUME_DATA,
         names::VOLUME_SOURCE_PREFIX,
         names::MOUNT,
         names::MOUNT_SOURCES,
@@ -96,6 +99,8 @@ fn the_reference_holds_every_name() {
         names::FILE_ENV,
         names::DIR_ENV_KEEP,
         names::DIR_ASSETS,
+        names::FILE_OPTIMUS_ENV,
+        names::FILE_OPTIMUS_SECRET,
         names::FILE_TASK,
         names::ENV_BOOT_SPEC,
     ] {

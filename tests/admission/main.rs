@@ -8,6 +8,7 @@
 )]
 
 mod becomes;
+mod layout;
 mod pods;
 mod refused;
 
