@@ -163,7 +163,7 @@ fn requests_are_filled_in_as_each_place_has_it() {
     let request = &filled[0]["from"]["optimus"]["request"];
     assert_eq!((&request["project"], &request["job"]), (&json!("etl"), &json!(team)));
     assert_eq!(request["scheduledAt"], "2026-01-02T03:04:05.6Z");
-    assert_eq!(request["instanceName"], "load-1");
+    assert_eq!(request["instanceName"], "load-2");
 }
 
 #[test]

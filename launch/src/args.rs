@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::hook::Way;
 use crate::hook::handler::Handler;
 use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
@@ -20,11 +21,12 @@ launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
   Loads the boot env and execs COMMAND in this same process.
 
 launch hook --container=NAME --timeout=SECONDS [FLAGS] [HANDLER]
-  Proves that the container's first process holds the boot env (but with --proof=none), then runs HANDLER, which is
-  one of:
+  Proves that the container's first process holds the boot env, then runs HANDLER, which is one of:
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
+  --env=launch|sourced     how the boot env gets there (default launch); sourced: the image's entrypoint reads it from
+                           a file whenever it likes, which cannot be proven
 
 FLAGS
   --root=DIR               where the boot volume is mounted (default /bootlace)
@@ -59,8 +61,7 @@ pub(crate) struct Hook {
     pub(crate) place: Place,
     /// For the proof and the handler together.
     pub(crate) timeout: Duration,
-    /// Whether to prove that the boot env arrived. An image that sources it itself does so whenever it likes.
-    pub(crate) proof: bool,
+    pub(crate) env: Way,
     pub(crate) handler: Option<Handler>,
 }
 
@@ -87,7 +88,7 @@ impl fmt::Display for UsageError {
 impl Error for UsageError {}
 
 impl UsageError {
-    fn new(sentence: impl Into<String>) -> Self {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }
 }
@@ -116,14 +117,14 @@ fn exec(words: impl Iterator<Item = OsString>) -> Result<Exec, UsageError> {
 fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
-    let mut proof = true;
+    let mut env = Way::default();
     let mut sleep = None;
     let mut http = None;
     let mut headers = Vec::new();
     let argv = flags(words, |flag, value| {
         match flag {
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
-            b"proof" if value == "none" => proof = false,
+            b"env" => env = Way::parse(value)?,
             b"sleep" => sleep = Some(seconds("--sleep", value)?),
             b"http" => http = Some(url(value)?),
             b"header" => headers.push(header(value)?),
@@ -144,7 +145,7 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
         _ => return Err(UsageError::new("`--sleep`, `--http` and `--` exclude each other")),
     };
     let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
-    Ok(Hook { place: place.finish()?, timeout, proof, handler })
+    Ok(Hook { place: place.finish()?, timeout, env, handler })
 }
 
 /// Hands each `--flag=value` to `take`, which says whether it knows the flag. Gives what follows `--`, where
@@ -274,7 +275,7 @@ mod tests {
     fn hook_takes_one_handler_or_none() {
         assert!(hook(&[]).handler.is_none());
         assert_eq!(hook(&[]).timeout, Duration::from_secs(30));
-        assert!(hook(&[]).proof && !hook(&["--proof=none"]).proof);
+        assert_eq!((hook(&[]).env, hook(&["--env=sourced"]).env), (Way::Launch, Way::Sourced));
         assert!(matches!(hook(&["--sleep=5"]).handler, Some(Handler::Sleep(d)) if d.as_secs() == 5));
         assert!(
             matches!(hook(&["--", "sh", "-c", ""]).handler, Some(Handler::Exec(argv)) if argv.len() == 3)
@@ -298,7 +299,7 @@ mod tests {
             (&["exec", "sh"], "not of the form"),
             (&["hook", "--container=base"], "`--timeout=SECONDS` is missing"),
             (&["hook", "--container=base", "--timeout=-1"], "not a whole number of seconds"),
-            (&[&hook[..], &["--proof=some"]].concat(), "`--proof` is not known here"),
+            (&[&hook[..], &["--env=shell"]].concat(), "`--env` is neither launch nor sourced"),
             (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "exclude each other"),
             (&[&hook[..], &["--"]].concat(), "needs the handler's command"),
             (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),

@@ -216,7 +216,7 @@ mod tests {
         let listed = Command::new("bash").args(["-c", "compgen -v"]).env_clear().output().unwrap();
         let names = String::from_utf8(listed.stdout).unwrap();
         let takes = |name: &str| {
-            let script = format!("set -o allexport\n{name}='a b'\nexec cat /proc/self/environ");
+            let script = format!("set -o allexport\n{name}='a b'\nexec /bin/cat /proc/self/environ");
             let output = Command::new("bash")
                 .args(["-c", &script])
                 .env_clear()

@@ -74,13 +74,12 @@ pub(super) fn plan(container: &Container<'_>, profile: &Profile) -> Result<Task,
         None if profile.spec.assets.layout == Layout::Optimus => Command::Sourcing,
         None => Command::Unknown,
     };
-    let proof = command != Command::Sourcing;
     Ok(Task {
         index: container.index,
         name: container.name.to_owned(),
         has_mounts: container.mounts.is_some(),
+        hook: hook(container, profile.spec.hook.timeout_seconds, &command)?,
         command,
-        hook: hook(container, profile.spec.hook.timeout_seconds, proof)?,
         has_lifecycle: container.has_lifecycle,
         replaces_handler: container.post_start.is_some(),
     })
@@ -143,10 +142,14 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
 }
 
 /// The hook's command: the proof, where there can be one, then the pod's own handler, which the hook takes over.
-fn hook(container: &Container<'_>, timeout_seconds: u32, proof: bool) -> Result<Vec<String>, PlanError> {
+fn hook(
+    container: &Container<'_>,
+    timeout_seconds: u32,
+    command: &Command,
+) -> Result<Vec<String>, PlanError> {
     let mut words = call("hook", container);
-    if !proof {
-        words.push("--proof=none".to_owned());
+    if *command == Command::Sourcing {
+        words.push("--env=sourced".to_owned());
     }
     // A sleep that the pod asks for comes on top: it would not fit otherwise, and fail at once.
     let sleep = match &container.post_start {

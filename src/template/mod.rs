@@ -158,6 +158,7 @@ fn engine(slot: Slot) -> &'static Environment<'static> {
     static FORM: Engine = LazyLock::new(|| build(Slot::Form));
     static JSON: Engine = LazyLock::new(|| build(Slot::Json));
     static FILE_PATH: Engine = LazyLock::new(|| build(Slot::FilePath));
+    static IMAGE_REFERENCE: Engine = LazyLock::new(|| build(Slot::ImageReference));
     static HEADER: Engine = LazyLock::new(|| build(Slot::Header));
     static NAME: Engine = LazyLock::new(|| build(Slot::Name));
     match slot {
@@ -166,6 +167,7 @@ fn engine(slot: Slot) -> &'static Environment<'static> {
         Slot::Form => &FORM,
         Slot::Json => &JSON,
         Slot::FilePath => &FILE_PATH,
+        Slot::ImageReference => &IMAGE_REFERENCE,
         Slot::Header => &HEADER,
         Slot::Name => &NAME,
     }

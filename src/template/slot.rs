@@ -18,6 +18,8 @@ pub enum Slot {
     Json,
     /// A path of a file below a folder: a value is (part of) one name.
     FilePath,
+    /// What a registry is asked for (`registry.example.com/team/assets:v3`): a value is part of a name or of the tag.
+    ImageReference,
     /// The value of a header of HTTP.
     Header,
     /// A name or a word that is sent whole, and encoded by whoever sends it.
@@ -45,7 +47,13 @@ impl Slot {
                 "{value:?} holds a line end or another control character, which no header's value can: remove it, as in \
                  `… | replace(\"\\n\", \" \")`"
             )),
-            Self::Text | Self::FilePath | Self::Header | Self::Name => Ok(value.into()),
+            Self::ImageReference if !value.bytes().all(is_of_a_tag) => Err(format!(
+                "{value:?} holds other characters than letters, digits, `_`, `.` and `-`, of which a tag is made: replace \
+                 them, as in `… | replace(\"+\", \"-\")`"
+            )),
+            Self::Text | Self::FilePath | Self::ImageReference | Self::Header | Self::Name => {
+                Ok(value.into())
+            }
         }
     }
 
@@ -68,6 +76,12 @@ impl Slot {
             _ => Ok(()),
         }
     }
+}
+
+/// A tag's characters. No name has others.
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
+fn is_of_a_tag(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || [b'_', b'.', b'-'].contains(&byte)
 }
 
 fn is_dots(segment: &str) -> bool {

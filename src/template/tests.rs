@@ -140,6 +140,16 @@ fn a_header_is_one_line_and_a_name_is_one() {
 }
 
 #[test]
+fn in_an_images_reference_a_value_names_no_other_registry() {
+    let reference = |value: &str| format!("registry.example.com/team/sql:{value}");
+    assert_eq!(render(&reference("{{ workflow }}-1"), Slot::ImageReference), Ok(reference("etl-1")));
+    for evil in ["{{ labels.team }}", "{{ annotations.evil }}", "{{ labels.task_id }}"] {
+        let message = render(&reference(evil), Slot::ImageReference).unwrap_err();
+        assert!(message.contains("of which a tag is made"), "{evil}: {message}");
+    }
+}
+
+#[test]
 fn in_json_a_value_adds_nothing_but_text() {
     for (text, expected) in [
         (

@@ -63,7 +63,7 @@ fn an_image_of_unknown_entrypoint_loads_its_env_itself() {
     let hook = pod.pointer("/spec/containers/0/lifecycle/postStart/exec/command").unwrap();
     assert_eq!(
         hook,
-        &json!(["/bootlace/bin/launch", "hook", "--container=main", "--proof=none", "--timeout=30"])
+        &json!(["/bootlace/bin/launch", "hook", "--container=main", "--env=sourced", "--timeout=30"])
     );
     let mark = pod.pointer("/metadata/annotations/bootlace.dev~1injected").unwrap().as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(mark).unwrap()["envMode"], "sourced");

@@ -50,7 +50,7 @@ fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
 #[test]
 fn without_a_proof_the_handler_runs_at_once_and_with_the_boot_env() {
     let boot = boot();
-    let hook = r#"( $launch_hook --timeout=30 --proof=none -- sh -c 'echo $BETA > "$fifo"' ) &"#;
+    let hook = r#"( $launch_hook --timeout=30 --env=sourced -- sh -c 'echo $BETA > "$fifo"' ) &"#;
     let (printed, told) = run(&boot, &format!(r#"{hook} exec cat "$fifo""#));
     assert_eq!((printed.as_str(), told.as_str()), ("two lines\n", ""));
 }

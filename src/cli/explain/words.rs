@@ -219,7 +219,7 @@ fn hook(command: Option<&Value>) -> String {
     let words: Vec<_> =
         command.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let limit = words.iter().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
-    let proof = if words.contains(&"--proof=none") {
+    let proof = if words.contains(&"--env=sourced") {
         format!("postStart hook, within {limit} s: proves nothing, as the image loads the boot env itself")
     } else {
         format!("postStart hook: proves within {limit} s that the process holds the boot env")
