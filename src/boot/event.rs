@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::env::EnvValue;
 use super::error::BootError;
 use super::source::Entry;
+use super::volume::Staged;
 use crate::identity::Identity;
 use crate::plan::ProfileRef;
 
@@ -82,7 +84,7 @@ impl fmt::Display for Event<'_> {
 }
 
 /// How much there is: `2 variables (1 secret), 1 file, 3.4 KiB`.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Default, Serialize)]
 pub(crate) struct Amount {
     /// Variables, the secret ones included.
     pub(crate) variables: usize,
@@ -92,6 +94,26 @@ pub(crate) struct Amount {
     pub(crate) files: usize,
     /// All values and files in bytes.
     pub(crate) bytes: u64,
+}
+
+impl Amount {
+    /// How much these are.
+    pub(crate) fn of<'a>(
+        env: impl Iterator<Item = &'a EnvValue>,
+        files: impl Iterator<Item = &'a Staged>,
+    ) -> Self {
+        let mut amount = Self::default();
+        for value in env {
+            amount.variables += 1;
+            amount.secrets += usize::from(value.is_secret());
+            amount.bytes += value.len();
+        }
+        for file in files {
+            amount.files += 1;
+            amount.bytes += file.size();
+        }
+        amount
+    }
 }
 
 impl fmt::Display for Amount {

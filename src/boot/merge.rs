@@ -63,13 +63,7 @@ pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &Report<'_>) -> Resul
 impl Content<'_> {
     /// How much it is.
     pub(crate) fn amount(&self) -> Amount {
-        let values = || self.env.values().map(|from| &from.given);
-        let files: u64 = self.files.iter().map(|(_, from)| from.given.size()).sum();
-        Amount {
-            variables: self.env.len(),
-            secrets: values().filter(|value| value.is_secret()).count(),
-            files: self.files.len(),
-            bytes: values().map(EnvValue::len).sum::<u64>() + files,
-        }
+        let files = self.files.iter().map(|(_, from)| &from.given);
+        Amount::of(self.env.values().map(|from| &from.given), files)
     }
 }

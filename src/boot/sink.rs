@@ -39,13 +39,7 @@ pub(crate) struct Found {
 impl Found {
     /// How much it is.
     pub(crate) fn amount(&self) -> Amount {
-        let files: u64 = self.files.iter().map(|(_, file)| file.size()).sum();
-        Amount {
-            variables: self.env.len(),
-            secrets: self.env.values().filter(|value| value.is_secret()).count(),
-            files: self.files.len(),
-            bytes: self.env.values().map(EnvValue::len).sum::<u64>() + files,
-        }
+        Amount::of(self.env.values(), self.files.iter().map(|(_, file)| file))
     }
 }
 
