@@ -106,6 +106,7 @@ fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) 
     let fetched = fetched?;
     let content = merge::merge(fetched, report)?;
     volume.write(&content, &spec, &args.launcher)?;
+    sources.iter().for_each(|named| named.source.written());
 
     report.end(&content, begun.elapsed());
     Ok(())

@@ -2,6 +2,7 @@
 
 mod defaults;
 pub mod folder;
+pub mod init_image;
 pub mod remote;
 mod set;
 pub mod size;

@@ -9,6 +9,7 @@
 mod again;
 mod content;
 mod http;
+mod init_image;
 mod process;
 mod refused;
 mod secrets;
