@@ -106,7 +106,9 @@ fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) 
     let fetched = fetched?;
     let content = merge::merge(fetched, report)?;
     volume.write(&content, &spec, &args.launcher)?;
-    sources.iter().for_each(|named| named.source.written());
+    for named in &sources {
+        named.source.written();
+    }
 
     report.end(&content, begun.elapsed());
     Ok(())

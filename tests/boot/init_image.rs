@@ -154,7 +154,7 @@ fn what_leads_out_or_is_no_file_is_refused() {
 
 fn pipe(out: &Path) {
     let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
-    rustix::fs::mknodat(rustix::fs::CWD, &out.join("files/pipe"), kind, mode, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, out.join("files/pipe"), kind, mode, 0).unwrap();
 }
 
 /// A file of holes is as large as it says, whatever it takes on the disk.

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use bootlace_launch::{environ, layout};
@@ -39,7 +40,8 @@ impl<'a> InitImage<'a> {
         let out = self.path();
         if !out.join(layout::OUT_DONE).exists() {
             return Err(SourceError::Missing(format!(
-                "there is nothing of it in {out:?}: {} must run before {} and succeed, so let the pod be made anew",
+                "there is nothing of it in {}: {} must run before {} and succeed, so let the pod be made anew",
+                shown(out),
                 names::CONTAINER_INIT,
                 names::CONTAINER_BOOT
             )));
@@ -52,8 +54,8 @@ impl<'a> InitImage<'a> {
                 layout::OUT_TMP | layout::OUT_DONE => {}
                 _ => {
                     return Err(SourceError::Content(format!(
-                        "it left {:?}, and only {}, {}, {} and {} mean something there: correct the name, or work in {}",
-                        entry.path,
+                        "it left {}, and only {}, {}, {} and {} mean something there: correct the name, or work in {}",
+                        shown(&entry.path),
                         layout::OUT_ENV,
                         layout::OUT_ENVIRON,
                         layout::OUT_FILES,
@@ -106,10 +108,9 @@ fn entries(folder: &Path) -> Result<Vec<Left>, SourceError> {
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let entry = entry.map_err(unreadable(folder))?;
         let path = entry.path();
-        let name = entry
-            .file_name()
-            .into_string()
-            .map_err(|_| SourceError::Content(format!("the name of {path:?} is not UTF-8: rename it")))?;
+        let name = entry.file_name().into_string().map_err(|_| {
+            SourceError::Content(format!("the name of {} is not UTF-8: rename it", shown(&path)))
+        })?;
         let found = entry.metadata().map_err(unreadable(&path))?;
         entries.push(Left { name, path, found });
     }
@@ -148,13 +149,13 @@ fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     open(file)?.take(limit).read_to_end(&mut bytes).map_err(unreadable(&file.path))?;
     let records = environ::parse(&bytes).map_err(|error| {
         SourceError::Content(format!(
-            "{:?} does not hold NAME=value records that each end in a NUL byte: {error}",
-            file.path
+            "{} does not hold NAME=value records that each end in a NUL byte: {error}",
+            shown(&file.path)
         ))
     })?;
     for record in records {
         let name = record.name().to_string_lossy();
-        sink.env(&name, record.value().as_encoded_bytes().to_vec())?;
+        sink.env(&name, record.value().as_bytes().to_vec())?;
     }
     Ok(())
 }
@@ -204,7 +205,12 @@ fn expect(entry: &Left, is: bool, what: &str) -> Result<(), SourceError> {
     } else {
         "a device, a pipe or a socket"
     };
-    Err(SourceError::Content(format!("{:?} is {found}: make it {what}", entry.path)))
+    Err(SourceError::Content(format!("{} is {found}: make it {what}", shown(&entry.path))))
+}
+
+/// A path in quotes, with escapes: its names are the image's.
+fn shown(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
 }
 
 fn unreadable(path: &Path) -> impl Fn(io::Error) -> SourceError {

@@ -15,6 +15,8 @@ pub const PRODUCT: &str = "localhost/bootlace:dev";
 pub const BUSYBOX: &str = "localhost/busybox:test";
 /// As the distroless images are: one static program, no shell, no libc. See the package `bootlace-probe`.
 pub const PROBE: &str = "localhost/probe:test";
+/// The boot image of `examples/boot-image`, as its Dockerfile has it.
+pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 /// What holds a pod's namespaces. Named in `node/containerd.toml`.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -35,6 +37,8 @@ pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
     }
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
+    let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
+    archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
 
     let program = product::build(&root, PROFILE, "bootlace-probe")?;
     let layer = Layer::new().program("/probe", &program)?;

@@ -116,6 +116,18 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
                     "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
                 ),
                 (json!({"volume": {"sizeLimit": "64 MB"}}), "sizeLimit must be a quantity: write 64Mi"),
+                (
+                    json!({"boot": {"initImage": {"allow": [{"registry": "index.docker.io", "repository": "**"}]}}}),
+                    "images of Docker's registry are compared by its name docker.io: write registry: docker.io",
+                ),
+                (
+                    json!({"boot": {"initImage": {"allow": [{"registry": "docker.io", "repository": "busybox"}]}}}),
+                    "repositories of docker.io have two parts: write library/NAME for an official image",
+                ),
+                (
+                    json!({"boot": {"initImage": {"allow": [{"registry": "https://r.example.com", "repository": "a"}]}}}),
+                    "spec.boot.initImage.allow[0].registry in body should match",
+                ),
                 (json!({"boot": {"runAsUser": 0}}), "should be greater than or equal to 1"),
                 (json!({"hook": {"timeoutSeconds": 0}}), "should be greater than or equal to 1"),
                 (json!({"assets": {"mountPath": "data"}}), "spec.assets.mountPath in body should match"),
