@@ -114,6 +114,9 @@ fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) 
     let content = merge::merge(fetched, report)?;
     let env_files = layout::env_files(&content, &spec)?;
     volume.write(&content, &env_files, &spec, &args.launcher)?;
+    for named in &sources {
+        named.source.written();
+    }
 
     report.tell(&Event::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() });
     Ok(())

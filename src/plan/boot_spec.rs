@@ -108,6 +108,18 @@ pub enum From {
     Http(Remote<Http>),
     /// What an Optimus server compiled.
     Optimus(Remote<Optimus>),
+    /// What a boot image of the pod's own left.
+    InitImage(InitImageSource),
+}
+
+/// What a boot image of the pod's own left.
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InitImageSource {
+    /// The image, for the log and for errors.
+    pub image: String,
+    /// The folder that it left everything in; see `docs/boot-images.md`.
+    pub path: String,
 }
 
 /// What is fetched over the network, in the profile's own words.

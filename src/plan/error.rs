@@ -1,5 +1,6 @@
 //! Why a pod and a profile cannot be brought together.
 
+use super::InitImageError;
 use crate::names;
 use crate::profile::templates::{FieldError, InvalidTemplate};
 use crate::template::RenderError;
@@ -73,6 +74,9 @@ pub enum PlanError {
         /// The handler's kind.
         handler: &'static str,
     },
+    /// The pod names a boot image of its own that it may not have.
+    #[error(transparent)]
+    InitImage(#[from] InitImageError),
     /// What boot must be told does not fit into one env variable.
     #[error(
         "what boot must be told takes {size} bytes, and {limit} is the limit: move inline sources of BootProfile \
@@ -114,5 +118,11 @@ impl PlanError {
             } => Some(variable),
             _ => None,
         }
+    }
+
+    /// Whether the pod asks for what its profile does not allow, rather than for what cannot be.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::InitImage(error) if error.is_forbidden())
     }
 }

@@ -16,6 +16,9 @@ pub struct Injected {
     pub containers: Vec<String>,
     /// The way that env takes into them.
     pub env_mode: EnvWay,
+    /// The boot image of the pod's own, in full, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_image: Option<String>,
 }
 
 /// The way that the boot env takes into a pod's task containers.

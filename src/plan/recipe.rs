@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::boot_spec::BootSource;
 use super::given::Given;
+use super::init_image::InitImageRecipe;
 use super::{PlanError, ProfileRef, Settings, boot, task};
 use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
@@ -33,6 +34,8 @@ pub struct Recipe {
     pub(super) given: Given,
     /// Which of them hold templates; none in most profiles, which then cost nothing more.
     pub(super) templated: Vec<usize>,
+    /// What is different in a pod with a boot image of its own; none where the profile allows no such image.
+    pub(super) init_image: Option<Box<InitImageRecipe>>,
 }
 
 impl Recipe {
@@ -43,7 +46,7 @@ impl Recipe {
     pub fn new(profile: Arc<Profile>, settings: &Settings) -> Result<Self, PlanError> {
         let spec = &profile.spec;
         let sources = boot::sources(spec);
-        Ok(Self {
+        let recipe = Self {
             boot: json(&boot::container(spec, settings))?,
             guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
             volumes: boot::volumes(spec).iter().map(json).collect::<Result<_, _>>()?,
@@ -51,8 +54,11 @@ impl Recipe {
             given: Given::by(&sources),
             sources,
             templated: templates::check(&spec.sources)?,
+            init_image: None,
             profile,
-        })
+        };
+        let init_image = InitImageRecipe::new(&recipe, settings)?.map(Box::new);
+        Ok(Self { init_image, ..recipe })
     }
 
     pub(super) fn reference(&self) -> ProfileRef {
@@ -102,6 +108,6 @@ impl Recipes {
     }
 }
 
-fn json(part: &impl Serialize) -> Result<Value, PlanError> {
+pub(super) fn json(part: &impl Serialize) -> Result<Value, PlanError> {
     serde_json::to_value(part).map_err(|error| PlanError::Unwritable(error.to_string()))
 }

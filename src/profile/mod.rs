@@ -2,6 +2,7 @@
 
 mod defaults;
 pub mod folder;
+pub mod init_image;
 pub mod remote;
 pub mod rules;
 mod set;

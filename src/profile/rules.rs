@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use super::init_image::AllowedImage;
 use super::remote::{Ca, Client, Header, Http, Method};
 use super::spec::{BootProfileSpec, Into, Mounted, Resources, Source, Volume};
 
@@ -24,6 +25,21 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[Rule {
     message: "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
     holds: |says| says.requests.values().chain(says.limits.values()).all(|value| is_quantity(value)),
 }];
+
+pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
+    Rule {
+        cel: "self.registry != 'index.docker.io'",
+        message: "images of Docker's registry are compared by its name docker.io: write registry: docker.io",
+        holds: |says| says.registry != "index.docker.io",
+    },
+    Rule {
+        cel: "self.registry != 'docker.io' || self.repository == '**' || self.repository.contains('/')",
+        message: "repositories of docker.io have two parts: write library/NAME for an official image",
+        holds: |says| {
+            says.registry != "docker.io" || says.repository == "**" || says.repository.contains('/')
+        },
+    },
+];
 
 pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
     cel: "isQuantity(self.sizeLimit)",
@@ -113,6 +129,14 @@ pub struct Broken {
 /// The first rule that it breaks.
 pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
     all(RESOURCES, "spec.boot.resources", &spec.boot.resources)?;
+    if let Some(says) = &spec.boot.init_image {
+        for (position, image) in says.allow.iter().enumerate() {
+            all(ALLOWED_IMAGE, &format!("spec.boot.initImage.allow[{position}]"), image)?;
+        }
+        if let Some(resources) = &says.resources {
+            all(RESOURCES, "spec.boot.initImage.resources", resources)?;
+        }
+    }
     all(VOLUME, "spec.volume", &spec.volume)?;
     for (position, source) in spec.sources.iter().enumerate() {
         let field = format!("spec.sources[{position}]");

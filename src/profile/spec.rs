@@ -10,6 +10,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::init_image::InitImage;
 use super::remote::{Http, Limits, Optimus};
 use super::rules;
 use crate::names;
@@ -59,6 +60,9 @@ pub struct Boot {
     /// When the kubelet pulls the boot image. Without it: what the webhook was installed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<PullPolicy>,
+    /// Boot images that a pod may name for itself, by the annotation `bootlace.dev/init-image`. Without it: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_image: Option<InitImage>,
     /// Before or after the pod's own init containers.
     pub position: Position,
     /// Seconds that all sources together may take. Boot fails when they are over.
@@ -80,6 +84,7 @@ impl Default for Boot {
         Self {
             image: None,
             image_pull_policy: None,
+            init_image: None,
             position: Position::default(),
             timeout_seconds: 120,
             log_format: LogFormat::default(),

@@ -30,7 +30,7 @@ pub struct Response {
 pub struct Refusal {
     /// HTTP status that the client sees.
     pub code: u16,
-    /// Kubernetes' word for it: `BadRequest`, `Invalid`.
+    /// Kubernetes' word for it: `BadRequest`, `Invalid`, `Forbidden`.
     pub reason: &'static str,
     /// What is wrong and what to change.
     pub message: String,
@@ -51,6 +51,12 @@ impl Refusal {
     #[must_use]
     pub fn invalid(message: String) -> Self {
         Self { code: 422, reason: "Invalid", message, profile: None, undefined: None }
+    }
+
+    /// The pod asks for something that it may not have.
+    #[must_use]
+    pub fn forbidden(message: String) -> Self {
+        Self { code: 403, reason: "Forbidden", message, profile: None, undefined: None }
     }
 
     /// The same, of a pod that would have booted with `profile`.

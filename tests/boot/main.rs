@@ -9,6 +9,7 @@
 mod again;
 mod content;
 mod http;
+mod init_image;
 mod layout;
 mod log;
 mod process;

@@ -26,6 +26,7 @@ enum Kind {
     Secret,
     Http,
     Optimus,
+    InitImage,
 }
 
 impl Kind {
@@ -40,10 +41,12 @@ impl Kind {
             },
             From::Http(_) => Self::Http,
             From::Optimus(_) => Self::Optimus,
+            From::InitImage(_) => Self::InitImage,
         }
     }
 
-    const ALL: [Self; 5] = [Self::Inline, Self::ConfigMap, Self::Secret, Self::Http, Self::Optimus];
+    const ALL: [Self; 6] =
+        [Self::Inline, Self::ConfigMap, Self::Secret, Self::Http, Self::Optimus, Self::InitImage];
 }
 
 /// Servers that answer with marked values, and echo what they were asked with.
@@ -92,14 +95,16 @@ struct Case {
     name: String,
     sources: Vec<Value>,
     fails: bool,
+    /// Lays out anew, before each boot, what a boot takes away.
+    prepare: Box<dyn Fn()>,
 }
 
 fn good(name: &str, sources: Vec<Value>) -> Case {
-    Case { name: name.to_owned(), sources, fails: false }
+    Case { name: name.to_owned(), sources, fails: false, prepare: Box::new(|| {}) }
 }
 
 fn bad(name: &str, sources: Vec<Value>) -> Case {
-    Case { name: name.to_owned(), sources, fails: true }
+    Case { fails: true, ..good(name, sources) }
 }
 
 fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
@@ -108,6 +113,7 @@ fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
     cases.extend(from_objects(container, "Secret"));
     cases.extend(from_http(container, servers));
     cases.extend(from_optimus(container, servers));
+    cases.extend(from_an_image(container));
     cases
 }
 
@@ -160,6 +166,31 @@ fn from_objects(container: &Container, kind: &str) -> Vec<Case> {
             vec![files(&[item("PASSWORD", "a")]), inline("i", &json!({}), &json!({"a/b": MARK}))],
         ),
         bad("no file", vec![mounted("login", kind, &broken, &json!({}))]),
+    ]
+}
+
+fn from_an_image(container: &Container) -> Vec<Case> {
+    let left = |name: &str, path: &str, content: &str, fails: bool| {
+        let (out, path, content) = (container.beside(name), path.to_owned(), content.to_owned());
+        let from = json!({"initImage": {"image": "r/boot:1", "path": out}});
+        let prepare = move || {
+            fs::create_dir_all(out.join(&path).parent().unwrap()).unwrap();
+            fs::write(out.join(&path), &content).unwrap();
+            fs::write(out.join(".done"), "").unwrap();
+        };
+        let sources = vec![json!({"name": "init-image", "from": from})];
+        Case { fails, prepare: Box::new(prepare), ..good(name, sources) }
+    };
+    vec![
+        left("a-variable", "env/PASSWORD", MARK, false),
+        left("records", "environ", &format!("PASSWORD={MARK}\0"), false),
+        left("a-file", "files/a", MARK, false),
+        left("a-nul", "env/PASSWORD", &format!("{MARK}\0"), true),
+        left("no-record", "environ", MARK, true),
+        left("a-stray", "stray", MARK, true),
+        left("no-name", "env/a-b", MARK, true),
+        left("a-reserved-name", "env/PATH", MARK, true),
+        left("a-long-name", &format!("files/{}/a", "x".repeat(250)), MARK, false),
     ]
 }
 
@@ -236,13 +267,15 @@ fn mount_credentials(container: &Container) {
 
 /// All that anybody but the task may read of a boot: its log in either format, what it prints, its arguments, its
 /// termination message, `task.json`, and the error in both of its forms.
-fn said(container: &Container, sources: &[Value], format: &str) -> (bool, String) {
-    let mut spec = spec(sources);
+fn said(container: &Container, case: &Case, format: &str) -> (bool, String) {
+    let mut spec = spec(&case.sources);
     spec["logFormat"] = json!(format);
+    (case.prepare)();
     let outcome = container.boot_spec(&spec);
     let error = outcome.result.as_ref().err().map(|error| format!("{error} {error:?} {error:#?}"));
     let mut said = vec![outcome.log, outcome.message, error.clone().unwrap_or_default()];
 
+    (case.prepare)();
     let mut command = process::boot_spec(container, &spec);
     said.push(format!("{:?}", command.get_args()));
     let output = command.output().unwrap();
@@ -259,15 +292,16 @@ fn no_boot_of_any_kind_shows_a_value() {
     let container = Container::new();
     mount_credentials(&container);
     let (mut well, mut failed) = (BTreeSet::new(), BTreeSet::new());
-    for Case { name, sources, fails } in cases(&container, &servers) {
-        let kinds = sources.iter().map(Kind::of);
+    for case in cases(&container, &servers) {
+        let (name, fails) = (&case.name, case.fails);
+        let kinds = case.sources.iter().map(Kind::of);
         if fails {
             failed.extend(kinds);
         } else {
             well.extend(kinds);
         }
         for format in ["Text", "Json"] {
-            let (has_failed, said) = said(&container, &sources, format);
+            let (has_failed, said) = said(&container, &case, format);
             assert_eq!(has_failed, fails, "{name}: {said}");
             assert!(!said.contains(MARK), "{name}: {said}");
         }
@@ -282,7 +316,10 @@ fn the_values_are_where_the_task_reads_them() {
     let servers = Servers { tls: Server::tls(answer) };
     let container = Container::new();
     mount_credentials(&container);
-    for Case { name, sources, .. } in cases(&container, &servers).into_iter().filter(|case| !case.fails) {
+    for Case { name, sources, prepare, .. } in
+        cases(&container, &servers).into_iter().filter(|case| !case.fails)
+    {
+        prepare();
         container.boot(&sources).log();
         let holds = |path: &Path, content: &[u8]| {
             let private = path.starts_with("assets") || path == Path::new("env/environ");
@@ -304,7 +341,7 @@ fn a_spec_that_is_none_shows_no_value() {
         json!({"name": "settings", "from": {"inline": {"env": MARK}}}),
         json!({"name": "settings", "from": {"mounted": {"kind": [MARK]}}}),
     ] {
-        let (failed, said) = said(&Container::new(), &[source], "Json");
+        let (failed, said) = said(&Container::new(), &bad("no spec", vec![source]), "Json");
         assert!(failed && !said.contains(MARK), "{said}");
     }
 }
@@ -321,7 +358,7 @@ fn a_boot_that_cannot_write_shows_no_value() {
     for break_it in breaks {
         let container = Container::new();
         break_it(&container);
-        let (failed, said) = said(&container, &sources, "Text");
+        let (failed, said) = said(&container, &bad("a volume", sources.to_vec()), "Text");
         assert!(failed && !said.contains(MARK), "{said}");
     }
 }

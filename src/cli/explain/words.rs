@@ -37,7 +37,18 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
     );
     out.gap();
 
-    let boot = boot_container(injected).context("the pod holds no boot container")?;
+    if let Some(init) = init_container(injected, names::CONTAINER_INIT) {
+        let image = init.get("image").and_then(Value::as_str).unwrap_or("an image without a name");
+        out.part(
+            "init container",
+            names::CONTAINER_INSTALL,
+            "puts the launcher onto the volume, which ends the next one at its time",
+        );
+        let text = format!("runs the pod's own boot image {image}, for {} s at most:", spec.timeout_seconds);
+        out.part("init container", names::CONTAINER_INIT, &text);
+        out.detail(&launched_command(init).join(" "));
+    }
+    let boot = init_container(injected, names::CONTAINER_BOOT).context("the pod holds no boot container")?;
     let image = boot.get("image").and_then(Value::as_str).unwrap_or("its default image");
     out.part(
         "init container",
@@ -100,9 +111,15 @@ fn because(pod: &Pod<'_>) -> Because {
     }
 }
 
-fn boot_container(pod: &Value) -> Option<&Value> {
+fn init_container<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
     let containers = pod.pointer("/spec/initContainers")?.as_array()?;
-    containers.iter().find(|container| is_named(container, names::CONTAINER_BOOT))
+    containers.iter().find(|container| is_named(container, name))
+}
+
+/// What the launcher starts in a container.
+fn launched_command(container: &Value) -> Vec<&str> {
+    let words = container.get("command").and_then(Value::as_array).into_iter().flatten();
+    words.filter_map(Value::as_str).skip_while(|word| *word != "--").skip(1).collect()
 }
 
 fn is_named(object: &Value, name: &str) -> bool {
@@ -110,7 +127,9 @@ fn is_named(object: &Value, name: &str) -> bool {
 }
 
 fn boot_spec(pod: &Value) -> anyhow::Result<BootSpec<'static>> {
-    let env = boot_container(pod).and_then(|boot| boot.get("env")?.as_array()).context("boot has no env")?;
+    let env = init_container(pod, names::CONTAINER_BOOT)
+        .and_then(|boot| boot.get("env")?.as_array())
+        .context("boot has no env")?;
     let value = |name: &str| {
         let variable = env.iter().find(|variable| is_named(variable, name))?;
         variable.get("value")?.as_str().map(str::to_owned)
@@ -182,6 +201,7 @@ fn what(source: &BootSource) -> String {
             };
             format!("{} {}{}: {becomes}{}", says.method.as_str(), says.url, says.path, client(&says.client))
         }
+        From::InitImage(_) => "env and files that bootlace-init left, which win over all above".to_owned(),
         From::Optimus(remote) => {
             let says = &remote.request;
             let Optimus { host, project, job, .. } = &**says;

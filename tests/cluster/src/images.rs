@@ -18,6 +18,8 @@ pub const PROBE: &str = "localhost/probe:test";
 /// As a plugin image of Optimus: a shell, and an entrypoint that sources the env of its job before it starts what the
 /// pod's `args` say, here the probe.
 pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
+/// The boot image of `examples/boot-image`, as its Dockerfile has it.
+pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 /// What holds a pod's namespaces. Named in `node/containerd.toml`.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -38,6 +40,8 @@ pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
     }
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
+    let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
+    archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
 
     let program = product::build(&root, PROFILE, "bootlace-probe")?;
     let entrypoint = include_str!("../images/optimus-plugin.sh");

@@ -12,6 +12,7 @@
 
 mod airflow;
 mod boot_failure;
+mod boot_image;
 mod certificates;
 mod containers;
 mod distroless;

@@ -109,6 +109,10 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
     scenario("refused-spec")
         .run(async |namespace| {
             let of_the_schema = [
+                (
+                    json!({"boot": {"initImage": {"allow": [{"registry": "https://r.example.com", "repository": "a"}]}}}),
+                    "spec.boot.initImage.allow[0].registry in body should match",
+                ),
                 (json!({"boot": {"runAsUser": 0}}), "should be greater than or equal to 1"),
                 (json!({"hook": {"timeoutSeconds": 0}}), "should be greater than or equal to 1"),
                 (json!({"assets": {"mountPath": "data"}}), "spec.assets.mountPath in body should match"),
