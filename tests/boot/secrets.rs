@@ -110,3 +110,33 @@ fn a_boot_that_cannot_write_shows_no_value() {
         assert!(failed && !said.contains(MARK), "{said}");
     }
 }
+
+#[test]
+fn what_a_boot_image_left_shows_in_no_failure() {
+    let failures: [(&str, &str); 6] = [
+        ("env/a-b", "a variable's name"),
+        ("env/PATH", "decides which programs"),
+        ("env/TWICE", "twice"),
+        ("environ", "NUL byte"),
+        ("unknown", "mean something there"),
+        ("files/a", "both a file and a folder"),
+    ];
+    for (path, says) in failures {
+        let container = Container::new();
+        let out = container.beside("out");
+        for folder in ["env", "files"] {
+            fs::create_dir_all(out.join(folder)).unwrap();
+        }
+        for file in [".done", path] {
+            fs::write(out.join(file), MARK).unwrap();
+        }
+        if path == "env/TWICE" {
+            fs::write(out.join("environ"), format!("TWICE={MARK}\0")).unwrap();
+        }
+        let left = json!({"initImage": {"image": "boot", "path": out}});
+        let below = inline("below", &json!({}), &json!({"a/b": MARK}));
+        let (said, failed) = everything(&container, &[below, json!({"name": "init-image", "from": left})]);
+        assert!(failed && said.contains(says), "{path}: {said}");
+        assert!(!said.contains(MARK), "{said}");
+    }
+}
