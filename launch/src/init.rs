@@ -4,25 +4,20 @@
 //! This process is process 1 of the container, so everything that the program has started ends with it.
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
-use std::{env, fmt, fs, io, thread};
+use std::{env, fmt, fs, io};
 
 use bootlace_launch::layout;
 
 use crate::args::Init;
+use crate::child::{self, ChildError, Ended};
 use crate::deadline::Deadline;
 use crate::exit;
 use crate::merge;
-use crate::program::{self, StartError};
 use crate::report;
-
-/// How long to wait between two looks at the program: std offers no wait with a limit. It is what a boot takes longer
-/// than the program itself, at most.
-const POLL: Duration = Duration::from_millis(5);
 
 /// Runs the program and gives its exit code; one that was ended by a signal gives what a shell would.
 pub(crate) fn run(init: &Init) -> Result<u8, InitError> {
@@ -37,7 +32,10 @@ pub(crate) fn run(init: &Init) -> Result<u8, InitError> {
         let folder = init.out.join(folder);
         fs::create_dir(&folder).map_err(unwritable(&folder))?;
     }
-    let status = wait(&init.argv, deadline)?;
+    let process: Vec<_> = env::vars_os().collect();
+    // There is no boot env yet.
+    let status = child::run(&init.argv, &merge::merge(&process, &[], &[]), deadline)
+        .map_err(|error| InitError::NotEnded { error, limit: init.timeout })?;
     if status.success() {
         let done = init.out.join(layout::OUT_DONE);
         fs::write(&done, "").map_err(unwritable(&done))?;
@@ -46,24 +44,6 @@ pub(crate) fn run(init: &Init) -> Result<u8, InitError> {
     // Not the termination message: that stays the program's own, or the end of its log, which this line is.
     report::line(&format!("its boot image failed: {}", Ended(status)), &init.place);
     Ok(code(status))
-}
-
-fn wait(argv: &[OsString], deadline: Deadline) -> Result<ExitStatus, InitError> {
-    let process: Vec<_> = env::vars_os().collect();
-    // There is no boot env yet.
-    let env = merge::merge(&process, &[], &[]);
-    let mut child = program::start(argv, &env, Command::spawn).map_err(InitError::NotStarted)?;
-    loop {
-        if let Some(status) = child.try_wait().map_err(InitError::NotWaited)? {
-            return Ok(status);
-        }
-        let Some(left) = deadline.left() else {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(InitError::TooSlow { limit: deadline.limit() });
-        };
-        thread::sleep(POLL.min(left));
-    }
 }
 
 fn clear(folder: &Path) -> io::Result<()> {
@@ -81,33 +61,19 @@ fn code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
-/// How a program ended, in words.
-struct Ended(ExitStatus);
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.code(), self.0.signal()) {
-            (Some(code), _) => write!(f, "its program ended with exit code {code}"),
-            (None, signal) => write!(f, "its program was ended by signal {}", signal.unwrap_or_default()),
-        }
-    }
-}
-
 /// Why the program has no result of its own.
 #[derive(Debug)]
 pub(crate) enum InitError {
     NoOut { path: PathBuf, error: io::Error },
-    NotStarted(StartError),
-    NotWaited(io::Error),
-    TooSlow { limit: Duration },
+    NotEnded { error: ChildError, limit: Duration },
 }
 
 impl InitError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NoOut { .. } | Self::NotWaited(_) => exit::NO_OUT,
-            Self::NotStarted(error) => error.exit_code(),
-            Self::TooSlow { .. } => exit::TOO_SLOW,
+            Self::NoOut { .. } | Self::NotEnded { error: ChildError::NotWaited(_), .. } => exit::NO_OUT,
+            Self::NotEnded { error: ChildError::NotStarted(error), .. } => error.exit_code(),
+            Self::NotEnded { error: ChildError::TookTooLong, .. } => exit::TOO_SLOW,
         }
     }
 }
@@ -116,15 +82,17 @@ impl fmt::Display for InitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoOut { path, error } => write!(f, "{} cannot be written: {error}", path.display()),
-            Self::NotStarted(error) => write!(
+            Self::NotEnded { error: ChildError::NotStarted(error), .. } => write!(
                 f,
                 "its boot image has not the program that `boot.initImage.command` of the BootProfile names: {error}"
             ),
-            Self::NotWaited(error) => write!(f, "its boot image's program cannot be waited for: {error}"),
-            Self::TooSlow { limit } => write!(
+            Self::NotEnded { error: ChildError::NotWaited(error), .. } => {
+                write!(f, "its boot image cannot be waited for: {error}")
+            }
+            Self::NotEnded { error: ChildError::TookTooLong, limit } => write!(
                 f,
-                "its boot image had not ended after {} s and was killed: raise `boot.timeoutSeconds` of the BootProfile, or \
-                 find out in this container's log why it is slow",
+                "its boot image had not ended after {} s and was killed: raise `boot.timeoutSeconds` of the \
+                 BootProfile, or find out in this container's log why it is slow",
                 limit.as_secs()
             ),
         }

@@ -11,6 +11,7 @@
 
 mod args;
 mod boot_env;
+mod child;
 mod deadline;
 mod env;
 mod exec;

@@ -236,15 +236,16 @@ impl<'r> Chosen<'r> {
         }
     }
 
-    /// The containers that boot the pod, of which `boot` is the last.
+    /// The containers that boot the pod, of which `last` is `bootlace-boot`.
     pub(super) fn containers(
         &self,
         pod: &Pod<'_>,
         namespace: &str,
         spec: &BootSpec<'_>,
-        boot: Value,
+        last: Value,
     ) -> Result<[Value; 3], PlanError> {
-        let InitImageRecipe { recipe, mut install, mut init, guaranteed } = self.says.clone();
+        let InitImageRecipe { recipe, install, init, guaranteed } = self.says;
+        let (mut install, mut init) = (install.clone(), init.clone());
         // A boot that is told to fetch nothing leaves the launcher and the task's identity.
         let nothing = BootSpec {
             task: spec.task.clone(),
@@ -255,15 +256,15 @@ impl<'r> Chosen<'r> {
             sources: Cow::Borrowed(&[]),
             keep: BTreeMap::new(),
         };
-        set(&mut install, "env", super::boot::env(&nothing, &spec.profile.name)?);
+        set(&mut install, "env", boot::env(&nothing, &spec.profile.name)?);
         // In full, so that what was judged is what every runtime pulls.
         set(&mut init, "image", self.image().into());
         set(&mut init, "env", env(namespace, spec));
         if pod.is_guaranteed() {
-            set(&mut install, "resources", recipe.guaranteed);
-            set(&mut init, "resources", guaranteed);
+            set(&mut install, "resources", recipe.guaranteed.clone());
+            set(&mut init, "resources", guaranteed.clone());
         }
-        Ok([install, init, boot])
+        Ok([install, init, last])
     }
 }
 

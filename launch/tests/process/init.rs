@@ -41,9 +41,9 @@ fn what_an_earlier_run_left_is_gone_and_links_are_not_followed() {
 #[test]
 fn a_program_that_fails_keeps_its_code_and_its_own_message() {
     for (script, code, sentence) in [
-        ("echo no such job >&2; exit 3", 3, "its program ended with exit code 3"),
-        ("exit 255", 255, "its program ended with exit code 255"),
-        ("kill -KILL $$", 137, "its program was ended by signal 9"),
+        ("echo no such job >&2; exit 3", 3, "its command ended with exit code 3"),
+        ("exit 255", 255, "its command ended with exit code 255"),
+        ("kill -KILL $$", 137, "its command was ended by signal 9"),
     ] {
         let boot = Boot::empty();
         let output = boot.init(30, script).output().unwrap();

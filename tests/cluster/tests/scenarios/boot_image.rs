@@ -170,7 +170,7 @@ async fn an_image_that_fails_says_why_in_its_own_words() -> Result<()> {
             assert_eq!(code, 3);
             assert_eq!(
                 message,
-                "there is no job etl/daily: create it\nbootlace: container bootlace-init: its boot image failed: its program \
+                "there is no job etl/daily: create it\nbootlace: container bootlace-init: its boot image failed: its command \
                  ended with exit code 3\n"
             );
             Ok(())
