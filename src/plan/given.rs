@@ -25,7 +25,7 @@ impl Given {
                 From::Mounted(object) => given.add_object(object),
                 From::Http(http) => given.add_json(&http.request.json),
                 From::ObjectStore(store) => given.add_json(&store.request.json),
-                From::Optimus(_) => given.prefixes.push(String::new()),
+                From::Optimus(_) | From::InitImage(_) => given.prefixes.push(String::new()),
             }
         }
         given

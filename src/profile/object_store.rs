@@ -4,32 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::remote::{Archive, Ca, Client, JsonPart};
+use super::rules;
 
 /// An object, or every object below a prefix, of S3, Google Cloud Storage or Azure Blob Storage.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "[has(self.s3), has(self.gcs), has(self.azure)].filter(store, store).size() == 1",
-        "message": "the objects are in one store: write one of s3, gcs or azure"
-    },
-    {
-        "rule": "has(self.object) != has(self.prefix)",
-        "message": "a source fetches one object or all below a prefix: write one of object or prefix"
-    },
-    {
-        "rule": "!has(self.object) || [has(self.file), has(self.json), has(self.archive)].filter(kind, kind).size() == 1",
-        "message": "the object becomes exactly one thing: write one of file, json or archive"
-    },
-    {
-        "rule": "!has(self.prefix) || !(has(self.file) || has(self.json) || has(self.archive) || has(self.sha256))",
-        "message": "what lies below a prefix becomes files: file, json, archive and sha256 belong to object"
-    },
-    {
-        "rule": "!has(self.folder) || has(self.prefix)",
-        "message": "folder belongs to prefix: an object's path is written in file, json[].prefix or archive.prefix"
-    }
-]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::OBJECT_STORE)))]
 pub struct ObjectStore {
     /// Amazon S3, or a store that speaks its protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,16 +20,17 @@ pub struct ObjectStore {
     /// Azure Blob Storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure: Option<Azure>,
-    /// Key of one object, as plain text: `jobs/daily/config.json`.
+    /// Key of one object, as plain text: `jobs/daily/config.json`. May be a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = "^[^/]+(/[^/]+)*$"))]
     pub object: Option<String>,
     /// Every object whose key lies below this folder becomes a file, without the folder's name. Empty: the whole
-    /// bucket.
+    /// bucket. May be a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = "^([^/]+(/[^/]+)*/?)?$"))]
     pub prefix: Option<String>,
-    /// Folder that the files of a prefix lie in: `sql/daily`. Without it: the assets folder itself.
+    /// Folder that the files of a prefix lie in: `sql/daily`. Without it: the assets folder itself. May be a
+    /// template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[^/]+(/[^/]+)*$"))]
     pub folder: Option<String>,
@@ -57,7 +38,7 @@ pub struct ObjectStore {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
-    /// The object is one file: its path.
+    /// The object is one file: its path. May be a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 3841))]
     pub file: Option<String>,
@@ -129,11 +110,7 @@ pub struct Azure {
 /// As whom boot asks.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "has(self.secret) != (has(self.anonymous) && self.anonymous)",
-    "message": "credentials come from a Secret or there are none: write one of secret or anonymous: true, or leave \
-                credentials out for the pod's workload identity"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::CREDENTIALS)))]
 pub struct Credentials {
     /// Name of a Secret of the pod's namespace. Its keys are those of the cloud's own tools: `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; `key.json`; `AZURE_STORAGE_KEY`, `AZURE_STORAGE_SAS_TOKEN`, or

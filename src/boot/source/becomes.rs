@@ -2,7 +2,7 @@
 
 use super::SourceError;
 use crate::boot::http::Body;
-use crate::boot::sink::Sink;
+use crate::boot::sink::{Gives, Sink};
 use crate::boot::{archive, json};
 use crate::profile::remote::{Archive, JsonPart};
 
@@ -28,7 +28,8 @@ impl Becomes<'_> {
         }
         let answer = body.read(json::MAX_BYTES).await?;
         for part in self.json {
-            json::give(json::object(&answer, &part.pointer)?, part.into, &part.prefix, sink)?;
+            let pairs = json::object(&answer, &part.pointer)?;
+            json::give(pairs, Gives::new(part.into, part.secret), &part.prefix, sink)?;
         }
         Ok(())
     }

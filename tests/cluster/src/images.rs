@@ -17,6 +17,11 @@ pub const BUSYBOX: &str = "localhost/busybox:test";
 pub const PROBE: &str = "localhost/probe:test";
 /// An S3 server beside busybox: `versitygw`. See [`crate::store`].
 pub const STORE: &str = "localhost/store:test";
+/// As a plugin image of Optimus: a shell, and an entrypoint that sources the env of its job before it starts what the
+/// pod's `args` say, here the probe.
+pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
+/// The boot image of `examples/boot-image`, as its Dockerfile has it.
+pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 /// What holds a pod's namespaces. Named in `node/containerd.toml`.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -38,8 +43,19 @@ pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
     archive::write(&file("store"), STORE, &layer.program("/bin/versitygw", store)?, &config)?;
+    let (layer, config) = busybox().await?;
+    let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
+    archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
 
     let program = product::build(&root, PROFILE, "bootlace-probe")?;
+    let entrypoint = include_str!("../images/optimus-plugin.sh");
+    let plugin = layer.program("/probe", &program)?.file("/opt/entrypoint.sh", 0o755, entrypoint);
+    let config = Config {
+        env: config.env.iter().cloned().chain(["JOB_DIR=/data".to_owned()]).collect(),
+        entrypoint: vec!["/opt/entrypoint.sh".to_owned()],
+        ..Config::default()
+    };
+    archive::write(&file("optimus-plugin"), OPTIMUS_PLUGIN, &plugin, &config)?;
     let layer = Layer::new().program("/probe", &program)?;
     let entrypoint = vec!["/probe".to_owned()];
     let config = Config { entrypoint: entrypoint.clone(), ..Config::default() };
