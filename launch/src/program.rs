@@ -3,6 +3,7 @@
 //! The rules are execvpe(3)'s, with the PATH of the env that the program gets: that is where the container
 //! runtime would have looked. There is no fallback to a shell, as the runtime has none.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -55,6 +56,11 @@ pub(crate) fn start<T>(
         }
     }
     Err(failed)
+}
+
+/// Replaces this process by the command. It only ever returns why that failed.
+pub(crate) fn exec(argv: &[OsString], merged: &Merged<'_>) -> Result<Infallible, StartError> {
+    start(argv, merged, |command| Err(command.exec()))
 }
 
 /// The paths to try, each with a slash in it, so that nothing looks it up again.

@@ -1,6 +1,7 @@
 //! Tells what failed, where people look: standard error and the container's termination message, which
 //! `kubectl describe` and every scheduler show.
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,7 +15,7 @@ pub(crate) const TERMINATION_LOG: &str = "/dev/termination-log";
 const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
 /// Reports a failure of the container that the launcher runs in.
-pub(crate) fn failure(error: &impl std::error::Error, place: &Place) {
+pub(crate) fn failure(error: &dyn fmt::Display, place: &Place) {
     let sentence = format!("bootlace: container {}: {error}\n", place.container.display());
     tell(&sentence, &place.termination_log);
 }
