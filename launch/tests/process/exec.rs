@@ -99,8 +99,7 @@ fn without_a_boot_env_the_environ_passes_untouched_and_in_its_order() {
 #[test]
 fn the_task_is_the_same_process_with_the_same_signals_and_files() {
     // Ignored, blocked, caught and pending signals, and the open files.
-    let script =
-        "echo $$; grep -E '^(Sig[PBIC]|Shd)' /proc/self/status; ls -l /proc/$$/fd | cut -d'>' -f2; pwd; umask";
+    let script = "echo $$; grep -E '^(Sig[PBIC]|Shd)' /proc/self/status; ls -l /proc/$$/fd | cut -d'>' -f2; pwd; umask";
     let run = |mut command: Command| {
         let child = command
             .args(["sh", "-c", script])

@@ -1,19 +1,18 @@
 //! `launch run`: what the container's runtime sends reaches the task, and what the task leaves behind is reaped.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use bootlace_launch::handover::Word;
 
-use crate::support::{Boot, stderr, stdout, until};
+use crate::support::{Boot, LAUNCHER, Lines, PATH, stderr, stdout, until};
 
 const OUTPUT: &str = "--optional-output=Report:ConfigMap:report.txt";
 
 /// A launcher whose task is a shell script, which says first which process it is.
 struct Running {
     launcher: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Lines,
     task: String,
 }
 
@@ -21,20 +20,19 @@ impl Running {
     fn new(boot: &Boot, script: &str) -> Self {
         // A shell that reads sees to a signal at once; one that waits for a child, only afterwards.
         let script = format!("{script}\necho $$\nwhile :; do read line; done");
-        let mut launcher = boot
-            .run(&[OUTPUT])
+        let run = boot.run(&[OUTPUT]);
+        let mut launcher = Command::new("env")
+            // A shell cannot trap what it finds ignored, as it is for what runs in the background.
+            .args(["--default-signal", "--ignore-environment", &format!("PATH={PATH}"), LAUNCHER])
+            .args(run.get_args())
             .args(["sh", "-c", &script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(launcher.stdout.take().unwrap()).lines();
-        let task = lines.next().unwrap().unwrap();
+        let lines = Lines::of(launcher.stdout.take().unwrap());
+        let task = lines.next();
         Self { launcher, lines, task }
-    }
-
-    fn line(&mut self) -> String {
-        self.lines.next().unwrap().unwrap()
     }
 
     /// Sends the launcher a signal.
@@ -44,6 +42,14 @@ impl Running {
 
     fn ended(&mut self) -> ExitStatus {
         until("the launcher's end", || self.launcher.try_wait().unwrap())
+    }
+}
+
+/// A test that fails leaves nothing running: the task ends with its launcher.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.launcher.kill();
+        let _ = self.launcher.wait();
     }
 }
 
@@ -68,10 +74,10 @@ fn signals_reach_the_task() {
     let mut running = Running::new(&boot, &traps.join("\n"));
     for signal in signals {
         running.kill(signal);
-        assert_eq!(running.line(), signal);
+        assert_eq!(running.lines.next(), signal);
     }
     running.kill("TERM");
-    assert_eq!(running.line(), "TERM");
+    assert_eq!(running.lines.next(), "TERM");
     kill("KILL", &running.task.clone());
     assert_eq!(running.ended().code(), Some(137));
 }
@@ -103,7 +109,7 @@ fn a_task_that_is_stopped_goes_on_with_cont() {
     until("the stop", || (state(&running.task) == Some('T')).then_some(()));
     assert_eq!(running.launcher.try_wait().unwrap(), None);
     running.kill("CONT");
-    assert_eq!(running.line(), "went on");
+    assert_eq!(running.lines.next(), "went on");
     running.kill("TERM");
     assert_eq!(running.ended().code(), Some(143));
 }

@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,9 @@ use bootlace_launch::handover::{Attempt, Folder, Manifest, Outcome, Word};
 use bootlace_launch::{keep, layout};
 
 pub(crate) const LAUNCHER: &str = env!("CARGO_BIN_EXE_bootlace-launch");
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The PATH of processes in tests, unless they say otherwise.
 pub(crate) const PATH: &str = "/usr/bin:/bin";
@@ -217,6 +222,30 @@ impl HandedOver {
     }
 }
 
+/// What a process writes, line by line, none of which may take long.
+pub(crate) struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    pub(crate) fn of(output: impl Read + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                // A terminal whose last process has gone is an error, and the end.
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    #[track_caller]
+    pub(crate) fn next(&self) -> String {
+        self.0.recv_timeout(PATIENCE).expect("a line comes").trim_end().to_owned()
+    }
+}
+
 /// Waits until there is what is looked for.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -225,7 +254,7 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(30), "{what} did not come");
+        assert!(start.elapsed() < PATIENCE, "{what} did not come");
         thread::sleep(Duration::from_millis(1));
     }
 }
