@@ -6,6 +6,7 @@
 
 mod copy;
 mod find;
+mod pattern;
 
 use std::error::Error;
 use std::ffi::OsString;

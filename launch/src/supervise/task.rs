@@ -6,8 +6,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
+use std::io;
 use std::os::unix::process::parent_id;
 use std::process::{Child, Command};
 use std::{env, fmt};
@@ -67,10 +66,9 @@ pub(crate) fn run(task: &Task) -> Result<Infallible, TaskError> {
     program::exec(&task.argv, &env).map_err(TaskError::NotStarted)
 }
 
-/// Whether standard input is the terminal of this process's own session: a container with `tty` has it there.
+/// Whether standard error is the terminal of this process's own session: a container with `tty` has it as all three.
 fn has_terminal() -> bool {
-    let stdin = io::stdin();
-    stdin.is_terminal() && tcgetpgrp(&stdin).is_ok()
+    tcgetpgrp(io::stderr()).is_ok()
 }
 
 /// Makes this process the leader of a group of its own, in the terminal's foreground. Signals of the terminal then
@@ -79,7 +77,7 @@ fn lead_terminal() -> io::Result<()> {
     let own = Pid::from_raw(0);
     setpgid(own, own)?;
     // From the background this would stop the process, if it did not hold SIGTTOU back.
-    Ok(tcsetpgrp(io::stdin().as_fd(), getpid())?)
+    Ok(tcsetpgrp(io::stderr(), getpid())?)
 }
 
 /// Why the child did not become the task.
