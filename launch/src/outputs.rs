@@ -6,7 +6,6 @@
 
 mod copy;
 mod find;
-mod pattern;
 
 use std::error::Error;
 use std::ffi::OsString;

@@ -5,18 +5,25 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use bootlace_launch::handover::MAX_FILES;
+use glob::{MatchOptions, Pattern};
 
 use super::Fault;
-use super::pattern::Pattern;
 use crate::deadline::Deadline;
 
 /// How many folders a pattern may lead through at once.
 const MAX_FOLDERS: usize = 10_000;
 
+/// As in a shell: a `*` does not mean hidden files.
+const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
 /// What the path or pattern means, in the order of names; nothing where there is no such file.
+///
+/// The folders are walked here and not by the library that matches the names, because that one reads a folder as a
+/// whole, however many files are in it.
 pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, Fault> {
     // A pattern is text; a path need not be.
-    let Some(pattern) = file.to_str().filter(|text| Pattern::is_in(text)) else {
+    let Some(pattern) = file.to_str().filter(|text| text.contains(['*', '?', '['])) else {
         return Ok(exists(Path::new(file))?.then(|| PathBuf::from(file)).into_iter().collect());
     };
     let bad = |why| Fault::Pattern(file.to_owned(), why);
@@ -29,8 +36,8 @@ pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, Fau
         if part.contains("**") {
             return Err(bad("`**` is not known; write a `*` for each folder on the way"));
         }
-        if Pattern::is_in(part) {
-            let pattern = Pattern::new(part).ok_or_else(|| bad("a `[` is not closed"))?;
+        if part.contains(['*', '?', '[']) {
+            let pattern = Pattern::new(part).map_err(|error| bad(error.msg))?;
             let max = if parts.peek().is_none() { MAX_FILES } else { MAX_FOLDERS };
             paths = matching(&paths, &pattern, max, deadline)?;
         } else {
@@ -56,7 +63,7 @@ pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, Fau
 /// What in the folders has a name that matches.
 fn matching(
     folders: &[PathBuf],
-    pattern: &Pattern<'_>,
+    pattern: &Pattern,
     max: usize,
     deadline: Deadline,
 ) -> Result<Vec<PathBuf>, Fault> {
@@ -72,7 +79,7 @@ fn matching(
         for entry in entries {
             let name = entry.map_err(unreadable)?.file_name();
             // A name that is no text is no key of an object either.
-            if name.to_str().is_some_and(|name| pattern.matches(name)) {
+            if name.to_str().is_some_and(|name| pattern.matches_with(name, OPTIONS)) {
                 found.push(folder.join(name));
             }
             if found.len() > max {
