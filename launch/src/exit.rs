@@ -11,6 +11,11 @@ pub(crate) const REFUSED: u8 = 71;
 
 /// `run`: the task ended with 0, but its outputs are not stored (`EX_IOERR` of sysexits.h).
 pub(crate) const NOT_STORED: u8 = 74;
+/// `init`: the folder that the image writes to cannot be prepared (`EX_IOERR` of sysexits.h).
+pub(crate) const NO_OUT: u8 = 74;
+
+/// `init`: the program had not ended in time (`EX_TEMPFAIL` of sysexits.h).
+pub(crate) const TOO_SLOW: u8 = 75;
 
 /// `exec`: the boot env is missing or damaged, so the task was not started (`EX_CONFIG` of sysexits.h).
 pub(crate) const NO_BOOT_ENV: u8 = 78;

@@ -4,6 +4,7 @@
 //!   task is the same process, with nothing of the launcher left in it.
 //! - `run` is put there instead where the task declares outputs: the task is its child, and it ends as the task did
 //!   once those are stored.
+//! - `init` stands above the program of a boot image of the pod's own, and ends it at its time.
 //! - `hook` is the container's postStart: it proves that the task holds the boot env, then runs the pod's own
 //!   postStart handler.
 //!
@@ -12,11 +13,13 @@
 
 mod args;
 mod boot_env;
+mod child;
 mod deadline;
 mod env;
 mod exec;
 mod exit;
 mod hook;
+mod init;
 mod merge;
 mod outputs;
 mod program;
@@ -31,6 +34,13 @@ use args::{Exec, Invocation};
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
+        Ok(Invocation::Init(init)) => match init::run(&init) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => {
+                report::failure(&error, &init.place);
+                ExitCode::from(error.exit_code())
+            }
+        },
         Ok(Invocation::Exec(exec)) => become_task(&exec),
         Ok(Invocation::Run(run)) => become_task(&run::supervise(run)),
         Ok(Invocation::Hook(hook)) => match hook::run(&hook) {
