@@ -22,7 +22,7 @@ mod archive;
 mod env;
 mod error;
 mod fetch;
-mod http;
+pub(crate) mod http;
 mod json;
 mod merge;
 mod path;

@@ -54,6 +54,8 @@ fn from(position: usize, source: &Source) -> From {
         From::Http(Remote { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.optimus {
         From::Optimus(Remote { request: Box::new(says.clone()), path })
+    } else if let Some(says) = &source.oci {
+        From::Oci(Remote { request: Box::new(says.clone()), path })
     } else {
         From::Inline(source.inline.clone().unwrap_or_default())
     }
@@ -61,7 +63,7 @@ fn from(position: usize, source: &Source) -> From {
 
 /// What comes from the network is limited always: by the profile, else by what the volume takes.
 fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
-    let network = source.http.is_some() || source.optimus.is_some();
+    let network = source.http.is_some() || source.optimus.is_some() || source.oci.is_some();
     let says = source.limits.clone().or_else(|| network.then(Limits::default))?;
     let volume = || Size::try_from(profile.volume.size_limit.clone()).ok();
     // A size of the volume in other words (`0.5Gi`) is kept by the kernel alone.

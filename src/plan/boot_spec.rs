@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
 use crate::names;
+use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
 use crate::profile::spec::{Inline, Into, Item};
 
@@ -102,6 +103,8 @@ pub enum From {
     Http(Remote<Http>),
     /// What an Optimus server compiled.
     Optimus(Remote<Optimus>),
+    /// What a registry holds.
+    Oci(Remote<Oci>),
 }
 
 /// What is fetched over the network, in the profile's own words.
@@ -110,8 +113,8 @@ pub enum From {
 pub struct Remote<T> {
     /// What the profile says.
     pub request: Box<T>,
-    /// The folder that the client's files are mounted below: [`DIR_HEADERS`], [`DIR_CA`] and [`DIR_TOKEN`],
-    /// each where the profile asks for it.
+    /// The folder that the client's files are mounted below: [`DIR_HEADERS`], [`DIR_CA`], [`DIR_TOKEN`] and
+    /// [`DIR_PULL_SECRET`], each where the profile asks for it.
     pub path: String,
 }
 
@@ -123,6 +126,9 @@ pub const DIR_CA: &str = "ca";
 pub const DIR_TOKEN: &str = "token";
 /// Below [`DIR_TOKEN`]: the token.
 pub const FILE_TOKEN: &str = "token";
+
+/// Below [`Remote::path`]: the Secret that holds a registry's credentials.
+pub const DIR_PULL_SECRET: &str = "pull-secret";
 
 /// A `ConfigMap` or `Secret` that the kubelet mounted for boot.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]

@@ -27,6 +27,8 @@ impl Given {
                     given.prefixes.extend(env.map(|part| part.prefix.clone()));
                 }
                 From::Optimus(_) => given.prefixes.push(String::new()),
+                // Files only.
+                From::Oci(_) => {}
             }
         }
         given

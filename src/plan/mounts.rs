@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
+use super::boot_spec::{DIR_CA, DIR_HEADERS, DIR_PULL_SECRET, DIR_TOKEN, FILE_TOKEN};
 use crate::names;
 use crate::profile::remote::{Client, Token};
 use crate::profile::spec::{BootProfileSpec, Source};
@@ -47,7 +47,11 @@ fn of(position: usize, source: &Source) -> Vec<Mount> {
     }
     let client = source.http.as_ref().map(|http| &http.client);
     let client = client.or_else(|| source.optimus.as_ref().map(|optimus| &optimus.client));
-    client.map_or_else(Vec::new, |client| of_client(position, client))
+    let client = client.or_else(|| source.oci.as_ref().map(|oci| &oci.client));
+    let mut mounts = client.map_or_else(Vec::new, |client| of_client(position, client));
+    let pull_secret = source.oci.as_ref().and_then(|oci| oci.pull_secret.as_deref());
+    mounts.extend(pull_secret.map(|name| mount(position, Some(DIR_PULL_SECRET), &Holds::Secret(name))));
+    mounts
 }
 
 fn of_client(position: usize, client: &Client) -> Vec<Mount> {
@@ -147,6 +151,15 @@ mod tests {
                 mount("2", json!({"secret": {"secretName": "login", "optional": true}})),
             ]
         );
+    }
+
+    #[test]
+    fn a_pull_secret_is_mounted_beside_what_the_client_needs() {
+        let oci = json!({"reference": "a/b:v1", "pullSecret": "registry", "client": {"ca": {"configMap": "own"}}});
+        let names: Vec<_> =
+            mounts(&json!([{"name": "a", "oci": oci}])).into_iter().map(|(name, path, _)| (name, path)).collect();
+        let named = |what: &str| (format!("bootlace-source-0-{what}"), format!("/bootlace-sources/0/{what}"));
+        assert_eq!(names, [named("ca"), named("pull-secret")]);
     }
 
     #[test]

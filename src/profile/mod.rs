@@ -2,6 +2,7 @@
 
 mod defaults;
 pub mod folder;
+pub mod oci;
 pub mod remote;
 mod set;
 pub mod size;

@@ -9,6 +9,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::oci::Oci;
 use super::remote::{Http, Limits, Optimus};
 use crate::names;
 
@@ -162,9 +163,10 @@ impl Default for Resources {
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus)]\
+    "rule": "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
+             has(self.oci)]\
              .filter(kind, kind).size() == 1",
-    "message": "a source has exactly one kind: write one of inline, configMap, secret, http or optimus"
+    "message": "a source has exactly one kind: write one of inline, configMap, secret, http, optimus or oci"
 }]))]
 pub struct Source {
     /// Name of the source in boot's log and errors; unique in the profile.
@@ -192,6 +194,9 @@ pub struct Source {
     /// What an Optimus server compiled for the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimus: Option<Optimus>,
+    /// An OCI artifact or image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oci: Option<Oci>,
 }
 
 /// Env and files written in the profile itself. Not for secrets: they show in every pod.

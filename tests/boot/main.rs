@@ -9,6 +9,7 @@
 mod again;
 mod content;
 mod http;
+mod oci;
 mod process;
 mod refused;
 mod secrets;

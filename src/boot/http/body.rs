@@ -29,19 +29,34 @@ pub(crate) struct Body {
     pub(super) failure: Option<HttpError>,
 }
 
+/// What a body's SHA-256 must be.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    /// In hexadecimal digits.
+    pub(crate) sha256: &'a str,
+    /// Who says so: `the profile says`.
+    pub(crate) by: &'static str,
+}
+
 /// What the body's SHA-256 should be, and what it is so far.
 pub(super) struct Checksum {
     expected: String,
+    by: &'static str,
     hasher: Sha256,
 }
 
 impl Checksum {
-    pub(super) fn new(expected: &str) -> Self {
-        Self { expected: expected.to_owned(), hasher: Sha256::new() }
+    pub(super) fn new(expected: Expected<'_>) -> Self {
+        Self { expected: expected.sha256.to_owned(), by: expected.by, hasher: Sha256::new() }
     }
 }
 
 impl Body {
+    /// Where it comes from: scheme, host and path.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The next bytes; `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
         if !self.held.is_empty() {
@@ -112,14 +127,14 @@ impl Body {
 
     /// Compares the checksum, once.
     fn end(&mut self) -> Result<(), HttpError> {
-        let Some(Checksum { expected, hasher }) = self.checksum.take() else {
+        let Some(Checksum { expected, by, hasher }) = self.checksum.take() else {
             return Ok(());
         };
         let found = hex(&hasher.finalize());
         if found == expected {
             return Ok(());
         }
-        Err(HttpError::Checksum { place: self.place.clone(), found, expected })
+        Err(HttpError::Checksum { place: self.place.clone(), found, by, expected })
     }
 }
 

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use reqwest::{Proxy, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -86,19 +88,26 @@ impl<'a> Client<'a> {
             .map_err(|error| HttpError::Setup(format!("the HTTP client cannot be set up: {error}")))
     }
 
-    /// `text` without anything that the client's own headers hold, for what a server says.
-    pub(super) fn redact(&self, text: &str) -> String {
+    /// `text` without anything that the client's own headers or `more` hold, for what a server says.
+    pub(super) fn redact(&self, more: &HeaderMap, text: &str) -> String {
         let mut text = text.to_owned();
-        for value in self.secret_headers.values().filter_map(|value| value.to_str().ok()) {
+        let sensitive = more.values().filter(|value| value.is_sensitive());
+        for value in self.secret_headers.values().chain(sensitive).filter_map(|value| value.to_str().ok()) {
             // A scheme (`Bearer`, `Basic`) and what follows it, one by one: a server may repeat either.
-            for secret in
-                [value].into_iter().chain(value.split(' ').skip(1)).filter(|secret| !secret.is_empty())
-            {
+            let password = password(value);
+            let parts = [value].into_iter().chain(value.split(' ').skip(1)).chain(password.as_deref());
+            for secret in parts.filter(|secret| !secret.is_empty()) {
                 text = text.replace(secret, "[redacted]");
             }
         }
         text
     }
+}
+
+/// The password in a header `Authorization: Basic …`.
+fn password(header: &str) -> Option<String> {
+    let pair = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 /// Where a request goes, as logs may show it: without user and query.

@@ -19,8 +19,8 @@ mod progress;
 mod redirect;
 mod retry;
 
-pub(crate) use body::Body;
+pub(crate) use body::{Body, Expected};
 pub(crate) use client::Client;
-pub(crate) use error::HttpError;
+pub(crate) use error::{Demand, HttpError, remedy};
 pub(crate) use exchange::Request;
 pub(crate) use progress::Progress;

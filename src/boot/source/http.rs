@@ -8,7 +8,7 @@ use futures::future::LocalBoxFuture;
 use reqwest::{Method, Url};
 
 use super::{Source, SourceError};
-use crate::boot::http::{Body, Client, HttpError, Progress, Request};
+use crate::boot::http::{Body, Client, Expected, HttpError, Progress, Request};
 use crate::boot::sink::Sink;
 use crate::boot::{archive, json};
 use crate::plan::boot_spec::Remote;
@@ -37,11 +37,9 @@ impl<'a> HttpSource<'a> {
         };
         let request = Request {
             method,
-            url: url(&says.url, &says.path, &says.query)?,
             body: says.body.as_deref().map(|body| (says.content_type.as_str(), body)),
-            sha256: says.sha256.as_deref(),
-            limit: sink.limit(),
-            said: |_| None,
+            sha256: says.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" }),
+            ..Request::get(url(&says.url, &says.path, &says.query)?, sink.limit())
         };
         client
             .fetch(&request, async |mut body| {

@@ -8,6 +8,7 @@ mod error;
 mod http;
 mod inline;
 mod mounted;
+mod oci;
 mod optimus;
 
 use futures::future::LocalBoxFuture;
@@ -17,6 +18,7 @@ use self::http::HttpSource;
 use self::inline::InlineSource;
 use self::mounted::Mounted;
 pub(crate) use self::mounted::read_object;
+use self::oci::OciSource;
 use self::optimus::OptimusSource;
 use super::sink::Sink;
 use crate::plan::BootSpec;
@@ -70,5 +72,6 @@ fn of(from: &From, seconds: u32) -> Box<dyn Source + '_> {
         From::Mounted(object) => Box::new(Mounted::new(object)),
         From::Http(remote) => Box::new(HttpSource::new(remote, seconds)),
         From::Optimus(remote) => Box::new(OptimusSource::new(remote, seconds)),
+        From::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
     }
 }

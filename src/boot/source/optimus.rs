@@ -79,11 +79,9 @@ impl<'a> OptimusSource<'a> {
         ]);
         let request = Request {
             method: Method::POST,
-            url,
             body: Some(("application/json", &input)),
-            sha256: None,
-            limit: sink.limit().min(json::MAX_BYTES),
             said,
+            ..Request::get(url, sink.limit().min(json::MAX_BYTES))
         };
         client
             .fetch(&request, async |mut body| {

@@ -1,11 +1,11 @@
 //! Sources that are fetched over the network, from real servers in this process, with TLS of a private CA.
 
-mod archives;
+pub(crate) mod archives;
 mod failures;
 mod gives;
 mod optimus;
 mod redirects;
-mod server;
+pub(crate) mod server;
 
 use serde_json::{Value, json};
 
