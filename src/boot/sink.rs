@@ -238,7 +238,8 @@ mod tests {
         let mark = sink.mark();
         sink.file("c", b"67890").unwrap();
         sink.note("c".to_owned());
-        let covered = |sink: &Sink<'_>| ["a", "a/b", "a/b/c", "a/c", "c"].map(|at| sink.is_covered(&path(at), &mark));
+        let covered =
+            |sink: &Sink<'_>| ["a", "a/b", "a/b/c", "a/c", "c"].map(|at| sink.is_covered(&path(at), &mark));
         assert_eq!(covered(&sink), [true, true, true, false, false]);
         sink.rewind(&mark);
         assert_eq!(std::fs::read_dir(root.path().join(".staging")).unwrap().count(), 1);

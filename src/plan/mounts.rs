@@ -155,11 +155,12 @@ mod tests {
 
     #[test]
     fn a_pull_secret_is_mounted_beside_what_the_client_needs() {
-        let oci = json!({"reference": "a/b:v1", "pullSecret": "registry", "client": {"ca": {"configMap": "own"}}});
-        let names: Vec<_> =
-            mounts(&json!([{"name": "a", "oci": oci}])).into_iter().map(|(name, path, _)| (name, path)).collect();
-        let named = |what: &str| (format!("bootlace-source-0-{what}"), format!("/bootlace-sources/0/{what}"));
-        assert_eq!(names, [named("ca"), named("pull-secret")]);
+        let oci =
+            json!({"reference": "a/b:v1", "pullSecret": "registry", "client": {"ca": {"configMap": "own"}}});
+        let found =
+            mounts(&json!([{"name": "a", "oci": oci}])).into_iter().map(|(name, path, _)| (name, path));
+        let mount = |what: &str| (format!("bootlace-source-0-{what}"), format!("/bootlace-sources/0/{what}"));
+        assert_eq!(found.collect::<Vec<_>>(), [mount("ca"), mount("pull-secret")]);
     }
 
     #[test]

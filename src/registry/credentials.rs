@@ -95,7 +95,8 @@ impl Keyring {
 
     /// The credentials for what `reference` names, those with the longest path first: each may be tried.
     pub(crate) fn lookup(&self, reference: &Reference) -> Vec<Credentials> {
-        let mut found: Vec<_> = self.entries.iter().filter(|(pattern, _)| pattern.is_for(reference)).collect();
+        let mut found: Vec<_> =
+            self.entries.iter().filter(|(pattern, _)| pattern.is_for(reference)).collect();
         found.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.path.len()));
         let mut all: Vec<Credentials> = Vec::new();
         for (_, credentials) in found {
@@ -120,9 +121,11 @@ impl Pattern {
         let key = key.split_once("://").map_or(key, |(_, rest)| rest);
         let (authority, path) = key.split_once('/').unwrap_or((key, ""));
         // The API's own version, which Docker writes for its hub.
-        let path = path.strip_prefix("v1").or_else(|| path.strip_prefix("v2")).filter(|rest| {
-            rest.is_empty() || rest.starts_with('/')
-        }).unwrap_or(path);
+        let path = path
+            .strip_prefix("v1")
+            .or_else(|| path.strip_prefix("v2"))
+            .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+            .unwrap_or(path);
         let (host, port) = split(authority);
         let host = if is_hub(host) { HUB } else { host };
         Self { host: host.to_owned(), port: port.map(str::to_owned), path: path.trim_matches('/').to_owned() }
@@ -160,8 +163,10 @@ mod tests {
     use super::*;
 
     fn keyring(keys: &[&str]) -> Keyring {
-        let auths: serde_json::Map<_, _> =
-            keys.iter().map(|key| ((*key).to_owned(), json!({"username": key, "password": "hunter2"}))).collect();
+        let auths: serde_json::Map<_, _> = keys
+            .iter()
+            .map(|key| ((*key).to_owned(), json!({"username": key, "password": "hunter2"})))
+            .collect();
         let mut keyring = Keyring::default();
         keyring.add(json!({"auths": auths}).to_string().as_bytes()).unwrap();
         keyring

@@ -125,9 +125,9 @@ impl Descriptor {
 
     /// Whether the blob is a tar by its type: `…tar`, `…tar+gzip`, `…tar+zstd`, Docker's `…tar.gzip`.
     pub(crate) fn is_tar(&self) -> bool {
-        ["tar", "tar+gzip", "tar+zstd", "tar.gzip", "tar.zstd"]
-            .iter()
-            .any(|end| self.media_type.strip_suffix(end).is_some_and(|start| start.ends_with(['.', '/', '+'])))
+        ["tar", "tar+gzip", "tar+zstd", "tar.gzip", "tar.zstd"].iter().any(|end| {
+            self.media_type.strip_suffix(end).is_some_and(|start| start.ends_with(['.', '/', '+']))
+        })
     }
 
     fn annotation(&self, key: &str) -> Option<&str> {
@@ -153,7 +153,9 @@ mod tests {
     fn an_image_and_an_index_are_told_apart_by_their_shape() {
         let config = blob("application/vnd.docker.container.image.v1+json");
         let image = json!({"schemaVersion": 2, "config": config, "layers": [blob("a.tar+gzip")]});
-        assert!(matches!(read(&image).unwrap(), Manifest::Image(image) if image.is_image() && image.layers.len() == 1));
+        assert!(
+            matches!(read(&image).unwrap(), Manifest::Image(image) if image.is_image() && image.layers.len() == 1)
+        );
         let index = json!({"schemaVersion": 2, "manifests": [blob("m"), blob("m")]});
         assert!(matches!(read(&index).unwrap(), Manifest::Index(all) if all.len() == 2));
 
@@ -162,7 +164,8 @@ mod tests {
         assert_eq!(read(&json!({"schemaVersion": 2})).unwrap_err(), ManifestError::Ambiguous);
         let first = json!({"schemaVersion": 1, "fsLayers": [], "history": []});
         assert_eq!(read(&first).unwrap_err(), ManifestError::Schema1);
-        let sha512 = json!({"schemaVersion": 2, "manifests": [{"mediaType": "m", "digest": "sha512:00", "size": 1}]});
+        let sha512 =
+            json!({"schemaVersion": 2, "manifests": [{"mediaType": "m", "digest": "sha512:00", "size": 1}]});
         assert!(matches!(read(&sha512).unwrap_err(), ManifestError::Shape { .. }));
     }
 

@@ -51,7 +51,9 @@ impl Platform {
                 (_, variant) => variant,
             }
         }
-        self.os == offered.os && self.architecture == offered.architecture && variant(self) == variant(offered)
+        self.os == offered.os
+            && self.architecture == offered.architecture
+            && variant(self) == variant(offered)
     }
 
     /// Chooses an index' image: the first for this platform, or the only one where it names no platform (an index
@@ -60,7 +62,8 @@ impl Platform {
     /// # Errors
     /// Where there is none: it lists what there is.
     pub(crate) fn choose<'i>(&self, index: &'i [Descriptor]) -> Result<&'i Descriptor, NotOffered> {
-        let takes = |offered: &&Descriptor| offered.platform.as_ref().is_some_and(|offered| self.takes(offered));
+        let takes =
+            |offered: &&Descriptor| offered.platform.as_ref().is_some_and(|offered| self.takes(offered));
         if let Some(found) = index.iter().find(takes) {
             return Ok(found);
         }
@@ -124,14 +127,17 @@ mod tests {
     use super::*;
 
     fn index(platforms: &[Option<&str>]) -> Vec<Descriptor> {
-        let entry = |(position, platform): (usize, &Option<&str>)| {
+        let entry = |(position, platform): (usize, Option<&str>)| {
             let platform = platform.map(|platform| platform.parse::<Platform>().unwrap());
-            let platform = platform.map(|p| json!({"os": p.os, "architecture": p.architecture, "variant": p.variant}));
+            let platform =
+                platform.map(|p| json!({"os": p.os, "architecture": p.architecture, "variant": p.variant}));
             let digest = format!("sha256:{position:064}");
-            serde_json::from_value(json!({"mediaType": "m", "digest": digest, "size": position, "platform": platform}))
-                .unwrap()
+            serde_json::from_value(
+                json!({"mediaType": "m", "digest": digest, "size": position, "platform": platform}),
+            )
+            .unwrap()
         };
-        platforms.iter().enumerate().map(entry).collect()
+        platforms.iter().copied().enumerate().map(entry).collect()
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl FromStr for Reference {
         let refused = |what| NoReference { text: text.to_owned(), what };
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
-                let digest = digest.parse().map_err(|_| refused("the digest is not sha256: and 64 digits"))?;
+                let digest =
+                    digest.parse().map_err(|_| refused("the digest is not sha256: and 64 digits"))?;
                 (rest, Some(digest))
             }
             None => (text, None),
@@ -96,7 +97,9 @@ impl FromStr for Reference {
             return Err(refused("the registry is no host name"));
         }
         if repository.len() > MAX_REPOSITORY_BYTES || !repository.split('/').all(is_component) {
-            return Err(refused("the repository is not lower-case letters and digits with . _ - between them"));
+            return Err(refused(
+                "the repository is not lower-case letters and digits with . _ - between them",
+            ));
         }
         let registry = if is_hub(registry) { HUB } else { registry };
         Ok(Self { registry: registry.to_owned(), repository, tag: tag.map(str::to_owned), digest })
@@ -141,7 +144,8 @@ fn is_authority(authority: &str) -> bool {
         })
     };
     let host = in_brackets.map_or_else(is_name, |host| host.parse::<std::net::Ipv6Addr>().is_ok());
-    host && port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
+    host && port
+        .is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 
 /// Lower-case letters and digits; between them one dot, one or two underscores, or any number of dashes.
@@ -193,7 +197,10 @@ mod tests {
             ("a.example/a__b/c-----d.e", "a.example", "a__b/c-----d.e", "latest"),
         ] {
             let read: Reference = text.parse().unwrap();
-            assert_eq!((read.registry(), read.repository(), &*read.version()), (registry, repository, version));
+            assert_eq!(
+                (read.registry(), read.repository(), &*read.version()),
+                (registry, repository, version)
+            );
         }
         let hub: Reference = "nginx".parse().unwrap();
         assert_eq!(hub.host(), "registry-1.docker.io");

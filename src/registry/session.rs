@@ -44,7 +44,8 @@ impl<'c> Session<'c> {
     ) -> Result<Self, HttpError> {
         let scheme = if plain { "http" } else { "https" };
         let base = format!("{scheme}://{}/v2/{}/", reference.host(), reference.repository());
-        let base = Url::parse(&base).map_err(|error| HttpError::Address { url: base, why: error.to_string() })?;
+        let base =
+            Url::parse(&base).map_err(|error| HttpError::Address { url: base, why: error.to_string() })?;
         Ok(Self { client, reference, base, credentials, remedy, authorization: Mutex::default() })
     }
 
@@ -66,7 +67,8 @@ impl<'c> Session<'c> {
     }
 
     fn expected<'d>(&self, digest: &'d Digest) -> Expected<'d> {
-        let by = if self.reference.digest() == Some(digest) { "the reference says" } else { "its manifest says" };
+        let by =
+            if self.reference.digest() == Some(digest) { "the reference says" } else { "its manifest says" };
         Expected { sha256: digest.hex(), by }
     }
 
@@ -91,7 +93,8 @@ impl<'c> Session<'c> {
         // A token is also given to nobody, for what is public.
         let anonymous = self.credentials.is_empty().then_some(None);
         for credentials in self.credentials.iter().map(Some).chain(anonymous) {
-            let Some(authorization) = self.authorize(&challenge, demand, credentials).await.transpose() else {
+            let Some(authorization) = self.authorize(&challenge, demand, credentials).await.transpose()
+            else {
                 continue;
             };
             let asked = match authorization {

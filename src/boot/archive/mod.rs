@@ -38,12 +38,7 @@ pub(crate) enum Kind {
 
 /// An archive that a profile takes as it is.
 impl Select for &Archive {
-    fn target(
-        &mut self,
-        path: &AssetPath,
-        kind: Kind,
-        _: &Sink<'_>,
-    ) -> Result<Option<String>, SourceError> {
+    fn target(&mut self, path: &AssetPath, kind: Kind, _: &Sink<'_>) -> Result<Option<String>, SourceError> {
         Ok(name::target(path, self).filter(|_| kind != Kind::Folder))
     }
 
@@ -75,11 +70,19 @@ pub(crate) async fn unpack_tar(
     select: &mut impl Select,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    if body.peek(GZIP.len()).await?.starts_with(&GZIP) {
-        return tar::unpack_gzip(body, select, sink).await;
+    let start = body.peek(ZSTD.len()).await?;
+    if start.starts_with(&GZIP) {
+        tar::unpack_gzip(body, select, sink).await
+    } else if start.starts_with(&ZSTD) || start.get(1..).is_some_and(|rest| rest.starts_with(&SKIPPABLE)) {
+        tar::unpack_zstd(body, select, sink).await
+    } else {
+        tar::unpack(body, select, sink).await
     }
-    tar::unpack(body, select, sink).await
 }
+
+/// The magic numbers of zstd's frames (RFC 8878): of those with content, and of those without, behind their first byte.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 
 /// A file's header in a zip, the end record of an empty zip, and gzip's magic number.
 const ZIP: [u8; 4] = *b"PK\x03\x04";

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use async_compression::tokio::bufread::GzipDecoder;
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
 use futures::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_tar::{Archive as Tar, EntryType};
@@ -20,6 +21,10 @@ use crate::boot::source::SourceError;
 /// extensions in memory, and they may claim any size.
 const MAX_HEADERS: u64 = 1 << 20;
 
+/// How far back zstd may refer, as a power of two: the decoder keeps that much in memory. What every decoder should take
+/// (RFC 8878, section 3.1.1.1.2), and what compressors do without being told otherwise.
+const ZSTD_WINDOW: u32 = 23;
+
 /// Read and written at a time.
 const CHUNK: usize = 64 * 1024;
 
@@ -32,6 +37,18 @@ pub(super) async fn unpack_gzip(
     // `gzip -c a >> b` makes a valid file.
     gzip.multiple_members(true);
     let given = give(gzip, select, sink).await;
+    end(body, given).await
+}
+
+pub(super) async fn unpack_zstd(
+    body: &mut Body,
+    select: &mut impl Select,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let mut zstd = ZstdDecoder::with_params(body.reader(), &[DParameter::window_log_max(ZSTD_WINDOW)]);
+    // Builders that make layers seekable write many frames.
+    zstd.multiple_members(true);
+    let given = give(zstd, select, sink).await;
     end(body, given).await
 }
 

@@ -181,10 +181,16 @@ fn what(source: &BootSource) -> String {
         }
         From::Oci(remote) => {
             let says = &remote.request;
-            let files = if says.path.is_empty() { "files".to_owned() } else { format!("files of {}", says.path) };
+            let files =
+                if says.path.is_empty() { "files".to_owned() } else { format!("files of {}", says.path) };
             let secret = says.pull_secret.as_ref().map(|name| format!(", credentials from Secret {name}"));
             let plain = if says.plain_http { ", without TLS" } else { "" };
-            format!("OCI {}: {files}{}{plain}{}", says.reference, secret.unwrap_or_default(), client(&says.client))
+            format!(
+                "OCI {}: {files}{}{plain}{}",
+                says.reference,
+                secret.unwrap_or_default(),
+                client(&says.client)
+            )
         }
     }
 }

@@ -17,7 +17,8 @@ fn artifact(path: &str) -> Option<Vec<u8>> {
         return Some(manifest(&config, &layers).to_string().into_bytes());
     }
     let digest = path.strip_prefix("/v2/team/assets/blobs/")?;
-    let blob = files.iter().find(|(_, content)| Blob::new("text/plain", content.as_bytes()).digest() == digest);
+    let blob =
+        files.iter().find(|(_, content)| Blob::new("text/plain", content.as_bytes()).digest() == digest);
     blob.map(|(_, content)| content.as_bytes().to_vec())
 }
 
@@ -68,7 +69,8 @@ fn wants_token(realm: String, good: impl Fn(&Asked, usize) -> bool + Send + Sync
 #[test]
 fn a_token_is_fetched_where_the_registry_says_and_again_where_it_ended() {
     for (pull_secret, expected) in [(json!("registry"), Some(basic(PASSWORD))), (json!(null), None)] {
-        let tokens = Server::tls(|_, before| ok(json!({"access_token": format!("{TOKEN}-{before}")}).to_string()));
+        let tokens =
+            Server::tls(|_, before| ok(json!({"access_token": format!("{TOKEN}-{before}")}).to_string()));
         // The second token is good for the last blob only.
         let registry = wants_token(format!("{}/token", tokens.url()), |asked, before| {
             let token = authorization(asked);
@@ -132,13 +134,17 @@ fn credentials_go_to_nobody_whom_the_registry_must_not_name() {
     let other = Server::tls(|_, _| ok(json!({"token": TOKEN}).to_string()));
     let plain = Server::plain(|_, _| ok(json!({"token": TOKEN}).to_string()));
     for (realm, why) in [
-        ("https://169.254.169.254/token".to_owned(), "it redirects to https://169.254.169.254, an address of the node"),
+        (
+            "https://169.254.169.254/token".to_owned(),
+            "it redirects to https://169.254.169.254, an address of the node",
+        ),
         (format!("{}/token", plain.url()), "and boot follows none to another scheme"),
         ("https://[".to_owned(), "which cannot be read"),
     ] {
         let registry = wants_token(realm, |_, _| false);
         let client = client(&registry);
-        let (code, sentence) = client.failure(&client.source("team/assets:v1", &json!({"client": {"attempts": 3}})));
+        let (code, sentence) =
+            client.failure(&client.source("team/assets:v1", &json!({"client": {"attempts": 3}})));
         assert!(code == 69 && sentence.contains(why), "{sentence}");
         assert_eq!(registry.asked().len(), 1);
     }
@@ -205,7 +211,11 @@ fn answers_that_no_registry_gives() {
     for (answer, code, why) in [
         (MARK.to_owned(), 65, "the manifest cannot be read, at line 1 column 1"),
         (json!({"schemaVersion": 1, "fsLayers": []}).to_string(), 65, "the manifest is of Docker's schema 1"),
-        (json!({"schemaVersion": 2}).to_string(), 65, "the manifest is neither an image nor an index, or both"),
+        (
+            json!({"schemaVersion": 2}).to_string(),
+            65,
+            "the manifest is neither an image nor an index, or both",
+        ),
         (" ".repeat((4 << 20) + 1), 65, "the answer is larger than 4194304 bytes"),
     ] {
         let registry = Server::tls(move |_, _| ok(answer.clone()));

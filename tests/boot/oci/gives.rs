@@ -17,11 +17,15 @@ fn an_artifact_by_tag_and_by_digest() {
     let digest = first.digest();
     for name in ["team/assets:v1", &format!("team/assets@{digest}"), &format!("team/assets:v2@{digest}")] {
         let client = Client::new(&registry);
-        assert_eq!(client.files(&client.source(name, &NONE())), ["a.sql=a", "sql/b.sql=b", "sql/deep/c.sql="]);
+        assert_eq!(
+            client.files(&client.source(name, &NONE())),
+            ["a.sql=a", "sql/b.sql=b", "sql/deep/c.sql="]
+        );
     }
     let client = Client::new(&registry);
     let log = client.boot(&client.source("team/assets:v2", &NONE())).log();
-    let title = format!("source \"assets\" (OCI {}/team/assets:v2): 0 variables, 1 file, 7 B in ", registry.host());
+    let title =
+        format!("source \"assets\" (OCI {}/team/assets:v2): 0 variables, 1 file, 7 B in ", registry.host());
     assert!(log.contains(&title), "{log}");
     for (path, prefix, files) in [
         ("sql", "in/", vec!["in/b.sql=b", "in/deep/c.sql="]),
@@ -57,7 +61,10 @@ fn folders_that_oras_packed_are_unpacked() {
     let log = client.boot(&client.source("team/packed:v1", &NONE())).log();
     let assets = client.container.assets();
     assert_eq!(assets.keys().collect::<Vec<_>>(), ["conf/a.ini", "conf/deep/b.ini", "kept.tar.gz"]);
-    assert!(log.contains("1 of its blobs are left out, as they have no org.opencontainers.image.title"), "{log}");
+    assert!(
+        log.contains("1 of its blobs are left out, as they have no org.opencontainers.image.title"),
+        "{log}"
+    );
     let client = Client::new(&registry);
     let more = json!({"path": "c.ini", "prefix": "conf/"});
     assert_eq!(client.files(&client.source("team/packed:here", &more)), ["conf/c.ini=c"]);
@@ -100,22 +107,44 @@ fn an_images_layers_are_applied_in_their_order() {
     let client = Client::new(&registry);
     assert_eq!(
         client.files(&client.source("team/image:v1", &json!({"path": "app"}))),
-        [
-            "becomes-file=2",
-            "becomes-folder/x=2",
-            "folder/again=3",
-            "kept=1",
-            "opaque/new=2",
-            "replaced=2",
-        ]
+        ["becomes-file=2", "becomes-folder/x=2", "folder/again=3", "kept=1", "opaque/new=2", "replaced=2",]
     );
+}
+
+#[test]
+fn a_layer_may_be_compressed_by_gzip_by_zstd_or_not_at_all() {
+    let registry = registry();
+    let tar = tar(&[file("app/a", "1")]);
+    // As seekable layers are: an empty frame first, then more than one.
+    let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
+    let frames: Vec<_> = tar.chunks(700).map(|part| zstd::encode_all(part, 3).unwrap()).collect();
+    for (kind, content) in [
+        ("tar", tar.clone()),
+        ("tar+gzip", gzip(&tar)),
+        ("tar+zstd", zstd::encode_all(&*tar, 19).unwrap()),
+        ("tar+zstd", [skippable, frames.concat()].concat()),
+    ] {
+        wait(async {
+            let config = registry.blob("team/image", CONFIG, "{}").await?;
+            let kind = format!("application/vnd.oci.image.layer.v1.{kind}");
+            let layer = registry.blob("team/image", &kind, content).await?;
+            registry.manifest("team/image", "packed", &manifest(&config, &[layer])).await
+        });
+        let client = Client::new(&registry);
+        assert_eq!(client.files(&client.source("team/image:packed", &json!({"path": "app"}))), ["a=1"]);
+    }
 }
 
 #[test]
 fn an_index_gives_the_image_of_the_node_or_the_one_that_is_asked_for() {
     let registry = registry();
     let (oci, docker) = (
-        ("application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json", CONFIG, LAYER),
+        (
+            "application/vnd.oci.image.index.v1+json",
+            "application/vnd.oci.image.manifest.v1+json",
+            CONFIG,
+            LAYER,
+        ),
         (
             "application/vnd.docker.distribution.manifest.list.v2+json",
             "application/vnd.docker.distribution.manifest.v2+json",
@@ -168,8 +197,10 @@ fn an_index_gives_the_image_of_the_node_or_the_one_that_is_asked_for() {
 fn a_registry_for_everybody_and_one_without_tls() {
     let open = Registry::start(LOOPBACK, Access::Anonymous).unwrap();
     let plain = Registry::plain(LOOPBACK).unwrap();
-    for (registry, more) in [(&open, json!({"pullSecret": null})), (&plain, json!({"pullSecret": null, "plainHttp": true}))]
-    {
+    for (registry, more) in [
+        (&open, json!({"pullSecret": null})),
+        (&plain, json!({"pullSecret": null, "plainHttp": true, "client": {"ca": null}})),
+    ] {
         wait(registry.artifact("assets", "v1", &[("a", b"a")]));
         let client = Client::new(registry);
         assert_eq!(client.files(&client.source("assets:v1", &more)), ["a=a"]);

@@ -12,7 +12,8 @@ fn who_may_not_read_is_told_what_to_change() {
     wait(registry.artifact("team/assets", "v1", &[("a", b"a")]));
     let place = "https://HOST/v2/team/assets/manifests/v1: it answered 401 Unauthorized and says \"UNAUTHORIZED: \
                  authentication required\": name a Secret with credentials in oci.pullSecret, or renew what it holds";
-    let entry = |host: &str| json!({"auths": {host: {"username": "etl", "password": "zq7Xv0hunter2"}}}).to_string();
+    let entry =
+        |host: &str| json!({"auths": {host: {"username": "etl", "password": "zq7Xv0hunter2"}}}).to_string();
     let wrong = registry.pull_secret("zq7Xv0hunter2");
     for (secret, more, sentence) in [
         (Some(wrong.clone()), json!({}), place),
@@ -68,7 +69,8 @@ fn what_is_not_there() {
     ] {
         let client = Client::new(&registry);
         let (code, sentence) = client.failure(&client.source(&name, &json!({})));
-        let start = format!("https://HOST/v2/{path}: it answered 404 Not Found and says \"MANIFEST_UNKNOWN: ");
+        let start =
+            format!("https://HOST/v2/{path}: it answered 404 Not Found and says \"MANIFEST_UNKNOWN: ");
         assert!(code == 69 && sentence.starts_with(&start), "{sentence}");
         assert!(sentence.ends_with("\": correct oci.reference, or push what it names"), "{sentence}");
     }
@@ -84,7 +86,10 @@ fn what_is_not_there() {
         ("../assets:v1", "the repository is not"),
     ] {
         let (code, said) = client.failure(&client.source(name, &json!({})));
-        assert!(code == 69 && said.starts_with("oci.reference: \"HOST/") && said.contains(sentence), "{said}");
+        assert!(
+            code == 69 && said.starts_with("oci.reference: \"HOST/") && said.contains(sentence),
+            "{said}"
+        );
     }
 }
 
@@ -119,15 +124,31 @@ fn entries_that_lead_out_or_are_no_files() {
     let registry = registry();
     let long = "x".repeat(300);
     let cases: Vec<(&str, Vec<Packed<'_>>, &str)> = vec![
-        ("dots", vec![file("app/../../etc/passwd", "x")], "the archive's entry \"app/../../etc/passwd\": the path holds . or .."),
-        ("absolute", vec![file("/etc/passwd", "x")], "the archive's entry \"/etc/passwd\": the path is absolute"),
-        ("symlink", vec![(SYMLINK, "app/a", b"")], "the archive's entry \"app/a\" is a symbolic link, and boot takes files only"),
+        (
+            "dots",
+            vec![file("app/../../etc/passwd", "x")],
+            "the archive's entry \"app/../../etc/passwd\": the path holds . or ..",
+        ),
+        (
+            "absolute",
+            vec![file("/etc/passwd", "x")],
+            "the archive's entry \"/etc/passwd\": the path is absolute",
+        ),
+        (
+            "symlink",
+            vec![(SYMLINK, "app/a", b"")],
+            "the archive's entry \"app/a\" is a symbolic link, and boot takes files only",
+        ),
         ("hard-link", vec![(HARD_LINK, "app/a", b"")], "the archive's entry \"app/a\" is a hard link"),
         ("device", vec![(DEVICE, "app/a", b"")], "the archive's entry \"app/a\" is a device"),
         ("pipe", vec![(PIPE, "app/a", b"")], "the archive's entry \"app/a\" is a named pipe"),
         ("long", vec![(REGULAR, &long, b"")], "a name in the path takes 300 bytes"),
         ("twice", vec![file("app/a", "1"), file("app/a", "2")], "file \"a\": the source gives it twice"),
-        ("both", vec![file("app/a/b", "1"), file("app/a", "2")], "file \"a\": the source also gives the file \"a/b\""),
+        (
+            "both",
+            vec![file("app/a/b", "1"), file("app/a", "2")],
+            "file \"a\": the source also gives the file \"a/b\"",
+        ),
     ];
     for (tag, entries, sentence) in cases {
         push_image(&registry, tag, &[&entries]);
@@ -138,7 +159,11 @@ fn entries_that_lead_out_or_are_no_files() {
         assert!(said.contains(sentence), "{said}");
     }
     // What is not taken may be a link, but it may not lead out.
-    push_image(&registry, "beside", &[&[(SYMLINK, "etc/a", b""), (DEVICE, "dev/null", b""), file("app/a", "1")]]);
+    push_image(
+        &registry,
+        "beside",
+        &[&[(SYMLINK, "etc/a", b""), (DEVICE, "dev/null", b""), file("app/a", "1")]],
+    );
     let client = Client::new(&registry);
     assert_eq!(client.files(&client.source("team/image:beside", &json!({"path": "app"}))), ["a=1"]);
 
@@ -160,7 +185,10 @@ fn entries_that_lead_out_or_are_no_files() {
     });
     let client = Client::new(&registry);
     let (code, said) = client.failure(&client.source("team/assets:strays", &json!({})));
-    assert!(code == 65 && said.contains("\"other/a\" does not lie in \"conf\", as its blob is called"), "{said}");
+    assert!(
+        code == 65 && said.contains("\"other/a\" does not lie in \"conf\", as its blob is called"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -170,7 +198,8 @@ fn what_is_larger_than_it_may_be() {
     push_image(&registry, "bomb", &[&[(REGULAR, "app/zeros", &zeros)]]);
     let client = Client::new(&registry);
     let (code, sentence) = client.failure(&client.source("team/image:bomb", &json!({"path": "app"})));
-    let over = "file \"zeros\": with it the source gives more than 1048576 bytes: raise limits.size of the source";
+    let over =
+        "file \"zeros\": with it the source gives more than 1048576 bytes: raise limits.size of the source";
     assert!(code == 65 && sentence.starts_with(over), "{sentence}");
 
     let names: Vec<_> = (0..101).map(|n| format!("app/{n}")).collect();
@@ -214,13 +243,19 @@ fn what_holds_nothing_for_a_task() {
         )
     );
     push_image(&registry, "empty", &[]);
-    assert_eq!(refused("team/image:empty", json!({})), (65, "it holds no files: push it with some".to_owned()));
+    assert_eq!(
+        refused("team/image:empty", json!({})),
+        (65, "it holds no files: push it with some".to_owned())
+    );
     wait(async {
         let config = registry.blob("team/wasm", "application/vnd.wasm.config.v0+json", "{}").await?;
         let layer = registry.blob("team/wasm", "application/wasm", "x").await?;
         registry.manifest("team/wasm", "v1", &manifest(&config, &[layer])).await
     });
     let (code, sentence) = refused("team/wasm:v1", json!({}));
-    assert!(code == 65 && sentence.starts_with("it is neither an image nor an artifact with named files"), "{sentence}");
+    assert!(
+        code == 65 && sentence.starts_with("it is neither an image nor an artifact with named files"),
+        "{sentence}"
+    );
     assert!(sentence.contains("of type \"application/wasm\" has no annotation"), "{sentence}");
 }

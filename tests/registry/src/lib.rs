@@ -30,7 +30,7 @@ pub const PASSWORD: &str = "zq7Xv0hunter2-registry";
 const HTPASSWD: &str = "etl:$2y$04$bootlacebootlacebootlONbI7N1b7zkB0I1gsMSGgj2dSWg.c6e6\n";
 
 /// How long the registry may take to listen.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Who may read from the registry. Whoever pushes says who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,20 +79,21 @@ impl Registry {
 
     fn run(folder: TempDir, address: IpAddr, access: Access, ca: Option<String>) -> Result<Self> {
         let at = |name: &str| folder.path().join(name);
-        let mut http = json!({"addr": format!("{address}:0"), "secret": "tests"});
-        if ca.is_some() {
-            http["tls"] = json!({"certificate": at("tls.crt"), "key": at("tls.key")});
-        }
-        let mut configuration = json!({
+        let tls = ca.as_ref().map(|_| json!({"certificate": at("tls.crt"), "key": at("tls.key")}));
+        let auth = match access {
+            Access::Anonymous => json!({}),
+            Access::Password => {
+                fs::write(at("htpasswd"), HTPASSWD)?;
+                json!({"htpasswd": {"realm": "tests", "path": at("htpasswd")}})
+            }
+        };
+        let configuration = json!({
             "version": 0.1,
             "log": {"level": "info", "accesslog": {"disabled": true}},
             "storage": {"filesystem": {"rootdirectory": at("storage")}},
-            "http": http,
+            "http": {"addr": format!("{address}:0"), "secret": "tests", "tls": tls.unwrap_or_else(|| json!({}))},
+            "auth": auth,
         });
-        if access == Access::Password {
-            fs::write(at("htpasswd"), HTPASSWD)?;
-            configuration["auth"] = json!({"htpasswd": {"realm": "tests", "path": at("htpasswd")}});
-        }
         // YAML takes JSON as it is.
         fs::write(at("config.yml"), configuration.to_string())?;
 
@@ -138,7 +139,13 @@ impl Registry {
     pub fn damage(&self, blob: &Blob) -> Result<()> {
         let hex = blob.digest().trim_start_matches("sha256:");
         let folder = hex.get(..2).context("a digest has digits")?;
-        let file = self.folder.path().join("storage/docker/registry/v2/blobs/sha256").join(folder).join(hex).join("data");
+        let file = self
+            .folder
+            .path()
+            .join("storage/docker/registry/v2/blobs/sha256")
+            .join(folder)
+            .join(hex)
+            .join("data");
         let mut content = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
         let first = content.first_mut().context("the blob holds something")?;
         *first ^= 1;

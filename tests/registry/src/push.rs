@@ -37,7 +37,10 @@ impl Blob {
     /// The same blob with an annotation.
     #[must_use]
     pub fn annotated(mut self, key: &str, value: &str) -> Self {
-        self.0["annotations"][key] = json!(value);
+        if let Some(blob) = self.0.as_object_mut() {
+            let annotations = blob.entry("annotations").or_insert_with(|| json!({}));
+            annotations.as_object_mut().and_then(|all| all.insert(key.to_owned(), json!(value)));
+        }
         self
     }
 
@@ -51,7 +54,8 @@ impl Blob {
     #[must_use]
     pub fn made_for(mut self, platform: &str) -> Self {
         let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
-        self.0["platform"] = json!({"os": os, "architecture": architecture});
+        let platform = json!({"os": os, "architecture": architecture});
+        self.0.as_object_mut().and_then(|blob| blob.insert("platform".to_owned(), platform));
         self
     }
 
@@ -74,7 +78,12 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry does not take it.
-    pub async fn blob(&self, repository: &str, media_type: &str, content: impl Into<Vec<u8>>) -> Result<Blob> {
+    pub async fn blob(
+        &self,
+        repository: &str,
+        media_type: &str,
+        content: impl Into<Vec<u8>>,
+    ) -> Result<Blob> {
         let content = content.into();
         let blob = Blob::new(media_type, &content);
         let begun = self.send(self.request(Method::POST, &format!("{repository}/blobs/uploads/"))?).await?;
@@ -91,7 +100,8 @@ impl Registry {
     /// # Errors
     /// When the registry does not take it.
     pub async fn manifest(&self, repository: &str, tag: &str, manifest: &Value) -> Result<Blob> {
-        let media_type = manifest.get("mediaType").and_then(Value::as_str).context("a manifest has a type")?;
+        let media_type =
+            manifest.get("mediaType").and_then(Value::as_str).context("a manifest has a type")?;
         let content = manifest.to_string();
         let blob = Blob::new(media_type, content.as_bytes());
         let request = self.request(Method::PUT, &format!("{repository}/manifests/{tag}"))?;

@@ -29,7 +29,9 @@ pub(super) async fn give(
         }
     }
     if nameless > 0 {
-        sink.note(format!("{nameless} of its blobs are left out, as they have no org.opencontainers.image.title"));
+        sink.note(format!(
+            "{nameless} of its blobs are left out, as they have no org.opencontainers.image.title"
+        ));
     }
     Ok(())
 }

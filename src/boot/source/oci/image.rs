@@ -94,9 +94,15 @@ struct Layer<'a> {
 }
 
 impl Select for Layer<'_> {
-    fn target(&mut self, path: &AssetPath, kind: Kind, sink: &Sink<'_>) -> Result<Option<String>, SourceError> {
+    fn target(
+        &mut self,
+        path: &AssetPath,
+        kind: Kind,
+        sink: &Sink<'_>,
+    ) -> Result<Option<String>, SourceError> {
         let name = path.to_string();
-        let (folder, last) = name.rsplit_once('/').map_or(("", name.as_str()), |(folder, last)| (folder, last));
+        let (folder, last) =
+            name.rsplit_once('/').map_or(("", name.as_str()), |(folder, last)| (folder, last));
         if last == OPAQUE {
             self.cover(folder, Hidden::Below)?;
             return Ok(None);
@@ -109,16 +115,14 @@ impl Select for Layer<'_> {
             self.cover(&gone, Hidden::Whole)?;
             return Ok(None);
         }
-        let standing = self.selection.standing(&name);
-        if standing == Standing::Below && !self.selection.path.is_empty() {
-            self.cover(self.selection.path, Hidden::Itself)?;
-        }
+        // A layer need not name the folders that its files lie in.
+        path.folders().try_for_each(|folder| self.cover(folder, Hidden::Itself))?;
         if kind == Kind::Folder {
             self.cover(&name, Hidden::Itself)?;
             return Ok(None);
         }
         let hidden = self.above.hides(&name);
-        if matches!(standing, Standing::Above | Standing::Itself) {
+        if matches!(self.selection.standing(&name), Standing::Above | Standing::Itself) {
             self.cover(&name, Hidden::Whole)?;
             if kind != Kind::File && !hidden && self.link.is_none() {
                 self.link = Some(name.clone());
@@ -194,7 +198,9 @@ impl Cover {
     fn hides(&self, path: &str) -> bool {
         let above = path.match_indices('/').filter_map(|(slash, _)| path.get(..slash)).chain([""]);
         self.paths.contains_key(path)
-            || above.into_iter().any(|folder| self.paths.get(folder).is_some_and(|hidden| *hidden >= Hidden::Below))
+            || above
+                .into_iter()
+                .any(|folder| self.paths.get(folder).is_some_and(|hidden| *hidden >= Hidden::Below))
     }
 }
 
@@ -234,7 +240,8 @@ mod tests {
     /// As a runtime does it: a folder on a disk, layer by layer from the lowest. Each file holds its layer's number.
     fn applied(layers: &[Vec<Said>]) -> BTreeMap<String, usize> {
         let mut files = BTreeMap::new();
-        let below = |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        let below =
+            |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         for (number, layer) in layers.iter().enumerate() {
             for said in layer {
                 match said {
@@ -266,7 +273,8 @@ mod tests {
         let mut from = BTreeMap::new();
         for (number, said) in layers.iter().enumerate().rev() {
             let mark = sink.mark();
-            let mut layer = Layer { selection, above: &above, mark: &mark, covers: Cover::default(), link: None };
+            let mut layer =
+                Layer { selection, above: &above, mark: &mark, covers: Cover::default(), link: None };
             for said in said {
                 let (path, kind) = said.entry();
                 if let Some(target) = layer.target(&path, kind, &sink).unwrap() {
@@ -315,7 +323,11 @@ mod tests {
                     continue;
                 }
                 folders.extend(parents);
-                if is_folder { folders.insert(path.clone()) } else { files.insert(path.clone()) };
+                if is_folder {
+                    folders.insert(path.clone())
+                } else {
+                    files.insert(path.clone())
+                };
                 kept.push(said);
             }
             kept
@@ -323,8 +335,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(512))]
-
         /// Judged by a model that goes the other way.
         #[test]
         fn from_the_top_comes_what_comes_from_the_bottom(
@@ -349,7 +359,10 @@ mod tests {
             cover.add(&format!("{name}{number}"), Hidden::Whole).unwrap();
             cover.add(&format!("{name}{number}"), Hidden::Below).unwrap();
         }
-        let error = cover.add(&name, Hidden::Whole).and_then(|()| cover.add(&format!("{name}x"), Hidden::Whole));
-        assert!(error.unwrap_err().to_string().contains("fewer layers, or take another folder with oci.path"));
+        let error =
+            cover.add(&name, Hidden::Whole).and_then(|()| cover.add(&format!("{name}x"), Hidden::Whole));
+        assert!(
+            error.unwrap_err().to_string().contains("fewer layers, or take another folder with oci.path")
+        );
     }
 }

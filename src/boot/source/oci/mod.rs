@@ -21,7 +21,8 @@ use crate::boot::sink::Sink;
 use crate::plan::boot_spec::{DIR_PULL_SECRET, Remote};
 use crate::profile::oci::Oci;
 use crate::registry::{
-    Credentials, Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, Session, credentials, manifest,
+    Credentials, Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, Session, credentials,
+    manifest,
 };
 
 /// How many indexes may lead to an image: one is usual, and a second is allowed.
@@ -49,7 +50,8 @@ impl<'a> OciSource<'a> {
                 "a registry takes its credentials from oci.pullSecret: remove client.headersFromSecret and client.token",
             ));
         }
-        let reference: Reference = says.reference.parse().map_err(|error| setup(format!("oci.reference: {error}")))?;
+        let reference: Reference =
+            says.reference.parse().map_err(|error| setup(format!("oci.reference: {error}")))?;
         let platform = match &says.platform {
             Some(platform) => platform.parse().map_err(|error| setup(format!("oci.platform: {error}")))?,
             None => Platform::own(),
@@ -146,7 +148,8 @@ impl Repository<'_> {
 
     async fn manifest(&self, digest: Option<&Digest>) -> Result<Manifest, SourceError> {
         let ask = async || self.session.manifest(digest).await;
-        let bytes = self.client.fetch_by(ask, async |mut body| Ok(body.read(manifest::MAX_BYTES).await?)).await?;
+        let bytes =
+            self.client.fetch_by(ask, async |mut body| Ok(body.read(manifest::MAX_BYTES).await?)).await?;
         Manifest::read(&bytes).map_err(|error| SourceError::Content(error.to_string()))
     }
 }
@@ -176,8 +179,12 @@ fn setup(why: impl Into<String>) -> SourceError {
 
 fn remedy(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::UNAUTHORIZED => "name a Secret with credentials in oci.pullSecret, or renew what it holds",
-        StatusCode::FORBIDDEN => "let the registry give the credentials of oci.pullSecret the right to pull this",
+        StatusCode::UNAUTHORIZED => {
+            "name a Secret with credentials in oci.pullSecret, or renew what it holds"
+        }
+        StatusCode::FORBIDDEN => {
+            "let the registry give the credentials of oci.pullSecret the right to pull this"
+        }
         StatusCode::NOT_FOUND => "correct oci.reference, or push what it names",
         status => crate::boot::http::remedy(status),
     }

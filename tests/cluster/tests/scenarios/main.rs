@@ -20,6 +20,7 @@ mod dry_run;
 mod harness;
 mod inject;
 mod job;
+mod oci_source;
 mod post_start;
 mod refused;
 mod restricted;

@@ -101,11 +101,11 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
             let cases = [
                 (
                     source(json!({"name": "both", "inline": {}, "secret": {"name": "login"}})),
-                    "a source has exactly one kind: write one of inline, configMap, secret, http or optimus",
+                    "a source has exactly one kind: write one of inline, configMap, secret, http, optimus or oci",
                 ),
                 (
                     source(json!({"name": "none"})),
-                    "a source has exactly one kind: write one of inline, configMap, secret, http or optimus",
+                    "a source has exactly one kind: write one of inline, configMap, secret, http, optimus or oci",
                 ),
                 (
                     json!({"sources": [{"name": "one", "inline": {}}, {"name": "one", "inline": {}}]}),
@@ -124,6 +124,15 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
                     source(json!({"name": "login", "secret": {"name": "login", "into": "Env",
                         "items": [{"key": "user", "as": "A=B"}]}})),
                     "items[].as is a variable's name where into is Env: it must not hold an equals sign",
+                ),
+                (
+                    source(json!({"name": "assets", "oci": {"reference": "registry.example.com:5000/team/assets"}})),
+                    "reference ends in a tag or a digest: write registry.example.com/team/assets:v3 or …@sha256:…",
+                ),
+                (
+                    source(json!({"name": "assets", "oci": {"reference": "registry.example.com/team/assets:v1",
+                        "client": {"token": {"audience": "registry"}}}})),
+                    "a registry takes its credentials from pullSecret: remove client.headersFromSecret and client.token",
                 ),
             ];
             for (spec, sentence) in cases {
