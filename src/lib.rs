@@ -20,6 +20,7 @@
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
 //! [`webhook`] serves it, [`boot`] is what the injected init container runs, [`cli`] is the command line.
+//! [`registry`] speaks with OCI registries for them.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
