@@ -32,7 +32,7 @@ pub mod patch;
 pub mod plan;
 pub mod pod;
 pub mod profile;
-mod registry;
+pub mod registry;
 pub mod review;
 pub mod selection;
 pub mod template;

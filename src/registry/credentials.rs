@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
-use super::Reference;
 use super::reference::{HUB, is_hub};
+use super::{Digest, Reference};
 
 /// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
 pub(crate) const KEY: &str = ".dockerconfigjson";
@@ -38,7 +38,7 @@ struct Pattern {
 
 /// Why a pull secret cannot be read. It holds nothing of what the secret does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreadable {
+pub enum Unreadable {
     /// It is no JSON of that shape.
     #[error("holds no JSON like {{\"auths\": {{\"registry.example.com\": {{\"auth\": …}}}}}}")]
     Json,
@@ -48,6 +48,14 @@ pub(crate) enum Unreadable {
 }
 
 impl Credentials {
+    /// What tells these apart from others, and nothing about them; `None` of none.
+    pub(crate) fn fingerprint(all: &[Self]) -> Option<Digest> {
+        // Fields with their lengths, so that no two lists are written alike.
+        let field = |text: &String| format!("{}:{text}", text.len());
+        let text: String = all.iter().flat_map(|one| [field(&one.user), field(&one.password)]).collect();
+        (!all.is_empty()).then(|| Digest::of(text.as_bytes()))
+    }
+
     /// The header `Authorization` that says so.
     pub(crate) fn basic(&self) -> Option<HeaderValue> {
         let pair = STANDARD.encode(format!("{}:{}", self.user, self.password));

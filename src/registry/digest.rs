@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 /// A digest as the OCI image specification writes it, `sha256:` and 64 hexadecimal digits. The specification knows
 /// sha512, too; no registry of use makes it.
@@ -21,6 +22,11 @@ const ALGORITHM: &str = "sha256:";
 pub(crate) struct NoDigest;
 
 impl Digest {
+    /// The digest of bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self { hex: crate::boot::http::hex(&Sha256::digest(bytes)) }
+    }
+
     /// The digits.
     pub(crate) fn hex(&self) -> &str {
         &self.hex

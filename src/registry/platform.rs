@@ -38,6 +38,11 @@ impl Platform {
             "loongarch64" => "loong64",
             same => same,
         };
+        Self::linux(architecture)
+    }
+
+    /// Linux on an architecture, in Go's words.
+    pub(crate) fn linux(architecture: &str) -> Self {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: String::new() }
     }
 

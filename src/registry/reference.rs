@@ -31,7 +31,7 @@ pub(crate) struct Reference {
 /// Text is no reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no reference ({what}): write it like registry.example.com/team/name:tag")]
-pub(crate) struct NoReference {
+pub struct NoReference {
     text: String,
     what: &'static str,
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::challenge::Challenge;
 use super::{Credentials, Descriptor, Digest, Reference, manifest};
-use crate::boot::http::{Body, Client, Demand, Expected, HttpError, Request};
+use crate::boot::http::{Body, Client, Demand, Expected, HttpError, Request, Zone};
 
 /// What a token's answer takes at most: tokens that list many rights take some kilobytes.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
@@ -26,6 +26,8 @@ pub(crate) struct Session<'c> {
     /// Those that may be tried, the likeliest first; none for anonymous.
     credentials: Vec<Credentials>,
     remedy: fn(StatusCode) -> &'static str,
+    /// Where the registry may be; `None` for anywhere.
+    reach: Option<Zone>,
     /// What the registry was satisfied with last.
     authorization: Mutex<Option<HeaderValue>>,
 }
@@ -46,7 +48,23 @@ impl<'c> Session<'c> {
         let base = format!("{scheme}://{}/v2/{}/", reference.host(), reference.repository());
         let base =
             Url::parse(&base).map_err(|error| HttpError::Address { url: base, why: error.to_string() })?;
-        Ok(Self { client, reference, base, credentials, remedy, authorization: Mutex::default() })
+        let authorization = Mutex::default();
+        Ok(Self { client, reference, base, credentials, remedy, reach: None, authorization })
+    }
+
+    /// Limits where the registry may be, where the reference is not to be trusted: as if a server in `reach` had named
+    /// it.
+    ///
+    /// # Errors
+    /// Where the reference itself holds an address elsewhere.
+    pub(crate) fn within(self, reach: Zone) -> Result<Self, HttpError> {
+        let host = self.base.host_str().unwrap_or_default();
+        let literal = host.trim_matches(['[', ']']).parse().ok();
+        if literal.is_some_and(|address| !reach.may_lead_to(Zone::of(address))) {
+            let why = "it is an address of the node itself, where no registry may be".to_owned();
+            return Err(HttpError::Address { url: self.base.to_string(), why });
+        }
+        Ok(Self { reach: Some(reach), ..self })
     }
 
     /// A manifest: the reference's own, or one that an index names.
@@ -75,7 +93,7 @@ impl<'c> Session<'c> {
     fn request<'r>(&self, path: &str, limit: u64) -> Result<Request<'r>, HttpError> {
         let url = self.base.join(path);
         let url = url.map_err(|error| HttpError::Address { url: path.to_owned(), why: error.to_string() })?;
-        Ok(Request { remedy: self.remedy, said, ..Request::get(url, limit) })
+        Ok(Request { from: self.reach, remedy: self.remedy, said, ..Request::get(url, limit) })
     }
 
     /// Asks in the name that was good enough last; where that is refused, in each that may be.

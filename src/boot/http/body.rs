@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -17,7 +17,7 @@ use super::error::HttpError;
 /// A body that is checked while it is read: its size at every chunk, its checksum at its end.
 pub(crate) struct Body {
     pub(super) stream: BoxStream<'static, reqwest::Result<Bytes>>,
-    pub(super) progress: Rc<Progress>,
+    pub(super) progress: Arc<Progress>,
     pub(super) place: String,
     pub(super) connect_seconds: u32,
     pub(super) limit: u64,
@@ -115,7 +115,7 @@ impl Body {
         };
         let chunk = chunk.map_err(|error| HttpError::of(&self.place, self.connect_seconds, &error))?;
         self.seen += chunk.len() as u64;
-        self.progress.received(self.seen);
+        self.progress.received(&self.place, self.seen);
         if self.seen > self.limit {
             return Err(HttpError::TooLarge { place: self.place.clone(), limit: self.limit });
         }
@@ -138,7 +138,8 @@ impl Body {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");

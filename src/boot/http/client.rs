@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -25,12 +24,14 @@ use crate::profile::remote;
 /// What every request of a source is made with.
 pub(crate) struct Client<'a> {
     pub(super) says: &'a remote::Client,
-    pub(super) progress: Rc<Progress>,
+    pub(super) progress: Arc<Progress>,
     /// When the source's time is over.
     pub(super) deadline: Instant,
     /// Sent to the profile's own host only.
     pub(super) secret_headers: HeaderMap,
     tls: ClientConfig,
+    /// For what the profile itself names: its connections are used again.
+    first: OnceLock<reqwest::Client>,
 }
 
 /// Shown in servers' logs.
@@ -42,7 +43,7 @@ impl<'a> Client<'a> {
         says: &'a remote::Client,
         mount: &Path,
         seconds: u32,
-        progress: Rc<Progress>,
+        progress: Arc<Progress>,
     ) -> Result<Self, SourceError> {
         let seconds = says.timeout_seconds.unwrap_or(seconds).min(seconds);
         let mut secret_headers = HeaderMap::new();
@@ -62,12 +63,36 @@ impl<'a> Client<'a> {
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         };
         let deadline = Instant::now() + Duration::from_secs(seconds.into());
-        Ok(Self { says, progress, deadline, secret_headers, tls: tls(roots)? })
+        let tls = tls(roots)?;
+        Ok(Self { says, progress, deadline, secret_headers, tls, first: OnceLock::new() })
+    }
+
+    /// A client without mounted files, which sends nothing of its own. Deadlines are its user's.
+    pub(crate) fn new(says: &'a remote::Client, roots: RootCertStore) -> Result<Self, HttpError> {
+        Ok(Self {
+            says,
+            progress: Arc::default(),
+            deadline: Instant::now(),
+            secret_headers: HeaderMap::new(),
+            tls: tls(roots)?,
+            first: OnceLock::new(),
+        })
     }
 
     /// The client for one hop. What differs from hop to hop is where its names may lead: `from` is where a
     /// redirect came from.
     pub(super) fn hop(&self, from: Option<Zone>) -> Result<reqwest::Client, HttpError> {
+        match (from, self.first.get()) {
+            (None, Some(client)) => Ok(client.clone()),
+            (None, None) => {
+                let client = self.build(None)?;
+                Ok(self.first.get_or_init(|| client).clone())
+            }
+            (from, _) => self.build(from),
+        }
+    }
+
+    fn build(&self, from: Option<Zone>) -> Result<reqwest::Client, HttpError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(self.tls.clone())
@@ -181,11 +206,11 @@ async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, S
     Ok(roots)
 }
 
-fn tls(roots: RootCertStore) -> Result<ClientConfig, SourceError> {
+fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {
     // Named here, so that it does not matter what the process installed.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| setup(format!("TLS cannot be set up: {error}")))?;
+        .map_err(|error| HttpError::Setup(format!("TLS cannot be set up: {error}")))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -148,7 +148,7 @@ pub enum HttpError {
 }
 
 /// What a server asks of whoever wants its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Demand {
     pub(super) url: Url,
     pub(super) zone: Zone,

@@ -1,6 +1,6 @@
 //! One request with its redirects, and all of its attempts.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -217,7 +217,7 @@ impl Client<'_> {
     fn body(&self, place: String, response: Response, limit: u64, checksum: Option<Checksum>) -> Body {
         Body {
             stream: response.bytes_stream().boxed(),
-            progress: Rc::clone(&self.progress),
+            progress: Arc::clone(&self.progress),
             place,
             connect_seconds: self.says.connect_timeout_seconds,
             limit,

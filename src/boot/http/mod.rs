@@ -19,7 +19,8 @@ mod progress;
 mod redirect;
 mod retry;
 
-pub(crate) use body::{Body, Expected};
+pub(crate) use address::Zone;
+pub(crate) use body::{Body, Expected, hex};
 pub(crate) use client::Client;
 pub(crate) use error::{Demand, HttpError, remedy};
 pub(crate) use exchange::Request;

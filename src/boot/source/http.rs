@@ -1,7 +1,7 @@
 //! `http`: one request, whose answer becomes a file, an archive's files, or what a JSON object holds.
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -19,18 +19,18 @@ pub(super) struct HttpSource<'a> {
     remote: &'a Remote<Http>,
     /// The time of the whole boot.
     seconds: u32,
-    progress: Rc<Progress>,
+    progress: Arc<Progress>,
 }
 
 impl<'a> HttpSource<'a> {
     pub(super) fn new(remote: &'a Remote<Http>, seconds: u32) -> Self {
-        Self { remote, seconds, progress: Rc::default() }
+        Self { remote, seconds, progress: Arc::default() }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let Remote { request: says, path } = self.remote;
         let client =
-            Client::open(&says.client, Path::new(path), self.seconds, Rc::clone(&self.progress)).await?;
+            Client::open(&says.client, Path::new(path), self.seconds, Arc::clone(&self.progress)).await?;
         let method = match says.method {
             remote::Method::Get => Method::GET,
             remote::Method::Post => Method::POST,

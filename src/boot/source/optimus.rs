@@ -2,7 +2,7 @@
 //! <https://github.com/goto/optimus/blob/main/api/proto/goto/optimus/core/v1beta1/job_run.proto>
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -27,7 +27,7 @@ pub(super) struct OptimusSource<'a> {
     remote: &'a Remote<Optimus>,
     /// The time of the whole boot.
     seconds: u32,
-    progress: Rc<Progress>,
+    progress: Arc<Progress>,
 }
 
 /// The request's body.
@@ -49,13 +49,13 @@ struct Compiled {
 
 impl<'a> OptimusSource<'a> {
     pub(super) fn new(remote: &'a Remote<Optimus>, seconds: u32) -> Self {
-        Self { remote, seconds, progress: Rc::default() }
+        Self { remote, seconds, progress: Arc::default() }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let Remote { request: says, path } = self.remote;
         let client =
-            Client::open(&says.client, Path::new(path), self.seconds, Rc::clone(&self.progress)).await?;
+            Client::open(&says.client, Path::new(path), self.seconds, Arc::clone(&self.progress)).await?;
         let input = RunInput {
             scheduled_at: &says.scheduled_at,
             instance_name: &says.instance_name,

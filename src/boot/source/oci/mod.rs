@@ -8,7 +8,7 @@ mod image;
 mod selection;
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -33,18 +33,18 @@ pub(super) struct OciSource<'a> {
     remote: &'a Remote<Oci>,
     /// The time of the whole boot.
     seconds: u32,
-    progress: Rc<Progress>,
+    progress: Arc<Progress>,
 }
 
 impl<'a> OciSource<'a> {
     pub(super) fn new(remote: &'a Remote<Oci>, seconds: u32) -> Self {
-        Self { remote, seconds, progress: Rc::default() }
+        Self { remote, seconds, progress: Arc::default() }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let Remote { request: says, path } = self.remote;
         let mount = Path::new(path);
-        let client = Client::open(&says.client, mount, self.seconds, Rc::clone(&self.progress)).await?;
+        let client = Client::open(&says.client, mount, self.seconds, Arc::clone(&self.progress)).await?;
         if says.client.headers_from_secret.is_some() || says.client.token.is_some() {
             return Err(setup(
                 "a registry takes its credentials from oci.pullSecret: remove client.headersFromSecret and client.token",
