@@ -11,8 +11,10 @@
 //! | | `http`, `archive`, `json` | what sources have in common: requests, unpacking, objects |
 //! | | `sink` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
+//! | lay out | `layout` | which env files do the task's images expect among the assets |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
-//! | tell | `report` | what do the log and the termination message say |
+//! | tell | `event` | what is there to tell, and in which words |
+//! | | `report` | how it gets to the log and to the termination message |
 //!
 //! Boot has no right in the API server, and it runs on one thread: what it writes goes to a volume in memory,
 //! where a write is a copy, and what it waits for is the network. A value never goes to the log, to an error
@@ -21,9 +23,11 @@
 mod archive;
 mod env;
 mod error;
+mod event;
 mod fetch;
 pub(crate) mod http;
 mod json;
+mod layout;
 mod merge;
 mod path;
 mod report;
@@ -40,6 +44,7 @@ pub use error::BootError;
 
 use crate::names;
 use crate::plan::BootSpec;
+use event::Event;
 use report::Report;
 use volume::Volume;
 
@@ -95,7 +100,9 @@ pub fn run_to(
 fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) -> Result<(), BootError> {
     let begun = Instant::now();
     let spec = read_spec(env)?;
-    report.begin(&spec);
+    report.set_format(spec.log_format);
+    let version = env!("CARGO_PKG_VERSION");
+    report.tell(&Event::Begun { version, task: &spec.task, profile: &spec.profile });
 
     let volume = Volume::open(&args.root, &spec.profile.name)?;
     let sources = source::all(&spec);
@@ -105,9 +112,13 @@ fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) 
     runtime.shutdown_background();
     let fetched = fetched?;
     let content = merge::merge(fetched, report)?;
-    volume.write(&content, &spec, &args.launcher)?;
+    let env_files = layout::env_files(&content, &spec)?;
+    volume.write(&content, &env_files, &spec, &args.launcher)?;
+    for named in &sources {
+        named.source.written();
+    }
 
-    report.end(&content, begun.elapsed());
+    report.tell(&Event::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() });
     Ok(())
 }
 

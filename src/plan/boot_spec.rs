@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::names;
 use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
-use crate::profile::spec::{Inline, Into, Item};
+use crate::profile::spec::{Inline, Into, Item, Layout, LogFormat};
 
 /// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
 ///
@@ -25,6 +25,12 @@ pub struct BootSpec<'a> {
     pub profile: ProfileRef,
     /// Seconds that all sources together may take.
     pub timeout_seconds: u32,
+    /// How the log is written.
+    #[serde(default, skip_serializing_if = "LogFormat::is_text")]
+    pub log_format: LogFormat,
+    /// What lies where among the task's files.
+    #[serde(default, skip_serializing_if = "Layout::is_bootlace")]
+    pub layout: Layout,
     /// What to fetch, in order; a later source wins.
     #[serde(default, skip_serializing_if = "<[BootSource]>::is_empty")]
     pub sources: Cow<'a, [BootSource]>,
@@ -105,6 +111,18 @@ pub enum From {
     Optimus(Remote<Optimus>),
     /// What a registry holds.
     Oci(Remote<Oci>),
+    /// What a boot image of the pod's own left.
+    InitImage(InitImageSource),
+}
+
+/// What a boot image of the pod's own left.
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InitImageSource {
+    /// The image, for the log and for errors.
+    pub image: String,
+    /// The folder that it left everything in; see `docs/boot-images.md`.
+    pub path: String,
 }
 
 /// What is fetched over the network, in the profile's own words.

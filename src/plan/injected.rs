@@ -16,14 +16,21 @@ pub struct Injected {
     pub containers: Vec<String>,
     /// The way that env takes into them.
     pub env_mode: EnvWay,
+    /// The boot image of the pod's own, in full, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_image: Option<String>,
 }
 
 /// The way that the boot env takes into a pod's task containers.
-#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// In the order of their strength: of several containers, the weakest counts.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub enum EnvWay {
     /// The launcher in front of their commands.
     Launch,
+    /// The entrypoint of at least one image sources it, as the layout of Optimus has it.
+    Sourced,
     /// None, for at least one of them: its command is not known.
     None,
 }

@@ -6,6 +6,7 @@ mod containers;
 mod error;
 mod fill;
 mod given;
+mod init_image;
 mod injected;
 mod mounts;
 mod recipe;
@@ -17,9 +18,12 @@ use serde_json::Value;
 
 pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
+pub use init_image::InitImageError;
 pub use injected::{EnvWay, Injected};
 pub use recipe::{Recipe, Recipes};
 pub use task::{Command, Task};
+
+use init_image::Chosen;
 
 use crate::identity::Identity;
 use crate::pod::Pod;
@@ -52,8 +56,8 @@ pub struct Plan {
     pub task: Identity,
     /// The profile that it is booted by.
     pub profile: ProfileRef,
-    /// The boot container.
-    pub boot: Value,
+    /// The init containers that boot it, in their order; the last one is `bootlace-boot`.
+    pub boot: Vec<Value>,
     /// Before or after the pod's own init containers.
     pub position: Position,
     /// The volumes to add.
@@ -75,13 +79,18 @@ pub struct Plan {
 pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
+    let init_image = init_image::choose(pod, recipe)?;
+    let recipe = init_image.as_ref().map_or(recipe, Chosen::recipe);
     let containers = containers::tasks(pod)?;
     let tasks: Vec<_> =
         containers.iter().map(|container| task::plan(container, profile)).collect::<Result<_, _>>()?;
     let mut spec = boot::spec(pod, &containers, recipe);
-    if !recipe.templates.is_empty() {
+    if !recipe.templated.is_empty() {
         let context = Context::new(pod, namespace, containers.first().copied());
         spec.sources = fill::sources(recipe, &context)?.into();
+    }
+    if let Some(chosen) = &init_image {
+        chosen.tell(&mut spec);
     }
     let mut boot = recipe.boot.clone();
     if let Some(container) = boot.as_object_mut() {
@@ -90,6 +99,10 @@ pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, Pla
             container.insert("resources".to_owned(), recipe.guaranteed.clone());
         }
     }
+    let boot = match &init_image {
+        Some(chosen) => chosen.containers(pod, namespace, &spec, boot)?.into(),
+        None => vec![boot],
+    };
     Ok(Plan {
         boot,
         position: profile.spec.boot.position,
@@ -100,7 +113,8 @@ pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, Pla
             generation: profile.generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
-            env_mode: if tasks.iter().all(Task::is_launched) { EnvWay::Launch } else { EnvWay::None },
+            env_mode: tasks.iter().map(Task::env_way).max().unwrap_or(EnvWay::None),
+            init_image: init_image.map(|chosen| chosen.image()),
         },
         warnings: tasks.iter().filter_map(Task::warning).collect(),
         task: spec.task,

@@ -2,8 +2,10 @@
 
 mod defaults;
 pub mod folder;
+pub mod init_image;
 pub mod oci;
 pub mod remote;
+pub mod rules;
 mod set;
 pub mod size;
 pub mod spec;

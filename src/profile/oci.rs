@@ -4,24 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::remote::Client;
+use super::rules;
 
 /// An OCI artifact's files, or an image's, from a registry.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
-        "message": "reference ends in a tag or a digest: write registry.example.com/team/assets:v3 or …@sha256:…"
-    },
-    {
-        "rule": "!has(self.client) || (!has(self.client.headersFromSecret) && !has(self.client.token))",
-        "message": "a registry takes its credentials from pullSecret: remove client.headersFromSecret and client.token"
-    }
-]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::OCI)))]
 pub struct Oci {
     /// Registry, repository, and a tag or a digest: `registry.example.com/team/assets:v3`. With both, the digest
     /// counts. Without a registry it is Docker Hub.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[^\\s]+$"))]
+    #[schemars(length(min = 1, max = 1024))]
     pub reference: String,
     /// Take only what lies below this folder, without its name, or this one file.
     #[serde(default, skip_serializing_if = "String::is_empty")]

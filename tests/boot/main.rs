@@ -9,6 +9,9 @@
 mod again;
 mod content;
 mod http;
+mod init_image;
+mod layout;
+mod log;
 mod oci;
 mod process;
 mod refused;

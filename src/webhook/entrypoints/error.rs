@@ -9,7 +9,7 @@ use crate::boot::http::HttpError;
 pub enum LookupError {
     /// The image's name is none.
     #[error(transparent)]
-    Reference(crate::registry::reference::NoReference),
+    Reference(crate::pod::NotAnImage),
     /// A pull secret is not right.
     #[error("a pull secret {0}: correct it, or take it from the pod and its service account")]
     Secret(crate::registry::credentials::Unreadable),

@@ -80,16 +80,11 @@ fn what_is_not_there() {
     let log = client.boot(&source).log();
     assert!(log.contains("left out, as it is optional: https://"), "{log}");
 
-    for (name, sentence) in [
-        ("Team/assets:v1", "the repository is not lower-case letters and digits"),
-        ("team/assets@sha256:12", "the digest is not sha256: and 64 digits"),
-        ("../assets:v1", "the repository is not"),
-    ] {
+    for name in ["Team/assets:v1", "team/assets@sha256:12", "../assets:v1"] {
         let (code, said) = client.failure(&client.source(name, &json!({})));
-        assert!(
-            code == 69 && said.starts_with("oci.reference: \"HOST/") && said.contains(sentence),
-            "{said}"
-        );
+        let start =
+            format!("oci.reference: \"HOST/{name}\" is not the name of an image: write REGISTRY/REPOSITORY");
+        assert!(code == 69 && said.starts_with(&start), "{said}");
     }
 }
 

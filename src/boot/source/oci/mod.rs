@@ -45,9 +45,11 @@ impl<'a> OciSource<'a> {
         let Remote { request: says, path } = self.remote;
         let mount = Path::new(path);
         let client = Client::open(&says.client, mount, self.seconds, Arc::clone(&self.progress)).await?;
-        if says.client.headers_from_secret.is_some() || says.client.token.is_some() {
+        let own = &says.client;
+        if !own.headers.is_empty() || own.headers_from_secret.is_some() || own.token.is_some() {
             return Err(setup(
-                "a registry takes its credentials from oci.pullSecret: remove client.headersFromSecret and client.token",
+                "a registry takes its credentials from oci.pullSecret, and no headers: remove client.headers, \
+                 client.headersFromSecret and client.token",
             ));
         }
         let reference: Reference =

@@ -12,6 +12,7 @@
 
 mod airflow;
 mod boot_failure;
+mod boot_image;
 mod certificates;
 mod containers;
 mod distroless;
@@ -21,6 +22,7 @@ mod harness;
 mod inject;
 mod job;
 mod oci_source;
+mod optimus_image;
 mod post_start;
 mod refused;
 mod restricted;
