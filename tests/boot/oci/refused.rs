@@ -44,7 +44,8 @@ fn who_may_not_read_is_told_what_to_change() {
         (
             Some(entry(registry.host())),
             json!({"client": {"token": {"audience": "x"}}}),
-            "a registry takes its credentials from oci.pullSecret: remove client.headersFromSecret and client.token",
+            "a registry takes its credentials from oci.pullSecret, and no headers: remove client.headers, \
+             client.headersFromSecret and client.token",
         ),
     ] {
         let client = Client::of(registry.host(), registry.ca(), secret.as_deref().unwrap_or_default());
