@@ -19,7 +19,7 @@
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
-//! [`webhook`] serves it, [`boot`] is what the injected init container runs, [`cli`] is the command line.
+//! [`webhook`] serves it, [`store`] creates what boot may not, [`boot`] is what the injected init container runs, [`cli`] is the command line.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
@@ -33,5 +33,7 @@ pub mod pod;
 pub mod profile;
 pub mod review;
 pub mod selection;
+pub mod server;
+pub mod store;
 pub mod template;
 pub mod webhook;

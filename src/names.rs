@@ -41,10 +41,17 @@ pub const VOLUME: &str = "bootlace";
 /// Prefix of the volumes that mount a source's `ConfigMap` or `Secret` into boot; the source's position follows.
 pub const VOLUME_SOURCE_PREFIX: &str = "bootlace-source-";
 
+/// The volume with the token by which the store knows the pod, in boot only.
+pub const VOLUME_STORE: &str = "bootlace-store";
+
 /// Where [`VOLUME`] is mounted, in boot (writable) and in the task containers (read-only).
 pub const MOUNT: &str = layout::MOUNT;
 /// Where a source's own volume is mounted in boot; the source's position follows.
 pub const MOUNT_SOURCES: &str = "/bootlace-sources";
+/// Where [`VOLUME_STORE`] is mounted in boot.
+pub const MOUNT_STORE: &str = "/bootlace-store";
+/// The token, below [`MOUNT_STORE`].
+pub const FILE_STORE_TOKEN: &str = "token";
 /// The launcher, below [`MOUNT`].
 pub const FILE_LAUNCHER: &str = "bin/launch";
 /// The folder of env files, below [`MOUNT`].
@@ -67,6 +74,27 @@ pub const IMAGE_LAUNCHER: &str = "/usr/local/bin/bootlace-launch";
 /// Env of the boot container: what to do, as JSON (see `plan::BootSpec`). What does not fit goes on in
 /// variables of the same name with `_1`, `_2`, … behind it.
 pub const ENV_BOOT_SPEC: &str = "BOOTLACE_SPEC";
+
+/// The audience of the token that the store takes.
+pub const AUDIENCE: &str = "bootlace";
+/// The Secret that holds a pod's boot env: this, then [`SECRET_ENV_DIGITS`] hexadecimal digits.
+pub const SECRET_ENV_PREFIX: &str = "bootlace-env-";
+/// See [`SECRET_ENV_PREFIX`].
+pub const SECRET_ENV_DIGITS: usize = 32;
+/// Kubernetes' own label that says who manages an object; Bootlace writes [`MANAGED_BY`].
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`LABEL_MANAGED_BY`] on what Bootlace makes.
+pub const MANAGED_BY: &str = "bootlace";
+/// Who reports the Events of a boot.
+pub const EVENT_CONTROLLER: &str = "bootlace.dev/boot";
+
+/// Whether a Secret's name is one that Bootlace makes for a pod's boot env.
+#[must_use]
+pub fn is_env_secret(name: &str) -> bool {
+    name.strip_prefix(SECRET_ENV_PREFIX).is_some_and(|digits| {
+        digits.len() == SECRET_ENV_DIGITS && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
 
 /// The numeric user of Bootlace's image, because `runAsNonRoot` cannot check a named one.
 pub const USER: i64 = 65532;

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
 use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource, Remote, SourceLimits};
-use super::{BootSpec, PlanError, Recipe, Settings, mounts};
+use super::{BootSpec, PlanError, Recipe, Settings, mounts, store};
 use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod};
@@ -81,13 +81,15 @@ pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a
         task: identity::identify(pod),
         profile: recipe.reference(),
         timeout_seconds: recipe.profile.spec.boot.timeout_seconds,
+        store: recipe.store.as_deref().map(Cow::Borrowed),
+        env_secret: None,
         sources: Cow::Borrowed(&recipe.sources),
         keep: containers.iter().map(keep).collect(),
     }
 }
 
 /// The volumes that boot needs.
-pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
+pub(super) fn volumes(profile: &BootProfileSpec, settings: &Settings) -> Vec<core::Volume> {
     let ours = core::Volume {
         name: names::VOLUME.to_owned(),
         empty_dir: Some(core::EmptyDirVolumeSource {
@@ -98,8 +100,9 @@ pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
         }),
         ..core::Volume::default()
     };
+    let token = settings.store.as_ref().map(|_| store::volume());
     let sources = mounts::all(profile).into_iter().map(|mount| mount.volume);
-    [ours].into_iter().chain(sources).collect()
+    [ours].into_iter().chain(token).chain(sources).collect()
 }
 
 /// The boot container, but for the env, which differs from pod to pod.
@@ -114,7 +117,7 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
         image: Some(boot.image.clone().unwrap_or_else(|| settings.boot_image.clone())),
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
-        volume_mounts: Some(volume_mounts(profile)),
+        volume_mounts: Some(volume_mounts(profile, settings)),
         resources: Some(resources(&boot.resources, false)),
         // Boot writes the message itself; where it is killed before it can, its log's end is the next best.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
@@ -123,19 +126,20 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
     }
 }
 
-fn volume_mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
+fn volume_mounts(profile: &BootProfileSpec, settings: &Settings) -> Vec<core::VolumeMount> {
     let ours = core::VolumeMount {
         name: names::VOLUME.to_owned(),
         mount_path: names::MOUNT.to_owned(),
         ..core::VolumeMount::default()
     };
+    let token = settings.store.as_ref().map(|_| store::mount());
     let sources = mounts::all(profile).into_iter().map(|mount| core::VolumeMount {
         name: mount.volume.name,
         mount_path: mount.path,
         read_only: Some(true),
         ..core::VolumeMount::default()
     });
-    [ours].into_iter().chain(sources).collect()
+    [ours].into_iter().chain(token).chain(sources).collect()
 }
 
 /// The spec as JSON. The kubelet expands `$(NAME)` and folds `$$` in a container's env, so every dollar sign
@@ -201,7 +205,9 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
     if pod.all_containers().any(|container| container.name == names::CONTAINER_BOOT) {
         return Err(taken("a container of the pod", names::CONTAINER_BOOT));
     }
-    let ours = |name: &str| name == names::VOLUME || mounts::are_called(profile, name);
+    let ours = |name: &str| {
+        name == names::VOLUME || name == names::VOLUME_STORE || mounts::are_called(profile, name)
+    };
     match pod.volumes.iter().flatten().find(|name| ours(name)) {
         Some(name) => Err(taken("a volume of the pod", name)),
         None => Ok(()),

@@ -16,6 +16,9 @@ pub struct Injected {
     pub containers: Vec<String>,
     /// The way that env takes into them.
     pub env_mode: EnvWay,
+    /// The Secret that the store may create for this pod, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env_secret: Option<String>,
 }
 
 /// The way that the boot env takes into a pod's task containers.
@@ -24,6 +27,8 @@ pub struct Injected {
 pub enum EnvWay {
     /// The launcher in front of their commands.
     Launch,
+    /// A Secret that the store creates, for at least one of them.
+    Secret,
     /// None, for at least one of them: its command is not known.
     None,
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::boot_spec::BootSource;
 use super::given::Given;
-use super::{PlanError, ProfileRef, Settings, boot, task};
+use super::{PlanError, ProfileRef, Settings, Store, boot, task};
 use crate::profile::templates::{self, InlineTemplates};
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
@@ -29,6 +29,8 @@ pub struct Recipe {
     pub(super) mounts: Arc<[Value]>,
     /// The sources, as boot sees them.
     pub(super) sources: Vec<BootSource>,
+    /// The store, where one is installed.
+    pub(super) store: Option<Arc<Store>>,
     /// The env that they can give.
     pub(super) given: Given,
     /// The templates in them; none for most profiles, which then cost nothing more.
@@ -46,8 +48,9 @@ impl Recipe {
         Ok(Self {
             boot: json(&boot::container(spec, settings))?,
             guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
-            volumes: boot::volumes(spec).iter().map(json).collect::<Result<_, _>>()?,
+            volumes: boot::volumes(spec, settings).iter().map(json).collect::<Result<_, _>>()?,
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
+            store: settings.store.clone().map(Arc::new),
             given: Given::by(&sources),
             sources,
             templates: templates::read(spec)?,

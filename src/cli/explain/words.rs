@@ -67,10 +67,16 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
         }
         let launched =
             text(&at("command/1")) == Some("exec") && text(&at("command/0")).is_some_and(is_launcher);
-        out.detail(if launched {
-            "launcher in front of its command: loads the boot env, then execs the command (same PID, no shell)"
-        } else {
-            "no launcher, because its command is not in the spec: the boot env is not loaded"
+        let secret = mark.env_secret.as_deref();
+        out.detail(&match secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret)) {
+            _ if launched => {
+                "launcher in front of its command: loads the boot env, then execs the command (same PID, no shell)"
+                    .to_owned()
+            }
+            Some(secret) => {
+                format!("env from Secret {secret}, which the store creates of the boot env before the task starts")
+            }
+            None => "no launcher, because its command is not in the spec: the boot env is not loaded".to_owned(),
         });
         out.detail(&hook(injected.pointer(&at("lifecycle/postStart/exec/command"))));
         if let Some(kept) = spec.keep.get(name.as_str()).filter(|kept| !kept.is_empty()) {

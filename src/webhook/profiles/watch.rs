@@ -13,8 +13,8 @@ use tracing::{info, warn};
 use super::{Catalogue, InForce, report};
 use crate::profile::BootProfile;
 use crate::webhook::metrics::Metrics;
-use crate::webhook::readiness::{Part, Readiness};
-use crate::webhook::watching::Watching;
+use crate::server::readiness::{Part, Readiness};
+use crate::server::watching::Watching;
 
 const WATCHING: Watching = Watching {
     resource: "bootprofiles.bootlace.dev",
