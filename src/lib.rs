@@ -19,13 +19,15 @@
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
-//! [`webhook`] serves it, [`store`] creates what boot may not, [`boot`] is what the injected init container runs, [`cli`] is the command line.
+//! [`webhook`] serves it, [`store`] creates what boot may not (what the two have in common is [`server`]), [`boot`] is
+//! what the injected init container runs, [`cli`] is the command line.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
 pub mod boot;
 pub mod cli;
 pub mod identity;
+mod json_error;
 pub mod names;
 pub mod patch;
 pub mod plan;

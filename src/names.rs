@@ -92,7 +92,8 @@ pub const EVENT_CONTROLLER: &str = "bootlace.dev/boot";
 #[must_use]
 pub fn is_env_secret(name: &str) -> bool {
     name.strip_prefix(SECRET_ENV_PREFIX).is_some_and(|digits| {
-        digits.len() == SECRET_ENV_DIGITS && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        digits.len() == SECRET_ENV_DIGITS
+            && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 

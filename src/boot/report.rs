@@ -11,6 +11,7 @@ use super::BootError;
 use super::merge::Content;
 use super::sink::Found;
 use super::source::Entry;
+use super::store::StoreError;
 use crate::plan::BootSpec;
 
 /// What the kubelet reads of a termination message, in bytes (`MaxContainerTerminationMessageLength`).
@@ -53,10 +54,22 @@ impl<'l> Report<'l> {
         self.line(format_args!("source {later:?} overrides the {entry} {name:?} of source {earlier:?}"));
     }
 
-    /// Everything is on the volume.
-    pub(crate) fn end(&self, content: &Content<'_>, took: Duration) {
+    /// The store has put the env into a Secret.
+    pub(crate) fn stored(&self, secret: &str, done: &str, took: Duration) {
+        self.line(format_args!("env in Secret {secret}: {done}, in {}", Millis(took)));
+    }
+
+    /// Everything is on the volume. Returns the same sentence.
+    pub(crate) fn end(&self, content: &Content<'_>, took: Duration) -> String {
         let amount = Amount { env: content.env.len(), files: content.files.len(), bytes: content.bytes() };
-        self.line(format_args!("booted: {amount} in {}", Millis(took)));
+        let sentence = format!("booted: {amount} in {}", Millis(took));
+        self.line(format_args!("{sentence}"));
+        sentence
+    }
+
+    /// Nobody could be told of the boot by an Event.
+    pub(crate) fn untold(&self, error: &StoreError) {
+        self.line(format_args!("no Event tells of this boot: {error}"));
     }
 
     /// Boot failed. Tells it where the task's owner looks, too.

@@ -94,7 +94,13 @@ pub struct Drain {
 
 impl Drain {
     /// Serves until the process is told to end, and drains.
-    pub async fn at(&self, mut end: End, director: &Director, readiness: &Arc<Readiness>, serving: JoinHandle<()>) {
+    pub async fn at(
+        &self,
+        mut end: End,
+        director: &Director,
+        readiness: &Arc<Readiness>,
+        serving: JoinHandle<()>,
+    ) {
         let said = end.said().await;
         info!("{said}: draining for {} s", self.delay.as_secs_f64());
         readiness.missing(Part::Process, "the process is ending");

@@ -80,7 +80,13 @@ pub struct Args {
     pub(super) store_url: Option<String>,
     /// The CA that the store's certificate is under, as PEM; its changes are kept up with. With --tls-secret that is the
     /// Secret's own CA.
-    #[arg(long, env = "BOOTLACE_STORE_CA", value_name = "FILE", requires = "store_url", group = "store-authority")]
+    #[arg(
+        long,
+        env = "BOOTLACE_STORE_CA",
+        value_name = "FILE",
+        requires = "store_url",
+        group = "store-authority"
+    )]
     pub(super) store_ca: Option<PathBuf>,
     /// Keep a serving certificate for the store in this Secret, under the CA of --tls-secret.
     #[arg(

@@ -18,7 +18,9 @@ use crate::profile::folder;
 use crate::server::listener::{Director, Limits, Server, Transport};
 use crate::server::process::{self, Drain, End};
 use crate::server::readiness::{Part, Readiness};
-use crate::server::tls::{self, Certificate, Names, Serving, authority, configuration, files, issued, secret};
+use crate::server::tls::{
+    self, Certificate, Names, Serving, authority, configuration, files, issued, secret,
+};
 use crate::server::{logs, status};
 
 /// Serves reviews until SIGTERM or SIGINT, and drains.

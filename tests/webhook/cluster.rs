@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bootlace::plan::Settings;
-use bootlace::webhook::metrics::Metrics;
-use bootlace::webhook::profiles::{InForce, namespaces, watch::watch};
 use bootlace::server::readiness::{Part, Readiness};
 use bootlace::server::tls::{Names, Serving, configuration, secret};
+use bootlace::webhook::metrics::Metrics;
+use bootlace::webhook::profiles::{InForce, namespaces, watch::watch};
 use kube::Api;
 use serde_json::{Value, json};
 
