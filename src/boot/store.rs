@@ -194,7 +194,7 @@ fn is_final(status: StatusCode) -> bool {
 /// The store's own sentence, or the status.
 fn said(status: StatusCode, body: &[u8]) -> String {
     match serde_json::from_slice::<Refusal>(body) {
-        Ok(refusal) => refusal.message.escape_debug().collect(),
+        Ok(refusal) => refusal.message.chars().map(|one| if one.is_control() { ' ' } else { one }).collect(),
         Err(_) => format!("it answered {status}"),
     }
 }

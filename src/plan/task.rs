@@ -79,13 +79,12 @@ fn command(container: &Container<'_>, recipe: &Recipe) -> Result<Command, PlanEr
     let profile = || recipe.profile.name.clone();
     let secret = Command::Secret { has_env_from: container.has_env_from };
     match (recipe.profile.spec.env.mode, &container.command) {
-        (EnvMode::Secret, _) if recipe.store.is_some() => Ok(secret),
+        (EnvMode::Secret, _) | (EnvMode::Auto, None) if recipe.store.is_some() => Ok(secret),
         (EnvMode::Secret, _) => Err(PlanError::NoStore { profile: profile() }),
         (EnvMode::Auto | EnvMode::Launch, Some(_)) => Ok(Command::Launched(launcher(container))),
         (EnvMode::Launch, None) => {
             Err(PlanError::CommandUnknown { container: container.name.to_owned(), profile: profile() })
         }
-        (EnvMode::Auto, None) if recipe.store.is_some() => Ok(secret),
         (EnvMode::Auto, None) => Ok(Command::Unknown),
     }
 }

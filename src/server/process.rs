@@ -107,13 +107,11 @@ impl Drain {
         director.enter(Stage::Draining);
         end.after(self.delay).await;
         director.enter(Stage::Closing);
-        match tokio::time::timeout(self.timeout, serving).await {
-            Ok(_) => info!("all {} are answered", self.requests),
-            Err(_) => warn!(
-                "{} were left unanswered after {} s: raise --drain-timeout",
-                self.requests,
-                self.timeout.as_secs_f64()
-            ),
+        if tokio::time::timeout(self.timeout, serving).await.is_ok() {
+            info!("all {} are answered", self.requests);
+        } else {
+            let seconds = self.timeout.as_secs_f64();
+            warn!("{} were left unanswered after {seconds} s: raise --drain-timeout", self.requests);
         }
     }
 }

@@ -10,6 +10,7 @@
 mod becomes;
 mod pods;
 mod refused;
+mod secret;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
