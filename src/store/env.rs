@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn text_of_any_kind_is_taken() {
         check(&env(&[])).unwrap();
-        check(&env(&[("A", b""), ("_B2", "line\n\"'$(A)`ü".as_bytes()), ("C", &vec![b'x'; 100_000])])).unwrap();
+        check(&env(&[("A", b""), ("_B2", "line\n\"'$(A)`ü".as_bytes()), ("C", &vec![b'x'; 100_000])]))
+            .unwrap();
     }
 
     #[test]
