@@ -105,19 +105,17 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{- /* The CA of the store's certificate, as a volume of the webhook's: in a Secret of cert-manager's, in a ConfigMap that
-       the chart makes of the CA that it was given, or in somebody else's. Empty where the webhook keeps the CA itself. */ -}}
+{{- /* The CA of the store's certificate, as a volume of the webhook's: in somebody else's ConfigMap, in one that the
+       chart makes of the CA that it was given, or beside the certificate, where cert-manager puts it. Empty where the webhook
+       keeps the CA itself. */ -}}
 {{- define "bootlace.storeCaVolume" -}}
 {{- $given := .Values.store.tls.caConfigMap -}}
 {{- if $given.name -}}
 configMap: {name: {{ $given.name }}, items: [{key: {{ $given.key }}, path: ca.crt}]}
-{{- else if eq .Values.tls.mode "certManager" -}}
-secret: {secretName: {{ include "bootlace.storeTlsSecretName" . }}, items: [{key: ca.crt, path: ca.crt}]}
-{{- else if eq .Values.tls.mode "secret" -}}
-{{- if not .Values.tls.secret.caBundle -}}
-{{- fail "store.tls.caConfigMap.name: name a ConfigMap with the CA of store.tls.secretName, or give tls.secret.caBundle, or set store.enabled to false" -}}
-{{- end -}}
+{{- else if and (eq .Values.tls.mode "secret") .Values.tls.secret.caBundle -}}
 configMap: {name: {{ include "bootlace.storeName" . }}-ca}
+{{- else if ne .Values.tls.mode "self" -}}
+secret: {secretName: {{ include "bootlace.storeTlsSecretName" . }}, items: [{key: ca.crt, path: ca.crt}]}
 {{- end -}}
 {{- end -}}
 
