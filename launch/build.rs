@@ -7,5 +7,8 @@ fn main() {
         // walked faster. Linkers have it since binutils 2.38, older ones warn and go on; musl reads it since
         // 1.2.4, and the toolchain brings 1.2.5.
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+        // Constants lie beside the code instead of on pages of their own: 4 KB less, and two mappings less at each
+        // start. Nothing becomes writable by it.
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,noseparate-code");
     }
 }

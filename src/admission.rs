@@ -6,7 +6,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::patch;
-use crate::plan::{self, Origin, ProfileRef, Recipes};
+use crate::plan::{self, Origin, PlanError, ProfileRef, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
@@ -189,9 +189,14 @@ fn decide(object: &Value, origin: Origin<'_>, recipes: &Recipes) -> Result<Resul
         Selection::Skip(skip) => return Ok(Err(skip)),
     };
     let name = pod.display_name();
-    let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
-    let recipe = recipes.get(profile).map_err(|error| refuse(&format!("{error} ({named_by})")))?;
-    let plan = plan::plan(&pod, origin, recipe).map_err(|error| refuse(&error).with_profile(profile))?;
+    let sentence = |error: &dyn fmt::Display| format!("bootlace: pod {name}: {error}");
+    let unknown = |error| Refusal::invalid(sentence(&format!("{error} ({named_by})")));
+    let recipe = recipes.get(profile).map_err(unknown)?;
+    let refuse = |error: PlanError| {
+        let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
+        refusal(sentence(&error)).with_profile(profile).with_undefined(error.undefined())
+    };
+    let plan = plan::plan(&pod, origin, recipe).map_err(refuse)?;
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
     Ok(Ok(Parts { because, named_by, profile, warnings, patch }))
@@ -199,5 +204,6 @@ fn decide(object: &Value, origin: Origin<'_>, recipes: &Recipes) -> Result<Resul
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
 fn defect(error: &patch::PatchError) -> Refusal {
-    Refusal { code: 500, reason: "InternalError", message: format!("bootlace: {error}"), profile: None }
+    let message = format!("bootlace: {error}");
+    Refusal { code: 500, reason: "InternalError", message, profile: None, undefined: None }
 }

@@ -9,12 +9,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::hook::Way;
 use crate::hook::handler::Handler;
 use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
 
 pub(crate) const HELP: &str = "\
 Bootlace's launcher: loads the boot env and execs the task.
+
+launch init --container=NAME --timeout=SECONDS [FLAGS] -- COMMAND [ARGUMENT...]
+  Runs a boot image's COMMAND, and ends it at the time. It leaves what it gives in the folder of --out.
+    --out=DIR              (default /bootlace-out)
 
 launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
   Loads the boot env and execs COMMAND in this same process.
@@ -24,11 +29,15 @@ launch hook --container=NAME --timeout=SECONDS [FLAGS] [HANDLER]
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
+  --env=launch|sourced     how the boot env gets there (default launch); sourced: the image's entrypoint reads it from
+                           a file whenever it likes, which cannot be proven
 
 FLAGS
   --root=DIR               where the boot volume is mounted (default /bootlace)
   --termination-log=FILE   the container's terminationMessagePath (default /dev/termination-log)
 
+EXIT CODES of init, where they are not the command's own
+  64 wrong arguments   74 folder cannot be written   75 not ended in time   126 cannot be run   127 not found
 EXIT CODES of exec, where the task did not start
   64 wrong arguments   78 boot env missing or damaged   126 command cannot be run   127 command not found
 EXIT CODES of hook
@@ -38,10 +47,22 @@ EXIT CODES of hook
 /// What the launcher was asked to do.
 #[derive(Debug)]
 pub(crate) enum Invocation {
+    Init(Init),
     Exec(Exec),
     Hook(Hook),
     Help,
     Version,
+}
+
+/// Run a boot image's command within a time.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) place: Place,
+    pub(crate) timeout: Duration,
+    /// Where the command leaves what it gives.
+    pub(crate) out: PathBuf,
+    /// Never empty.
+    pub(crate) argv: Vec<OsString>,
 }
 
 /// Load the boot env and exec a command.
@@ -58,6 +79,7 @@ pub(crate) struct Hook {
     pub(crate) place: Place,
     /// For the proof and the handler together.
     pub(crate) timeout: Duration,
+    pub(crate) env: Way,
     pub(crate) handler: Option<Handler>,
 }
 
@@ -84,20 +106,40 @@ impl fmt::Display for UsageError {
 impl Error for UsageError {}
 
 impl UsageError {
-    fn new(sentence: impl Into<String>) -> Self {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }
 }
 
 /// Reads the arguments that follow the program's name.
 pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
-    let Some(verb) = words.next() else { return Err(UsageError::new("`exec` or `hook` is missing")) };
+    let Some(verb) = words.next() else { return Err(UsageError::new("`init`, `exec` or `hook` is missing")) };
     match verb.as_bytes() {
+        b"init" => init(words).map(Invocation::Init),
         b"exec" => exec(words).map(Invocation::Exec),
         b"hook" => hook(words).map(Invocation::Hook),
         b"--help" => Ok(Invocation::Help),
         b"--version" => Ok(Invocation::Version),
-        _ => Err(UsageError::new(format!("{} is neither `exec` nor `hook`", verb.display()))),
+        _ => Err(UsageError::new(format!("{} is neither `init`, `exec` nor `hook`", verb.display()))),
+    }
+}
+
+fn init(words: impl Iterator<Item = OsString>) -> Result<Init, UsageError> {
+    let mut place = PlaceFlags::default();
+    let mut timeout = None;
+    let mut out = PathBuf::from(bootlace_launch::layout::MOUNT_OUT);
+    let argv = flags(words, |flag, value| {
+        match flag {
+            b"timeout" => timeout = Some(seconds("--timeout", value)?),
+            b"out" => out = PathBuf::from(value),
+            _ => return place.take(flag, value),
+        }
+        Ok(true)
+    })?;
+    let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
+    match argv {
+        Some(argv) if !argv.is_empty() => Ok(Init { place: place.finish()?, timeout, out, argv }),
+        _ => Err(UsageError::new("`init` needs `--` and the image's command")),
     }
 }
 
@@ -113,12 +155,14 @@ fn exec(words: impl Iterator<Item = OsString>) -> Result<Exec, UsageError> {
 fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
+    let mut env = Way::default();
     let mut sleep = None;
     let mut http = None;
     let mut headers = Vec::new();
     let argv = flags(words, |flag, value| {
         match flag {
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
+            b"env" => env = Way::parse(value)?,
             b"sleep" => sleep = Some(seconds("--sleep", value)?),
             b"http" => http = Some(url(value)?),
             b"header" => headers.push(header(value)?),
@@ -139,7 +183,7 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
         _ => return Err(UsageError::new("`--sleep`, `--http` and `--` exclude each other")),
     };
     let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
-    Ok(Hook { place: place.finish()?, timeout, handler })
+    Ok(Hook { place: place.finish()?, timeout, env, handler })
 }
 
 /// Hands each `--flag=value` to `take`, which says whether it knows the flag. Gives what follows `--`, where
@@ -269,6 +313,7 @@ mod tests {
     fn hook_takes_one_handler_or_none() {
         assert!(hook(&[]).handler.is_none());
         assert_eq!(hook(&[]).timeout, Duration::from_secs(30));
+        assert_eq!((hook(&[]).env, hook(&["--env=sourced"]).env), (Way::Launch, Way::Sourced));
         assert!(matches!(hook(&["--sleep=5"]).handler, Some(Handler::Sleep(d)) if d.as_secs() == 5));
         assert!(
             matches!(hook(&["--", "sh", "-c", ""]).handler, Some(Handler::Exec(argv)) if argv.len() == 3)
@@ -281,8 +326,11 @@ mod tests {
     fn refuses_what_it_does_not_know() {
         let hook = ["hook", "--container=base", "--timeout=1"];
         for (args, sentence) in [
-            (&[][..], "`exec` or `hook` is missing"),
+            (&[][..], "`init`, `exec` or `hook` is missing"),
             (&["run"], "run is neither"),
+            (&["init", "--container=base", "--", "sh"], "`--timeout=SECONDS` is missing"),
+            (&["init", "--container=base", "--timeout=1", "--"], "needs `--` and the image's command"),
+            (&["init", "--container=base", "--timeout=1", "--sleep=1", "--", "sh"], "`--sleep` is not known"),
             (&["exec", "--container=base"], "needs `--` and the task's command"),
             (&["exec", "--container=base", "--"], "needs `--` and the task's command"),
             (&["exec", "--", "sh"], "`--container=NAME` is missing"),
@@ -292,6 +340,7 @@ mod tests {
             (&["exec", "sh"], "not of the form"),
             (&["hook", "--container=base"], "`--timeout=SECONDS` is missing"),
             (&["hook", "--container=base", "--timeout=-1"], "not a whole number of seconds"),
+            (&[&hook[..], &["--env=shell"]].concat(), "`--env` is neither launch nor sourced"),
             (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "exclude each other"),
             (&[&hook[..], &["--"]].concat(), "needs the handler's command"),
             (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),

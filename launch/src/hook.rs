@@ -13,14 +13,35 @@ mod proof;
 pub(crate) mod url;
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::{env, fmt};
 
-use crate::args::Hook;
+use crate::args::{Hook, UsageError};
 use crate::boot_env::{BootEnv, LoadError};
 use crate::deadline::Deadline;
 use handler::HandlerError;
 use process::Proc;
 use proof::{Proof, ProofError};
+
+/// How the boot env gets into the task's process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The launcher in front of its command loads it.
+    #[default]
+    Launch,
+    /// The image's entrypoint sources it from a file among its assets, whenever it likes: there is nothing to prove.
+    Sourced,
+}
+
+impl Way {
+    pub(crate) fn parse(word: &OsStr) -> Result<Self, UsageError> {
+        match word.as_encoded_bytes() {
+            b"launch" => Ok(Self::Launch),
+            b"sourced" => Ok(Self::Sourced),
+            _ => Err(UsageError::new("`--env` is neither launch nor sourced")),
+        }
+    }
+}
 
 /// Proves, then runs the handler. A task that has ended before is no failure: it keeps its own result.
 pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
@@ -31,7 +52,11 @@ pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
     let boot = BootEnv::load(&hook.place).map_err(HookError::NoBootEnv)?;
     let merged = boot.over(&process).map_err(HookError::NoBootEnv)?;
 
-    match proof::wait(&Proc::mounted(), &merged, deadline).map_err(HookError::NotProven)? {
+    let proven = match hook.env {
+        Way::Launch => proof::wait(&Proc::mounted(), &merged, deadline).map_err(HookError::NotProven)?,
+        Way::Sourced => Proof::Holds,
+    };
+    match proven {
         Proof::Ended => Ok(()),
         Proof::Holds => match &hook.handler {
             None => Ok(()),

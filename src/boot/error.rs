@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::env::EnvError;
+use super::layout::LayoutError;
 use super::path::PathError;
 use super::source::SourceError;
 use super::store::StoreError;
@@ -66,6 +67,9 @@ pub enum BootError {
         /// Its file.
         other: String,
     },
+    /// The layout has no place for what a source gave.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// What the sources gave cannot be written as env.
     #[error("the boot env cannot be written: {0}")]
     Env(#[from] EnvError),
@@ -143,7 +147,7 @@ impl BootError {
             Self::Store(error) if error.is_content() => DATA,
             Self::Store(error) if error.is_temporary() => TEMPORARY,
             Self::Store(_) => UNAVAILABLE,
-            Self::FileAndFolder { .. } | Self::Env(_) => DATA,
+            Self::FileAndFolder { .. } | Self::Layout(_) | Self::Env(_) => DATA,
             Self::Volume(_) | Self::Start(_) => IO,
         }
     }

@@ -11,10 +11,12 @@
 //! | | `http`, `archive`, `json` | what sources have in common: requests, unpacking, objects |
 //! | | `sink` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
+//! | lay out | `layout` | which env files do the task's images expect among the assets |
 //! | store | `store` | has the env put into a Secret, where the task takes it from there |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
-//! | tell | `report` | what do the log and the termination message say |
-//! | | `store` | an Event on the pod, in the same words |
+//! | tell | `event` | what is there to tell, and in which words |
+//! | | `report` | how it gets to the log and to the termination message |
+//! | | `store` | the end of it as an Event on the pod |
 //!
 //! Boot has no right in the API server (what it needs there, the store does for it), and it runs on one thread: what it writes goes to a volume in memory,
 //! where a write is a copy, and what it waits for is the network. A value never goes to the log, to an error
@@ -23,9 +25,11 @@
 mod archive;
 mod env;
 mod error;
+mod event;
 mod fetch;
 mod http;
 mod json;
+mod layout;
 mod merge;
 mod path;
 mod report;
@@ -44,6 +48,7 @@ pub use error::BootError;
 use crate::names;
 use crate::plan::{BootSpec, ProfileRef};
 use crate::store::protocol::Outcome;
+use event::Event;
 use report::Report;
 use tokio::runtime::Runtime;
 use volume::Volume;
@@ -99,6 +104,7 @@ pub fn run_to(
     let report = Report::new(log);
     let failed = |error: &BootError| report.failure(error, &args.termination_log);
     let spec = read_spec(env).inspect_err(failed)?;
+    report.set_format(spec.log_format);
     let runtime = fetch::runtime().inspect_err(failed)?;
     let result = boot(args, &spec, &runtime, &report).inspect_err(failed);
     runtime.block_on(tell(args, &spec, &result, &report));
@@ -115,22 +121,29 @@ fn boot(
     report: &Report<'_>,
 ) -> Result<String, BootError> {
     let begun = Instant::now();
-    report.begin(spec);
+    let version = env!("CARGO_PKG_VERSION");
+    report.tell(&Event::Begun { version, task: &spec.task, profile: &spec.profile });
 
     let volume = Volume::open(&args.root, &spec.profile.name)?;
     let sources = source::all(spec);
     let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
     let content = merge::merge(fetched, report)?;
+    let env_files = layout::env_files(&content, spec)?;
     if let Some(secret) = &spec.env_secret {
         let store = spec.store.as_deref().ok_or(BootError::NoStore)?;
         let env = store::env(&content)?;
         let begun = Instant::now();
-        let done = runtime.block_on(store::Client::new(store, &args.store_token)?.put_env(secret, &env))?;
-        report.stored(secret, done, begun.elapsed());
+        let how = runtime.block_on(store::Client::new(store, &args.store_token)?.put_env(secret, &env))?;
+        report.tell(&Event::Stored { secret, how, milliseconds: begun.elapsed().into() });
     }
-    volume.write(&content, spec, &args.launcher)?;
+    volume.write(&content, &env_files, spec, &args.launcher)?;
+    for named in &sources {
+        named.source.written();
+    }
 
-    Ok(report.end(&content, begun.elapsed()))
+    let booted = Event::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() };
+    report.tell(&booted);
+    Ok(booted.to_string())
 }
 
 /// Has an Event written on the pod. A boot does not fail because nobody could be told of it.
@@ -144,7 +157,7 @@ async fn tell(args: &Args, spec: &BootSpec<'_>, result: &Result<String, BootErro
     let told = async { store::Client::new(store, &args.store_token)?.tell(outcome, note).await };
     // Where the boot failed, the log ends with the sentence that says why.
     if let (Err(error), Ok(_)) = (told.await, result) {
-        report.untold(&error);
+        report.tell(&Event::Untold { why: error.to_string() });
     }
 }
 

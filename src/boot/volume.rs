@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use bootlace_launch::{environ, keep};
 
 use super::BootError;
+use super::layout::EnvFile;
 use super::merge::Content;
 use super::path::check_name;
 use crate::identity::Identity;
@@ -147,11 +148,15 @@ impl Volume {
     pub(crate) fn write(
         &self,
         content: &Content<'_>,
+        env_files: &[EnvFile],
         spec: &BootSpec<'_>,
         launcher: &Path,
     ) -> Result<(), BootError> {
         self.write_launcher(launcher)?;
         self.write_assets(content)?;
+        for EnvFile { name, content } in env_files {
+            self.write_file(&self.root.join(names::DIR_ASSETS).join(name), content)?;
+        }
         self.write_task(spec)?;
         self.write_keep_lists(spec)?;
         self.write_env(content)?;

@@ -6,6 +6,7 @@ mod containers;
 mod error;
 mod fill;
 mod given;
+mod init_image;
 mod injected;
 mod mounts;
 mod recipe;
@@ -18,10 +19,13 @@ use serde_json::Value;
 
 pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
+pub use init_image::InitImageError;
 pub use injected::{EnvWay, Injected};
 pub use recipe::{Recipe, Recipes};
 pub use store::{Origin, Store};
 pub use task::{Command, Task};
+
+use init_image::Chosen;
 
 use crate::identity::Identity;
 use crate::pod::Pod;
@@ -57,8 +61,8 @@ pub struct Plan {
     pub task: Identity,
     /// The profile that it is booted by.
     pub profile: ProfileRef,
-    /// The boot container.
-    pub boot: Value,
+    /// The init containers that boot it, in their order; the last one is `bootlace-boot`.
+    pub boot: Vec<Value>,
     /// Before or after the pod's own init containers.
     pub position: Position,
     /// The volumes to add.
@@ -82,17 +86,22 @@ pub struct Plan {
 pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe) -> Result<Plan, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
+    let init_image = init_image::choose(pod, recipe)?;
+    let recipe = init_image.as_ref().map_or(recipe, Chosen::recipe);
     let containers = containers::tasks(pod)?;
     let tasks: Vec<_> =
         containers.iter().map(|container| task::plan(container, recipe)).collect::<Result<_, _>>()?;
     let mut spec = boot::spec(pod, &containers, recipe);
-    let env_mode = env_way(&tasks);
-    if env_mode == EnvWay::Secret {
+    let env_mode = tasks.iter().map(Task::env_way).max().unwrap_or(EnvWay::None);
+    if tasks.iter().any(|task| task.env_way() == EnvWay::Secret) {
         spec.env_secret = Some(store::secret_name(origin, &profile.name)?);
     }
-    if !recipe.templates.is_empty() {
+    if !recipe.templated.is_empty() {
         let context = Context::new(pod, origin.namespace, containers.first().copied());
         spec.sources = fill::sources(recipe, &context)?.into();
+    }
+    if let Some(chosen) = &init_image {
+        chosen.tell(&mut spec);
     }
     let mut boot = recipe.boot.clone();
     if let Some(container) = boot.as_object_mut() {
@@ -101,6 +110,10 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe) -> Result<Plan, 
             container.insert("resources".to_owned(), recipe.guaranteed.clone());
         }
     }
+    let boot = match &init_image {
+        Some(chosen) => chosen.containers(pod, origin.namespace, &spec, boot)?.into(),
+        None => vec![boot],
+    };
     Ok(Plan {
         boot,
         position: profile.spec.boot.position,
@@ -113,6 +126,7 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe) -> Result<Plan, 
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
             env_mode,
             env_secret: spec.env_secret.clone(),
+            init_image: init_image.map(|chosen| chosen.image()),
         },
         env_from: spec.env_secret.as_deref().map(store::env_from),
         warnings: tasks.iter().filter_map(Task::warning).collect(),
@@ -120,15 +134,4 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe) -> Result<Plan, 
         profile: spec.profile,
         tasks,
     })
-}
-
-/// The weakest way that a task container takes.
-fn env_way(tasks: &[Task]) -> EnvWay {
-    if tasks.iter().any(|task| task.command == Command::Unknown) {
-        EnvWay::None
-    } else if tasks.iter().any(Task::takes_secret) {
-        EnvWay::Secret
-    } else {
-        EnvWay::Launch
-    }
 }

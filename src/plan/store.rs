@@ -76,16 +76,6 @@ pub(super) fn volume() -> core::Volume {
     }
 }
 
-/// Where boot sees that volume.
-pub(super) fn mount() -> core::VolumeMount {
-    core::VolumeMount {
-        name: names::VOLUME_STORE.to_owned(),
-        mount_path: names::MOUNT_STORE.to_owned(),
-        read_only: Some(true),
-        ..core::VolumeMount::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,11 +2,11 @@
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::{PlanError, Recipe};
+use super::{EnvWay, PlanError, Recipe};
 use crate::names;
 use crate::pod::{Container, HttpGet, PostStart};
 use crate::profile::Profile;
-use crate::profile::spec::{BootProfileSpec, EnvMode};
+use crate::profile::spec::{BootProfileSpec, EnvMode, Layout};
 
 /// What a task container becomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,8 @@ pub enum Command {
         /// Whether `envFrom` is there already.
         has_env_from: bool,
     },
+    /// The spec does not name it: it stays with the image, which sources the boot env itself.
+    Sourcing,
     /// The spec does not name it: it stays with the image, and the boot env cannot be loaded.
     Unknown,
 }
@@ -45,9 +47,14 @@ pub enum Command {
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
 impl Task {
-    /// Whether the kubelet takes its boot env from a Secret.
-    pub(super) fn takes_secret(&self) -> bool {
-        matches!(self.command, Command::Secret { .. })
+    /// The way that the boot env takes into it.
+    pub(super) fn env_way(&self) -> EnvWay {
+        match self.command {
+            Command::Launched(_) => EnvWay::Launch,
+            Command::Secret { .. } => EnvWay::Secret,
+            Command::Sourcing => EnvWay::Sourced,
+            Command::Unknown => EnvWay::None,
+        }
     }
 
     /// What the pod's author should know.
@@ -68,8 +75,8 @@ pub(super) fn plan(container: &Container<'_>, recipe: &Recipe) -> Result<Task, P
         index: container.index,
         name: container.name.to_owned(),
         has_mounts: container.mounts.is_some(),
+        hook: hook(container, profile.spec.hook.timeout_seconds, &command)?,
         command,
-        hook: hook(container, profile.spec.hook.timeout_seconds)?,
         has_lifecycle: container.has_lifecycle,
         replaces_handler: container.post_start.is_some(),
     })
@@ -79,6 +86,10 @@ fn command(container: &Container<'_>, recipe: &Recipe) -> Result<Command, PlanEr
     let profile = || recipe.profile.name.clone();
     let secret = Command::Secret { has_env_from: container.has_env_from };
     match (recipe.profile.spec.env.mode, &container.command) {
+        // Its images do that themselves, whoever else is there.
+        (EnvMode::Auto, None) if recipe.profile.spec.assets.layout == Layout::Optimus => {
+            Ok(Command::Sourcing)
+        }
         (EnvMode::Secret, _) | (EnvMode::Auto, None) if recipe.store.is_some() => Ok(secret),
         (EnvMode::Secret, _) => Err(PlanError::NoStore { profile: profile() }),
         (EnvMode::Auto | EnvMode::Launch, Some(_)) => Ok(Command::Launched(launcher(container))),
@@ -98,16 +109,23 @@ pub(super) fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
         sub_path: sub_path.map(str::to_owned),
         ..core::VolumeMount::default()
     };
-    vec![
+    let ours = [
         mount(names::MOUNT, None),
         // By subPath, so that a task sees its files only, at the path that its image expects.
-        mount(&profile.assets.mount_path, Some(names::DIR_ASSETS)),
-    ]
+        mount(&profile.assets.files(), Some(names::DIR_ASSETS)),
+    ];
+    let data = profile.assets.writable().map(|path| core::VolumeMount {
+        name: names::VOLUME_DATA.to_owned(),
+        mount_path: path.to_owned(),
+        ..core::VolumeMount::default()
+    });
+    ours.into_iter().chain(data).collect()
 }
 
 fn check_paths_are_free(container: &Container<'_>, profile: &Profile) -> Result<(), PlanError> {
     let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
-    let ours = [names::MOUNT, &profile.spec.assets.mount_path];
+    let assets = &profile.spec.assets;
+    let ours = [names::MOUNT, &assets.files(), assets.mount_path()];
     match container.mounts.iter().flatten().find(|mount| ours.iter().any(|path| same(path, mount.path))) {
         None => Ok(()),
         Some(mount) => Err(PlanError::PathTaken {
@@ -138,9 +156,16 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
     words
 }
 
-/// The hook's command: the proof, then the pod's own handler, which the hook takes over.
-fn hook(container: &Container<'_>, timeout_seconds: u32) -> Result<Vec<String>, PlanError> {
+/// The hook's command: the proof, where there can be one, then the pod's own handler, which the hook takes over.
+fn hook(
+    container: &Container<'_>,
+    timeout_seconds: u32,
+    command: &Command,
+) -> Result<Vec<String>, PlanError> {
     let mut words = call("hook", container);
+    if *command == Command::Sourcing {
+        words.push("--env=sourced".to_owned());
+    }
     // A sleep that the pod asks for comes on top: it would not fit otherwise, and fail at once.
     let sleep = match &container.post_start {
         Some(PostStart::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),

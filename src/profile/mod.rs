@@ -2,7 +2,9 @@
 
 mod defaults;
 pub mod folder;
+pub mod init_image;
 pub mod remote;
+pub mod rules;
 mod set;
 pub mod size;
 pub mod spec;

@@ -5,9 +5,18 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
+use serde::Deserialize;
+
 use super::denial::Denial;
 use crate::names;
-use crate::plan::Injected;
+
+/// What counts here of `plan::Injected`. Not all of it, so that a store that is older than the webhook, as it is for a
+/// moment while both are upgraded, grants what it knows.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Injected {
+    env_secret: Option<String>,
+}
 
 /// The name of the Secret that the pod may have made of its boot env.
 ///
@@ -118,6 +127,7 @@ mod tests {
         for (pod, hint) in [
             (pod(None, OURS), "carries no annotation"),
             (pod(Some(&json!("x")), OURS), "cannot be read"),
+            (pod(Some(&json!({"envSecret": 1})), OURS), "cannot be read"),
             (pod(Some(&mark(None)), OURS), "names no Secret"),
             (pod(Some(&mark(Some("db-login"))), "db-login"), "creates only such as Bootlace itself names"),
             (

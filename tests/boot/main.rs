@@ -9,6 +9,9 @@
 mod again;
 mod content;
 mod http;
+mod init_image;
+mod layout;
+mod log;
 mod process;
 mod refused;
 mod secrets;

@@ -46,6 +46,15 @@ fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
     assert!(start.elapsed() < Duration::from_secs(20), "it is clear long before the limit");
 }
 
+/// As beside an image that sources the boot env itself, whenever it comes to it.
+#[test]
+fn without_a_proof_the_handler_runs_at_once_and_with_the_boot_env() {
+    let boot = boot();
+    let hook = r#"( $launch_hook --timeout=30 --env=sourced -- sh -c 'echo $BETA > "$fifo"' ) &"#;
+    let (printed, told) = run(&boot, &format!(r#"{hook} exec cat "$fifo""#));
+    assert_eq!((printed.as_str(), told.as_str()), ("two lines\n", ""));
+}
+
 #[test]
 fn a_task_that_changed_its_env_since_is_in_order() {
     let script = format!(r#"{HOOK} exec $launch_exec env -u BETA ALPHA=hunter2 OTHER=x cat "$fifo""#);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::identity;
 use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
-use crate::plan::{BootSpec, Injected};
+use crate::plan::{BootSpec, EnvWay, Injected};
 use crate::pod::Pod;
 use crate::profile::remote::{Client, JsonPart, Optimus};
 use crate::profile::spec::Into;
@@ -37,7 +37,18 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
     );
     out.gap();
 
-    let boot = boot_container(injected).context("the pod holds no boot container")?;
+    if let Some(init) = init_container(injected, names::CONTAINER_INIT) {
+        let image = init.get("image").and_then(Value::as_str).unwrap_or("an image without a name");
+        out.part(
+            "init container",
+            names::CONTAINER_INSTALL,
+            "puts the launcher onto the volume, which ends the next one at its time",
+        );
+        let text = format!("runs the pod's own boot image {image}, for {} s at most:", spec.timeout_seconds);
+        out.part("init container", names::CONTAINER_INIT, &text);
+        out.detail(&launched_command(init).join(" "));
+    }
+    let boot = init_container(injected, names::CONTAINER_BOOT).context("the pod holds no boot container")?;
     let image = boot.get("image").and_then(Value::as_str).unwrap_or("its default image");
     out.part(
         "init container",
@@ -76,6 +87,10 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
             Some(secret) => {
                 format!("env from Secret {secret}, which the store creates of the boot env before the task starts")
             }
+            None if mark.env_mode == EnvWay::Sourced => {
+                "no launcher, because its command is not in the spec: the image's entrypoint sources .env and .secret itself"
+                    .to_owned()
+            }
             None => "no launcher, because its command is not in the spec: the boot env is not loaded".to_owned(),
         });
         out.detail(&hook(injected.pointer(&at("lifecycle/postStart/exec/command"))));
@@ -100,9 +115,15 @@ fn because(pod: &Pod<'_>) -> Because {
     }
 }
 
-fn boot_container(pod: &Value) -> Option<&Value> {
+fn init_container<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
     let containers = pod.pointer("/spec/initContainers")?.as_array()?;
-    containers.iter().find(|container| is_named(container, names::CONTAINER_BOOT))
+    containers.iter().find(|container| is_named(container, name))
+}
+
+/// What the launcher starts in a container.
+fn launched_command(container: &Value) -> Vec<&str> {
+    let words = container.get("command").and_then(Value::as_array).into_iter().flatten();
+    words.filter_map(Value::as_str).skip_while(|word| *word != "--").skip(1).collect()
 }
 
 fn is_named(object: &Value, name: &str) -> bool {
@@ -110,7 +131,9 @@ fn is_named(object: &Value, name: &str) -> bool {
 }
 
 fn boot_spec(pod: &Value) -> anyhow::Result<BootSpec<'static>> {
-    let env = boot_container(pod).and_then(|boot| boot.get("env")?.as_array()).context("boot has no env")?;
+    let env = init_container(pod, names::CONTAINER_BOOT)
+        .and_then(|boot| boot.get("env")?.as_array())
+        .context("boot has no env")?;
     let value = |name: &str| {
         let variable = env.iter().find(|variable| is_named(variable, name))?;
         variable.get("value")?.as_str().map(str::to_owned)
@@ -125,16 +148,18 @@ fn volume_size(pod: &Value) -> Option<&str> {
 }
 
 fn mounts(mounts: Option<&Value>) -> Vec<String> {
-    let ours = mounts.and_then(Value::as_array).into_iter().flatten();
-    ours.filter(|mount| is_named(mount, names::VOLUME))
-        .filter_map(|mount| {
-            let path = mount.get("mountPath")?.as_str()?;
-            Some(match mount.get("subPath") {
-                Some(_) => format!("its assets at {path}"),
-                None => format!("everything else at {path}"),
-            })
-        })
-        .collect()
+    let all = mounts.and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(|mount| {
+        let path = mount.get("mountPath")?.as_str()?;
+        let words = match mount.get("name")?.as_str()? {
+            names::VOLUME if mount.get("subPath").is_some() => format!("its assets at {path}"),
+            names::VOLUME => format!("everything else at {path}"),
+            names::VOLUME_DATA => format!("around them a folder that it can write to, at {path}"),
+            _ => return None,
+        };
+        Some(words)
+    })
+    .collect()
 }
 
 fn is_launcher(word: &str) -> bool {
@@ -180,6 +205,7 @@ fn what(source: &BootSource) -> String {
             };
             format!("{} {}{}: {becomes}{}", says.method.as_str(), says.url, says.path, client(&says.client))
         }
+        From::InitImage(_) => "env and files that bootlace-init left, which win over all above".to_owned(),
         From::Optimus(remote) => {
             let says = &remote.request;
             let Optimus { host, project, job, .. } = &**says;
@@ -191,6 +217,9 @@ fn what(source: &BootSource) -> String {
 /// Who a request says it is, and whom it trusts.
 fn client(says: &Client) -> String {
     let mut words = String::new();
+    for header in &says.headers {
+        let _ = write!(words, ", header {}", header.name);
+    }
     if let Some(secret) = &says.headers_from_secret {
         let _ = write!(words, ", headers from Secret {secret}");
     }
@@ -214,7 +243,11 @@ fn hook(command: Option<&Value>) -> String {
     let words: Vec<_> =
         command.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let limit = words.iter().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
-    let proof = format!("postStart hook: proves within {limit} s that the process holds the boot env");
+    let proof = if words.contains(&"--env=sourced") {
+        format!("postStart hook, within {limit} s: proves nothing, as the image loads the boot env itself")
+    } else {
+        format!("postStart hook: proves within {limit} s that the process holds the boot env")
+    };
     let own = match words.iter().position(|word| *word == "--") {
         Some(end) => words.get(end + 1..).unwrap_or_default().join(" "),
         None => words

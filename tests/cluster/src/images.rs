@@ -15,6 +15,11 @@ pub const PRODUCT: &str = "localhost/bootlace:dev";
 pub const BUSYBOX: &str = "localhost/busybox:test";
 /// As the distroless images are: one static program, no shell, no libc. See the package `bootlace-probe`.
 pub const PROBE: &str = "localhost/probe:test";
+/// As a plugin image of Optimus: a shell, and an entrypoint that sources the env of its job before it starts what the
+/// pod's `args` say, here the probe.
+pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
+/// The boot image of `examples/boot-image`, as its Dockerfile has it.
+pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 /// What holds a pod's namespaces. Named in `node/containerd.toml`.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -35,8 +40,18 @@ pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
     }
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
+    let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
+    archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
 
     let program = product::build(&root, PROFILE, "bootlace-probe")?;
+    let entrypoint = include_str!("../images/optimus-plugin.sh");
+    let plugin = layer.program("/probe", &program)?.file("/opt/entrypoint.sh", 0o755, entrypoint);
+    let config = Config {
+        env: config.env.iter().cloned().chain(["JOB_DIR=/data".to_owned()]).collect(),
+        entrypoint: vec!["/opt/entrypoint.sh".to_owned()],
+        ..Config::default()
+    };
+    archive::write(&file("optimus-plugin"), OPTIMUS_PLUGIN, &plugin, &config)?;
     let layer = Layer::new().program("/probe", &program)?;
     let entrypoint = vec!["/probe".to_owned()];
     let config = Config { entrypoint: entrypoint.clone(), ..Config::default() };

@@ -12,6 +12,7 @@
 
 mod airflow;
 mod boot_failure;
+mod boot_image;
 mod certificates;
 mod containers;
 mod distroless;
@@ -20,6 +21,7 @@ mod dry_run;
 mod harness;
 mod inject;
 mod job;
+mod optimus_image;
 mod post_start;
 mod refused;
 mod restricted;

@@ -123,7 +123,7 @@ async fn a_pod_gets_nothing_but_what_its_injection_names() -> Result<()> {
                 .await?;
                 refused(&store.put(&its, env(VALUE)).await?, 403, hint);
             }
-            patch(namespace, &thief, json!({"annotations": {"bootlace.dev/injected": "{}"}})).await?;
+            patch(namespace, &thief, json!({"annotations": {"bootlace.dev/injected": "nonsense"}})).await?;
             refused(&store.put(&its, env(VALUE)).await?, 403, "cannot be read, so Bootlace did not write it");
             assert_eq!(secrets(namespace).await?, [""; 0]);
             audited(namespace, &["names no Secret", "db-login"]).await
