@@ -20,7 +20,8 @@
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
 //! [`webhook`] serves it, [`store`] creates what boot may not (what the two have in common is [`server`]), [`boot`] is
-//! what the injected init container runs, [`cli`] is the command line.
+//! what the injected init container runs, [`pipe`] what the sidecar of tasks with outputs does, [`cli`] is the command
+//! line.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
@@ -30,6 +31,7 @@ pub mod identity;
 mod json_error;
 pub mod names;
 pub mod patch;
+pub mod pipe;
 pub mod plan;
 pub mod pod;
 pub mod profile;

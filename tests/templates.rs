@@ -108,6 +108,12 @@ fn optimus(more: &Value) -> Value {
     json!([{"name": "job", "optimus": optimus}])
 }
 
+fn store(more: &Value) -> Value {
+    let mut store = json!({"s3": {"bucket": "assets"}, "prefix": "jobs"});
+    store.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!([{"name": "objects", "objectStore": store}])
+}
+
 /// A pod whose label `team` is `value`.
 fn labelled(value: &str) -> Value {
     let mut pod = pod("airflow-operator-scheduled.json");
@@ -155,6 +161,15 @@ fn requests_are_filled_in_as_each_place_has_it() {
         (&json!("dags/dailyreport-f9bb99ed0"), &json!("load/"))
     );
 
+    let objects =
+        store(&json!({"prefix": "jobs/{{ workflow }}/{{ scheduledTime[:10] }}", "folder": "in/{{ task }}"}));
+    let filled = admit(labelled(team), &objects).unwrap();
+    let request = &filled[0]["from"]["objectStore"]["request"];
+    assert_eq!(
+        (&request["prefix"], &request["folder"]),
+        (&json!("jobs/dailyreport-f9bb99ed0/2026-01-02"), &json!("in/load"))
+    );
+
     let job = optimus(&json!({
         "project": "{{ namespace }}", "job": "{{ labels.team }}", "scheduledAt": "{{ scheduledTime }}",
         "instanceName": "{{ task }}-{{ attempt }}",
@@ -172,6 +187,12 @@ fn a_value_that_would_leave_its_place_refuses_the_pod() {
     for (sources, evil, field) in [
         (http(&json!({"path": "a/{{ labels.team }}/b"})), "..", "http.path: \"a/../b\" holds a segment"),
         (http(&json!({"path": "a/%2e{{ labels.team }}"})), ".", "http.path: \"a/%2e.\" holds a segment"),
+        (
+            store(&json!({"prefix": "jobs/{{ labels.team }}"})),
+            "a/b",
+            "objectStore.prefix: \"a/b\" holds a slash",
+        ),
+        (store(&json!({"folder": "{{ labels.team }}"})), "..", "objectStore.folder: \"..\" holds a segment"),
         (http(&json!({"file": "sql/{{ labels.team }}"})), "a/b", "http.file: \"a/b\" holds a slash"),
         (http(&json!({"file": "sql/{{ labels.team }}"})), "..", "http.file: \"sql/..\" holds a segment"),
         (
@@ -222,6 +243,11 @@ fn a_profile_whose_templates_could_work_for_no_pod_does_not_come_into_force() {
         ),
         (http(&body("application/json")), "http.body: line 1: in JSON a value stands in a string"),
         (optimus(&json!({"host": "http://{{run}}:9100"})), "optimus.host: no template can stand here"),
+        (
+            store(&json!({"s3": {"bucket": "assets", "endpoint": "http://{{run}}"}})),
+            "objectStore.s3.endpoint: no template can stand here",
+        ),
+        (store(&json!({"prefix": "{{ run | shout }}"})), "objectStore.prefix: line 1: there is no filter"),
         (optimus(&json!({"scheduledAt": "{{ run"})), "source \"job\", optimus.scheduledAt: line 1"),
     ] {
         let profile: BootProfile = serde_json::from_value(json!({

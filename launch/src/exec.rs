@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::os::unix::process::CommandExt;
 use std::{env, fmt};
 
 use crate::args::Exec;
@@ -19,7 +18,7 @@ pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&exec.place).map_err(ExecError::NoBootEnv)?;
     let merged = boot.over(&process).map_err(ExecError::NoBootEnv)?;
-    program::start(&exec.argv, &merged, |command| Err(command.exec())).map_err(ExecError::NotStarted)
+    program::exec(&exec.argv, &merged).map_err(ExecError::NotStarted)
 }
 
 /// Why the task was not started.

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::init_image::InitImage;
+use super::object_store::ObjectStore;
 use super::remote::{Http, Limits, Optimus};
 use super::rules;
 use crate::names;
@@ -213,6 +214,9 @@ pub struct Source {
     /// What an Optimus server compiled for the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimus: Option<Optimus>,
+    /// Objects of S3, Google Cloud Storage or Azure Blob Storage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_store: Option<ObjectStore>,
 }
 
 /// Env and files written in the profile itself. Not for secrets: they show in every pod.

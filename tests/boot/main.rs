@@ -12,6 +12,7 @@ mod http;
 mod init_image;
 mod layout;
 mod log;
+mod object_store;
 mod process;
 mod refused;
 mod secrets;

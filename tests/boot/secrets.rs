@@ -26,6 +26,7 @@ enum Kind {
     Secret,
     Http,
     Optimus,
+    ObjectStore,
     InitImage,
 }
 
@@ -41,12 +42,20 @@ impl Kind {
             },
             From::Http(_) => Self::Http,
             From::Optimus(_) => Self::Optimus,
+            From::ObjectStore(_) => Self::ObjectStore,
             From::InitImage(_) => Self::InitImage,
         }
     }
 
-    const ALL: [Self; 6] =
-        [Self::Inline, Self::ConfigMap, Self::Secret, Self::Http, Self::Optimus, Self::InitImage];
+    const ALL: [Self; 7] = [
+        Self::Inline,
+        Self::ConfigMap,
+        Self::Secret,
+        Self::Http,
+        Self::Optimus,
+        Self::ObjectStore,
+        Self::InitImage,
+    ];
 }
 
 /// Servers that answer with marked values, and echo what they were asked with.
@@ -71,6 +80,15 @@ fn answer(asked: &Asked, _: usize) -> Reply {
             status(302, &[&format!("Location: http://u:{MARK}@elsewhere.invalid/?{MARK}#{MARK}")], MARK)
         }
         "/cut" => Reply::Cut(MARK.into()),
+        "/assets/file" => object(MARK.into()),
+        "/assets/json" => object(json!({"env": {"TOKEN": MARK}, "text": MARK}).to_string()),
+        "/assets/refused" => {
+            let body =
+                format!("<Error><Code>AccessDenied</Code><Message>{echo}</Message><Key>{MARK}</Key></Error>");
+            status(403, &[], &body)
+        }
+        "/assets/cut" => Reply::CutAfter(vec![], MARK.into()),
+        "/assets" => status(403, &[], &format!("{MARK} {echo}")),
         "/api/v1beta1/project/p/job/good/run_input" => {
             ok(json!({"envs": {"A": MARK}, "files": {"q.sql": MARK}, "secrets": {"KEY": MARK}}).to_string())
         }
@@ -88,6 +106,12 @@ fn answer(asked: &Asked, _: usize) -> Reply {
         }
         _ => status(403, &[&format!("X-Why: {MARK}")], &format!("{MARK} {echo}")),
     }
+}
+
+/// An object as stores give it.
+fn object(content: String) -> Reply {
+    let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
+    Reply::Whole(200, headers.to_vec(), content.into())
 }
 
 /// A boot to look at: its sources, and whether it goes well.
@@ -113,6 +137,7 @@ fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
     cases.extend(from_objects(container, "Secret"));
     cases.extend(from_http(container, servers));
     cases.extend(from_optimus(container, servers));
+    cases.extend(from_a_store(container, servers));
     cases.extend(from_an_image(container));
     cases
 }
@@ -254,12 +279,50 @@ fn from_optimus(container: &Container, servers: &Servers) -> Vec<Case> {
     ]
 }
 
+fn from_a_store(container: &Container, servers: &Servers) -> Vec<Case> {
+    let store = |what: Value| {
+        let mut request = json!({
+            "s3": {"bucket": "assets", "endpoint": servers.tls.url()},
+            "credentials": {"secret": "login"},
+            "client": {"ca": {"configMap": "company-ca"}, "attempts": 1},
+        });
+        request.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+        let mount = container.beside("remote");
+        vec![json!({"name": "assets", "from": {"objectStore": {"request": request, "path": mount}}})]
+    };
+    let env = |pointer: &str| json!([{"pointer": pointer, "into": "Env", "secret": true}]);
+    let unusable = |store_says: Value| {
+        let mut says = json!({"s3": null, "object": "a", "file": "a"});
+        says.as_object_mut().unwrap().extend(store_says.as_object().unwrap().clone());
+        says
+    };
+    vec![
+        good("an object", store(json!({"object": "file", "file": "a"}))),
+        good("variables of an object", store(json!({"object": "json", "json": env("/env")}))),
+        bad("a refusal that says all it got", store(json!({"object": "refused", "file": "a"}))),
+        bad("half an object", store(json!({"object": "cut", "file": "a"}))),
+        bad("no object at the pointer", store(json!({"object": "json", "json": env("/text")}))),
+        bad("another checksum", store(json!({"object": "file", "file": "a", "sha256": "0".repeat(64)}))),
+        bad("a list that is refused", store(json!({"prefix": ""}))),
+        bad("a key that is none of Google's", store(unusable(json!({"gcs": {"bucket": "assets"}})))),
+        bad(
+            "a key that is none of Azure's",
+            store(unusable(json!({"azure": {"account": "account", "container": "assets"}}))),
+        ),
+    ]
+}
+
 /// What the client of a remote source finds mounted: its CA, and marked credentials.
 fn mount_credentials(container: &Container) {
     container.mount("remote/ca", [("ca.crt", server::ca().as_bytes())]);
     let (key, basic) = (format!("{MARK}-key\n"), format!("Basic {MARK}-basic"));
     container.mount("remote/headers", [("X-Api-Key", key.as_bytes()), ("X-Login", basic.as_bytes())]);
     container.mount("remote/token", [("token", format!("{MARK}-token").as_bytes())]);
+    container.mount(
+        "remote/credentials",
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "key.json", "AZURE_STORAGE_KEY"]
+            .map(|key| (key, MARK.as_bytes())),
+    );
     container.mount("two/ca", [("ca.crt", server::ca().as_bytes())]);
     container.mount("two/headers", [("Authorization", basic.as_bytes())]);
     container.mount("two/token", [("token", format!("{MARK}-token").as_bytes())]);

@@ -16,32 +16,43 @@ use super::error::HttpError;
 
 /// A body that is checked while it is read: its size at every chunk, its checksum at its end.
 pub(crate) struct Body {
-    pub(super) stream: BoxStream<'static, reqwest::Result<Bytes>>,
-    pub(super) progress: Rc<Progress>,
-    pub(super) place: String,
-    pub(super) connect_seconds: u32,
-    pub(super) limit: u64,
-    pub(super) seen: u64,
-    pub(super) checksum: Option<Checksum>,
+    stream: BoxStream<'static, Result<Bytes, HttpError>>,
+    progress: Rc<Progress>,
+    place: String,
+    limit: u64,
+    seen: u64,
+    checksum: Option<Checksum>,
     /// Read already, by [`Body::peek`].
-    pub(super) held: Vec<u8>,
+    held: Vec<u8>,
     /// Why [`Body::reader`] ended early.
-    pub(super) failure: Option<HttpError>,
+    failure: Option<HttpError>,
 }
 
 /// What the body's SHA-256 should be, and what it is so far.
-pub(super) struct Checksum {
+struct Checksum {
     expected: String,
     hasher: Sha256,
 }
 
 impl Checksum {
-    pub(super) fn new(expected: &str) -> Self {
+    fn new(expected: &str) -> Self {
         Self { expected: expected.to_owned(), hasher: Sha256::new() }
     }
 }
 
 impl Body {
+    /// What comes from `place` by `stream`: `limit` bytes at most, whose SHA-256 must be `sha256`.
+    pub(crate) fn new(
+        stream: BoxStream<'static, Result<Bytes, HttpError>>,
+        place: String,
+        progress: Rc<Progress>,
+        limit: u64,
+        sha256: Option<&str>,
+    ) -> Self {
+        let checksum = sha256.map(Checksum::new);
+        Self { stream, progress, place, limit, seen: 0, checksum, held: Vec::new(), failure: None }
+    }
+
     /// The next bytes; `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
         if !self.held.is_empty() {
@@ -98,7 +109,7 @@ impl Body {
         let Some(chunk) = self.stream.next().await else {
             return self.end().map(|()| None);
         };
-        let chunk = chunk.map_err(|error| HttpError::of(&self.place, self.connect_seconds, &error))?;
+        let chunk = chunk?;
         self.seen += chunk.len() as u64;
         self.progress.received(self.seen);
         if self.seen > self.limit {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Progress;
 use super::address::{Resolver, Zone};
 use super::error::HttpError;
+use super::transport::{Terms, Transport};
 use crate::boot::source::{SourceError, read_object};
 use crate::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
 use crate::profile::remote;
@@ -74,6 +75,10 @@ impl<'a> Client<'a> {
     /// The client for one hop. What differs from hop to hop is where its names may lead: `from` is where a
     /// redirect came from.
     pub(super) fn hop(&self, from: Option<Zone>) -> Result<reqwest::Client, HttpError> {
+        self.build(from, self.says.proxy.as_deref())
+    }
+
+    fn build(&self, from: Option<Zone>, proxy: Option<&str>) -> Result<reqwest::Client, HttpError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(self.tls.clone())
@@ -85,13 +90,39 @@ impl<'a> Client<'a> {
             .no_proxy()
             // A second attempt is this module's own to make.
             .retry(reqwest::retry::never());
-        if let Some(proxy) = &self.says.proxy {
+        if let Some(proxy) = proxy {
             let why = |error: reqwest::Error| format!("client.proxy is no address of a proxy: {error}");
             builder = builder.proxy(Proxy::all(proxy).map_err(|error| HttpError::Setup(why(error)))?);
         }
         builder
             .build()
             .map_err(|error| HttpError::Setup(format!("the HTTP client cannot be set up: {error}")))
+    }
+
+    /// A client for a library that makes its requests itself. `store` is where most of them go, `secrets` is what no
+    /// log may show, and the rest says what an error's body and status mean.
+    pub(crate) fn transport(
+        &self,
+        store: &Url,
+        secrets: Vec<String>,
+        terms: Terms,
+    ) -> Result<Transport, HttpError> {
+        Ok(Transport {
+            client: self.hop(None)?,
+            direct: self.build(None, None)?,
+            store: store.clone(),
+            attempts: self.says.attempts,
+            connect_seconds: self.says.connect_timeout_seconds,
+            deadline: self.deadline,
+            secrets,
+            terms,
+            failed: Mutex::default(),
+        })
+    }
+
+    /// When the source's time is over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// `text` without anything that the client's own headers hold, for what a server says.

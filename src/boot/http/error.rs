@@ -9,7 +9,7 @@ use super::address::ResolveError;
 
 /// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
 /// the message that a documented error format has a field for.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
     /// The profile's own address is none.
     #[error("{url:?} is no address that boot can ask: {why}")]
@@ -84,6 +84,14 @@ pub enum HttpError {
         remedy: &'static str,
         /// When to come back, if the server says so.
         retry_after: Option<Duration>,
+    },
+    /// Nobody gives boot credentials.
+    #[error("boot gets no credentials: {error}{remedy}")]
+    Identity {
+        /// Why not.
+        error: Box<HttpError>,
+        /// What to do, ready to be appended; empty where the error says it.
+        remedy: String,
     },
     /// The server wants patience that there is no time for.
     #[error("{error}; it asks to come back in {} s, and only {left} s of the source's time are left", after.as_secs())]
@@ -180,6 +188,7 @@ impl HttpError {
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_temporary(*status),
+            Self::Identity { error, .. } => error.is_temporary(),
             Self::Name { .. }
             | Self::ConnectTimeout { .. }
             | Self::Connect { .. }
@@ -195,10 +204,16 @@ impl HttpError {
         }
     }
 
+    /// Whether the server says that there is no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { status: StatusCode::NOT_FOUND, .. })
+    }
+
     /// When the server wants to be asked again.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
+            Self::Identity { error, .. } => error.retry_after(),
             _ => None,
         }
     }
@@ -229,7 +244,7 @@ fn is_temporary(status: StatusCode) -> bool {
 }
 
 /// What to do about a status.
-pub(super) fn remedy(status: StatusCode) -> &'static str {
+pub(crate) fn remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
             "give it credentials in client.headersFromSecret or client.token, or renew them"

@@ -4,24 +4,25 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, StatusCode, Url};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::address::Zone;
-use super::body::{Body, Checksum};
+use super::body::Body;
 use super::client::{Client, place};
 use super::error::{HttpError, remedy};
-use super::{redirect, retry};
+use super::redirect;
+use super::retry::{self, Attempts};
 use crate::boot::source::SourceError;
 
 /// How much of an error's body is read, and for how long, to find the server's own sentence.
-const MAX_ERROR_BYTES: u64 = 64 * 1024;
-const ERROR_TIME: Duration = Duration::from_secs(5);
+pub(super) const MAX_ERROR_BYTES: u64 = 64 * 1024;
+pub(super) const ERROR_TIME: Duration = Duration::from_secs(5);
 
 /// How much of the server's own sentence is told, in characters.
-const MAX_SAID: usize = 500;
+pub(super) const MAX_SAID: usize = 500;
 
 /// What is asked.
 pub(crate) struct Request<'a> {
@@ -62,10 +63,8 @@ impl Client<'_> {
         request: &Request<'_>,
         mut take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let mut pauses = retry::pauses(self.says.attempts);
-        let mut attempts = 0;
+        let mut attempts = Attempts::new(self.says.attempts, self.deadline);
         loop {
-            attempts += 1;
             let result = match self.exchange(request).await {
                 Ok(body) => take(body).await,
                 Err(error) => Err(error.into()),
@@ -74,21 +73,10 @@ impl Client<'_> {
                 Err(SourceError::Http(error)) if error.is_temporary() => error,
                 result => return result,
             };
-            let Some(pause) = pauses.next() else {
-                return Err(match attempts {
-                    1 => error,
-                    _ => HttpError::GaveUp { error: Box::new(error), attempts },
-                }
-                .into());
-            };
-            let (after, left) = (error.retry_after().unwrap_or_default(), self.deadline - Instant::now());
-            if after >= left {
-                return Err(
-                    HttpError::TooPatient { error: Box::new(error), after, left: left.as_secs() }.into()
-                );
-            }
-            self.progress.failed(&error.to_string());
-            sleep(pause.max(after)).await;
+            let failed = error.to_string();
+            let pause = attempts.again(error)?;
+            self.progress.failed(&failed);
+            sleep(pause).await;
         }
     }
 
@@ -147,8 +135,7 @@ impl Client<'_> {
         if response.content_length().is_some_and(|length| length > request.limit) {
             return Err(HttpError::TooLarge { place, limit: request.limit });
         }
-        let checksum = request.sha256.map(Checksum::new);
-        Ok(self.body(place, response, request.limit, checksum))
+        Ok(self.body(place, response, request.limit, request.sha256))
     }
 
     async fn refusal(&self, request: &Request<'_>, place: String, response: Response) -> HttpError {
@@ -165,17 +152,9 @@ impl Client<'_> {
         HttpError::Status { place, status, said, remedy: remedy(status), retry_after }
     }
 
-    fn body(&self, place: String, response: Response, limit: u64, checksum: Option<Checksum>) -> Body {
-        Body {
-            stream: response.bytes_stream().boxed(),
-            progress: Rc::clone(&self.progress),
-            place,
-            connect_seconds: self.says.connect_timeout_seconds,
-            limit,
-            seen: 0,
-            checksum,
-            held: Vec::new(),
-            failure: None,
-        }
+    fn body(&self, place: String, response: Response, limit: u64, sha256: Option<&str>) -> Body {
+        let (from, seconds) = (place.clone(), self.says.connect_timeout_seconds);
+        let stream = response.bytes_stream().map_err(move |error| HttpError::of(&from, seconds, &error));
+        Body::new(stream.boxed(), place, Rc::clone(&self.progress), limit, sha256)
     }
 }

@@ -22,7 +22,7 @@ enum Step {
 }
 
 impl Progress {
-    pub(super) fn asked(&self, place: &str) {
+    pub(crate) fn asked(&self, place: &str) {
         place.clone_into(&mut self.place.borrow_mut());
         self.step.set(Step::Answer);
     }

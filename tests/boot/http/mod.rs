@@ -71,7 +71,7 @@ impl Client {
     }
 }
 
-fn merge(into: &mut Value, more: &Value) {
+pub(crate) fn merge(into: &mut Value, more: &Value) {
     for (field, value) in more.as_object().unwrap() {
         into[field] = value.clone();
     }

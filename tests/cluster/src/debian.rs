@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::command::{command, output};
 
 /// Packages and what each is here for.
-pub const PACKAGES: [(&str, &str); 15] = [
+pub const PACKAGES: [(&str, &str); 16] = [
     ("busybox-static", "the programs in the test image"),
     ("ca-certificates", "the authorities of the package registries"),
     ("conntrack", "kube-proxy clears stale UDP flows with it"),
@@ -22,6 +22,7 @@ pub const PACKAGES: [(&str, &str); 15] = [
     ("iptables", "kube-proxy's rules"),
     ("kmod", "loads kernel modules"),
     ("libc6-dev", "linking"),
+    ("npm", "the Azure Blob server of the tests, and Node, which runs it"),
     ("python3-venv", "Airflow's environment"),
     ("runc", "starts containers"),
     ("tini", "process 1 of the cluster"),

@@ -21,6 +21,7 @@ mod dry_run;
 mod harness;
 mod inject;
 mod job;
+mod object_store;
 mod optimus_image;
 mod post_start;
 mod refused;
