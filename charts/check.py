@@ -89,7 +89,15 @@ def schema_leaves(schema, path=()):
 
 
 # Values that are one object of Kubernetes' or of the user's, not a group of the chart's own values.
-OBJECTS = {"profiles", "resources.requests", "resources.limits", "podSecurityContext", "securityContext"}
+OBJECTS = {
+    "profiles",
+    "resources.requests",
+    "resources.limits",
+    "store.resources.requests",
+    "store.resources.limits",
+    "podSecurityContext",
+    "securityContext",
+}
 
 
 def values(chart):

@@ -6,7 +6,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::patch;
-use crate::plan::{self, PlanError, ProfileRef, Recipes};
+use crate::plan::{self, Origin, PlanError, ProfileRef, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
@@ -136,7 +136,7 @@ fn subject(request: &mut Request) -> Subject {
 
 fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response, Outcome, Option<String>) {
     let Request { uid, object, namespace: _ } = request;
-    match admit(object, namespace, recipes) {
+    match admit(object, Origin { namespace, uid: Some(&uid) }, recipes) {
         Decision::Inject(injection) => {
             let Injection { profile, warnings, patch, because, named_by, .. } = *injection;
             let audit = [
@@ -157,10 +157,12 @@ fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response
     }
 }
 
-/// Decides on a pod that is being created in `namespace`, and where it is a task returns it injected.
+/// Decides on a pod that is being created, and where it is a task returns it injected. `origin` is the namespace, where
+/// there is no review.
 #[must_use]
-pub fn admit(mut object: Value, namespace: &str, recipes: &Recipes) -> Decision {
-    let Parts { because, named_by, profile, warnings, patch } = match decide(&object, namespace, recipes) {
+pub fn admit<'a>(mut object: Value, origin: impl Into<Origin<'a>>, recipes: &Recipes) -> Decision {
+    let decided = decide(&object, origin.into(), recipes);
+    let Parts { because, named_by, profile, warnings, patch } = match decided {
         Ok(Ok(parts)) => parts,
         Ok(Err(skip)) => return Decision::Skip(skip),
         Err(refusal) => return Decision::Refuse(refusal),
@@ -180,9 +182,9 @@ struct Parts {
     patch: Vec<PatchOperation>,
 }
 
-fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
+fn decide(object: &Value, origin: Origin<'_>, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
     let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
-    let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(namespace)) {
+    let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(origin.namespace)) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
         Selection::Skip(skip) => return Ok(Err(skip)),
     };
@@ -194,7 +196,7 @@ fn decide(object: &Value, namespace: &str, recipes: &Recipes) -> Result<Result<P
         let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
         refusal(sentence(&error)).with_profile(profile).with_undefined(error.undefined())
     };
-    let plan = plan::plan(&pod, namespace, recipe).map_err(refuse)?;
+    let plan = plan::plan(&pod, origin, recipe).map_err(refuse)?;
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
     Ok(Ok(Parts { because, named_by, profile, warnings, patch }))

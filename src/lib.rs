@@ -19,14 +19,16 @@
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
-//! [`webhook`] serves it, [`boot`] is what the injected init container runs, [`pipe`] what the sidecar of tasks with
-//! outputs does, [`cli`] is the command line. [`registry`] speaks with OCI registries for them.
+//! [`webhook`] serves it, [`store`] creates what boot may not (what the two have in common is [`server`]), [`boot`] is
+//! what the injected init container runs, [`pipe`] what the sidecar of tasks with outputs does, [`cli`] is the command
+//! line. [`registry`] speaks with OCI registries for them.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
 pub mod boot;
 pub mod cli;
 pub mod identity;
+mod json_error;
 pub mod names;
 pub mod patch;
 pub mod pipe;
@@ -36,5 +38,7 @@ pub mod profile;
 pub mod registry;
 pub mod review;
 pub mod selection;
+pub mod server;
+pub mod store;
 pub mod template;
 pub mod webhook;

@@ -54,10 +54,17 @@ pub const VOLUME_SECRET_PREFIX: &str = "bootlace-secret-";
 /// The emptyDir that a task can write to around its files, in the layout of Optimus.
 pub const VOLUME_DATA: &str = "bootlace-data";
 
+/// The volume with the token by which the store knows the pod, in boot only.
+pub const VOLUME_STORE: &str = "bootlace-store";
+
 /// Where [`VOLUME`] is mounted, in boot (writable) and in the task containers (read-only).
 pub const MOUNT: &str = layout::MOUNT;
 /// Where a source's own volume is mounted in boot; the source's position follows.
 pub const MOUNT_SOURCES: &str = "/bootlace-sources";
+/// Where [`VOLUME_STORE`] is mounted in boot.
+pub const MOUNT_STORE: &str = "/bootlace-store";
+/// The token, below [`MOUNT_STORE`].
+pub const FILE_STORE_TOKEN: &str = "token";
 /// Where [`VOLUME_OUT`] is mounted, in [`CONTAINER_INIT`] and in boot.
 pub const MOUNT_OUT: &str = layout::MOUNT_OUT;
 /// Where [`CONTAINER_INIT`] sees its Secrets; a Secret's name follows.
@@ -91,6 +98,27 @@ pub const IMAGE_LAUNCHER: &str = "/usr/local/bin/bootlace-launch";
 /// variables of the same name with `_1`, `_2`, … behind it.
 pub const ENV_BOOT_SPEC: &str = "BOOTLACE_SPEC";
 
+/// The audience of the token that the store takes.
+pub const AUDIENCE: &str = "bootlace";
+/// The Secret that holds a pod's boot env: this, then [`SECRET_ENV_DIGITS`] hexadecimal digits.
+pub const SECRET_ENV_PREFIX: &str = "bootlace-env-";
+/// See [`SECRET_ENV_PREFIX`].
+pub const SECRET_ENV_DIGITS: usize = 32;
+/// Kubernetes' own label that says who manages an object; Bootlace writes [`MANAGED_BY`].
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`LABEL_MANAGED_BY`] on what Bootlace makes.
+pub const MANAGED_BY: &str = "bootlace";
+/// Who reports the Events of a boot.
+pub const EVENT_CONTROLLER: &str = "bootlace.dev/boot";
+
+/// Whether a Secret's name is one that Bootlace makes for a pod's boot env.
+#[must_use]
+pub fn is_env_secret(name: &str) -> bool {
+    name.strip_prefix(SECRET_ENV_PREFIX).is_some_and(|digits| {
+        digits.len() == SECRET_ENV_DIGITS
+            && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
 /// The program of a boot image of the pod's own, where the profile names none.
 pub const IMAGE_INIT: &str = "/bootlace-init";
 

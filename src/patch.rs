@@ -47,7 +47,7 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, Patc
         (_, present) => patch.append_all(INIT_CONTAINERS, present, &plan.boot),
     }
     for task in plan.tasks {
-        change(&mut patch, task, &plan.mounts);
+        change(&mut patch, task, &plan.mounts, plan.env_from.as_ref());
     }
     Ok(patch.0)
 }
@@ -72,15 +72,27 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
     Ok(())
 }
 
-fn change(patch: &mut Patch, task: Task, mounts: &[Value]) {
+fn change(patch: &mut Patch, task: Task, mounts: &[Value], env_from: Option<&Value>) {
     let container = CONTAINERS.with_trailing_token(task.index);
     patch.append_all(&container.with_trailing_token("volumeMounts"), task.has_mounts, mounts);
-    if let Command::Launched(words) = task.command {
-        let first = container.with_trailing_token("command").with_trailing_token(0_usize);
-        // Added in front one by one: the command's own words are never written again.
-        for word in words.into_iter().rev() {
-            patch.add(first.clone(), word.into());
+    match (task.command, env_from) {
+        (Command::Launched(words), _) => {
+            let first = container.with_trailing_token("command").with_trailing_token(0_usize);
+            // Added in front one by one: the command's own words are never written again.
+            for word in words.into_iter().rev() {
+                patch.add(first.clone(), word.into());
+            }
         }
+        // In front of the pod's own, because a later entry wins over an earlier one, and `env` over all of them.
+        (Command::Secret { has_env_from }, Some(entry)) => {
+            let list = container.with_trailing_token("envFrom");
+            if has_env_from {
+                patch.add(list.with_trailing_token(0_usize), entry.clone());
+            } else {
+                patch.add(list, json!([entry]));
+            }
+        }
+        (Command::Secret { .. } | Command::Sourcing | Command::Unknown, _) => {}
     }
     let hook = json!({"exec": {"command": task.hook}});
     let lifecycle = container.with_trailing_token("lifecycle");

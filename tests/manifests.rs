@@ -53,14 +53,33 @@ fn the_api_server_selects_by_the_names_that_the_code_reads() {
 #[test]
 fn the_deployment_runs_the_binary_as_the_images_user() {
     let manifests = documents(include_str!("../manifests/install.yaml"));
-    let deployment =
-        manifests.iter().find(|document| document.pointer("/kind").unwrap() == "Deployment").unwrap();
-    let pod = deployment.pointer("/spec/template/spec").unwrap();
-    let user = pod
-        .pointer("/containers/0/securityContext/runAsUser")
-        .or_else(|| pod.pointer("/securityContext/runAsUser"))
-        .unwrap();
-    assert_eq!(user, names::USER);
+    let deployments: Vec<_> =
+        manifests.iter().filter(|document| document.pointer("/kind").unwrap() == "Deployment").collect();
+    assert_eq!(deployments.len(), 2);
+    for deployment in deployments {
+        let pod = deployment.pointer("/spec/template/spec").unwrap();
+        let user = pod
+            .pointer("/containers/0/securityContext/runAsUser")
+            .or_else(|| pod.pointer("/securityContext/runAsUser"))
+            .unwrap();
+        assert_eq!(user, names::USER);
+    }
+}
+
+#[test]
+fn the_admission_policy_binds_the_store_by_the_names_that_the_code_writes() {
+    let manifests = documents(include_str!("../manifests/install.yaml"));
+    let policy = manifests
+        .iter()
+        .find(|document| document.pointer("/kind").unwrap() == "ValidatingAdmissionPolicy")
+        .expect("manifests/install.yaml holds no ValidatingAdmissionPolicy");
+    let rules = policy.pointer("/spec/validations").unwrap().to_string();
+    for part in [
+        format!("'^{}[0-9a-f]{{{}}}$'", names::SECRET_ENV_PREFIX, names::SECRET_ENV_DIGITS),
+        format!("object.metadata.labels['{}'] == '{}'", names::LABEL_MANAGED_BY, names::MANAGED_BY),
+    ] {
+        assert!(rules.contains(&part), "{part} is not in {rules}");
+    }
 }
 
 #[test]
@@ -96,10 +115,15 @@ fn the_reference_holds_every_name() {
         names::VOLUME,
         names::VOLUME_DATA,
         names::VOLUME_SOURCE_PREFIX,
+        names::VOLUME_STORE,
         names::VOLUME_OUT,
         names::VOLUME_SECRET_PREFIX,
         names::MOUNT,
         names::MOUNT_SOURCES,
+        names::MOUNT_STORE,
+        names::AUDIENCE,
+        names::SECRET_ENV_PREFIX,
+        names::EVENT_CONTROLLER,
         names::FILE_LAUNCHER,
         names::FILE_ENV,
         names::DIR_ENV_KEEP,

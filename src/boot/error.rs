@@ -7,8 +7,9 @@ use super::env::EnvError;
 use super::layout::LayoutError;
 use super::path::PathError;
 use super::source::SourceError;
+use super::store::StoreError;
 use super::volume::VolumeError;
-use crate::names;
+use crate::{json_error, names};
 
 /// Why a task cannot be booted. Each message is one line that names the source, the entry and the remedy, and
 /// holds no value of a source.
@@ -75,6 +76,15 @@ pub enum BootError {
     /// The volume does not take it.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A Secret is asked for, and no store.
+    #[error(
+        "{} has envSecret and no store: it is the webhook that says where the store is, with --store-url",
+        names::ENV_BOOT_SPEC
+    )]
+    NoStore,
+    /// The store does not take the env.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The system gives boot no event loop.
     #[error("boot cannot start: {0}")]
     Start(io::Error),
@@ -102,9 +112,9 @@ impl BootError {
     /// |---|---|---|
     /// | 64 | usage | the boot container is set up wrongly: its image or its spec |
     /// | 65 | data | a source gives what cannot be given to a task |
-    /// | 69 | unavailable | what a source names is not there or cannot be read |
+    /// | 69 | unavailable | what a source names is not there or cannot be read, or the store refuses |
     /// | 74 | I/O | the volume does not take it: it is full, or not writable |
-    /// | 75 | temporary | the profile's time is over, or a server cannot be reached or answers 408, 429 or 5xx |
+    /// | 75 | temporary | the profile's time is over, or a server or the store cannot be reached or answers 408, 429 or 5xx |
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         const USAGE: u8 = 64;
@@ -128,29 +138,23 @@ impl BootError {
         }
 
         match self {
-            Self::NoSpec | Self::Spec { .. } | Self::Container { .. } | Self::Launcher { .. } => USAGE,
+            Self::NoSpec
+            | Self::NoStore
+            | Self::Spec { .. }
+            | Self::Container { .. }
+            | Self::Launcher { .. } => USAGE,
             Self::Source(failure) => of_source(&failure.error),
+            Self::Store(error) if error.is_content() => DATA,
+            Self::Store(error) if error.is_temporary() => TEMPORARY,
+            Self::Store(_) => UNAVAILABLE,
             Self::FileAndFolder { .. } | Self::Layout(_) | Self::Env(_) => DATA,
             Self::Volume(_) | Self::Start(_) => IO,
         }
     }
 
-    /// What is wrong with the spec's JSON. The parser's own sentence quotes the value where one has the wrong
-    /// type, so that it is only repeated where it names fields.
+    /// What is wrong with the spec's JSON.
     pub(super) fn spec(error: &serde_json::Error) -> Self {
-        const NAME_FIELDS: [&str; 4] =
-            ["missing field", "unknown field", "duplicate field", "unknown variant"];
-        let sentence = error.to_string();
-        let what = if NAME_FIELDS.iter().any(|start| sentence.starts_with(start)) {
-            sentence
-        } else {
-            let kind = match error.classify() {
-                serde_json::error::Category::Data => "a value of the wrong type",
-                _ => "not JSON",
-            };
-            format!("{kind} at line {} column {}", error.line(), error.column())
-        };
-        Self::Spec { what }
+        Self::Spec { what: json_error::describe(error) }
     }
 }
 

@@ -30,12 +30,16 @@ pub(crate) enum Event<'a> {
     },
     /// A later source gives what an earlier one has given.
     Overridden { source: &'a str, entry: Entry, name: &'a str, earlier: &'a str },
+    /// The store has put the env into a Secret.
+    Stored { secret: &'a str, how: &'static str, milliseconds: Millis },
     /// Everything is on the volume.
     Booted {
         #[serde(flatten)]
         amount: Amount,
         milliseconds: Millis,
     },
+    /// No Event on the pod tells of the boot.
+    Untold { why: String },
     /// Boot failed.
     Failed {
         exit_code: u8,
@@ -48,10 +52,12 @@ impl Event<'_> {
     /// How grave it is, in the words of the webhook's log.
     pub(crate) fn level(&self) -> &'static str {
         match self {
-            Self::Begun { .. } | Self::Fetched { .. } | Self::Overridden { .. } | Self::Booted { .. } => {
-                "INFO"
-            }
-            Self::Noted { .. } => "WARN",
+            Self::Begun { .. }
+            | Self::Fetched { .. }
+            | Self::Overridden { .. }
+            | Self::Stored { .. }
+            | Self::Booted { .. } => "INFO",
+            Self::Noted { .. } | Self::Untold { .. } => "WARN",
             Self::Failed { .. } => "ERROR",
         }
     }
@@ -77,6 +83,10 @@ impl fmt::Display for Event<'_> {
             Self::Overridden { source, entry, name, earlier } => {
                 write!(f, "source {source:?} overrides the {entry} {name:?} of source {earlier:?}")
             }
+            Self::Stored { secret, how, milliseconds } => {
+                write!(f, "env in Secret {secret}: {how}, in {milliseconds}")
+            }
+            Self::Untold { why } => write!(f, "no Event tells of this boot: {why}"),
             Self::Booted { amount, milliseconds } => write!(f, "booted: {amount} in {milliseconds}"),
             Self::Failed { error, exit_code: _ } => write!(f, "bootlace: {error}"),
         }

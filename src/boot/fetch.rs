@@ -104,6 +104,8 @@ mod tests {
 
     fn fetch(sources: &[Named<'_>], timeout_seconds: u32) -> (Result<Vec<String>, BootError>, String) {
         let spec = BootSpec {
+            store: None,
+            env_secret: None,
             task: crate::identity::Identity::default(),
             profile: ProfileRef { name: "default".to_owned(), generation: 1 },
             timeout_seconds,

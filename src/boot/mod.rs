@@ -1,7 +1,7 @@
 //! What the injected init container runs: `bootlace boot`.
 //!
 //! ```text
-//! BOOTLACE_SPEC → sources, all at once → merged in their order → the volume
+//! BOOTLACE_SPEC → sources, all at once → merged in their order → the store → the volume
 //! ```
 //!
 //! | step | module | what it answers |
@@ -12,11 +12,13 @@
 //! | | `sink` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
 //! | lay out | `layout` | which env files do the task's images expect among the assets |
+//! | store | `store` | has the env put into a Secret, where the task takes it from there |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
 //! | tell | `event` | what is there to tell, and in which words |
 //! | | `report` | how it gets to the log and to the termination message |
+//! | | `store` | the end of it as an Event on the pod |
 //!
-//! Boot has no right in the API server, and it runs on one thread: what it writes goes to a volume in memory,
+//! Boot has no right in the API server (what it needs there, the store does for it), and it runs on one thread: what it writes goes to a volume in memory,
 //! where a write is a copy, and what it waits for is the network. A value never goes to the log, to an error
 //! or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
 
@@ -33,19 +35,22 @@ mod path;
 mod report;
 mod sink;
 mod source;
+mod store;
 mod volume;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 pub use error::BootError;
 
 use crate::names;
-use crate::plan::BootSpec;
+use crate::plan::{BootSpec, ProfileRef};
+use crate::store::protocol::Outcome;
 use event::Event;
 use report::Report;
+use tokio::runtime::Runtime;
 use volume::Volume;
 
 /// Where the kubelet takes the boot container's termination message from: Kubernetes' own default, which the
@@ -62,9 +67,16 @@ pub struct Args {
     /// The launcher that is copied onto the volume.
     #[arg(long, default_value = names::IMAGE_LAUNCHER, value_name = "FILE")]
     pub launcher: PathBuf,
+    /// The token by which the store knows the pod.
+    #[arg(long, default_value_os_t = store_token(), value_name = "FILE")]
+    pub store_token: PathBuf,
     /// The container's termination message; it is not created.
     #[arg(long, default_value = TERMINATION_LOG, value_name = "FILE")]
     pub termination_log: PathBuf,
+}
+
+fn store_token() -> PathBuf {
+    Path::new(names::MOUNT_STORE).join(names::FILE_STORE_TOKEN)
 }
 
 /// Boots as the process's env says, and tells on standard error how it went. The exit codes are those of
@@ -80,7 +92,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// Boots as `env` says, which returns a variable's value, and tells on `log` how it went. Where it fails, the
-/// same sentence is the log's last line and the termination message.
+/// same sentence is the log's last line and the termination message, and an Event on the pod where there is a store.
 ///
 /// # Errors
 /// Where the task cannot be booted: the error says why and what to change, and holds no value of a source.
@@ -90,36 +102,63 @@ pub fn run_to(
     log: &mut dyn Write,
 ) -> Result<(), BootError> {
     let report = Report::new(log);
-    let result = boot(args, env, &report);
-    if let Err(error) = &result {
-        report.failure(error, &args.termination_log);
-    }
-    result
+    let failed = |error: &BootError| report.failure(error, &args.termination_log);
+    let spec = read_spec(env).inspect_err(failed)?;
+    report.set_format(spec.log_format);
+    let runtime = fetch::runtime().inspect_err(failed)?;
+    let result = boot(args, &spec, &runtime, &report).inspect_err(failed);
+    runtime.block_on(tell(args, &spec, &result, &report));
+    // The system looks names up on a thread that cannot be stopped: boot does not wait for its answer.
+    runtime.shutdown_background();
+    result.map(drop)
 }
 
-fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) -> Result<(), BootError> {
+/// Returns what was done, in words.
+fn boot(
+    args: &Args,
+    spec: &BootSpec<'_>,
+    runtime: &Runtime,
+    report: &Report<'_>,
+) -> Result<String, BootError> {
     let begun = Instant::now();
-    let spec = read_spec(env)?;
-    report.set_format(spec.log_format);
     let version = env!("CARGO_PKG_VERSION");
     report.tell(&Event::Begun { version, task: &spec.task, profile: &spec.profile });
 
     let volume = Volume::open(&args.root, &spec.profile.name)?;
-    let sources = source::all(&spec);
-    let runtime = fetch::runtime()?;
-    let fetched = runtime.block_on(fetch::all(&sources, &spec, &volume, report));
-    // The system looks names up on a thread that cannot be stopped: boot does not wait for its answer.
-    runtime.shutdown_background();
-    let fetched = fetched?;
+    let sources = source::all(spec);
+    let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
     let content = merge::merge(fetched, report)?;
-    let env_files = layout::env_files(&content, &spec)?;
-    volume.write(&content, &env_files, &spec, &args.launcher)?;
+    let env_files = layout::env_files(&content, spec)?;
+    if let Some(secret) = &spec.env_secret {
+        let store = spec.store.as_deref().ok_or(BootError::NoStore)?;
+        let env = store::env(&content)?;
+        let begun = Instant::now();
+        let how = runtime.block_on(store::Client::new(store, &args.store_token)?.put_env(secret, &env))?;
+        report.tell(&Event::Stored { secret, how, milliseconds: begun.elapsed().into() });
+    }
+    volume.write(&content, &env_files, spec, &args.launcher)?;
     for named in &sources {
         named.source.written();
     }
 
-    report.tell(&Event::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() });
-    Ok(())
+    let booted = Event::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() };
+    report.tell(&booted);
+    Ok(booted.to_string())
+}
+
+/// Has an Event written on the pod. A boot does not fail because nobody could be told of it.
+async fn tell(args: &Args, spec: &BootSpec<'_>, result: &Result<String, BootError>, report: &Report<'_>) {
+    let Some(store) = spec.store.as_deref() else { return };
+    let ProfileRef { name, generation } = &spec.profile;
+    let (outcome, note) = match result {
+        Ok(done) => (Outcome::Booted, format!("{done}, with BootProfile {name:?}, generation {generation}")),
+        Err(error) => (Outcome::Failed, error.to_string()),
+    };
+    let told = async { store::Client::new(store, &args.store_token)?.tell(outcome, note).await };
+    // Where the boot failed, the log ends with the sentence that says why.
+    if let (Err(error), Ok(_)) = (told.await, result) {
+        report.tell(&Event::Untold { why: error.to_string() });
+    }
 }
 
 fn read_spec(env: impl Fn(&str) -> Option<String>) -> Result<BootSpec<'static>, BootError> {

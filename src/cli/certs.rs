@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use time::{Duration, OffsetDateTime};
 
-use crate::webhook::tls::certificate::{self, Facts};
-use crate::webhook::tls::files::{CA, CERT, KEY};
-use crate::webhook::tls::kept::CA_KEY;
-use crate::webhook::tls::{Issued, Lifetimes, Names, authority};
+use crate::server::tls::certificate::{self, Facts};
+use crate::server::tls::files::{CA, CERT, KEY};
+use crate::server::tls::kept::CA_KEY;
+use crate::server::tls::{Issued, Lifetimes, Names, authority};
 
 /// What to do about certificates.
 #[derive(Debug, clap::Args)]

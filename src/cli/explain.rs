@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let mut value = document.value;
             for found in manifest::pods(&mut value) {
                 any = true;
-                let decision = admission::admit(found.pod.clone(), &found.namespace, &recipes);
+                let decision = admission::admit(found.pod.clone(), found.namespace.as_str(), &recipes);
                 println!("{}", explain(&found, decision)?);
             }
         }

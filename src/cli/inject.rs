@@ -35,7 +35,7 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
     let mut value = document.value.clone();
     let mut changed = false;
     for found in manifest::pods(&mut value) {
-        match admission::admit(found.pod.clone(), &found.namespace, recipes) {
+        match admission::admit(found.pod.clone(), found.namespace.as_str(), recipes) {
             Decision::Inject(injection) => {
                 injection.warnings.iter().for_each(|warning| eprintln!("{}: {warning}", found.place));
                 *found.pod = injection.pod;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, webhook};
+use crate::{boot, store, webhook};
 
 /// Gives every task pod its boot process.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Boot(boot::Args),
     /// Serve admission reviews to an API server.
     Webhook(Box<webhook::Args>),
+    /// Create for task pods what they may not create themselves.
+    Store(store::Args),
     /// Inject manifests offline, with the webhook's own engine.
     Inject(inject::Args),
     /// Tell in words why a pod is or is not injected, and what each part is for.
@@ -44,6 +46,7 @@ impl Cli {
         let result = match self.command {
             Command::Boot(args) => return boot::run(&args),
             Command::Webhook(args) => webhook::run(&args),
+            Command::Store(args) => store::run(&args),
             Command::Certs(args) => certs::run(&args),
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
 use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource, Remote, SourceLimits};
-use super::{BootSpec, PlanError, Recipe, Settings, init_image, mounts};
+use super::{BootSpec, PlanError, Recipe, Settings, init_image, mounts, store};
 use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod};
@@ -98,6 +98,8 @@ pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a
         task: identity::identify(pod),
         profile: recipe.reference(),
         timeout_seconds: recipe.profile.spec.boot.timeout_seconds,
+        store: recipe.store.as_deref().map(Cow::Borrowed),
+        env_secret: None,
         log_format: recipe.profile.spec.boot.log_format,
         layout: recipe.profile.spec.assets.layout,
         sources: Cow::Borrowed(&recipe.sources),
@@ -106,7 +108,8 @@ pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a
 }
 
 /// The volumes that boot needs.
-pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
+pub(super) fn volumes(profile: &BootProfileSpec, settings: &Settings) -> Vec<core::Volume> {
+    let token = settings.store.as_ref().map(|_| store::volume());
     let sources = mounts::all(profile).into_iter().map(|mount| mount.volume);
     let data = profile.assets.writable().map(|_| core::Volume {
         name: names::VOLUME_DATA.to_owned(),
@@ -114,7 +117,7 @@ pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
         empty_dir: Some(core::EmptyDirVolumeSource::default()),
         ..core::Volume::default()
     });
-    [memory(names::VOLUME, profile)].into_iter().chain(sources).chain(data).collect()
+    [memory(names::VOLUME, profile)].into_iter().chain(token).chain(sources).chain(data).collect()
 }
 
 /// An emptyDir of the size that the profile gives.
@@ -143,7 +146,7 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
         image: Some(boot.image.clone().unwrap_or_else(|| settings.boot_image.clone())),
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
-        volume_mounts: Some(volume_mounts(profile)),
+        volume_mounts: Some(volume_mounts(profile, settings)),
         resources: Some(resources(&boot.resources, false)),
         // Boot writes the message itself; where it is killed before it can, its log's end is the next best.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
@@ -152,9 +155,10 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
     }
 }
 
-fn volume_mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
+fn volume_mounts(profile: &BootProfileSpec, settings: &Settings) -> Vec<core::VolumeMount> {
+    let token = settings.store.as_ref().map(|_| read_only(names::VOLUME_STORE, names::MOUNT_STORE));
     let sources = mounts::all(profile).into_iter().map(|mount| read_only(&mount.volume.name, &mount.path));
-    [writable(names::VOLUME, names::MOUNT)].into_iter().chain(sources).collect()
+    [writable(names::VOLUME, names::MOUNT)].into_iter().chain(token).chain(sources).collect()
 }
 
 /// A mount that the container may write to.
@@ -234,6 +238,7 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
     let data = profile.assets.writable().is_some();
     let ours = |name: &str| {
         name == names::VOLUME
+            || name == names::VOLUME_STORE
             || (data && name == names::VOLUME_DATA)
             || mounts::are_called(profile, name)
             || init_image::is_called(name)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use crate::identity::Identity;
 use crate::names;
 use crate::profile::object_store::ObjectStore;
@@ -26,6 +27,12 @@ pub struct BootSpec<'a> {
     pub profile: ProfileRef,
     /// Seconds that all sources together may take.
     pub timeout_seconds: u32,
+    /// The store, where one is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Cow<'a, Store>>,
+    /// The Secret that the store is to create of the boot env, where a task container takes it from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env_secret: Option<String>,
     /// How the log is written.
     #[serde(default, skip_serializing_if = "LogFormat::is_text")]
     pub log_format: LogFormat,

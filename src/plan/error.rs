@@ -63,6 +63,24 @@ pub enum PlanError {
         /// The profile.
         profile: String,
     },
+    /// The profile asks for a Secret, and there is no store to create it.
+    #[error(
+        "BootProfile {profile:?} has env.mode Secret, and no store is installed to create the Secret: install the chart \
+         with store.enabled, or set env.mode to Auto"
+    )]
+    NoStore {
+        /// The profile.
+        profile: String,
+    },
+    /// A Secret would be named after a review, and there is none.
+    #[error(
+        "BootProfile {profile:?} brings the env by a Secret, which is named after the API server's own request: create \
+         the pod on a cluster, or give its containers a `command` and the profile env.mode Launch"
+    )]
+    NoReview {
+        /// The profile.
+        profile: String,
+    },
     /// A postStart handler that the hook cannot take over.
     #[error(
         "container {container:?} has a postStart handler {handler}, which Bootlace's hook cannot run after its own: \

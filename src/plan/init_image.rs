@@ -113,7 +113,7 @@ impl InitImageRecipe {
             ..container.clone()
         };
         let resources = resources(says, &own.boot);
-        let volumes = boot::volumes(&own).into_iter().chain(volumes(says, &own));
+        let volumes = boot::volumes(&own, settings).into_iter().chain(volumes(says, &own));
         let recipe = Recipe {
             boot: json(&container)?,
             volumes: volumes.map(|volume| json(&volume)).collect::<Result<_, _>>()?,
@@ -251,6 +251,8 @@ impl<'r> Chosen<'r> {
             task: spec.task.clone(),
             profile: spec.profile.clone(),
             timeout_seconds: spec.timeout_seconds,
+            store: None,
+            env_secret: None,
             log_format: spec.log_format,
             layout: crate::profile::spec::Layout::Bootlace,
             sources: Cow::Borrowed(&[]),

@@ -16,6 +16,9 @@ pub struct Injected {
     pub containers: Vec<String>,
     /// The way that env takes into them.
     pub env_mode: EnvWay,
+    /// The Secret that the store may create for this pod, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env_secret: Option<String>,
     /// The boot image of the pod's own, in full, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_image: Option<String>,
@@ -29,6 +32,8 @@ pub struct Injected {
 pub enum EnvWay {
     /// The launcher in front of their commands.
     Launch,
+    /// A Secret that the store creates, for at least one of them.
+    Secret,
     /// The entrypoint of at least one image sources it, as the layout of Optimus has it.
     Sourced,
     /// None, for at least one of them: its command is not known.

@@ -10,6 +10,7 @@ mod init_image;
 mod injected;
 mod mounts;
 mod recipe;
+mod store;
 mod task;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use error::PlanError;
 pub use init_image::InitImageError;
 pub use injected::{EnvWay, Injected};
 pub use recipe::{Recipe, Recipes};
+pub use store::{Origin, Store};
 pub use task::{Command, Task};
 
 use init_image::Chosen;
@@ -37,6 +39,8 @@ pub struct Settings {
     pub boot_image: String,
     /// Pull policy of that image; the API server's own default where it is not set.
     pub boot_image_pull_policy: Option<PullPolicy>,
+    /// The store, where one is installed.
+    pub store: Option<Store>,
 }
 
 impl Default for Settings {
@@ -45,6 +49,7 @@ impl Default for Settings {
             // Nobody's registry (RFC 2606): no image is published, and a guessed name could be a stranger's.
             boot_image: concat!("registry.example.com/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
             boot_image_pull_policy: None,
+            store: None,
         }
     }
 }
@@ -66,27 +71,33 @@ pub struct Plan {
     pub mounts: Arc<[Value]>,
     /// What else each task container becomes.
     pub tasks: Vec<Task>,
+    /// The entry that comes first in `envFrom` of the tasks that take their env from a Secret.
+    pub env_from: Option<Value>,
     /// The content of the injected annotation.
     pub injected: Injected,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
 }
 
-/// Plans what `pod`, on its way into `namespace`, becomes.
+/// Plans what `pod`, which comes from `origin`, becomes.
 ///
 /// # Errors
 /// Where the pod and the profile cannot be brought together: the error says what to change.
-pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, PlanError> {
+pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe) -> Result<Plan, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
     let init_image = init_image::choose(pod, recipe)?;
     let recipe = init_image.as_ref().map_or(recipe, Chosen::recipe);
     let containers = containers::tasks(pod)?;
     let tasks: Vec<_> =
-        containers.iter().map(|container| task::plan(container, profile)).collect::<Result<_, _>>()?;
+        containers.iter().map(|container| task::plan(container, recipe)).collect::<Result<_, _>>()?;
     let mut spec = boot::spec(pod, &containers, recipe);
+    let env_mode = tasks.iter().map(Task::env_way).max().unwrap_or(EnvWay::None);
+    if tasks.iter().any(|task| task.env_way() == EnvWay::Secret) {
+        spec.env_secret = Some(store::secret_name(origin, &profile.name)?);
+    }
     if !recipe.templated.is_empty() {
-        let context = Context::new(pod, namespace, containers.first().copied());
+        let context = Context::new(pod, origin.namespace, containers.first().copied());
         spec.sources = fill::sources(recipe, &context)?.into();
     }
     if let Some(chosen) = &init_image {
@@ -100,7 +111,7 @@ pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, Pla
         }
     }
     let boot = match &init_image {
-        Some(chosen) => chosen.containers(pod, namespace, &spec, boot)?.into(),
+        Some(chosen) => chosen.containers(pod, origin.namespace, &spec, boot)?.into(),
         None => vec![boot],
     };
     Ok(Plan {
@@ -113,9 +124,11 @@ pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, Pla
             generation: profile.generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
-            env_mode: tasks.iter().map(Task::env_way).max().unwrap_or(EnvWay::None),
+            env_mode,
+            env_secret: spec.env_secret.clone(),
             init_image: init_image.map(|chosen| chosen.image()),
         },
+        env_from: spec.env_secret.as_deref().map(store::env_from),
         warnings: tasks.iter().filter_map(Task::warning).collect(),
         task: spec.task,
         profile: spec.profile,

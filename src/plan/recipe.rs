@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::boot_spec::BootSource;
 use super::given::Given;
 use super::init_image::InitImageRecipe;
-use super::{PlanError, ProfileRef, Settings, boot, task};
+use super::{PlanError, ProfileRef, Settings, Store, boot, task};
 use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
@@ -30,6 +30,8 @@ pub struct Recipe {
     pub(super) mounts: Arc<[Value]>,
     /// The sources, as boot sees them.
     pub(super) sources: Vec<BootSource>,
+    /// The store, where one is installed.
+    pub(super) store: Option<Arc<Store>>,
     /// The env that they can give.
     pub(super) given: Given,
     /// Which of them hold templates; none in most profiles, which then cost nothing more.
@@ -49,8 +51,9 @@ impl Recipe {
         let recipe = Self {
             boot: json(&boot::container(spec, settings))?,
             guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
-            volumes: boot::volumes(spec).iter().map(json).collect::<Result<_, _>>()?,
+            volumes: boot::volumes(spec, settings).iter().map(json).collect::<Result<_, _>>()?,
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
+            store: settings.store.clone().map(Arc::new),
             given: Given::by(&sources),
             sources,
             templated: templates::check(&spec.sources)?,

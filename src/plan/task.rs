@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::{EnvWay, PlanError};
+use super::{EnvWay, PlanError, Recipe};
 use crate::names;
 use crate::pod::{Container, HttpGet, PostStart};
 use crate::profile::Profile;
@@ -17,7 +17,7 @@ pub struct Task {
     pub name: String,
     /// Whether `volumeMounts` is there already.
     pub has_mounts: bool,
-    /// What goes in front of its command.
+    /// How the boot env gets into it.
     pub command: Command,
     /// The command of the postStart hook.
     pub hook: Vec<String>,
@@ -27,11 +27,16 @@ pub struct Task {
     pub replaces_handler: bool,
 }
 
-/// What becomes of a container's command.
+/// How the boot env gets into a container, and what becomes of its command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// These words go in front of it.
     Launched(Vec<String>),
+    /// It stays as it is: the kubelet puts the boot env into the container, from a Secret.
+    Secret {
+        /// Whether `envFrom` is there already.
+        has_env_from: bool,
+    },
     /// The spec does not name it: it stays with the image, which sources the boot env itself.
     Sourcing,
     /// The spec does not name it: it stays with the image, and the boot env cannot be loaded.
@@ -46,6 +51,7 @@ impl Task {
     pub(super) fn env_way(&self) -> EnvWay {
         match self.command {
             Command::Launched(_) => EnvWay::Launch,
+            Command::Secret { .. } => EnvWay::Secret,
             Command::Sourcing => EnvWay::Sourced,
             Command::Unknown => EnvWay::None,
         }
@@ -61,19 +67,10 @@ impl Task {
     }
 }
 
-pub(super) fn plan(container: &Container<'_>, profile: &Profile) -> Result<Task, PlanError> {
+pub(super) fn plan(container: &Container<'_>, recipe: &Recipe) -> Result<Task, PlanError> {
+    let profile = &recipe.profile;
     check_paths_are_free(container, profile)?;
-    let command = match container.command {
-        Some(_) => Command::Launched(launcher(container)),
-        None if profile.spec.env.mode == EnvMode::Launch => {
-            return Err(PlanError::CommandUnknown {
-                container: container.name.to_owned(),
-                profile: profile.name.clone(),
-            });
-        }
-        None if profile.spec.assets.layout == Layout::Optimus => Command::Sourcing,
-        None => Command::Unknown,
-    };
+    let command = command(container, recipe)?;
     Ok(Task {
         index: container.index,
         name: container.name.to_owned(),
@@ -83,6 +80,24 @@ pub(super) fn plan(container: &Container<'_>, profile: &Profile) -> Result<Task,
         has_lifecycle: container.has_lifecycle,
         replaces_handler: container.post_start.is_some(),
     })
+}
+
+fn command(container: &Container<'_>, recipe: &Recipe) -> Result<Command, PlanError> {
+    let profile = || recipe.profile.name.clone();
+    let secret = Command::Secret { has_env_from: container.has_env_from };
+    match (recipe.profile.spec.env.mode, &container.command) {
+        // Its images do that themselves, whoever else is there.
+        (EnvMode::Auto, None) if recipe.profile.spec.assets.layout == Layout::Optimus => {
+            Ok(Command::Sourcing)
+        }
+        (EnvMode::Secret, _) | (EnvMode::Auto, None) if recipe.store.is_some() => Ok(secret),
+        (EnvMode::Secret, _) => Err(PlanError::NoStore { profile: profile() }),
+        (EnvMode::Auto | EnvMode::Launch, Some(_)) => Ok(Command::Launched(launcher(container))),
+        (EnvMode::Launch, None) => {
+            Err(PlanError::CommandUnknown { container: container.name.to_owned(), profile: profile() })
+        }
+        (EnvMode::Auto, None) => Ok(Command::Unknown),
+    }
 }
 
 /// The mounts of a task container.

@@ -18,6 +18,8 @@ pub struct Container<'a> {
     pub env: Vec<&'a str>,
     /// `env` itself, read only for a profile with templates.
     variables: Option<super::field::Array<'a>>,
+    /// Whether `envFrom` is there.
+    pub has_env_from: bool,
     /// `volumeMounts`; `None` where the array is absent.
     pub mounts: Option<Vec<Mount<'a>>>,
     /// Whether `lifecycle` is there.
@@ -113,6 +115,7 @@ impl<'a> Container<'a> {
                 .filter(|command| !command.is_empty()),
             env: env_names(container)?,
             variables: container.array("env")?,
+            has_env_from: container.array("envFrom")?.is_some(),
             mounts: mounts(container)?,
             has_lifecycle: lifecycle.is_present(),
             post_start: post_start(container, &lifecycle.object("postStart")?)?,

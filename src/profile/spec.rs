@@ -373,6 +373,9 @@ pub enum EnvMode {
     /// A launcher in front of the container's command loads it and execs. A pod whose command is not in its
     /// spec is refused.
     Launch,
+    /// A Secret of the pod's own, which the store creates of the boot env and the kubelet puts into the container. It
+    /// needs no command, and takes text only: 1 MiB in all, names included.
+    Secret,
 }
 
 /// The postStart hook that proves the env arrived.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::{ArgGroup, builder::NonEmptyStringValueParser};
 
-use super::logs::LogArgs;
 use crate::plan::Settings;
 use crate::profile::spec::PullPolicy;
+use crate::server::logs::LogArgs;
+use crate::server::process::{DRAIN_DELAY, seconds};
 
 /// Serve admission reviews.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,6 +71,35 @@ pub struct Args {
     )]
     pub(super) ca_out: Option<PathBuf>,
 
+    /// Where task pods reach the store: https:// and its Service's name. Without it no task's env goes through a Secret,
+    /// and boot reports no Events.
+    #[arg(
+        long, env = "BOOTLACE_STORE_URL", value_name = "URL", requires = "store-authority",
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(super) store_url: Option<String>,
+    /// The CA that the store's certificate is under, as PEM; its changes are kept up with. With --tls-secret that is the
+    /// Secret's own CA.
+    #[arg(
+        long,
+        env = "BOOTLACE_STORE_CA",
+        value_name = "FILE",
+        requires = "store_url",
+        group = "store-authority"
+    )]
+    pub(super) store_ca: Option<PathBuf>,
+    /// Keep a serving certificate for the store in this Secret, under the CA of --tls-secret.
+    #[arg(
+        long, env = "BOOTLACE_STORE_TLS_SECRET", value_name = "NAME", requires_all = ["tls_secret", "store_service"],
+        conflicts_with = "store_ca", group = "store-authority", value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(super) store_tls_secret: Option<String>,
+    /// The Service in front of the store, whose names that certificate carries.
+    #[arg(
+        long, env = "BOOTLACE_STORE_SERVICE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(super) store_service: Option<String>,
+
     /// Seconds to serve on after SIGTERM while the cluster forgets this replica. [default: 5, without a cluster 0]
     #[arg(long, env = "BOOTLACE_DRAIN_DELAY", value_name = "SECONDS", value_parser = seconds)]
     pub(super) drain_delay: Option<Duration>,
@@ -82,23 +112,20 @@ pub struct Args {
     pub(super) logs: LogArgs,
 }
 
-/// What is drained on top in a cluster: time for the endpoints to reach every API server.
-const DRAIN_DELAY: Duration = Duration::from_secs(5);
-
 impl Args {
     pub(super) fn settings(&self) -> Settings {
-        Settings { boot_image: self.boot_image.clone(), boot_image_pull_policy: self.boot_image_pull_policy }
+        Settings {
+            boot_image: self.boot_image.clone(),
+            boot_image_pull_policy: self.boot_image_pull_policy,
+            // Known once its CA is.
+            store: None,
+        }
     }
 
     pub(super) fn drain_delay(&self) -> Duration {
         let default = if self.profiles.is_some() { Duration::ZERO } else { DRAIN_DELAY };
         self.drain_delay.unwrap_or(default)
     }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "write a number of seconds, such as 5 or 0.5".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -127,6 +154,8 @@ mod tests {
             "--tls-dir /etc/tls --namespace ns",
             "--profiles ./profiles --ca-out ca.crt",
             "--profiles ./profiles --tls-dir /etc/tls",
+            "--tls-secret s --service b --store-url https://s --store-tls-secret t --store-service s",
+            "--tls-dir /etc/tls --store-url https://s --store-ca /etc/tls/ca.crt",
         ] {
             parse(line).unwrap();
         }
@@ -141,6 +170,9 @@ mod tests {
             ("--tls-secret s --service b --profiles d", "--profiles"),
             ("--tls-dir d --configuration c", "--tls-secret"),
             ("--tls-dir d --ca-out f", "--profiles"),
+            ("--tls-dir d --store-url https://s", "--store-ca"),
+            ("--tls-dir d --store-url https://s --store-tls-secret t --store-service s", "--tls-secret"),
+            ("--tls-secret s --service b --store-url https://s --store-tls-secret t", "--store-service"),
             ("--profiles d --drain-delay soon", "number of seconds"),
             ("--profiles d --boot-image-pull-policy Sometimes", "IfNotPresent"),
         ] {

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::admission::Outcome;
-use crate::webhook::listener::HandshakeFailure;
-
-/// The content type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::server::metrics::{self, ServerMetrics};
 
 /// From a review that is skipped to one that a starved machine takes its time for; in seconds.
 const DURATIONS: [f64; 10] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0];
@@ -27,12 +23,10 @@ pub struct Metrics {
     durations: Histogram,
     /// Reviews that are being read or answered.
     pub in_flight: Gauge,
-    /// Connections that are open, a handshake in progress included.
-    pub connections: Gauge,
-    handshake_failures: Family<HandshakeLabels, Counter>,
+    /// What the listener counts.
+    pub server: ServerMetrics,
     /// Reviews that were turned away unread, because they came before the first list of profiles.
     pub not_ready: Counter,
-    certificate_expiry: Gauge,
     profiles: Gauge,
     invalid_profiles: Gauge,
     generations: Family<ProfileLabels, Gauge>,
@@ -57,11 +51,6 @@ struct ReviewLabels {
     reason: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HandshakeLabels {
-    reason: &'static str,
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
@@ -69,10 +58,8 @@ impl Default for Metrics {
             reviews: Family::default(),
             durations: Histogram::new(DURATIONS),
             in_flight: Gauge::default(),
-            connections: Gauge::default(),
-            handshake_failures: Family::default(),
+            server: ServerMetrics::default(),
             not_ready: Counter::default(),
-            certificate_expiry: Gauge::default(),
             profiles: Gauge::default(),
             invalid_profiles: Gauge::default(),
             generations: Family::default(),
@@ -84,29 +71,16 @@ impl Default for Metrics {
     }
 }
 
-/// Counts one for as long as it lives, however that ends.
-pub struct Counted(Gauge);
-
-impl Counted {
-    /// One more of what `gauge` counts.
-    #[must_use]
-    pub fn of(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
+impl AsRef<Registry> for Metrics {
+    fn as_ref(&self) -> &Registry {
+        &self.registry
     }
 }
 
 impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that runs", build);
+        self.server.register(registry);
         registry.register(
             "reviews",
             "Reviews answered, by outcome, and where a pod was left alone by reason",
@@ -123,22 +97,6 @@ impl Metrics {
             "reviews_not_ready",
             "Reviews sent away to be tried again, because no profiles had been listed yet",
             self.not_ready.clone(),
-        );
-        registry.register(
-            "connections",
-            "Connections open, handshakes in progress included",
-            self.connections.clone(),
-        );
-        registry.register(
-            "handshake_failures",
-            "TLS handshakes that failed, by reason; untrusted means that the caller does not trust our CA",
-            self.handshake_failures.clone(),
-        );
-        registry.register_with_unit(
-            "certificate_expiry_timestamp",
-            "When the serving certificate expires, in Unix time; 0 while there is none",
-            Unit::Seconds,
-            self.certificate_expiry.clone(),
         );
         registry.register("profiles", "BootProfiles in force", self.profiles.clone());
         registry.register(
@@ -168,16 +126,6 @@ impl Metrics {
         let labels = ReviewLabels { outcome: outcome.as_str(), reason: outcome.reason() };
         self.reviews.get_or_create(&labels).inc();
         self.durations.observe(took.as_secs_f64());
-    }
-
-    /// Counts a failed handshake.
-    pub fn handshake_failed(&self, failure: HandshakeFailure) {
-        self.handshake_failures.get_or_create(&HandshakeLabels { reason: failure.as_str() }).inc();
-    }
-
-    /// Notes when the serving certificate expires, in Unix time.
-    pub fn certificate_expires(&self, unix_seconds: i64) {
-        self.certificate_expiry.set(unix_seconds);
     }
 
     /// Counts a pod that was injected or refused by `profile`.
@@ -210,9 +158,7 @@ impl Metrics {
     /// # Errors
     /// None that is known: text is written to memory.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut page = String::new();
-        text::encode(&mut page, &self.registry)?;
-        Ok(page)
+        metrics::encode(&self.registry)
     }
 }
 
@@ -220,13 +166,14 @@ impl Metrics {
 mod tests {
     use super::*;
     use crate::selection::Skip;
+    use crate::server::listener::HandshakeFailure;
 
     #[test]
     fn the_page_holds_what_was_counted() {
         let metrics = Metrics::default();
         metrics.answered(Outcome::Skipped(Skip::OptedOut), Duration::from_micros(30));
-        metrics.handshake_failed(HandshakeFailure::Untrusted);
-        metrics.certificate_expires(1_800_000_000);
+        metrics.server.handshake_failed(HandshakeFailure::Untrusted);
+        metrics.server.certificate_expires(1_800_000_000);
         metrics.profiles(3, 1);
         metrics.profile_states([("gone", Some(1), true)].into_iter());
         metrics.profile_states([("etl", Some(4), false)].into_iter());

@@ -1,26 +1,27 @@
 //! Brings the parts together: bind, prepare, serve, drain.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use kube::{Api, Client};
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
 use super::args::Args;
-use super::listener::{Director, Limits, Server, Stage, Transport};
 use super::metrics::Metrics;
 use super::profiles::{self, InForce};
-use super::readiness::{Part, Readiness};
 use super::reviews::Reviews;
-use super::tls::{self, Certificate, Names, Serving, authority, configuration, files, secret};
-use super::{logs, status};
+use super::store;
 use crate::profile::folder;
+use crate::server::listener::{Director, Limits, Server, Transport};
+use crate::server::process::{self, Drain, End};
+use crate::server::readiness::{Part, Readiness};
+use crate::server::tls::{
+    self, Certificate, Names, Serving, authority, configuration, files, issued, secret,
+};
+use crate::server::{logs, status};
 
 /// Serves reviews until SIGTERM or SIGINT, and drains.
 ///
@@ -28,13 +29,7 @@ use crate::profile::folder;
 /// Where it cannot start: an address is taken, a file cannot be read, there is no cluster to be reached.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     logs::start(&args.logs);
-    // kube's client takes the process's provider; a second install, as in tests, changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    runtime().context("no thread can be started")?.block_on(webhook(args))
-}
-
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    process::runtime()?.block_on(webhook(args))
 }
 
 /// What the parts share.
@@ -48,9 +43,9 @@ struct Shared {
 async fn webhook(args: &Args) -> anyhow::Result<()> {
     // Bound before anything else is begun: an address that is taken is told at once, and a caller that comes
     // early waits instead of being refused.
-    let reviews = bind(args.listen, "--listen").await?;
-    let probes = bind(args.metrics_listen, "--metrics-listen").await?;
-    let mut end = End::new()?;
+    let reviews = process::bind(args.listen, "--listen").await?;
+    let probes = process::bind(args.metrics_listen, "--metrics-listen").await?;
+    let end = End::new()?;
     let shared = Shared {
         metrics: Arc::default(),
         readiness: Arc::default(),
@@ -60,18 +55,11 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
             None => InForce::new(args.settings()),
         },
     };
+    // The second port outlasts the drain, which it tells of.
     let (director, lasting) = (Director::default(), Director::default());
-    let status = Server {
-        transport: Transport::Plain,
-        app: status::router(Arc::clone(&shared.metrics), Arc::clone(&shared.readiness)),
-        limits: Limits::of_status(),
-        // Of its own, not counted: callers are the kubelet and Prometheus.
-        metrics: Arc::default(),
-        // It outlasts the drain, which it tells of.
-        stage: lasting.follower(),
-    };
     let status_address = probes.local_addr()?;
-    tokio::spawn(status.serve(probes));
+    let page = status::router(Arc::clone(&shared.metrics), Arc::clone(&shared.readiness));
+    process::serve_status(probes, page, lasting.follower());
     prepare(args, &shared).await?;
 
     let app = Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics)).router();
@@ -79,7 +67,7 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(shared.serving.config()?))),
         app,
         limits: Limits::default(),
-        metrics: Arc::clone(&shared.metrics),
+        metrics: shared.metrics.server.clone(),
         stage: director.follower(),
     };
     info!(
@@ -89,36 +77,22 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
         "serving reviews"
     );
     let serving = tokio::spawn(server.serve(reviews));
-    let said = end.said().await;
-
-    let (delay, limit) = (args.drain_delay(), args.drain_timeout);
-    info!("{said}: draining for {} s", delay.as_secs_f64());
-    shared.readiness.missing(Part::Process, "the process is ending");
-    director.enter(Stage::Draining);
-    end.after(delay).await;
-    director.enter(Stage::Closing);
-    match tokio::time::timeout(limit, serving).await {
-        Ok(_) => info!("all reviews are answered"),
-        Err(_) => {
-            tracing::warn!(
-                "reviews were left unanswered after {} s: raise --drain-timeout",
-                limit.as_secs_f64()
-            );
-        }
-    }
+    let drain = Drain { delay: args.drain_delay(), timeout: args.drain_timeout, requests: "reviews" };
+    drain.at(end, &director, &shared.readiness, serving).await;
     Ok(())
-}
-
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}: give another address with {flag}"))
 }
 
 /// Gets profiles and a certificate, or begins to watch for them.
 async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<()> {
     if let Some(folder) = &args.tls_dir {
         follow_files(folder.clone(), shared)?;
+    }
+    if let Some(url) = &args.store_url {
+        shared.profiles.await_store();
+        shared.readiness.missing(Part::Store, "the store's CA has not been read yet");
+        if let Some(file) = &args.store_ca {
+            store::follow_file(url.clone(), file.clone(), &shared.profiles, &shared.readiness)?;
+        }
     }
     if let Some(folder) = &args.profiles {
         let profiles = folder::read(folder)?;
@@ -152,14 +126,24 @@ fn keep_secret(args: &Args, shared: &Shared, client: &Client, secret: &str, serv
     let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     let (bundle, bundles) = watch::channel(None);
     shared.readiness.missing(Part::Certificate, format!("Secret {secret} has not been read yet"));
+    let secrets: Api<_> = Api::namespaced(client.clone(), namespace);
+    if let Some(url) = args.store_url.clone() {
+        let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
+        tokio::spawn(store::follow(url, bundles.clone(), profiles, readiness));
+    }
+    if let (Some(name), Some(service)) = (args.store_tls_secret.clone(), &args.store_service) {
+        let (authority, names) = (secret.to_owned(), Names::of_service(service, namespace));
+        let keeper = issued::Keeper { api: secrets.clone(), authority, name, names, bundle: bundles.clone() };
+        tokio::spawn(keeper.keep());
+    }
     let keeper = secret::Keeper {
-        api: Api::namespaced(client.clone(), namespace),
+        api: secrets,
         name: secret.to_owned(),
         names: Names::of_service(service, namespace),
         serving: Arc::clone(&shared.serving),
         bundle,
         readiness: Arc::clone(&shared.readiness),
-        metrics: Arc::clone(&shared.metrics),
+        metrics: shared.metrics.server.clone(),
     };
     tokio::spawn(keeper.keep());
     if let Some(name) = args.configuration.clone() {
@@ -175,7 +159,7 @@ fn keep_secret(args: &Args, shared: &Shared, client: &Client, secret: &str, serv
 fn follow_files(folder: std::path::PathBuf, shared: &Shared) -> anyhow::Result<()> {
     let content = files::Files::read(&folder)?;
     serve(shared, &content.certificate(&folder)?);
-    let (serving, metrics) = (Arc::clone(&shared.serving), Arc::clone(&shared.metrics));
+    let (serving, metrics) = (Arc::clone(&shared.serving), shared.metrics.server.clone());
     tokio::spawn(async move {
         let changed = |certificate: Certificate| {
             metrics.certificate_expires(certificate.facts.not_after.unix_timestamp());
@@ -199,34 +183,6 @@ fn make_certificate(args: &Args, shared: &Shared) -> anyhow::Result<()> {
 }
 
 fn serve(shared: &Shared, certificate: &Certificate) {
-    shared.metrics.certificate_expires(certificate.facts.not_after.unix_timestamp());
+    shared.metrics.server.certificate_expires(certificate.facts.not_after.unix_timestamp());
     shared.serving.swap(certificate);
-}
-
-/// The signals that end the process.
-struct End {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl End {
-    fn new() -> anyhow::Result<Self> {
-        let signal = |kind| signal(kind).context("signals cannot be waited for");
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn said(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-
-    /// Waits for `delay`, or for somebody who cannot wait: a second signal.
-    async fn after(&mut self, delay: std::time::Duration) {
-        tokio::select! {
-            _ = self.said() => {}
-            () = tokio::time::sleep(delay) => {}
-        }
-    }
 }

@@ -12,6 +12,7 @@ mod init_image;
 mod layout;
 mod pods;
 mod refused;
+mod secret;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

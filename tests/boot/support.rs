@@ -40,8 +40,12 @@ impl Container {
         fs::create_dir(at("bootlace")).unwrap();
         fs::write(at("launcher"), LAUNCHER).unwrap();
         fs::write(at("termination-log"), "").unwrap();
-        let args =
-            Args { root: at("bootlace"), launcher: at("launcher"), termination_log: at("termination-log") };
+        let args = Args {
+            root: at("bootlace"),
+            launcher: at("launcher"),
+            store_token: at("store-token"),
+            termination_log: at("termination-log"),
+        };
         Self { folder, args }
     }
 

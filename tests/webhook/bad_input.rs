@@ -1,6 +1,6 @@
 //! Whatever is posted, an answer comes: well-formed, with the uid where there is one, and with what to change.
 
-use bootlace::webhook::listener::Limits;
+use bootlace::server::listener::Limits;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bootlace::plan::Settings;
+use bootlace::server::readiness::{Part, Readiness};
+use bootlace::server::tls::{Names, Serving, configuration, secret};
 use bootlace::webhook::metrics::Metrics;
 use bootlace::webhook::profiles::{InForce, namespaces, watch::watch};
-use bootlace::webhook::readiness::{Part, Readiness};
-use bootlace::webhook::tls::{Names, Serving, configuration, secret};
 use kube::Api;
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ impl Replica {
             serving: Arc::clone(&replica.serving),
             bundle,
             readiness: Arc::clone(&replica.readiness),
-            metrics: Arc::clone(&replica.metrics),
+            metrics: replica.metrics.server.clone(),
         };
         tokio::spawn(keeper.keep());
         let secret = (NAMESPACE, "bootlace-tls".to_owned());

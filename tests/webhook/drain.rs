@@ -1,6 +1,6 @@
 //! The end: everybody who got in is answered, nobody new gets in.
 
-use bootlace::webhook::listener::{Limits, Stage};
+use bootlace::server::listener::{Limits, Stage};
 use tokio::net::TcpStream;
 
 use crate::client::{Connection, post};

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bootlace::plan::Settings;
 use bootlace::profile::folder;
-use bootlace::webhook::listener::{Director, Limits, Server, Stage, Transport};
+use bootlace::server::listener::{Director, Limits, Server, Stage, Transport};
+use bootlace::server::tls::{Certificate, Issued, Lifetimes, Names, Serving, authority};
 use bootlace::webhook::metrics::Metrics;
 use bootlace::webhook::profiles::InForce;
 use bootlace::webhook::reviews::Reviews;
-use bootlace::webhook::tls::{Certificate, Issued, Lifetimes, Names, Serving, authority};
 use rustls::ClientConfig;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -92,7 +92,7 @@ impl Webhook {
             transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config().unwrap()))),
             app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics)).router(),
             limits,
-            metrics: Arc::clone(&metrics),
+            metrics: metrics.server.clone(),
             stage: director.follower(),
         };
         let task = tokio::spawn(server.serve(listener));

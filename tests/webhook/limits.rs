@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bootlace::webhook::listener::Limits;
+use bootlace::server::listener::Limits;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use bootlace::webhook::tls::{Certificate, Issued, Lifetimes, Names, authority, certificate, files};
+use bootlace::server::tls::{Certificate, Issued, Lifetimes, Names, authority, certificate, files};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 

@@ -24,6 +24,18 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "bootlace.storeName" -}}
+{{- printf "%s-store" (include "bootlace.fullname" .) -}}
+{{- end -}}
+
+{{- define "bootlace.storeServiceAccountName" -}}
+{{- if .Values.store.serviceAccount.create -}}
+{{- .Values.store.serviceAccount.name | default (include "bootlace.storeName" .) -}}
+{{- else -}}
+{{- required "store.serviceAccount.name: name the existing ServiceAccount, or set store.serviceAccount.create to true" .Values.store.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Metadata */}}
 
 {{- define "bootlace.selectorLabels" -}}
@@ -32,11 +44,19 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: webhook
 {{- end -}}
 
-{{- /* Labels and annotations of one object. Call with (dict "root" $ "labels" … "annotations" …). */ -}}
+{{- define "bootlace.storeSelectorLabels" -}}
+app.kubernetes.io/name: {{ include "bootlace.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: store
+{{- end -}}
+
+{{- /* Labels and annotations of one object. Call with (dict "root" $ "labels" … "annotations" …), and for the store with
+       "component" "store". */ -}}
 {{- define "bootlace.metadata" -}}
+{{- $selector := eq (.component | default "webhook") "store" | ternary "bootlace.storeSelectorLabels" "bootlace.selectorLabels" -}}
 labels:
   helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-  {{- include "bootlace.selectorLabels" .root | nindent 2 }}
+  {{- include $selector .root | nindent 2 }}
   app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
   app.kubernetes.io/managed-by: {{ .root.Release.Service }}
   {{- with merge (dict) (.labels | default dict) .root.Values.commonLabels }}
@@ -71,6 +91,31 @@ annotations:
 {{- printf "%s-serving" (include "bootlace.fullname" .) -}}
 {{- else -}}
 {{- required "tls.secret.name: name the Secret with tls.crt and tls.key, which tls.mode=secret serves with" $tls.secret.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The Secret that holds the store's serving certificate, in each mode. */ -}}
+{{- define "bootlace.storeTlsSecretName" -}}
+{{- if eq .Values.tls.mode "self" -}}
+{{- printf "%s-tls" (include "bootlace.storeName" .) -}}
+{{- else if eq .Values.tls.mode "certManager" -}}
+{{- printf "%s-serving" (include "bootlace.storeName" .) -}}
+{{- else -}}
+{{- required (printf "store.tls.secretName: name the Secret with tls.crt and tls.key for %s.%s.svc, which tls.mode=secret serves the store with, or set store.enabled to false" (include "bootlace.storeName" .) .Release.Namespace) .Values.store.tls.secretName -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The CA of the store's certificate, as a volume of the webhook's: in somebody else's ConfigMap, in one that the
+       chart makes of the CA that it was given, or beside the certificate, where cert-manager puts it. Empty where the webhook
+       keeps the CA itself. */ -}}
+{{- define "bootlace.storeCaVolume" -}}
+{{- $given := .Values.store.tls.caConfigMap -}}
+{{- if $given.name -}}
+configMap: {name: {{ $given.name }}, items: [{key: {{ $given.key }}, path: ca.crt}]}
+{{- else if and (eq .Values.tls.mode "secret") .Values.tls.secret.caBundle -}}
+configMap: {name: {{ include "bootlace.storeName" . }}-ca}
+{{- else if ne .Values.tls.mode "self" -}}
+secret: {secretName: {{ include "bootlace.storeTlsSecretName" . }}, items: [{key: ca.crt, path: ca.crt}]}
 {{- end -}}
 {{- end -}}
 

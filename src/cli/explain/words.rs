@@ -79,16 +79,20 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
         }
         let launched =
             text(&at("command/1")) == Some("exec") && text(&at("command/0")).is_some_and(is_launcher);
-        out.detail(match (launched, mark.env_mode) {
-            (true, _) => {
+        let secret = mark.env_secret.as_deref();
+        out.detail(&match secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret)) {
+            _ if launched => {
                 "launcher in front of its command: loads the boot env, then execs the command (same PID, no shell)"
+                    .to_owned()
             }
-            (false, EnvWay::Sourced) => {
+            Some(secret) => {
+                format!("env from Secret {secret}, which the store creates of the boot env before the task starts")
+            }
+            None if mark.env_mode == EnvWay::Sourced => {
                 "no launcher, because its command is not in the spec: the image's entrypoint sources .env and .secret itself"
+                    .to_owned()
             }
-            (false, EnvWay::Launch | EnvWay::None) => {
-                "no launcher, because its command is not in the spec: the boot env is not loaded"
-            }
+            None => "no launcher, because its command is not in the spec: the boot env is not loaded".to_owned(),
         });
         out.detail(&hook(injected.pointer(&at("lifecycle/postStart/exec/command"))));
         if let Some(kept) = spec.keep.get(name.as_str()).filter(|kept| !kept.is_empty()) {

@@ -5,24 +5,28 @@ pub mod namespaces;
 mod report;
 pub mod watch;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 pub use catalogue::Catalogue;
 pub use report::Report;
 
-use crate::plan::{PlanError, Recipes, Settings};
+use crate::plan::{PlanError, Recipes, Settings, Store};
 use crate::profile::{NamespaceDefaults, Profiles};
 
 /// The snapshot that reviews are answered from; none before the first lists. A review keeps the one that it
 /// began with.
 #[derive(Debug, Default)]
 pub struct InForce {
-    settings: Settings,
     known: RwLock<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
+    settings: Settings,
+    /// Whether the settings lack the store, of which is known that there is one.
+    awaits_store: bool,
+    profiles: Option<Profiles>,
+    /// Made of the two above.
     recipes: Option<Recipes>,
     /// None as long as they are waited for.
     defaults: Option<Arc<NamespaceDefaults>>,
@@ -30,13 +34,22 @@ struct Known {
 }
 
 impl Known {
+    /// Makes the recipes anew.
+    fn prepare(&mut self) -> Result<(), PlanError> {
+        let profiles = self.profiles.clone();
+        self.recipes = profiles.map(|profiles| Recipes::new(profiles, &self.settings)).transpose()?;
+        self.renew();
+        Ok(())
+    }
+
     /// Makes the snapshot anew, once all is known: a pod must not boot with one profile because the webhook has not
-    /// heard yet that its namespace names another.
+    /// heard yet that its namespace names another, and not without the store because its CA has not been read yet.
     fn renew(&mut self) {
         self.snapshot = self
             .recipes
             .as_ref()
             .zip(self.defaults.as_ref())
+            .filter(|_| !self.awaits_store)
             .map(|(recipes, defaults)| Arc::new(recipes.clone().with_defaults(Arc::clone(defaults))));
     }
 }
@@ -45,7 +58,7 @@ impl InForce {
     /// Nothing yet, on a webhook that was installed with `settings` and will learn of namespaces' defaults.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, known: RwLock::default() })
+        Arc::new(Self { known: RwLock::new(Known { settings, ..Known::default() }) })
     }
 
     /// The same on a webhook without a cluster: no namespace names a profile.
@@ -62,25 +75,43 @@ impl InForce {
         self.known.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
-    /// Answers from `profiles` from now on.
+    /// Answers from `profiles` from now on. Where that is an error, what was in force stays.
     ///
     /// # Errors
     /// See [`Recipes::new`].
     pub fn swap(&self, profiles: Profiles) -> Result<(), PlanError> {
-        let recipes = Recipes::new(profiles, &self.settings)?;
-        self.change(|known| known.recipes = Some(recipes));
-        Ok(())
+        let mut known = self.write();
+        let before = known.profiles.replace(profiles);
+        known.prepare().inspect_err(|_| known.profiles = before)
     }
 
     /// Takes what namespaces name for their tasks from `defaults` from now on.
     pub fn swap_namespaces(&self, defaults: NamespaceDefaults) {
-        let defaults = Some(Arc::new(defaults));
-        self.change(|known| known.defaults = defaults);
+        let mut known = self.write();
+        known.defaults = Some(Arc::new(defaults));
+        known.renew();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Known)) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        change(&mut known);
+    /// Answers nothing before [`InForce::swap_store`].
+    pub fn await_store(&self) {
+        let mut known = self.write();
+        known.awaits_store = true;
         known.renew();
+    }
+
+    /// Sends pods to `store` from now on.
+    ///
+    /// # Errors
+    /// See [`Recipes::new`].
+    pub fn swap_store(&self, store: Store) -> Result<(), PlanError> {
+        let mut known = self.write();
+        known.settings.store = Some(store);
+        known.awaits_store = false;
+        known.prepare()
+    }
+
+    // Who panicked with the lock in hand left parts of which each is whole.
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

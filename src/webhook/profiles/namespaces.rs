@@ -15,8 +15,8 @@ use tracing::info;
 use super::InForce;
 use crate::names;
 use crate::profile::NamespaceDefaults;
-use crate::webhook::readiness::{Part, Readiness};
-use crate::webhook::watching::Watching;
+use crate::server::readiness::{Part, Readiness};
+use crate::server::watching::Watching;
 
 const WATCHING: Watching =
     Watching { resource: "namespaces", absent: "this is no API server of Kubernetes: check its address" };

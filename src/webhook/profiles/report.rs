@@ -9,7 +9,7 @@ use serde_json::json;
 use tracing::{debug, warn};
 
 use crate::profile::BootProfileStatus;
-use crate::webhook::watching;
+use crate::server::watching;
 
 /// A status that differs from what the object says.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,9 +12,9 @@ use tracing::{info, warn};
 
 use super::{Catalogue, InForce, report};
 use crate::profile::BootProfile;
+use crate::server::readiness::{Part, Readiness};
+use crate::server::watching::Watching;
 use crate::webhook::metrics::Metrics;
-use crate::webhook::readiness::{Part, Readiness};
-use crate::webhook::watching::Watching;
 
 const WATCHING: Watching = Watching {
     resource: "bootprofiles.bootlace.dev",

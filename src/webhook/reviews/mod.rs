@@ -14,10 +14,11 @@ use axum::routing::post;
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info};
 
-use super::metrics::{Counted, Metrics};
+use super::metrics::Metrics;
 use super::profiles::InForce;
 use crate::admission::{self, Answered, Outcome};
 use crate::plan::Recipes;
+use crate::server::metrics::Counted;
 
 /// The path that the API server posts to.
 pub const PATH: &str = "/mutate";

@@ -6,6 +6,7 @@ mod gives;
 mod optimus;
 mod redirects;
 pub(crate) mod server;
+mod store;
 
 use serde_json::{Value, json};
 

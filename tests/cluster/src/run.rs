@@ -9,6 +9,9 @@ use anyhow::{Context, Result};
 /// Not `$TMPDIR`: that may lie below `/run` or `/var`, which the node replaces by its own.
 const PARENT: &str = "/tmp";
 const PREFIX: &str = "bootlace-cluster-";
+/// The key that signs service account tokens, in the run's folder beside the kubeconfig: for scenarios that need one
+/// which the API server would not make, as it has expired.
+pub const TOKEN_KEY: &str = "token.key";
 /// Bootlace's command line, in the run's folder beside the kubeconfig.
 pub const BOOTLACE: &str = "bootlace";
 
@@ -81,6 +84,12 @@ impl RunDir {
     #[must_use]
     pub fn bootlace(&self) -> PathBuf {
         self.path.join(BOOTLACE)
+    }
+
+    /// The key that signs service account tokens.
+    #[must_use]
+    pub fn token_key(&self) -> PathBuf {
+        self.path.join(TOKEN_KEY)
     }
 
     /// The administrator's kubeconfig.

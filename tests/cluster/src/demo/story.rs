@@ -111,22 +111,28 @@ async fn explain(bootlace: &Path, pod: &Value) -> Result<String> {
 async fn the_proof() -> Result<()> {
     chapter("The proof: a task never runs quietly without its env");
     say(
-        "In both pods the postStart hook has read the environment of the running process, and let it go on. Here is a\n\
-         pod where the env cannot arrive, because its command is hidden in the image:",
+        "In both pods the postStart hook has read the environment of the running process, and let it go on. Where a command\n\
+         is hidden in the image, nothing can stand in front of it: the kubelet puts the boot env in, from a Secret that\n\
+         Bootlace's store made for this one pod:",
     );
-    let created =
-        command("kubectl").args(["apply", "--filename"]).arg(file("demo/no-command.yaml")).output().await?;
-    ensure!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
-    say("The API server passes on Bootlace's warning to whoever creates it:");
-    quote(&String::from_utf8_lossy(&created.stderr));
+    output(command("kubectl").args(["apply", "--filename"]).arg(file("demo/no-command.yaml"))).await?;
+    let succeeded = "jsonpath={.status.phase}=Succeeded";
+    kubectl_here(&["wait", "pod/no-command", "--for", succeeded, "--timeout", "90s"]).await?;
+    quote(&kubectl_here(&["get", "secrets", "--selector", "app.kubernetes.io/managed-by=bootlace"]).await?);
+    let log = kubectl_here(&["logs", "no-command"]).await?;
+    let greeting =
+        log.lines().find(|line| line.contains("GREETING=")).context("the boot env did not arrive")?;
+    quote(greeting);
+    say("And here is a task that throws its environment away before it begins:");
+    output(command("kubectl").args(["apply", "--filename"]).arg(file("demo/drops-env.yaml"))).await?;
     let terminated = "jsonpath={.status.containerStatuses[0].state.terminated.reason}";
-    kubectl_here(&["wait", "pod/no-command", "--for", terminated, "--timeout", "90s"]).await?;
+    kubectl_here(&["wait", "pod/drops-env", "--for", terminated, "--timeout", "90s"]).await?;
     let message = "jsonpath={.status.containerStatuses[0].state.terminated.message}";
-    let message = kubectl_here(&["get", "pod", "no-command", "--output", message]).await?;
+    let message = kubectl_here(&["get", "pod", "drops-env", "--output", message]).await?;
     if message.is_empty() {
         bail!("the hook left no reason");
     }
-    say("And the hook fails it, with the reason where the task's owner looks:");
+    say("The hook fails it, with the reason where the task's owner looks:");
     quote(&message);
     Ok(())
 }

@@ -55,7 +55,7 @@ pub fn start(run: &RunDir, tools: &Path) -> Result<ExitCode> {
 
     mounts::make_own()?;
     network::up()?;
-    let authority = pki::write()?;
+    let authority = pki::write(&run.token_key())?;
     kubeconfig::write_all(&authority, &run.kubeconfig())?;
 
     let components = Components::new(run.logs());

@@ -20,11 +20,12 @@ pub(super) struct Identity {
     pub(super) key: String,
 }
 
-/// Writes the servers' files to `/etc/kubernetes/pki`, named as kubeadm names them, and returns the authority.
+/// Writes the servers' files to `/etc/kubernetes/pki`, named as kubeadm names them, and returns the authority. The key
+/// that signs tokens goes to `token_key`, too.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub(super) fn write() -> Result<Authority> {
+pub(super) fn write(token_key: &Path) -> Result<Authority> {
     let folder = Path::new(KUBERNETES).join("pki");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let put = |name: &str, pem: &str| {
@@ -61,6 +62,7 @@ pub(super) fn write() -> Result<Authority> {
 
     let tokens = KeyPair::generate()?;
     put("sa.key", &tokens.serialize_pem())?;
+    fs::write(token_key, tokens.serialize_pem()).with_context(|| format!("write {}", token_key.display()))?;
     put("sa.pub", &tokens.public_key_pem())?;
     Ok(authority)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Request};
 use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 
@@ -26,7 +26,8 @@ pub struct Release<'n> {
 
 impl<'n> Release<'n> {
     /// Installs the chart in the namespace `home` and waits until the API server reaches it with a pod in `tasks`.
-    /// `values` is YAML, on top of those of the shared release; [`looking_at`] limits it to the scenario's own namespaces.
+    /// `values` is JSON, on top of those of the shared release; [`looking_at`] limits it to the scenario's own namespaces.
+    /// It has no store, unless they say so.
     ///
     /// # Errors
     /// When Helm fails, or the webhook does not answer in time.
@@ -71,7 +72,10 @@ impl<'n> Release<'n> {
     async fn helm(&self, verb: &str, values: &str) -> Result<()> {
         let root = images::root()?;
         let own = NamedTempFile::new().context("make a file for the values")?;
-        std::fs::write(own.path(), values).context("write the values")?;
+        let mut values: Map<String, Value> = serde_json::from_str(values).context("read the values")?;
+        // Two more pods, which few scenarios look at.
+        values.entry("store").or_insert_with(|| json!({"enabled": false}));
+        std::fs::write(own.path(), serde_json::to_vec(&values)?).context("write the values")?;
         let mut helm = self.command("helm");
         helm.args([verb, self.name()]).arg(root.join("charts/bootlace"));
         helm.args(["--skip-crds", "--wait", "--timeout", "90s", "--set", "profiles.default=null"]);
@@ -113,7 +117,15 @@ impl<'n> Release<'n> {
     /// # Errors
     /// When they cannot be listed.
     pub async fn replicas(&self) -> Result<Vec<Pod>> {
-        self.home.pods("app.kubernetes.io/name=bootlace").await
+        self.home.pods("app.kubernetes.io/component=webhook").await
+    }
+
+    /// The store's pods.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn stores(&self) -> Result<Vec<Pod>> {
+        self.home.pods("app.kubernetes.io/component=store").await
     }
 
     /// What each replica says of a metric without labels, as it is written.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use bootlace_cluster::command::{command, output};
+use bootlace_cluster::images::PROBE;
 use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
 use bootlace_cluster::scenario::{LIMIT, Namespace, bootlace, scenario};
 use bootlace_cluster::wait::until_async;
@@ -35,7 +36,11 @@ async fn own_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let file =
         |name: &str| std::fs::read_to_string(folder.path().join(name)).with_context(|| name.to_owned());
     let host = format!("{0}-bootlace.{0}.svc", home.name());
-    output(command(bootlace()?).args(["certs", "make", "--dns", &host, "--out"]).arg(folder.path())).await?;
+    // One certificate for both Services.
+    let store = format!("{0}-bootlace-store.{0}.svc", home.name());
+    let mut make = command(bootlace()?);
+    make.args(["certs", "make", "--dns", &host, "--dns", &store, "--out"]).arg(folder.path());
+    output(&mut make).await?;
     let shown = output(command(bootlace()?).args(["certs", "show"]).arg(folder.path())).await?;
     assert!(shown.contains(&host), "{shown}");
     let secret = json!({
@@ -45,7 +50,8 @@ async fn own_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
     home.create(&secret.to_string()).await?;
 
     let tls = json!({"mode": "secret", "secret": {"name": "own-tls", "caBundle": file("ca.crt")?}});
-    let values = json!({"tls": tls, "webhook": looking_at(&[tasks.name()])});
+    let store = json!({"replicas": 1, "tls": {"secretName": "own-tls"}});
+    let values = json!({"tls": tls, "store": store, "webhook": looking_at(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     for bundle in bundles(tasks, &release).await? {
         assert_eq!(String::from_utf8(bundle)?.trim(), file("ca.crt")?.trim());
@@ -57,6 +63,15 @@ async fn own_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
         let may = kubectl.args(["auth", "can-i", verb, what, "--as", &account]).output().await?;
         assert_eq!(String::from_utf8_lossy(&may.stdout).trim(), "no", "{verb} {what}");
     }
+
+    // Boot trusts the store by the same CA.
+    let task = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": PROBE, "args": ["environ"]}]},
+    });
+    tasks.create(&task.to_string()).await?;
+    tasks.pod_succeeded("task").await?;
+    assert_eq!(tasks.process("task", "main").await?.env("GREETING"), Some(&b"the analytics team"[..]));
 
     release.uninstall().await
 }

@@ -28,5 +28,6 @@ mod post_start;
 mod refused;
 mod restricted;
 mod sources;
+mod store;
 mod unknown_command;
 mod unlabelled;

@@ -152,7 +152,7 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhook::tls::{Lifetimes, authority};
+    use crate::server::tls::{Lifetimes, authority};
 
     #[test]
     fn what_cannot_be_used_says_what_it_must_be() {

@@ -16,7 +16,7 @@ use super::{Certificate, CertificateError};
 pub const CERT: &str = "tls.crt";
 /// Its key, below the folder.
 pub const KEY: &str = "tls.key";
-/// The CA beside them. Not read from a folder: whoever makes the files sets caBundle too.
+/// The CA beside them. Not read with them: whoever makes the files sets caBundle too.
 pub const CA: &str = "ca.crt";
 
 /// How often files are looked at.
@@ -102,6 +102,38 @@ pub async fn follow(
                 let error = error.to_string();
                 if error != complained {
                     warn!("{error}; the certificate in force stays");
+                    complained = error;
+                }
+            }
+        }
+    }
+}
+
+/// Calls `changed` with each new content of a file of CAs that can be read, for ever. `current` is what is in force
+/// already.
+pub async fn follow_ca(file: &Path, every: Duration, mut current: Vec<u8>, mut changed: impl FnMut(&[u8])) {
+    let mut ticks = tokio::time::interval(every);
+    let mut complained = String::new();
+    loop {
+        ticks.tick().await;
+        let unreadable = |source| FilesError::Unreadable { path: file.to_owned(), source };
+        let read = std::fs::read(file).map_err(unreadable).and_then(|ca| {
+            let unusable = |source| FilesError::Unusable { path: file.to_owned(), source };
+            super::certificate::chain(&ca).map_err(unusable).map(|_| ca)
+        });
+        match read {
+            Ok(ca) => {
+                if ca != current {
+                    info!(file = %file.display(), "CA reloaded");
+                    changed(&ca);
+                    current = ca;
+                }
+                complained.clear();
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if error != complained {
+                    warn!("{error}; the CA in force stays");
                     complained = error;
                 }
             }

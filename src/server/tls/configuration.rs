@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::files::CA;
-use crate::webhook::readiness::{Part, Readiness};
-use crate::webhook::watching::{self, Watching};
+use crate::server::readiness::{Part, Readiness};
+use crate::server::watching::{self, Watching};
 
 /// Who owns the field, in the object's `managedFields`.
 const MANAGER: &str = "bootlace-ca-bundle";

@@ -19,12 +19,16 @@ use tracing::{info, warn};
 use super::authority::Issued;
 use super::kept::{self, Good, Verdict};
 use super::{Names, Serving};
-use crate::webhook::metrics::Metrics;
-use crate::webhook::readiness::{Part, Readiness};
-use crate::webhook::watching::{self, Watching};
+use crate::names;
+use crate::server::metrics::ServerMetrics;
+use crate::server::readiness::{Part, Readiness};
+use crate::server::watching::{self, Watching};
 
 /// How often is looked whether the certificate has expired, or a failed write is tried again.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// What Bootlace's own Secrets are labelled with.
+pub(super) const MANAGED_BY: (&str, &str) = (names::LABEL_MANAGED_BY, names::MANAGED_BY);
 
 const WATCHING: Watching = Watching { resource: "secrets", absent: "create the webhook's namespace" };
 
@@ -43,7 +47,7 @@ pub struct Keeper {
     /// Told when there is a certificate, or why not.
     pub readiness: Arc<Readiness>,
     /// Told when it expires.
-    pub metrics: Arc<Metrics>,
+    pub metrics: ServerMetrics,
 }
 
 /// What is known of the Secret.
@@ -163,7 +167,7 @@ impl Keeper {
             secret.data = Some(kept::data(&issued));
             ("updated", self.api.replace(&self.name, &params, &secret).await)
         } else {
-            let labels = [("app.kubernetes.io/managed-by".to_owned(), "bootlace".to_owned())];
+            let labels = [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())];
             let secret = Secret {
                 metadata: ObjectMeta {
                     name: Some(self.name.clone()),

@@ -14,6 +14,8 @@ pub enum Part {
     Certificate,
     /// The CA bundle in the `MutatingWebhookConfiguration`, without which the API server trusts nobody.
     CaBundle,
+    /// The CA that the store serves under, which boot has to trust.
+    Store,
     /// The process itself: it stops being ready when it is told to end.
     Process,
 }

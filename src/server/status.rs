@@ -8,16 +8,20 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use prometheus_client::registry::Registry;
 
-use super::metrics::{self, Metrics};
+use super::metrics;
 use super::readiness::Readiness;
 
-/// The routes of the second port.
-pub fn router(metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Router {
+/// The routes of the second port; `metrics` is what the role counts.
+pub fn router<M>(metrics: Arc<M>, readiness: Arc<Readiness>) -> Router
+where
+    M: AsRef<Registry> + Send + Sync + 'static,
+{
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready).with_state(readiness))
-        .route("/metrics", get(figures).with_state(metrics))
+        .route("/metrics", get(figures::<M>).with_state(metrics))
 }
 
 async fn ready(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) {
@@ -28,8 +32,8 @@ async fn ready(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) 
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join("\nnot ready: ")))
 }
 
-async fn figures(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-    match metrics.encode() {
+async fn figures<M: AsRef<Registry>>(State(figures): State<Arc<M>>) -> impl IntoResponse {
+    match metrics::encode((*figures).as_ref()) {
         Ok(page) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

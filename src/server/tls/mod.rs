@@ -9,12 +9,14 @@
 //! | [`files`] | keep up with files that somebody else renews |
 //! | [`kept`] | is what a Secret holds still good (pure) |
 //! | [`secret`] | keep one in a Secret that all replicas share |
+//! | [`issued`] | keep one for another role, under the same CA |
 //! | [`configuration`] | tell the API server whom to trust |
 
 pub mod authority;
 pub mod certificate;
 pub mod configuration;
 pub mod files;
+pub mod issued;
 pub mod kept;
 pub mod names;
 pub mod secret;

@@ -24,7 +24,7 @@ pub use handshake::HandshakeFailure;
 pub use limits::Limits;
 pub use stage::{Director, Follower, Stage};
 
-use super::metrics::{Counted, Metrics};
+use super::metrics::{Counted, ServerMetrics};
 
 /// What lies under HTTP.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ pub struct Server {
     /// What a caller may take.
     pub limits: Limits,
     /// Where connections and handshakes are counted.
-    pub metrics: Arc<Metrics>,
+    pub metrics: ServerMetrics,
     /// When to end.
     pub stage: Follower,
 }

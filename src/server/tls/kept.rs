@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use super::authority::{self, IssueError, Issued, Lifetimes};
 use super::certificate::{self, Facts};
 use super::files::{CA, CERT, KEY};
+use super::secret::MANAGED_BY;
 use super::{Certificate, Names};
 
 /// The CA's key, in the Secret's data beside [`CERT`], [`KEY`] and [`CA`].
@@ -102,6 +103,76 @@ fn usable_leaf(
     Ok(certificate)
 }
 
+/// What to do about a Secret that holds a certificate for another role.
+pub enum Leaf {
+    /// Nothing.
+    Good,
+    /// Write this into it.
+    Write {
+        /// The Secret's data.
+        data: BTreeMap<String, ByteString>,
+        /// Why.
+        because: String,
+    },
+    /// Leave it alone: it is somebody else's.
+    Foreign,
+}
+
+/// Judges a Secret that should hold a certificate for `names` under the CA of `authority`, and not its key.
+///
+/// # Errors
+/// Where a new certificate is needed and cannot be made.
+pub fn judge_leaf(
+    found: Option<&Secret>,
+    authority: &Issued,
+    names: &Names,
+    now: OffsetDateTime,
+) -> Result<Leaf, String> {
+    let ours = |secret: &Secret| {
+        let labels = secret.metadata.labels.as_ref();
+        labels.and_then(|labels| labels.get(MANAGED_BY.0)).is_some_and(|value| value == MANAGED_BY.1)
+    };
+    if found.is_some_and(|secret| !ours(secret)) {
+        return Ok(Leaf::Foreign);
+    }
+    let (ca, facts) = usable_ca(authority, now)?;
+    let because = match found {
+        None => "it is not there".to_owned(),
+        Some(secret) => match fresh_leaf(secret, authority, (&ca, &facts), names, now) {
+            Ok(()) => return Ok(Leaf::Good),
+            Err(because) => because,
+        },
+    };
+    let issued = authority::reissue(authority, &ca, names, now, Lifetimes::default())
+        .map_err(|error| format!("no certificate can be made for the store: {error}"))?;
+    let mut data = data(&issued);
+    data.remove(CA_KEY);
+    Ok(Leaf::Write { data, because })
+}
+
+fn fresh_leaf(
+    secret: &Secret,
+    authority: &Issued,
+    (ca, ca_facts): (&CertificateDer<'static>, &Facts),
+    names: &Names,
+    now: OffsetDateTime,
+) -> Result<(), String> {
+    let text = |key| {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.clone());
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| format!("it holds no {key}"))
+    };
+    if text(CA)? != authority.ca_cert {
+        return Err("the CA is another one now".to_owned());
+    }
+    let leaf = Issued { cert: text(CERT)?, key: text(KEY)?, ..authority.clone() };
+    let Facts { not_before, not_after, .. } = usable_leaf(&leaf, ca, ca_facts, names, now)?.facts;
+    // Long before its end: the kubelet takes a minute or two to bring a change to whoever mounts it.
+    if now - not_before >= (not_after - not_before) * 2 / 3 {
+        return Err("two thirds of its certificate's life are over".to_owned());
+    }
+    Ok(())
+}
+
 /// What a Secret holds, where it holds all of it.
 #[must_use]
 pub fn content(secret: &Secret) -> Option<Issued> {
@@ -173,6 +244,36 @@ mod tests {
         assert!(because.contains("bootlace.bootlace-system.svc"), "{because}");
         assert_eq!(renewed.ca_cert, issued.ca_cert);
         assert_eq!(told(judge(&secret(&renewed), &names(), NOW)).0, "good");
+    }
+
+    fn leaf(found: Option<&Secret>, authority: &Issued, now: OffsetDateTime) -> (String, Option<Secret>) {
+        match judge_leaf(found, authority, &names(), now).unwrap() {
+            Leaf::Good => ("good".to_owned(), None),
+            Leaf::Foreign => ("foreign".to_owned(), None),
+            Leaf::Write { data, because } => {
+                let labels = [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())];
+                let mut secret = Secret { data: Some(data), ..Secret::default() };
+                secret.metadata.labels = Some(labels.into());
+                (because, Some(secret))
+            }
+        }
+    }
+
+    #[test]
+    fn anothers_certificate_is_under_the_same_ca_without_its_key_and_renewed_in_time() {
+        let authority = anew(&Names::of_service("webhook", "ns"), NOW).unwrap();
+        let (because, made) = leaf(None, &authority, NOW);
+        assert_eq!(because, "it is not there");
+        let made = made.unwrap();
+        assert!(!made.data.as_ref().unwrap().contains_key(CA_KEY));
+        assert_eq!(made.data.as_ref().unwrap()[CA].0, authority.ca_cert.as_bytes());
+        assert_eq!(leaf(Some(&made), &authority, NOW + Duration::days(240)).0, "good");
+        let (because, renewed) = leaf(Some(&made), &authority, NOW + Duration::days(245));
+        assert_eq!(because, "two thirds of its certificate's life are over");
+        assert_eq!(leaf(renewed.as_ref(), &authority, NOW + Duration::days(300)).0, "good");
+        let other = anew(&names(), NOW).unwrap();
+        assert_eq!(leaf(Some(&made), &other, NOW).0, "the CA is another one now");
+        assert_eq!(leaf(Some(&Secret::default()), &authority, NOW).0, "foreign");
     }
 
     #[test]

@@ -126,8 +126,8 @@ fn named(common: &str) -> DistinguishedName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhook::tls::Certificate;
-    use crate::webhook::tls::certificate::{self, Facts};
+    use crate::server::tls::Certificate;
+    use crate::server::tls::certificate::{self, Facts};
 
     const NOW: OffsetDateTime = time::macros::datetime!(2026-11-21 10:00 UTC);
 

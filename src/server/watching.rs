@@ -5,16 +5,16 @@ use tracing::{debug, warn};
 
 /// What is watched, for messages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Watching {
+pub(crate) struct Watching {
     /// `plural.group`, as in a role's rules.
-    pub(super) resource: &'static str,
+    pub(crate) resource: &'static str,
     /// What to do where the API server does not know it.
-    pub(super) absent: &'static str,
+    pub(crate) absent: &'static str,
 }
 
 impl Watching {
     /// Logs trouble, and returns it as a sentence; nothing for what belongs to a watch's life.
-    pub(super) fn trouble(self, error: &Error) -> Option<String> {
+    pub(crate) fn trouble(self, error: &Error) -> Option<String> {
         let Some(sentence) = self.sentence(error) else {
             debug!(resource = self.resource, %error, "watch begins anew");
             return None;
@@ -50,7 +50,7 @@ fn describe(resource: &str, status: &kube::core::Status) -> String {
     let message = &status.message;
     if status.code == 403 {
         return format!(
-            "the webhook's service account may not read {resource} ({message}): grant it get, list and watch, as \
+            "the service account may not read {resource} ({message}): grant it get, list and watch, as \
              the chart does with rbac.create"
         );
     }
@@ -58,7 +58,7 @@ fn describe(resource: &str, status: &kube::core::Status) -> String {
 }
 
 /// A failed call in words.
-pub(super) fn call(doing: &str, error: &kube::Error) -> String {
+pub(crate) fn call(doing: &str, error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
             format!(

@@ -1,0 +1,22 @@
+//! What the roles that serve have in common: [`crate::webhook`] and [`crate::store`].
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`process`] | the life of a process that serves: bound first, drained last |
+//! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
+//! | [`tls`] | certificates: made, kept in Secrets, read from files, swapped while serving |
+//! | [`status`] | the second port: `/healthz`, `/readyz`, `/metrics` |
+//! | [`readiness`] | what is still missing |
+//! | [`metrics`] | what every role counts |
+//! | [`logs`] | what is written |
+//!
+//! What depends on a cluster is [`tls::secret`], [`tls::issued`] and [`tls::configuration`]; all else runs without one.
+
+pub mod listener;
+pub mod logs;
+pub mod metrics;
+pub mod process;
+pub mod readiness;
+pub mod status;
+pub mod tls;
+pub(crate) mod watching;

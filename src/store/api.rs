@@ -1,0 +1,241 @@
+//! The routes, and one audit line a request: who asked for what, and what came of it. Never a value.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::routing::{post, put};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::body;
+use super::caller::{Caller, Callers, Identity};
+use super::denial::Denial;
+use super::metrics::Metrics;
+use super::protocol::{Env, EnvStored, PATH_ENV, PATH_EVENTS, Refusal, Report};
+use super::{env, event, grant};
+use crate::json_error;
+use crate::server::metrics::Counted;
+
+/// Requests that are answered at once. Each waits for the API server most of its time.
+const AT_ONCE: usize = 64;
+/// Bodies over [`body::LARGE`] that are held at once; more wait. One takes up to four times its size while the Secret is
+/// made of it, and these together stay well below the memory that the chart gives.
+const LARGE_AT_ONCE: usize = 3;
+/// How long a request may take in all. Boot waits as long.
+pub const TIME: Duration = Duration::from_secs(20);
+
+/// What requests are answered with.
+pub struct Service {
+    client: Client,
+    callers: Callers,
+    metrics: Arc<Metrics>,
+    slots: Semaphore,
+    large: Semaphore,
+}
+
+impl Service {
+    /// Answers with the rights of `client`.
+    #[must_use]
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            callers: Callers::new(client.clone()),
+            client,
+            metrics,
+            slots: Semaphore::new(AT_ONCE),
+            large: Semaphore::new(LARGE_AT_ONCE),
+        })
+    }
+
+    /// The routes.
+    pub fn router(self: Arc<Self>) -> Router {
+        let elsewhere = async || refuse(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", METHODS);
+        Router::new()
+            .route(PATH_ENV, put(put_env).fallback(elsewhere))
+            .route(PATH_EVENTS, post(post_event).fallback(elsewhere))
+            .fallback(async || refuse(StatusCode::NOT_FOUND, "NotFound", METHODS))
+            .with_state(self)
+    }
+
+    /// Does `work` within the limits, and tells of it.
+    async fn answer(
+        &self,
+        audit: &mut Audit,
+        work: impl AsyncFnOnce(&mut Audit) -> Result<Response<Body>, Denial>,
+    ) -> Response<Body> {
+        let started = Instant::now();
+        let _in_flight = Counted::of(&self.metrics.in_flight);
+        let result = match self.slots.try_acquire() {
+            Ok(_slot) => timeout(TIME, work(audit)).await.unwrap_or_else(|_| {
+                let seconds = TIME.as_secs();
+                Err(Denial::unavailable(format!(
+                    "the API server did not answer within {seconds} s: try again"
+                )))
+            }),
+            Err(_) => Err(Denial::unavailable("the store answers as many requests as it can: try again")),
+        };
+        let (status, reason) = match &result {
+            Ok(response) => (response.status(), ""),
+            Err(denial) => (denial.status, denial.reason),
+        };
+        self.metrics.answered(audit.request, status, reason, started.elapsed());
+        audit.write(result.as_ref().err());
+        result.unwrap_or_else(|denial| denied(&denial))
+    }
+
+    /// The pod that asks, in the audit line too.
+    async fn caller(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<Caller, Denial> {
+        let id = self.callers.identify(headers).await?;
+        audit.caller = Some(id.clone());
+        self.callers.pod(id).await
+    }
+
+    /// The body, read only for a pod that may send it.
+    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<T, Denial> {
+        let _turn = if body::is_large(&body) { self.large.acquire().await.ok() } else { None };
+        let bytes = body::read(body).await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let what = json_error::describe(&error);
+            Denial::bad_request(format!("the body is not what this store understands: {what}"))
+        })
+    }
+
+    async fn store_env(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        audit: &mut Audit,
+    ) -> Result<Response<Body>, Denial> {
+        let Caller { id, pod } = self.caller(headers, audit).await?;
+        let name = grant::env_secret(&pod)?;
+        audit.object.clone_from(&name);
+        let asked: Env = self.read(body).await?;
+        audit.size = format!("{} variables, {} bytes", asked.env.len(), env::size(&asked));
+        env::check(&asked)?;
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &id.namespace);
+        let created = match secrets.create(&PostParams::default(), &env::secret(&name, &pod, asked.env)).await
+        {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) if status.code == 409 => false,
+            Err(error) => {
+                return Err(Denial::of_api(
+                    &format!("Secret {}/{name} cannot be created", id.namespace),
+                    &error,
+                ));
+            }
+        };
+        audit.outcome = if created { "created" } else { "was there already" };
+        let booted_before = grant::earlier_boots(&pod) > 0;
+        Ok(json(StatusCode::OK, &EnvStored { secret: name, created, booted_before }))
+    }
+
+    async fn report(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        audit: &mut Audit,
+    ) -> Result<Response<Body>, Denial> {
+        let Caller { id, pod } = self.caller(headers, audit).await?;
+        grant::events(&pod)?;
+        let report: Report = self.read(body).await?;
+        let event = event::event(&report, &id, &pod, Timestamp::now());
+        audit.object = event.metadata.name.clone().unwrap_or_default();
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &id.namespace);
+        audit.outcome = match events.create(&PostParams::default(), &event).await {
+            Ok(_) => "created",
+            Err(kube::Error::Api(status)) if status.code == 409 => "was there already",
+            Err(error) => {
+                let doing = format!("an Event on pod {}/{} cannot be created", id.namespace, id.name);
+                return Err(Denial::of_api(&doing, &error));
+            }
+        };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(response)
+    }
+}
+
+async fn put_env(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut audit = Audit::of("PUT /v1/env");
+    service.answer(&mut audit, async |audit| service.store_env(&headers, body, audit).await).await
+}
+
+async fn post_event(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut audit = Audit::of("POST /v1/events");
+    service.answer(&mut audit, async |audit| service.report(&headers, body, audit).await).await
+}
+
+/// What the audit line says.
+#[derive(Default)]
+struct Audit {
+    request: &'static str,
+    caller: Option<Identity>,
+    object: String,
+    size: String,
+    outcome: &'static str,
+}
+
+impl Audit {
+    fn of(request: &'static str) -> Self {
+        Self { request, ..Self::default() }
+    }
+
+    fn write(&self, denial: Option<&Denial>) {
+        let Self { request, object, size, outcome, .. } = self;
+        let caller = |part: fn(&Identity) -> &String| self.caller.as_ref().map_or("", |caller| part(caller));
+        let (namespace, pod, uid) = (caller(|id| &id.namespace), caller(|id| &id.name), caller(|id| &id.uid));
+        match denial {
+            None => info!(request, namespace, pod, uid, object, size, "{outcome}"),
+            Some(denial) => {
+                let code = denial.status.as_u16();
+                warn!(request, namespace, pod, uid, object, size, code, reason = denial.message, "denied");
+            }
+        }
+    }
+}
+
+const METHODS: &str = "nothing is here: a pod's env goes to PUT /v1/env, its Events to POST /v1/events, and probes and \
+                       metrics to the other port";
+
+fn denied(denial: &Denial) -> Response<Body> {
+    let mut response = refuse(denial.status, denial.reason, &denial.message);
+    let headers = response.headers_mut();
+    match denial.status {
+        StatusCode::UNAUTHORIZED => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        StatusCode::SERVICE_UNAVAILABLE => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+        // The rest of the body is still on its way.
+        StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"))
+        }
+        _ => None,
+    };
+    response
+}
+
+fn refuse(status: StatusCode, reason: &str, message: &str) -> Response<Body> {
+    let mut response = json(status, &Refusal { reason: reason.to_owned(), message: message.to_owned() });
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("PUT, POST"));
+    }
+    response
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    // Strings and booleans: it cannot fail.
+    let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,37 @@
+//! The command line of `bootlace store`. Every flag is also an env variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::server::logs::LogArgs;
+use crate::server::process::seconds;
+
+/// Create for task pods what they may not create themselves.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Where pods are served, over TLS.
+    #[arg(long, env = "BOOTLACE_LISTEN", default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
+    pub(super) listen: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are served, over plain HTTP.
+    #[arg(
+        long,
+        env = "BOOTLACE_METRICS_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(super) metrics_listen: SocketAddr,
+    /// Serve with tls.crt and tls.key of this folder, and keep up with their changes. They are under the CA that the
+    /// webhook gives to pods.
+    #[arg(long, env = "BOOTLACE_TLS_DIR", value_name = "DIR")]
+    pub(super) tls_dir: PathBuf,
+    /// Seconds to serve on after SIGTERM while the cluster forgets this replica.
+    #[arg(long, env = "BOOTLACE_DRAIN_DELAY", value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    pub(super) drain_delay: Duration,
+    /// Seconds after that in which requests already received are answered. Both together have to stay below the pod's
+    /// terminationGracePeriodSeconds.
+    #[arg(long, env = "BOOTLACE_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = seconds, default_value = "20")]
+    pub(super) drain_timeout: Duration,
+    #[command(flatten)]
+    pub(super) logs: LogArgs,
+}

@@ -1,0 +1,227 @@
+//! Who asks: a pod, known by a token that the kubelet projected into its boot container.
+//!
+//! The API server judges the token (`TokenReview`): its signature, its end, its audience, and that the pod which it is
+//! bound to still exists. The pod is then read, so that what it may ask for is what it is now.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+use super::denial::Denial;
+use crate::names;
+
+/// What the API server adds to the user of a token that is bound to a pod.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens>
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+
+/// Bytes of a token at most. A projected one has about a thousand; what is larger is not worth asking about.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Finds out who asks.
+#[derive(Clone)]
+pub struct Callers {
+    client: Client,
+}
+
+/// A pod that asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its identity, by its token.
+    pub id: Identity,
+    /// The pod, as it is now.
+    pub pod: Pod,
+}
+
+/// A pod's identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+impl Callers {
+    /// Asks through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The pod whose token the request carries.
+    ///
+    /// # Errors
+    /// Where there is no token, the API server does not accept it, it is no pod's, or the pod is gone.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Denial> {
+        let token = bearer(headers)?;
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                token: token.to_owned(),
+                audiences: Some(vec![names::AUDIENCE.to_owned()]),
+            },
+            ..TokenReview::default()
+        };
+        let reviews: Api<TokenReview> = Api::all(self.client.clone());
+        let reviewed = reviews.create(&PostParams::default(), &review).await;
+        let reviewed = reviewed.map_err(|error| ours("the token cannot be reviewed", &error))?;
+        identity(reviewed.status.unwrap_or_default())
+    }
+
+    /// The pod itself.
+    ///
+    /// # Errors
+    /// Where it is gone, is being deleted, or is another one of its name.
+    pub async fn pod(&self, id: Identity) -> Result<Caller, Denial> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &id.namespace);
+        let doing = format!("pod {}/{} cannot be read", id.namespace, id.name);
+        let pod = pods.get_opt(&id.name).await.map_err(|error| ours(&doing, &error))?;
+        is_there(pod.as_ref(), &id)?;
+        Ok(Caller { id, pod: pod.unwrap_or_default() })
+    }
+}
+
+/// A failure of a call that the store itself may always make: the caller can do nothing about it, but ask again.
+fn ours(doing: &str, error: &kube::Error) -> Denial {
+    Denial::unavailable(Denial::of_api(doing, error).message)
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Denial> {
+    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = value.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+    match token.filter(|token| !token.is_empty()) {
+        None => Err(Denial::unauthorized(format!(
+            "the request carries no token: send `Authorization: Bearer` and a projected service account token for the \
+             audience {:?}",
+            names::AUDIENCE
+        ))),
+        Some(token) if token.len() > MAX_TOKEN_BYTES => {
+            Err(Denial::unauthorized(format!("the token is larger than {MAX_TOKEN_BYTES} bytes, as none is")))
+        }
+        Some(token) => Ok(token),
+    }
+}
+
+/// What a reviewed token says.
+fn identity(status: TokenReviewStatus) -> Result<Identity, Denial> {
+    if status.authenticated != Some(true) {
+        // The API server's own words: that it has expired, is for another audience, or its pod is gone.
+        let why = status.error.filter(|why| !why.is_empty()).unwrap_or_else(|| "it is not known".to_owned());
+        return Err(Denial::unauthorized(format!("the API server does not accept the token: {why}")));
+    }
+    let audience = |audience: &String| audience == names::AUDIENCE;
+    if !status.audiences.iter().flatten().any(audience) {
+        return Err(Denial::unauthorized(format!("the token is not for the audience {:?}", names::AUDIENCE)));
+    }
+    pod(&status.user.unwrap_or_default()).ok_or_else(|| {
+        Denial::unauthorized(
+            "the token is bound to no pod: the store answers pods only, which have theirs from a projected volume",
+        )
+    })
+}
+
+fn pod(user: &UserInfo) -> Option<Identity> {
+    let (namespace, _) = user.username.as_deref()?.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    let one = |key: &str| match user.extra.as_ref()?.get(key)?.as_slice() {
+        [value] if !value.is_empty() => Some(value.clone()),
+        _ => None,
+    };
+    Some(Identity { namespace: namespace.to_owned(), name: one(POD_NAME)?, uid: one(POD_UID)? })
+}
+
+fn is_there(pod: Option<&Pod>, id: &Identity) -> Result<(), Denial> {
+    let Identity { namespace, name, uid } = id;
+    let gone = |what: &str| Err(Denial::forbidden(format!("pod {namespace}/{name} of the token {what}")));
+    match pod.map(|pod| &pod.metadata) {
+        None => gone("is gone"),
+        Some(found) if found.uid.as_deref() != Some(uid) => gone("is gone, and another has its name"),
+        Some(found) if found.deletion_timestamp.is_some() => gone("is being deleted"),
+        Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn reviewed(status: Value) -> Result<Identity, Denial> {
+        identity(serde_json::from_value(status).unwrap())
+    }
+
+    fn user(extra: &Value) -> Value {
+        json!({
+            "authenticated": true, "audiences": ["bootlace"],
+            "user": {"username": "system:serviceaccount:etl:runner", "extra": extra},
+        })
+    }
+
+    fn bound() -> Value {
+        json!({POD_NAME: ["load-1"], POD_UID: ["u-1"]})
+    }
+
+    #[test]
+    fn a_token_bound_to_a_pod_names_it() {
+        let id = reviewed(user(&bound())).unwrap();
+        assert_eq!((&*id.namespace, &*id.name, &*id.uid), ("etl", "load-1", "u-1"));
+    }
+
+    #[test]
+    fn a_token_that_says_less_is_refused() {
+        let mut elsewhere = user(&bound());
+        elsewhere["audiences"] = json!(["vault"]);
+        let mut person = user(&bound());
+        person["user"]["username"] = json!("alice");
+        for (status, hint) in [
+            (json!({"authenticated": false, "error": "token has expired"}), "token has expired"),
+            (json!({}), "it is not known"),
+            (elsewhere, "not for the audience \"bootlace\""),
+            (user(&json!({})), "bound to no pod"),
+            (user(&json!({POD_NAME: ["load-1"]})), "bound to no pod"),
+            (user(&json!({POD_NAME: ["load-1", "b"], POD_UID: ["u-1"]})), "bound to no pod"),
+            (person, "bound to no pod"),
+        ] {
+            let denial = reviewed(status).unwrap_err();
+            assert_eq!(denial.status, 401);
+            assert!(denial.message.contains(hint), "{denial}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_bearer_is_refused() {
+        let with = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+        assert_eq!(bearer(&with("Bearer abc")).unwrap(), "abc");
+        for headers in [
+            HeaderMap::new(),
+            with("Bearer "),
+            with("Basic abc"),
+            with(&format!("Bearer {}", "a".repeat(20_000))),
+        ] {
+            assert_eq!(bearer(&headers).unwrap_err().status, 401);
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_not_there_any_more_is_refused() {
+        let id = reviewed(user(&bound())).unwrap();
+        let pod = |metadata: Value| serde_json::from_value::<Pod>(json!({"metadata": metadata})).unwrap();
+        is_there(Some(&pod(json!({"uid": "u-1"}))), &id).unwrap();
+        for (found, hint) in [
+            (None, "is gone"),
+            (Some(pod(json!({"uid": "u-2"}))), "another has its name"),
+            (
+                Some(pod(json!({"uid": "u-1", "deletionTimestamp": "2026-11-21T10:00:00Z"}))),
+                "is being deleted",
+            ),
+        ] {
+            let denial = is_there(found.as_ref(), &id).unwrap_err();
+            assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
+        }
+    }
+}

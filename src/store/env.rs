@@ -1,0 +1,141 @@
+//! The Secret of a pod's boot env. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::ObjectMeta;
+
+use super::denial::Denial;
+use super::protocol::{Env, MAX_ENV_BYTES, MAX_NAME_BYTES};
+use crate::names;
+
+/// Checks an env. Boot has done so already, with sentences that name the source; this is for whoever is not boot.
+///
+/// # Errors
+/// Where the kubelet could not give it to a process.
+pub fn check(env: &Env) -> Result<(), Denial> {
+    for (name, value) in &env.env {
+        let shown: String = name.chars().take(MAX_NAME_BYTES).collect();
+        if !is_name(name) {
+            return Err(Denial::invalid(format!(
+                "{shown:?} is no name of a variable: write letters, digits and _, no digit first, {MAX_NAME_BYTES} at most"
+            )));
+        }
+        if str::from_utf8(&value.0).is_err() || value.0.contains(&0) {
+            return Err(Denial::invalid(format!(
+                "the value of {shown} is no text in UTF-8 without NUL, and nothing else can be given to a process by a Secret"
+            )));
+        }
+    }
+    let bytes = size(env);
+    if bytes > MAX_ENV_BYTES {
+        return Err(Denial::too_large(format!(
+            "the env takes {bytes} bytes, names included, and a Secret holds {MAX_ENV_BYTES} at most: give large values \
+             as files"
+        )));
+    }
+    Ok(())
+}
+
+/// Bytes of an env as the API server counts them.
+#[must_use]
+pub fn size(env: &Env) -> usize {
+    env.env.iter().map(|(name, value)| name.len() + value.0.len()).sum()
+}
+
+fn is_name(name: &str) -> bool {
+    let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    name.len() <= MAX_NAME_BYTES
+        && name.bytes().next().is_some_and(first)
+        && name.bytes().all(|byte| first(byte) || byte.is_ascii_digit())
+}
+
+/// The Secret: immutable, and gone when the pod is.
+#[must_use]
+pub fn secret(name: &str, pod: &Pod, data: BTreeMap<String, ByteString>) -> Secret {
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
+            owner_references: Some(vec![owner(pod)]),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".to_owned()),
+        immutable: Some(true),
+        data: Some(data),
+        ..Secret::default()
+    }
+}
+
+fn owner(pod: &Pod) -> OwnerReference {
+    OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
+        // Neither a controller nor a block on the pod's deletion, which would take a right over pods' finalizers.
+        ..OwnerReference::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &[u8])]) -> Env {
+        let pair = |(name, value): &(&str, &[u8])| ((*name).to_owned(), ByteString(value.to_vec()));
+        Env { env: pairs.iter().map(pair).collect() }
+    }
+
+    #[test]
+    fn text_of_any_kind_is_taken() {
+        check(&env(&[])).unwrap();
+        check(&env(&[("A", b""), ("_B2", "line\n\"'$(A)`ü".as_bytes()), ("C", &vec![b'x'; 100_000])]))
+            .unwrap();
+    }
+
+    #[test]
+    fn what_no_process_could_be_given_is_refused() {
+        let long = "N".repeat(MAX_NAME_BYTES + 1);
+        let (half, big) = (vec![b'x'; MAX_ENV_BYTES / 2], vec![b'x'; MAX_ENV_BYTES / 2 - 1]);
+        check(&env(&[("A", &half), ("B", &big[1..])])).unwrap();
+        for (pairs, status, hint) in [
+            (vec![("A=1\nB", &b"hunter2"[..])], 422, "no name of a variable"),
+            (vec![("", b"hunter2")], 422, "no name of a variable"),
+            (vec![("1A", b"hunter2")], 422, "no name of a variable"),
+            (vec![("with.dot", b"hunter2")], 422, "no name of a variable"),
+            (vec![(&long, b"hunter2")], 422, "253 at most"),
+            (vec![("A", b"hunter2\xff")], 422, "the value of A is no text"),
+            (vec![("A", b"hunter2\0")], 422, "the value of A is no text"),
+            (vec![("A", &half), ("B", &big)], 413, "1048576 at most"),
+        ] {
+            let denial = check(&env(&pairs)).unwrap_err();
+            assert!(denial.status == status && denial.message.contains(hint), "{denial}");
+            assert!(!denial.message.contains("hunter2"), "{denial}");
+        }
+    }
+
+    #[test]
+    fn the_secret_belongs_to_the_pod() {
+        let pod = Pod {
+            metadata: ObjectMeta {
+                name: Some("load".to_owned()),
+                uid: Some("u-1".to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Pod::default()
+        };
+        let secret = serde_json::to_value(secret("bootlace-env-x", &pod, env(&[("A", b"1")]).env)).unwrap();
+        let expected = serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "immutable": true,
+            "metadata": {
+                "name": "bootlace-env-x", "labels": {"app.kubernetes.io/managed-by": "bootlace"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "load", "uid": "u-1"}],
+            },
+            "data": {"A": "MQ=="},
+        });
+        assert_eq!(secret, expected);
+    }
+}

@@ -1,0 +1,150 @@
+//! The Event that tells how a boot went, on the pod: where `kubectl describe`, Airflow and others look. Pure.
+
+use std::fmt::Write as _;
+
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ObjectMeta;
+use sha2::{Digest as _, Sha256};
+
+use super::caller::Identity;
+use super::grant;
+use super::protocol::{Outcome, Report};
+use crate::names;
+
+/// The API server takes a note of 1 KiB.
+const MAX_NOTE_BYTES: usize = 1000;
+/// The API server takes 128 bytes in `reportingInstance`.
+const MAX_INSTANCE_BYTES: usize = 128;
+/// Room for the hash in an object's name of 253 bytes.
+const MAX_BASE_BYTES: usize = 230;
+/// Later boots of a pod share the Event of this one: a task that boots in vain for ever leaves no more than so many.
+const MAX_BOOTS: u32 = 7;
+
+impl Outcome {
+    /// The Event's reason, a word for programs.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Booted => "Booted",
+            Self::Failed => "BootFailed",
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Booted => "Normal",
+            Self::Failed => "Warning",
+        }
+    }
+}
+
+/// The Event of a report. Its name is the same for the same boot and outcome, so that a report which is sent twice is
+/// written once.
+#[must_use]
+pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event {
+    let Report { outcome, note } = report;
+    Event {
+        metadata: ObjectMeta {
+            name: Some(name(*outcome, id, grant::earlier_boots(pod))),
+            namespace: Some(id.namespace.clone()),
+            labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(outcome.kind().to_owned()),
+        reason: Some(outcome.reason().to_owned()),
+        action: Some("Boot".to_owned()),
+        note: Some(words(note)),
+        regarding: Some(ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            namespace: Some(id.namespace.clone()),
+            name: Some(id.name.clone()),
+            uid: Some(id.uid.clone()),
+            field_path: Some(format!("spec.initContainers{{{}}}", names::CONTAINER_BOOT)),
+            ..ObjectReference::default()
+        }),
+        reporting_controller: Some(names::EVENT_CONTROLLER.to_owned()),
+        reporting_instance: Some(cut(&id.name, MAX_INSTANCE_BYTES).to_owned()),
+        event_time: Some(MicroTime(now)),
+        ..Event::default()
+    }
+}
+
+fn name(outcome: Outcome, id: &Identity, boots: u32) -> String {
+    let hash = Sha256::new()
+        .chain_update(id.uid.as_bytes())
+        .chain_update(outcome.reason())
+        .chain_update(boots.min(MAX_BOOTS).to_be_bytes())
+        .finalize();
+    let base = cut(&id.name, MAX_BASE_BYTES).trim_end_matches(['.', '-']);
+    hash.iter().take(8).fold(format!("{base}."), |mut name, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
+}
+
+/// A note without what would break a line.
+fn words(note: &str) -> String {
+    let plain = |character: char| if character.is_control() { ' ' } else { character };
+    cut(note, MAX_NOTE_BYTES).chars().map(plain).collect()
+}
+
+fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn id(name: &str) -> Identity {
+        Identity { namespace: "etl".to_owned(), name: name.to_owned(), uid: "u-1".to_owned() }
+    }
+
+    fn report(outcome: Outcome, note: &str) -> Report {
+        Report { outcome, note: note.to_owned() }
+    }
+
+    fn after(boots: i32) -> Pod {
+        let boot = json!({"name": "bootlace-boot", "restartCount": boots});
+        serde_json::from_value(json!({"status": {"initContainerStatuses": [boot]}})).unwrap()
+    }
+
+    #[test]
+    fn a_failure_is_a_warning_on_the_pod_in_one_line() {
+        let note = format!("bootlace: no\nsuch {}", "ü".repeat(600));
+        let event = event(&report(Outcome::Failed, &note), &id("load"), &after(0), Timestamp::UNIX_EPOCH);
+        assert_eq!((event.type_.as_deref(), event.reason.as_deref()), (Some("Warning"), Some("BootFailed")));
+        let note = event.note.unwrap();
+        assert!(note.starts_with("bootlace: no such ü") && note.len() <= MAX_NOTE_BYTES, "{note}");
+        let regarding = event.regarding.unwrap();
+        assert_eq!((regarding.kind.as_deref(), regarding.uid.as_deref()), (Some("Pod"), Some("u-1")));
+    }
+
+    #[test]
+    fn a_report_that_is_sent_twice_is_one_event_and_a_pods_events_are_bounded() {
+        let name = |outcome, boots| {
+            event(&report(outcome, "x"), &id("load"), &after(boots), Timestamp::now()).metadata.name.unwrap()
+        };
+        assert_eq!(name(Outcome::Failed, 0), name(Outcome::Failed, 0));
+        assert_ne!(name(Outcome::Failed, 0), name(Outcome::Booted, 0));
+        let names: std::collections::BTreeSet<_> =
+            (0..1000).map(|boots| name(Outcome::Failed, boots)).collect();
+        assert_eq!(names.len(), 8);
+    }
+
+    #[test]
+    fn a_name_of_any_length_makes_one_that_the_api_server_takes() {
+        let long = format!("{}.{}", "a".repeat(229), "b".repeat(23));
+        let event = event(&report(Outcome::Booted, ""), &id(&long), &after(0), Timestamp::now());
+        let name = event.metadata.name.unwrap();
+        assert!(name.len() <= 253 && !name.contains(".."), "{name}");
+        assert_eq!(event.reporting_instance.unwrap().len(), 128);
+    }
+}

@@ -1,0 +1,37 @@
+//! The role that creates what boot may not: `bootlace store`.
+//!
+//! ```text
+//! token → caller (a pod) → grant (what its injection names) → body → object, owned by the pod
+//! ```
+//! A pod holds no right in the API, and the store holds the right to create, not to read or to change: so each of them
+//! can do little alone. What a pod may ask for was decided at admission, and stands in its annotation and its spec.
+//!
+//! | step | module | what it answers |
+//! |---|---|---|
+//! | who asks | [`caller`] | which pod does the token belong to, and is it still there |
+//! | may it | [`grant`] | what does the pod's injection let it ask for (pure) |
+//! | read | `body` | a body within its size and its time |
+//! | make | [`env`] | the Secret of a pod's boot env (pure) |
+//! | | [`event`] | the Event that tells how a boot went (pure) |
+//! | answer | [`api`] | the routes; one audit line a request |
+//! | refuse | [`denial`] | why not, in a sentence |
+//!
+//! [`protocol`] is what is spoken, shared with boot; [`args`], [`mod@run`] and [`metrics`] are the process.
+//!
+//! Every call is idempotent: objects are named before they are made, and one that is there already is not an error. So a
+//! caller may ask again, another replica as well as this one.
+
+pub mod api;
+pub mod args;
+mod body;
+pub mod caller;
+pub mod denial;
+pub mod env;
+pub mod event;
+pub mod grant;
+pub mod metrics;
+pub mod protocol;
+pub mod run;
+
+pub use args::Args;
+pub use run::run;

@@ -1,0 +1,75 @@
+//! What boot and the store say to each other: JSON over HTTPS, with the pod's token as bearer.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `PUT /v1/env` | [`Env`] | 200 [`EnvStored`] |
+//! | `POST /v1/events` | [`Report`] | 204 |
+//!
+//! Everything else is a [`Refusal`]. A caller asks again after 408, 429 and 5xx, and after no answer at all; any other
+//! refusal stays what it is. No request names a namespace, a pod or an object: the token and the pod's injection do.
+//! Unknown fields are errors: a store that is older than boot must not quietly do less than it is asked.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use serde::{Deserialize, Serialize};
+
+/// Stores the boot env of the calling pod.
+pub const PATH_ENV: &str = "/v1/env";
+/// Reports how the boot of the calling pod went.
+pub const PATH_EVENTS: &str = "/v1/events";
+
+/// Bytes that the API server takes in a Secret, names and values together (`MaxSecretSize`).
+pub const MAX_ENV_BYTES: usize = 1024 * 1024;
+/// Bytes that the API server takes in the name of a Secret's key.
+pub const MAX_NAME_BYTES: usize = 253;
+/// Bytes of a request's body. Base64 makes a third more of an env, and short names take quotes and commas.
+pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+
+/// Body of `PUT /v1/env`. Not `Debug`: it holds secrets.
+#[derive(Deserialize, Serialize, Clone, Default, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Env {
+    /// Values by name, as base64. Text only: the kubelet cannot give a process anything else.
+    pub env: BTreeMap<String, ByteString>,
+}
+
+/// Answer of `PUT /v1/env`.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvStored {
+    /// The Secret's name.
+    pub secret: String,
+    /// Whether it was made now. If not, there was one of that name already, which the store cannot look into.
+    pub created: bool,
+    /// Whether the pod's status tells of an earlier run of the boot container, which may have had it made.
+    pub booted_before: bool,
+}
+
+/// Body of `POST /v1/events`.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// How the boot went.
+    pub outcome: Outcome,
+    /// The same in words: no value of the env. Cut at 1,000 bytes.
+    pub note: String,
+}
+
+/// How a boot went.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The task can start.
+    Booted,
+    /// It cannot.
+    Failed,
+}
+
+/// Body of every answer that is an error.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One word, for programs.
+    pub reason: String,
+    /// A sentence, for people: what is wrong and what to change.
+    pub message: String,
+}

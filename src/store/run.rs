@@ -1,0 +1,75 @@
+//! Brings the parts together: bind, read the certificate, serve, drain.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kube::Client;
+use tokio_rustls::TlsAcceptor;
+use tracing::info;
+
+use super::api::Service;
+use super::args::Args;
+use super::metrics::Metrics;
+use crate::server::listener::{Director, Limits, Server, Transport};
+use crate::server::process::{self, Drain, End};
+use crate::server::readiness::Readiness;
+use crate::server::tls::{Certificate, Serving, files};
+use crate::server::{logs, status};
+
+/// Serves pods until SIGTERM or SIGINT, and drains.
+///
+/// # Errors
+/// Where it cannot start: an address is taken, the certificate cannot be read, there is no cluster to be reached.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    logs::start(&args.logs);
+    process::runtime()?.block_on(store(args))
+}
+
+async fn store(args: &Args) -> anyhow::Result<()> {
+    let requests = process::bind(args.listen, "--listen").await?;
+    let probes = process::bind(args.metrics_listen, "--metrics-listen").await?;
+    let end = End::new()?;
+    let (metrics, readiness): (Arc<Metrics>, Arc<Readiness>) = Default::default();
+    let (director, lasting) = (Director::default(), Director::default());
+    let status_address = probes.local_addr()?;
+    let page = status::router(Arc::clone(&metrics), Arc::clone(&readiness));
+    process::serve_status(probes, page, lasting.follower());
+    let serving = certificate(args, &metrics)?;
+    let client = Client::try_default()
+        .await
+        .context("there is no cluster to be reached: run in a pod, or set KUBECONFIG")?;
+    let server = Server {
+        transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config()?))),
+        app: Service::new(client, Arc::clone(&metrics)).router(),
+        limits: Limits::default(),
+        metrics: metrics.server.clone(),
+        stage: director.follower(),
+    };
+    info!(
+        address = %requests.local_addr()?,
+        status = %status_address,
+        version = env!("CARGO_PKG_VERSION"),
+        "serving pods"
+    );
+    let serving = tokio::spawn(server.serve(requests));
+    let drain = Drain { delay: args.drain_delay, timeout: args.drain_timeout, requests: "requests" };
+    drain.at(end, &director, &readiness, serving).await;
+    Ok(())
+}
+
+/// Serves with the folder's certificate, and with those that come after it.
+fn certificate(args: &Args, metrics: &Metrics) -> anyhow::Result<Arc<Serving>> {
+    let folder = args.tls_dir.clone();
+    let content = files::Files::read(&folder)?;
+    let (serving, metrics) = (Arc::<Serving>::default(), metrics.server.clone());
+    let serve = {
+        let serving = Arc::clone(&serving);
+        move |certificate: Certificate| {
+            metrics.certificate_expires(certificate.facts.not_after.unix_timestamp());
+            serving.swap(&certificate);
+        }
+    };
+    serve(content.certificate(&folder)?);
+    tokio::spawn(async move { files::follow(&folder, files::EVERY, content, serve).await });
+    Ok(serving)
+}

@@ -1,0 +1,69 @@
+//! What the Events on a pod tell of its boot, as `kubectl describe` and Airflow read them.
+
+use anyhow::{Result, ensure};
+use bootlace_cluster::images::PROBE;
+use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, state};
+use bootlace_cluster::wait::until_async;
+use k8s_openapi::api::core::v1::{Event, Secret};
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::json;
+
+/// The Events that boot wrote on a pod, by the core API.
+async fn events(namespace: &Namespace, pod: &str) -> Result<Vec<Event>> {
+    let params = ListParams::default().fields(&format!("involvedObject.name={pod}"));
+    let found = namespace.api::<Event>().list(&params).await?;
+    let ours = |event: &Event| event.reporting_component.as_deref() == Some("bootlace.dev/boot");
+    Ok(found.items.into_iter().filter(ours).collect())
+}
+
+async fn create(namespace: &Namespace, name: &str) -> Result<()> {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"bootlace.dev/task": namespace.name()}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": PROBE, "command": ["/probe"]}]},
+    });
+    namespace.create(&pod.to_string()).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_failure_is_a_warning_and_a_success_is_told() -> Result<()> {
+    scenario("store-events")
+        .run(async |namespace| {
+            let login = "{apiVersion: v1, kind: Secret, metadata: {name: login}, stringData: {user: not-for-any-event}}";
+            namespace.create(login).await?;
+            let items = "items: [{ key: password, as: PASSWORD }]";
+            let profile = format!("sources: [{{ name: login, secret: {{ name: login, into: Env, {items} }} }}]");
+            namespace.profile(&profile).await?;
+            create(namespace, "fails").await?;
+            let failed = namespace.pod_failed("fails").await?;
+            let sentence = state::message(&failed, "bootlace-boot")?.to_owned();
+            let told = until_async(LIMIT, "no Event tells of the failure", async || {
+                let found = events(namespace, "fails").await?;
+                ensure!(!found.is_empty(), "there is none");
+                Ok(found)
+            })
+            .await?;
+            let event = &told[0];
+            assert_eq!((event.type_.as_deref(), event.reason.as_deref()), (Some("Warning"), Some("BootFailed")));
+            let message = event.message.as_deref().unwrap();
+            assert_eq!(Some(message), sentence.strip_prefix("bootlace: "));
+            assert!(message.contains("it has no key \"password\""), "{message}");
+
+            let patch = json!({"stringData": {"password": "not-for-any-event"}});
+            namespace.api::<Secret>().patch("login", &PatchParams::default(), &Patch::Merge(patch)).await?;
+            create(namespace, "succeeds").await?;
+            namespace.pod_succeeded("succeeds").await?;
+            let told = until_async(LIMIT, "no Event tells of the success", async || {
+                let found = events(namespace, "succeeds").await?;
+                ensure!(found.iter().any(|event| event.reason.as_deref() == Some("Booted")), "there is none");
+                Ok(found)
+            })
+            .await?;
+            assert_eq!((told.len(), told[0].type_.as_deref()), (1, Some("Normal")));
+            let message = told[0].message.as_deref().unwrap();
+            assert!(message.starts_with("booted: 1 variable, 0 files"), "{message}");
+            assert!(!format!("{told:?}").contains("not-for-any-event"));
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,8 @@
+//! The store: what it creates, for whom, and what nobody can make it do.
+
+mod ask;
+mod attacks;
+mod env;
+mod events;
+mod replicas;
+mod rights;

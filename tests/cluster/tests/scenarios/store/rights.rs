@@ -1,0 +1,200 @@
+//! What the store's service account may do: four things, and of Secrets only such as the admission policy lets it make.
+
+use anyhow::{Context, Result};
+use bootlace_cluster::install;
+use bootlace_cluster::scenario::{Namespace, kubeconfig, scenario};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+const ACCOUNT: &str = "bootlace-store";
+const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+const RESOURCES: [(&str, &str, &str); 20] = [
+    ("", "secrets", ""),
+    ("", "configmaps", ""),
+    ("", "pods", ""),
+    ("", "pods", "exec"),
+    ("", "pods", "log"),
+    ("", "pods", "status"),
+    ("", "events", ""),
+    ("", "nodes", ""),
+    ("", "namespaces", ""),
+    ("", "serviceaccounts", ""),
+    ("", "serviceaccounts", "token"),
+    ("events.k8s.io", "events", ""),
+    ("authentication.k8s.io", "tokenreviews", ""),
+    ("apps", "deployments", ""),
+    ("batch", "jobs", ""),
+    ("bootlace.dev", "bootprofiles", ""),
+    ("rbac.authorization.k8s.io", "roles", ""),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", ""),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", ""),
+];
+
+#[tokio::test]
+async fn every_verb_but_four_is_denied() -> Result<()> {
+    scenario("store-rights")
+        .run(async |namespace| {
+            let mut allowed = Vec::new();
+            // Of every namespace, as of one's own: the rights are the cluster's.
+            for place in [namespace.name(), install::NAMESPACE] {
+                for (group, resource, subresource) in RESOURCES {
+                    for verb in VERBS {
+                        if may(namespace, place, verb, (group, resource, subresource)).await? {
+                            allowed.push(format!("{verb} {group}/{resource}/{subresource}"));
+                        }
+                    }
+                }
+            }
+            let four = [
+                "create /secrets/",
+                "get /pods/",
+                "create events.k8s.io/events/",
+                "create authentication.k8s.io/tokenreviews/",
+            ];
+            assert_eq!(allowed, [four, four].concat());
+            Ok(())
+        })
+        .await
+}
+
+async fn may(namespace: &Namespace, place: &str, verb: &str, what: (&str, &str, &str)) -> Result<bool> {
+    let some = |text: &str| Some(text.to_owned());
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(format!("system:serviceaccount:{}:{ACCOUNT}", install::NAMESPACE)),
+            groups: Some(vec!["system:serviceaccounts".to_owned(), "system:authenticated".to_owned()]),
+            resource_attributes: Some(ResourceAttributes {
+                namespace: some(place),
+                verb: some(verb),
+                group: some(what.0),
+                resource: some(what.1),
+                subresource: some(what.2).filter(|name| !name.is_empty()),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let reviews: Api<SubjectAccessReview> = Api::all(namespace.client());
+    let reviewed = reviews.create(&PostParams::default(), &review).await?;
+    Ok(reviewed.status.context("the API server answers")?.allowed)
+}
+
+/// A client with the store's own token: what it would be for whoever took the store over.
+async fn as_the_store(namespace: &Namespace) -> Result<Client> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(namespace.client(), install::NAMESPACE);
+    let spec = TokenRequestSpec { expiration_seconds: Some(600), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+    let token = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
+    let token = token.status.and_then(|status| status.token).context("the API server made a token")?;
+    let kubeconfig = Kubeconfig::read_from(kubeconfig()?)?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.auth_info =
+        kube::config::AuthInfo { token: Some(token.into()), ..kube::config::AuthInfo::default() };
+    Ok(Client::try_from(config)?)
+}
+
+const NAME: &str = "bootlace-env-0123456789abcdef0123456789abcdef";
+
+fn secret(change: impl FnOnce(&mut Value)) -> Secret {
+    let mut secret = json!({
+        "metadata": {
+            "name": NAME, "labels": {"app.kubernetes.io/managed-by": "bootlace"},
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "u-1"}],
+        },
+        "type": "Opaque", "immutable": true, "stringData": {"A": "1"},
+    });
+    change(&mut secret);
+    serde_json::from_value(secret).expect("it is a Secret")
+}
+
+#[tokio::test]
+async fn of_secrets_it_makes_only_a_pods_env() -> Result<()> {
+    scenario("store-policy").run(async |namespace| policy(namespace).await).await
+}
+
+async fn policy(namespace: &Namespace) -> Result<()> {
+    let client = as_the_store(namespace).await?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace.name());
+    // A dry run goes the whole way through admission. What the policy lets pass shows that it is the policy which refuses
+    // the rest.
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    secrets.create(&dry, &secret(|_| ())).await?;
+    let owner = |kind: &str| json!([{"apiVersion": "v1", "kind": kind, "name": "a", "uid": "u-1"}]);
+    let two = json!([owner("Pod")[0], {"apiVersion": "v1", "kind": "Pod", "name": "b", "uid": "u-2"}]);
+    for (bad, hint) in [
+        (secret(|secret| secret["metadata"]["name"] = json!("db-login")), "32 hexadecimal digits"),
+        (secret(|secret| secret["metadata"]["name"] = json!(format!("{NAME}0"))), "32 hexadecimal digits"),
+        (
+            secret(|secret| {
+                secret["type"] = json!("kubernetes.io/service-account-token");
+                secret["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": "default"});
+            }),
+            "is of type Opaque",
+        ),
+        (secret(|secret| secret["type"] = json!("bootstrap.kubernetes.io/token")), "is of type Opaque"),
+        (secret(|secret| secret["immutable"] = json!(false)), "is immutable"),
+        (secret(|secret| secret["metadata"]["labels"] = json!({})), "carries the label"),
+        (secret(|secret| secret["metadata"]["ownerReferences"] = json!([])), "owned by one pod"),
+        (secret(|secret| secret["metadata"]["ownerReferences"] = owner("Node")), "owned by one pod"),
+        (secret(|secret| secret["metadata"]["ownerReferences"] = two), "owned by one pod"),
+    ] {
+        let refused = secrets.create(&dry, &bad).await.expect_err(hint).to_string();
+        assert!(refused.contains("ValidatingAdmissionPolicy") && refused.contains(hint), "{hint}: {refused}");
+    }
+    for place in ["kube-system", install::NAMESPACE] {
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), place);
+        let refused = secrets.create(&dry, &secret(|_| ())).await.expect_err(place).to_string();
+        assert!(refused.contains("creates nothing where no task runs"), "{place}: {refused}");
+    }
+
+    // Nor can it look at, change or remove the one that is there.
+    namespace.api::<Secret>().create(&PostParams::default(), &secret(|_| ())).await?;
+    let (patch, params) = (Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}})), PatchParams::default());
+    for refused in [
+        secrets.get(NAME).await.map(drop),
+        secrets.list(&ListParams::default()).await.map(drop),
+        secrets.patch(NAME, &params, &patch).await.map(drop),
+        secrets.delete(NAME, &DeleteParams::default()).await.map(drop),
+    ] {
+        let refused = refused.expect_err("it may not").to_string();
+        assert!(refused.contains("cannot"), "{refused}");
+    }
+    // Were it granted the right by mistake, the policy would still say no.
+    namespace.create(&grant(namespace.name()).to_string()).await?;
+    namespace.create(&binding(namespace.name()).to_string()).await?;
+    bootlace_cluster::wait::until_async(
+        bootlace_cluster::scenario::LIMIT,
+        "the grant is not seen",
+        async || {
+            let refused =
+                secrets.delete(NAME, &DeleteParams::default()).await.expect_err("the policy").to_string();
+            anyhow::ensure!(refused.contains("neither changes nor deletes"), "{refused}");
+            Ok(())
+        },
+    )
+    .await
+}
+
+fn grant(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "too-much", "namespace": namespace},
+        "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]}],
+    })
+}
+
+fn binding(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "too-much", "namespace": namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "too-much"},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": install::NAMESPACE}],
+    })
+}
