@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::command::{command, output};
 
 /// Packages and what each is here for.
-pub const PACKAGES: [(&str, &str); 16] = [
+pub const PACKAGES: [(&str, &str); 17] = [
     ("busybox-static", "the programs in the test image"),
     ("ca-certificates", "the authorities of the package registries"),
     ("conntrack", "kube-proxy clears stale UDP flows with it"),

@@ -97,38 +97,33 @@ async fn a_token_that_is_not_the_pods_own_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn a_pod_gets_nothing_but_what_its_injection_names() -> Result<()> {
-    scenario("store-grants")
-        .run(async |namespace| {
-            let store = Store::open(&namespace.client()).await?;
-            let launched = held(namespace, "launched", Some("/probe")).await?;
-            let its = token(namespace, Some(&launched), "bootlace").await?;
-            refused(&store.put(&its, env(VALUE)).await?, 403, "names no Secret: its env takes another way");
+    // Boxed, because what it holds over its many steps is more than a stack should carry (clippy::large_futures).
+    Box::pin(scenario("store-grants").run(async |namespace| {
+        let store = Store::open(&namespace.client()).await?;
+        let launched = held(namespace, "launched", Some("/probe")).await?;
+        let its = token(namespace, Some(&launched), "bootlace").await?;
+        refused(&store.put(&its, env(VALUE)).await?, 403, "names no Secret: its env takes another way");
 
-            // An annotation can be changed after the fact; the spec cannot.
-            let (victim, thief) =
-                (held(namespace, "victim", None).await?, held(namespace, "thief", None).await?);
-            let its = token(namespace, Some(&thief), "bootlace").await?;
-            for (name, hint) in [
-                ("db-login".to_owned(), "creates only such as Bootlace itself names"),
-                ("bootlace-tls".to_owned(), "creates only such as Bootlace itself names"),
-                (secret(&victim), "no container of the pod takes its env from"),
-            ] {
-                let mut forged = mark(&thief);
-                forged["envSecret"] = json!(name);
-                patch(
-                    namespace,
-                    &thief,
-                    json!({"annotations": {"bootlace.dev/injected": forged.to_string()}}),
-                )
+        // An annotation can be changed after the fact; the spec cannot.
+        let (victim, thief) = (held(namespace, "victim", None).await?, held(namespace, "thief", None).await?);
+        let its = token(namespace, Some(&thief), "bootlace").await?;
+        for (name, hint) in [
+            ("db-login".to_owned(), "creates only such as Bootlace itself names"),
+            ("bootlace-tls".to_owned(), "creates only such as Bootlace itself names"),
+            (secret(&victim), "no container of the pod takes its env from"),
+        ] {
+            let mut forged = mark(&thief);
+            forged["envSecret"] = json!(name);
+            patch(namespace, &thief, json!({"annotations": {"bootlace.dev/injected": forged.to_string()}}))
                 .await?;
-                refused(&store.put(&its, env(VALUE)).await?, 403, hint);
-            }
-            patch(namespace, &thief, json!({"annotations": {"bootlace.dev/injected": "nonsense"}})).await?;
-            refused(&store.put(&its, env(VALUE)).await?, 403, "cannot be read, so Bootlace did not write it");
-            assert_eq!(secrets(namespace).await?, [""; 0]);
-            audited(namespace, &["names no Secret", "db-login"]).await
-        })
-        .await
+            refused(&store.put(&its, env(VALUE)).await?, 403, hint);
+        }
+        patch(namespace, &thief, json!({"annotations": {"bootlace.dev/injected": "nonsense"}})).await?;
+        refused(&store.put(&its, env(VALUE)).await?, 403, "cannot be read, so Bootlace did not write it");
+        assert_eq!(secrets(namespace).await?, [""; 0]);
+        audited(namespace, &["names no Secret", "db-login"]).await
+    }))
+    .await
 }
 
 #[tokio::test]
