@@ -11,7 +11,7 @@
 //! | who asks | [`caller`] | which pod does the token belong to, and is it still there |
 //! | may it | [`grant`] | what does the pod's injection let it ask for (pure) |
 //! | read | `body` | a body within its size and its time |
-//! | make | [`env`] | the Secret of a pod's boot env (pure) |
+//! | make | [`mod@env`] | the Secret of a pod's boot env (pure) |
 //! | | [`event`] | the Event that tells how a boot went (pure) |
 //! | answer | [`api`] | the routes; one audit line a request |
 //! | refuse | [`denial`] | why not, in a sentence |
