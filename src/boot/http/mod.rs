@@ -26,4 +26,4 @@ pub(crate) use client::Client;
 pub(crate) use error::{HttpError, remedy};
 pub(crate) use exchange::Request;
 pub(crate) use progress::Progress;
-pub(crate) use transport::{Said, Terms, Transport};
+pub(crate) use transport::{Said, Terms, Transport, place};
