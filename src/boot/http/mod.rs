@@ -27,4 +27,4 @@ pub(crate) use client::Client;
 pub(crate) use error::{Demand, HttpError, remedy};
 pub(crate) use exchange::Request;
 pub(crate) use progress::Progress;
-pub(crate) use transport::{Said, Terms, Transport};
+pub(crate) use transport::{Said, Terms, Transport, place};

@@ -154,7 +154,7 @@ impl Transport {
 
 /// Where a request goes, as logs may show it: without a query, and with its path as people write it. Google's keys have
 /// even their slashes encoded.
-fn place(url: &Url) -> String {
+pub(crate) fn place(url: &Url) -> String {
     let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
     format!("{}{}", url.origin().ascii_serialization(), path.escape_debug())
 }

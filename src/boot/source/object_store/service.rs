@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use reqwest::{Request, Url};
 
-use crate::boot::http::{HttpError, Transport};
+use crate::boot::http::{HttpError, Transport, place};
 
 /// Marks a request for an object, whose size the source's own limit bounds while it is written.
 #[derive(Clone, Copy)]
@@ -52,16 +52,18 @@ impl HttpService for Connector {
         let response = self.0.send(request).await.map_err(failed)?;
 
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-        let transport = Arc::clone(&self.0);
+        let (transport, from) = (Arc::clone(&self.0), place(&url));
         let broke = move |error: &reqwest::Error| failed(transport.broke(&url, error));
         let body = if is_object {
             HttpResponseBody::new(body.map_err(move |error| broke(&error)))
         } else {
-            let endless = "it sends more than a list of objects or credentials ever take";
             HttpResponseBody::new(Limited::new(body, MAX_ANSWER).map_err(move |error| {
                 match error.downcast::<reqwest::Error>() {
                     Ok(error) => broke(&error),
-                    Err(_) => failed(HttpError::Setup(endless.to_owned())),
+                    Err(_) => failed(HttpError::Setup(format!(
+                        "{from}: it sends more than a list of objects or credentials ever take: does endpoint name such \
+                         a store?"
+                    ))),
                 }
             }))
         };
