@@ -46,14 +46,22 @@ fn the_dag() -> Result<()> {
 }
 
 async fn the_platform() -> Result<()> {
-    chapter("The platform's part: a profile for the cluster, a label on the namespace");
-    let profile = kubectl(&["get", "bootprofile", "default", "--output", "jsonpath={.spec.sources}"]).await?;
+    chapter("The platform's part: a profile, two labels on the namespace");
+    for part in ["demo/namespace.yaml", "demo/platform.yaml"] {
+        output(command("kubectl").args(["apply", "--filename"]).arg(file(part))).await?;
+    }
+    kubectl_here(&["wait", "pod/store", "--for", "condition=Ready", "--timeout", "90s"]).await?;
+    kubectl(&["wait", "bootprofile/analytics", "--for", "condition=Ready", "--timeout", "30s"]).await?;
+    let profile =
+        kubectl(&["get", "bootprofile", "analytics", "--output", "jsonpath={.spec.sources}"]).await?;
     let sources: Value = serde_json::from_str(&profile).context("read the profile's sources")?;
-    say("BootProfile default says what every task boots with, in order:");
+    say(
+        "BootProfile analytics says what the team's tasks boot with, in order: a setting that knows the run, tables from a\n\
+         ConfigMap, a login from a Secret, and the workflow's queries from an object store:",
+    );
     quote(&serde_saphyr::to_string(&sources)?);
-    output(command("kubectl").args(["apply", "--filename"]).arg(file("demo/namespace.yaml"))).await?;
     let labels = kubectl(&["get", "namespace", NAMESPACE, "--output", "jsonpath={.metadata.labels}"]).await?;
-    say("The namespace has opted in, so that Airflow's own marks are enough:");
+    say("The namespace has opted in, so that Airflow's own marks are enough, and names its profile:");
     quote(&format!("namespace {NAMESPACE}: {labels}"));
     Ok(())
 }
@@ -92,7 +100,11 @@ async fn the_task(bootlace: &Path, task: &str) -> Result<()> {
     say("What the task said, with its boot env and an asset's content:");
     let log = kubectl_here(&["logs", name, "--container", "base"]).await?;
     quote(&log);
-    ensure!(log.contains("the analytics team"), "the boot env did not reach the task");
+    ensure!(
+        log.contains("the analytics team, in run ")
+            && ["query.sql", "from sales"].iter().any(|part| log.contains(part)),
+        "the boot env or the query did not reach the task"
+    );
     Ok(())
 }
 
