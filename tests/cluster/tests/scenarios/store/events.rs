@@ -61,7 +61,7 @@ async fn a_failure_is_a_warning_and_a_success_is_told() -> Result<()> {
             .await?;
             assert_eq!((told.len(), told[0].type_.as_deref()), (1, Some("Normal")));
             let message = told[0].message.as_deref().unwrap();
-            assert!(message.starts_with("booted: 1 variable, 0 files"), "{message}");
+            assert!(message.starts_with("booted: 1 variable (1 secret), 0 files"), "{message}");
             assert!(!format!("{told:?}").contains("not-for-any-event"));
             Ok(())
         })

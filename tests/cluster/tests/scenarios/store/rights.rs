@@ -155,7 +155,9 @@ async fn policy(namespace: &Namespace) -> Result<()> {
     }
 
     // Nor can it look at, change or remove the one that is there.
-    namespace.api::<Secret>().create(&PostParams::default(), &secret(|_| ())).await?;
+    // Nobody's: the owner of the others does not exist, and the garbage collector would take it away meanwhile.
+    let left = secret(|secret| secret["metadata"]["ownerReferences"] = json!([]));
+    namespace.api::<Secret>().create(&PostParams::default(), &left).await?;
     let (patch, params) = (Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}})), PatchParams::default());
     for refused in [
         secrets.get(NAME).await.map(drop),
