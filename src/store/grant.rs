@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn all_else_is_refused() {
         let other = "bootlace-env-ffffffffffffffffffffffffffffffff";
-        for (pod, hint) in [
+        for (pod, hint) in vec![
             (pod(None, OURS), "carries no annotation"),
             (pod(Some(&json!("x")), OURS), "cannot be read"),
             (pod(Some(&json!({"envSecret": 1})), OURS), "cannot be read"),
