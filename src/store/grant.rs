@@ -124,18 +124,17 @@ mod tests {
     #[test]
     fn all_else_is_refused() {
         let other = "bootlace-env-ffffffffffffffffffffffffffffffff";
-        for (pod, hint) in vec![
-            (pod(None, OURS), "carries no annotation"),
-            (pod(Some(&json!("x")), OURS), "cannot be read"),
-            (pod(Some(&json!({"envSecret": 1})), OURS), "cannot be read"),
-            (pod(Some(&mark(None)), OURS), "names no Secret"),
-            (pod(Some(&mark(Some("db-login"))), "db-login"), "creates only such as Bootlace itself names"),
-            (
-                pod(Some(&mark(Some(&OURS.to_uppercase()))), OURS),
-                "creates only such as Bootlace itself names",
-            ),
-            (pod(Some(&mark(Some(other))), OURS), "no container of the pod takes its env from"),
+        let upper = OURS.to_uppercase();
+        for (annotation, named, hint) in [
+            (None, OURS, "carries no annotation"),
+            (Some(json!("x")), OURS, "cannot be read"),
+            (Some(json!({"envSecret": 1})), OURS, "cannot be read"),
+            (Some(mark(None)), OURS, "names no Secret"),
+            (Some(mark(Some("db-login"))), "db-login", "creates only such as Bootlace itself names"),
+            (Some(mark(Some(&upper))), OURS, "creates only such as Bootlace itself names"),
+            (Some(mark(Some(other))), OURS, "no container of the pod takes its env from"),
         ] {
+            let pod = pod(annotation.as_ref(), named);
             let denial = env_secret(&pod).unwrap_err();
             assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
         }
