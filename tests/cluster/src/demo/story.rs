@@ -76,7 +76,8 @@ async fn the_run() -> Result<()> {
     say(&format!("Airflow says: success, after {} s. Its two pods:", started.elapsed().as_secs()));
     let columns = "NAME:.metadata.name,PHASE:.status.phase,INIT:.spec.initContainers[*].name,INJECTED:.metadata\
                    .annotations.bootlace\\.dev/injected";
-    quote(&kubectl_here(&["get", "pods", "--output", &format!("custom-columns={columns}")]).await?);
+    let pods = ["get", "pods", "--selector", "dag_id=etl", "--output", &format!("custom-columns={columns}")];
+    quote(&kubectl_here(&pods).await?);
     Ok(())
 }
 
