@@ -20,7 +20,7 @@
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
 //! [`webhook`] serves it, [`boot`] is what the injected init container runs, [`pipe`] what the sidecar of tasks with
-//! outputs does, [`cli`] is the command line.
+//! outputs does, [`cli`] is the command line. [`registry`] speaks with OCI registries for them.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
@@ -33,6 +33,7 @@ pub mod pipe;
 pub mod plan;
 pub mod pod;
 pub mod profile;
+pub mod registry;
 pub mod review;
 pub mod selection;
 pub mod template;

@@ -99,6 +99,12 @@ fn http(more: &Value) -> Value {
     json!([{"name": "git", "http": http}])
 }
 
+fn oci(more: &Value) -> Value {
+    let mut oci = json!({"reference": "r.example.com/a:v1"});
+    oci.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!([{"name": "assets", "oci": oci}])
+}
+
 fn optimus(more: &Value) -> Value {
     let mut optimus = json!({
         "host": "http://optimus:9100", "project": "sales", "job": "daily", "scheduledAt": "2026-01-02T00:00:00Z",
@@ -179,6 +185,10 @@ fn requests_are_filled_in_as_each_place_has_it() {
     assert_eq!((&request["project"], &request["job"]), (&json!("etl"), &json!(team)));
     assert_eq!(request["scheduledAt"], "2026-01-02T03:04:05.6Z");
     assert_eq!(request["instanceName"], "load-2");
+
+    let assets = oci(&json!({"reference": "r.example.com/{{ namespace }}/a:{{ task }}-{{ attempt }}"}));
+    let filled = admit(labelled(team), &assets).unwrap();
+    assert_eq!(filled[0]["from"]["oci"]["request"]["reference"], "r.example.com/etl/a:load-2");
 }
 
 #[test]
@@ -210,6 +220,12 @@ fn a_value_that_would_leave_its_place_refuses_the_pod() {
             "",
             "optimus.project: labels[\"team\"] is not there or empty: looked for it in metadata.labels",
         ),
+        (
+            oci(&json!({"reference": "r.example.com/{{ labels.team }}/a:v1"})),
+            "b@evil",
+            "oci.reference: \"b@evil\" holds other characters",
+        ),
+        (oci(&json!({"path": "sql/{{ labels.team }}"})), "a/b", "oci.path: \"a/b\" holds a slash"),
     ] {
         let message = admit(labelled(evil), &sources).unwrap_err();
         assert!(message.contains(field), "{field} is not in: {message}");
@@ -242,6 +258,14 @@ fn a_profile_whose_templates_could_work_for_no_pod_does_not_come_into_force() {
             "http.body: no template can stand here: it is not known how a value is written",
         ),
         (http(&body("application/json")), "http.body: line 1: in JSON a value stands in a string"),
+        (
+            oci(&json!({"reference": "{{run}}.example.com/a:v1"})),
+            "the registry in oci.reference: no template can stand here: what a pod says never",
+        ),
+        (
+            oci(&json!({"reference": "{{run | replace('a/b', 'c')}}:v1"})),
+            "the registry in oci.reference: no template can stand here",
+        ),
         (optimus(&json!({"host": "http://{{run}}:9100"})), "optimus.host: no template can stand here"),
         (
             store(&json!({"s3": {"bucket": "assets", "endpoint": "http://{{run}}"}})),

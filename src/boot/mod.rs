@@ -25,7 +25,7 @@ mod env;
 mod error;
 mod event;
 mod fetch;
-mod http;
+pub(crate) mod http;
 mod json;
 mod layout;
 mod merge;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Identity;
 use crate::names;
 use crate::profile::object_store::ObjectStore;
+use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
 use crate::profile::spec::{Inline, Into, Item, Layout, LogFormat};
 
@@ -111,6 +112,8 @@ pub enum From {
     Optimus(Remote<Optimus>),
     /// Objects of a store.
     ObjectStore(Remote<ObjectStore>),
+    /// What a registry holds.
+    Oci(Remote<Oci>),
     /// What a boot image of the pod's own left.
     InitImage(InitImageSource),
 }
@@ -132,7 +135,7 @@ pub struct Remote<T> {
     /// What the profile says.
     pub request: Box<T>,
     /// The folder that the client's files are mounted below: [`DIR_HEADERS`], [`DIR_CA`], [`DIR_TOKEN`] and
-    /// [`DIR_CREDENTIALS`], each where the profile asks for it.
+    /// [`DIR_CREDENTIALS`] or [`DIR_PULL_SECRET`], each where the profile asks for it.
     pub path: String,
 }
 
@@ -147,6 +150,8 @@ pub const FILE_TOKEN: &str = "token";
 
 /// Below [`Remote::path`]: the Secret that holds an object store's credentials.
 pub const DIR_CREDENTIALS: &str = "credentials";
+/// Below [`Remote::path`]: the Secret that holds a registry's credentials.
+pub const DIR_PULL_SECRET: &str = "pull-secret";
 
 /// A `ConfigMap` or `Secret` that the kubelet mounted for boot.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]

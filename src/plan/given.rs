@@ -26,6 +26,8 @@ impl Given {
                 From::Http(http) => given.add_json(&http.request.json),
                 From::ObjectStore(store) => given.add_json(&store.request.json),
                 From::Optimus(_) | From::InitImage(_) => given.prefixes.push(String::new()),
+                // Files only.
+                From::Oci(_) => {}
             }
         }
         given

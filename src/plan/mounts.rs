@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::boot_spec::{DIR_CA, DIR_CREDENTIALS, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
+use super::boot_spec::{DIR_CA, DIR_CREDENTIALS, DIR_HEADERS, DIR_PULL_SECRET, DIR_TOKEN, FILE_TOKEN};
 use crate::names;
 use crate::profile::object_store::ObjectStore;
 use crate::profile::remote::{Ca, Client, Token};
@@ -51,7 +51,11 @@ fn of(position: usize, source: &Source) -> Vec<Mount> {
     }
     let client = source.http.as_ref().map(|http| &http.client);
     let client = client.or_else(|| source.optimus.as_ref().map(|optimus| &optimus.client));
-    client.map_or_else(Vec::new, |client| of_client(position, client))
+    let client = client.or_else(|| source.oci.as_ref().map(|oci| &oci.client));
+    let mut mounts = client.map_or_else(Vec::new, |client| of_client(position, client));
+    let pull_secret = source.oci.as_ref().and_then(|oci| oci.pull_secret.as_deref());
+    mounts.extend(pull_secret.map(|name| mount(position, Some(DIR_PULL_SECRET), &Holds::Secret(name))));
+    mounts
 }
 
 fn of_client(position: usize, client: &Client) -> Vec<Mount> {
@@ -160,6 +164,16 @@ mod tests {
                 mount("2", json!({"secret": {"secretName": "login", "optional": true}})),
             ]
         );
+    }
+
+    #[test]
+    fn a_pull_secret_is_mounted_beside_what_the_client_needs() {
+        let oci =
+            json!({"reference": "a/b:v1", "pullSecret": "registry", "client": {"ca": {"configMap": "own"}}});
+        let found =
+            mounts(&json!([{"name": "a", "oci": oci}])).into_iter().map(|(name, path, _)| (name, path));
+        let mount = |what: &str| (format!("bootlace-source-0-{what}"), format!("/bootlace-sources/0/{what}"));
+        assert_eq!(found.collect::<Vec<_>>(), [mount("ca"), mount("pull-secret")]);
     }
 
     #[test]

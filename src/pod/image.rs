@@ -55,6 +55,18 @@ impl Image {
         self.0.repository()
     }
 
+    /// The tag; none where only a digest is written.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.0.tag()
+    }
+
+    /// The digest, if one is written.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.0.digest()
+    }
+
     /// Whether it names one content for ever, which a tag does not.
     #[must_use]
     pub fn has_digest(&self) -> bool {

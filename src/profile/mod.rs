@@ -4,6 +4,7 @@ mod defaults;
 pub mod folder;
 pub mod init_image;
 pub mod object_store;
+pub mod oci;
 pub mod remote;
 pub mod rules;
 mod set;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::init_image::AllowedImage;
 use super::object_store::{Credentials, ObjectStore};
+use super::oci::Oci;
 use super::remote::{Ca, Client, Header, Http, Method};
 use super::spec::{BootProfileSpec, Into, Mounted, Resources, Source, Volume};
 
@@ -50,8 +51,8 @@ pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
 
 pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
     cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
-          has(self.objectStore)].filter(kind, kind).size() == 1",
-    message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus or objectStore",
+          has(self.objectStore), has(self.oci)].filter(kind, kind).size() == 1",
+    message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus, objectStore or oci",
     holds: |says| {
         let Source {
             inline,
@@ -60,6 +61,7 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
             http,
             optimus,
             object_store,
+            oci,
             name: _,
             optional: _,
             limits: _,
@@ -71,6 +73,7 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
             http.is_some(),
             optimus.is_some(),
             object_store.is_some(),
+            oci.is_some(),
         ])
     },
 }];
@@ -137,6 +140,31 @@ pub(super) const CREDENTIALS: &[Rule<Credentials>] = &[Rule {
               credentials out for the pod's workload identity",
     holds: |says| says.secret.is_some() != says.anonymous,
 }];
+
+pub(super) const OCI: &[Rule<Oci>] = &[
+    Rule {
+        cel: "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
+        message: "reference ends in a tag or a digest: write registry.example.com/team/assets:v3 or …@sha256:…",
+        holds: |says| match says.reference.rsplit_once('@') {
+            Some((_, digest)) => digest.strip_prefix("sha256:").is_some_and(|hex| {
+                hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            }),
+            None => {
+                says.reference.rsplit_once(':').is_some_and(|(_, tag)| !tag.is_empty() && !tag.contains('/'))
+            }
+        },
+    },
+    Rule {
+        cel: "!has(self.client) || !(has(self.client.headers) || has(self.client.headersFromSecret) || \
+              has(self.client.token))",
+        message: "a registry takes its credentials from pullSecret, and no headers: remove client.headers, \
+                  client.headersFromSecret and client.token",
+        holds: |says| {
+            let Client { headers, headers_from_secret, token, .. } = &says.client;
+            headers.is_empty() && headers_from_secret.is_none() && token.is_none()
+        },
+    },
+];
 
 pub(super) const CA: &[Rule<Ca>] = &[Rule {
     cel: "has(self.configMap) != has(self.secret)",
@@ -212,6 +240,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
             http,
             optimus,
             object_store,
+            oci,
             name: _,
             optional: _,
             limits: _,
@@ -235,6 +264,11 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
             all(OBJECT_STORE, &field, says)?;
             optional(CREDENTIALS, &format!("{field}.credentials"), says.credentials.as_ref())?;
             optional(CA, &format!("{field}.client.ca"), says.client.ca.as_ref())?;
+        }
+        if let Some(says) = oci {
+            let field = format!("{field}.oci");
+            client(&field, &says.client)?;
+            all(OCI, &field, says)?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::object_store::ObjectStore;
+use super::oci::Oci;
 use super::remote::{Client, Http, Optimus};
 use super::spec::{Inline, Into, Source};
 use crate::template::{self, Context, RenderError, Slot, Unreadable};
@@ -88,6 +89,7 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
         http,
         optimus,
         object_store,
+        oci,
         config_map: _,
         secret: _,
         name: _,
@@ -98,7 +100,8 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
     let http = http.as_mut().map(|kind| kind as &mut dyn Templated);
     let optimus = optimus.as_mut().map(|kind| kind as &mut dyn Templated);
     let object_store = object_store.as_mut().map(|kind| kind as &mut dyn Templated);
-    inline.or(http).or(optimus).or(object_store)
+    let oci = oci.as_mut().map(|kind| kind as &mut dyn Templated);
+    inline.or(http).or(optimus).or(object_store).or(oci)
 }
 
 /// Why scheme and host are the profile's alone.
@@ -193,6 +196,18 @@ impl Templated for ObjectStore {
             fields.text("objectStore.archive.prefix", &mut archive.prefix, Slot::FilePath)?;
         }
         Ok(())
+    }
+}
+
+impl Templated for Oci {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        // A name without a slash has no registry, and what a value put there could become one.
+        let registry = self.reference.split_once('/').map_or(&*self.reference, |(registry, _)| registry);
+        fixed("the registry in oci.reference", registry, ADDRESS)?;
+        fields.text("oci.reference", &mut self.reference, Slot::ImageReference)?;
+        fields.text("oci.path", &mut self.path, Slot::FilePath)?;
+        fields.text("oci.prefix", &mut self.prefix, Slot::FilePath)?;
+        self.client.templates(fields)
     }
 }
 

@@ -13,6 +13,7 @@ mod init_image;
 mod layout;
 mod log;
 mod object_store;
+mod oci;
 mod process;
 mod refused;
 mod secrets;

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use bootlace::plan::boot_spec::{BootSource, From, MountedKind};
+use bootlace_test_registry::{Blob, manifest};
 use serde_json::{Value, json};
 
 use crate::http::server::{self, Asked, Reply, Server, ok, status};
@@ -27,6 +28,7 @@ enum Kind {
     Http,
     Optimus,
     ObjectStore,
+    Oci,
     InitImage,
 }
 
@@ -43,17 +45,19 @@ impl Kind {
             From::Http(_) => Self::Http,
             From::Optimus(_) => Self::Optimus,
             From::ObjectStore(_) => Self::ObjectStore,
+            From::Oci(_) => Self::Oci,
             From::InitImage(_) => Self::InitImage,
         }
     }
 
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Inline,
         Self::ConfigMap,
         Self::Secret,
         Self::Http,
         Self::Optimus,
         Self::ObjectStore,
+        Self::Oci,
         Self::InitImage,
     ];
 }
@@ -101,6 +105,18 @@ fn answer(asked: &Asked, _: usize) -> Reply {
         "/api/v1beta1/project/p/job/twice/run_input" => {
             ok(json!({"envs": {"KEY": MARK}, "secrets": {"KEY": MARK}}).to_string())
         }
+        path if path.starts_with("/v2/")
+            && !asked.headers.iter().any(|line| line.starts_with("authorization: ")) =>
+        {
+            status(401, &["WWW-Authenticate: Basic realm=\"x\""], MARK)
+        }
+        "/v2/a/good/manifests/v1" => ok(artifact("a", &Blob::new("text/plain", MARK.as_bytes()))),
+        "/v2/a/stray/manifests/v1" => ok(artifact("../a", &Blob::new("text/plain", MARK.as_bytes()))),
+        "/v2/a/changed/manifests/v1" => ok(artifact("a", &Blob::new("text/plain", b"another"))),
+        path if path.starts_with("/v2/") && path.contains("/blobs/") => ok(MARK),
+        "/v2/a/refused/manifests/v1" => {
+            status(403, &[], &json!({"errors": [{"code": "DENIED", "message": echo}]}).to_string())
+        }
         path if path.ends_with("/run_input") => {
             status(404, &[], &json!({"code": 5, "message": format!("no such job, {echo}")}).to_string())
         }
@@ -112,6 +128,12 @@ fn answer(asked: &Asked, _: usize) -> Reply {
 fn object(content: String) -> Reply {
     let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
     Reply::Whole(200, headers.to_vec(), content.into())
+}
+
+/// A registry's answer that names one file.
+fn artifact(title: &str, blob: &Blob) -> String {
+    let config = Blob::new("application/vnd.oci.empty.v1+json", b"{}");
+    manifest(&config, &[blob.clone().titled(title)]).to_string()
 }
 
 /// A boot to look at: its sources, and whether it goes well.
@@ -138,6 +160,7 @@ fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
     cases.extend(from_http(container, servers));
     cases.extend(from_optimus(container, servers));
     cases.extend(from_a_store(container, servers));
+    cases.extend(from_oci(container, servers));
     cases.extend(from_an_image(container));
     cases
 }
@@ -309,6 +332,30 @@ fn from_a_store(container: &Container, servers: &Servers) -> Vec<Case> {
             "a key that is none of Azure's",
             store(unusable(json!({"azure": {"account": "account", "container": "assets"}}))),
         ),
+    ]
+}
+
+fn from_oci(container: &Container, servers: &Servers) -> Vec<Case> {
+    let host = servers.tls.url().trim_start_matches("https://").to_owned();
+    let login =
+        json!({"auths": {&host: {"username": "etl", "password": format!("{MARK}-password")}}}).to_string();
+    container.mount("registry/ca", [("ca.crt", server::ca().as_bytes())]);
+    container.mount("registry/pull-secret", [(".dockerconfigjson", login.as_bytes())]);
+    container.mount("no-registry/ca", [("ca.crt", server::ca().as_bytes())]);
+    container.mount("no-registry/pull-secret", [(".dockerconfigjson", MARK.as_bytes())]);
+    let oci = |name: &str, mounts: &str| {
+        let client = json!({"ca": {"configMap": "company-ca"}, "attempts": 1});
+        let request =
+            json!({"reference": format!("{host}/a/{name}:v1"), "pullSecret": "registry", "client": client});
+        let mounts = container.beside(mounts);
+        vec![json!({"name": "assets", "from": {"oci": {"request": request, "path": mounts}}})]
+    };
+    vec![
+        good("an artifact", oci("good", "registry")),
+        bad("an artifact's file that leaves", oci("stray", "registry")),
+        bad("a blob that was changed", oci("changed", "registry")),
+        bad("a registry that says all it got", oci("refused", "registry")),
+        bad("a pull secret that is none", oci("good", "no-registry")),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -17,7 +17,7 @@ use super::error::HttpError;
 /// A body that is checked while it is read: its size at every chunk, its checksum at its end.
 pub(crate) struct Body {
     stream: BoxStream<'static, Result<Bytes, HttpError>>,
-    progress: Rc<Progress>,
+    progress: Arc<Progress>,
     place: String,
     limit: u64,
     seen: u64,
@@ -28,29 +28,44 @@ pub(crate) struct Body {
     failure: Option<HttpError>,
 }
 
+/// What a body's SHA-256 must be.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    /// In hexadecimal digits.
+    pub(crate) sha256: &'a str,
+    /// Who says so: `the profile says`.
+    pub(crate) by: &'static str,
+}
+
 /// What the body's SHA-256 should be, and what it is so far.
 struct Checksum {
     expected: String,
+    by: &'static str,
     hasher: Sha256,
 }
 
 impl Checksum {
-    fn new(expected: &str) -> Self {
-        Self { expected: expected.to_owned(), hasher: Sha256::new() }
+    fn new(expected: Expected<'_>) -> Self {
+        Self { expected: expected.sha256.to_owned(), by: expected.by, hasher: Sha256::new() }
     }
 }
 
 impl Body {
-    /// What comes from `place` by `stream`: `limit` bytes at most, whose SHA-256 must be `sha256`.
+    /// What comes from `place` by `stream`: `limit` bytes at most, whose SHA-256 must be the `expected` one.
     pub(crate) fn new(
         stream: BoxStream<'static, Result<Bytes, HttpError>>,
         place: String,
-        progress: Rc<Progress>,
+        progress: Arc<Progress>,
         limit: u64,
-        sha256: Option<&str>,
+        expected: Option<Expected<'_>>,
     ) -> Self {
-        let checksum = sha256.map(Checksum::new);
+        let checksum = expected.map(Checksum::new);
         Self { stream, progress, place, limit, seen: 0, checksum, held: Vec::new(), failure: None }
+    }
+
+    /// Where it comes from: scheme, host and path.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// The next bytes; `None` at the end.
@@ -111,7 +126,7 @@ impl Body {
         };
         let chunk = chunk?;
         self.seen += chunk.len() as u64;
-        self.progress.received(self.seen);
+        self.progress.received(&self.place, self.seen);
         if self.seen > self.limit {
             return Err(HttpError::TooLarge { place: self.place.clone(), limit: self.limit });
         }
@@ -123,18 +138,19 @@ impl Body {
 
     /// Compares the checksum, once.
     fn end(&mut self) -> Result<(), HttpError> {
-        let Some(Checksum { expected, hasher }) = self.checksum.take() else {
+        let Some(Checksum { expected, by, hasher }) = self.checksum.take() else {
             return Ok(());
         };
         let found = hex(&hasher.finalize());
         if found == expected {
             return Ok(());
         }
-        Err(HttpError::Checksum { place: self.place.clone(), found, expected })
+        Err(HttpError::Checksum { place: self.place.clone(), found, by, expected })
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");

@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
+use reqwest::{StatusCode, Url};
 
-use super::address::ResolveError;
+use super::address::{ResolveError, Zone};
+use super::redirect;
 
 /// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
 /// the message that a documented error format has a field for.
@@ -84,6 +86,14 @@ pub enum HttpError {
         remedy: &'static str,
         /// When to come back, if the server says so.
         retry_after: Option<Duration>,
+        /// What it asks for, where the status is 401.
+        demand: Option<Box<Demand>>,
+    },
+    /// What should have been a token is none.
+    #[error("{place}: its answer holds no token: is it the server that gives the registry's tokens?")]
+    Token {
+        /// What was asked.
+        place: String,
     },
     /// Nobody gives boot credentials.
     #[error("boot gets no credentials: {error}{remedy}")]
@@ -132,15 +142,46 @@ pub enum HttpError {
         limit: u64,
     },
     /// The answer is not what the profile says.
-    #[error("{place}: the answer's SHA-256 is {found}, and the profile says {expected}: correct one of them")]
+    #[error("{place}: the answer's SHA-256 is {found}, and {by} {expected}: correct one of them")]
     Checksum {
         /// What was asked.
         place: String,
         /// What it is.
         found: String,
+        /// Who says what it should be.
+        by: &'static str,
         /// What it should be.
         expected: String,
     },
+}
+
+/// What a server asks of whoever wants its answer.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    pub(super) url: Url,
+    pub(super) zone: Zone,
+    /// The header `WWW-Authenticate`.
+    pub(super) values: Vec<HeaderValue>,
+}
+
+impl Demand {
+    /// The values of the header `WWW-Authenticate`.
+    pub(crate) fn challenges(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// Where the server is.
+    pub(crate) fn zone(&self) -> Zone {
+        self.zone
+    }
+
+    /// An address that the server names, where it may name it: the rules are those of a redirect.
+    ///
+    /// # Errors
+    /// Where it leads to another scheme or to the node.
+    pub(crate) fn leads_to(&self, address: &str) -> Result<Url, HttpError> {
+        redirect::lead(&self.url, address, self.zone)
+    }
 }
 
 impl HttpError {
@@ -199,6 +240,7 @@ impl HttpError {
             | Self::Setup(_)
             | Self::Certificate { .. }
             | Self::Redirect { .. }
+            | Self::Token { .. }
             | Self::TooLarge { .. }
             | Self::Checksum { .. } => false,
         }
@@ -216,6 +258,19 @@ impl HttpError {
             Self::Identity { error, .. } => error.retry_after(),
             _ => None,
         }
+    }
+
+    /// What the server asks for, if it does.
+    pub(crate) fn demand(&self) -> Option<&Demand> {
+        match self {
+            Self::Status { demand, .. } => demand.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the server refuses who asks, rather than what.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Status { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. })
     }
 
     /// Whether the server was had, and what it gave is not fit for a task.

@@ -21,9 +21,10 @@ mod redirect;
 mod retry;
 mod transport;
 
-pub(crate) use body::Body;
+pub(crate) use address::Zone;
+pub(crate) use body::{Body, Expected, hex};
 pub(crate) use client::Client;
-pub(crate) use error::{HttpError, remedy};
+pub(crate) use error::{Demand, HttpError, remedy};
 pub(crate) use exchange::Request;
 pub(crate) use progress::Progress;
 pub(crate) use transport::{Said, Terms, Transport};

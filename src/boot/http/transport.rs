@@ -137,7 +137,7 @@ impl Transport {
         let code = said.as_ref().map_or("", |said| &said.code);
         let remedy = if to_store { (self.terms.remedy)(status, code) } else { self.terms.identity };
         let said = said.as_ref().map_or_else(String::new, |said| format!(" and says {:?}", self.shown(said)));
-        HttpError::Status { place, status, said, remedy, retry_after }
+        HttpError::Status { place, status, said, remedy, retry_after, demand: None }
     }
 
     /// The server's words, on one line, without any of the secrets.

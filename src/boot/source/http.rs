@@ -5,7 +5,7 @@ use reqwest::{Method, Url};
 use super::SourceError;
 use super::becomes::Becomes;
 use super::remote::Api;
-use crate::boot::http::{Body, HttpError, Request};
+use crate::boot::http::{Body, Expected, HttpError, Request};
 use crate::boot::sink::Sink;
 use crate::profile::remote::{self, Http};
 
@@ -24,11 +24,9 @@ impl Api for Http {
                 remote::Method::Get => Method::GET,
                 remote::Method::Post => Method::POST,
             },
-            url: url(&self.url, &self.path, &self.query)?,
             body: self.body.as_deref().map(|body| (self.content_type.as_str(), body.into())),
-            sha256: self.sha256.as_deref(),
-            limit,
-            said: |_| None,
+            sha256: self.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" }),
+            ..Request::get(url(&self.url, &self.path, &self.query)?, limit)
         })
     }
 

@@ -11,6 +11,7 @@ mod init_image;
 mod inline;
 mod mounted;
 mod object_store;
+mod oci;
 mod optimus;
 mod remote;
 
@@ -22,6 +23,7 @@ use self::inline::InlineSource;
 pub(crate) use self::mounted::read_object;
 use self::mounted::{Keys, Mounted};
 use self::object_store::ObjectStoreSource;
+use self::oci::OciSource;
 use self::remote::RemoteSource;
 use super::sink::Sink;
 use crate::plan::BootSpec;
@@ -79,6 +81,7 @@ fn of(from: &From, seconds: u32) -> Box<dyn Source + '_> {
         From::Http(remote) => Box::new(RemoteSource::new(remote, seconds)),
         From::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
         From::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
+        From::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
         From::InitImage(left) => Box::new(InitImage::new(left)),
     }
 }

@@ -199,6 +199,19 @@ fn what(source: &BootSource) -> String {
             format!("Optimus at {host}, job {job} of {project}: env and files{}", client(&says.client))
         }
         From::ObjectStore(remote) => objects(&remote.request),
+        From::Oci(remote) => {
+            let says = &remote.request;
+            let files =
+                if says.path.is_empty() { "files".to_owned() } else { format!("files of {}", says.path) };
+            let secret = says.pull_secret.as_ref().map(|name| format!(", credentials from Secret {name}"));
+            let plain = if says.plain_http { ", without TLS" } else { "" };
+            format!(
+                "OCI {}: {files}{}{plain}{}",
+                says.reference,
+                secret.unwrap_or_default(),
+                client(&says.client)
+            )
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sources that are fetched over the network, from real servers in this process, with TLS of a private CA.
 
-mod archives;
+pub(crate) mod archives;
 mod failures;
 mod gives;
 mod optimus;

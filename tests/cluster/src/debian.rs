@@ -16,6 +16,7 @@ pub const PACKAGES: [(&str, &str); 16] = [
     ("conntrack", "kube-proxy clears stale UDP flows with it"),
     ("containerd", "the node's container runtime"),
     ("containernetworking-plugins", "the pods' network devices"),
+    ("docker-registry", "the registry that boot is tested against"),
     ("etcd-server", "the API server's storage"),
     ("gcc", "links, and compiles the few C files among the dependencies"),
     ("iproute2", "the node's network device"),
@@ -30,7 +31,7 @@ pub const PACKAGES: [(&str, &str); 16] = [
 ];
 
 /// Services in those packages, which Debian would start now and at each boot.
-const SERVICES: [&str; 2] = ["containerd", "etcd"];
+const SERVICES: [&str; 3] = ["containerd", "docker-registry", "etcd"];
 
 /// What Debian's packaging asks before it starts a service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

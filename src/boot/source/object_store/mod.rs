@@ -20,7 +20,6 @@ mod service;
 mod words;
 
 use std::cell::{Cell, OnceCell};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use ::object_store::path::Path;
@@ -33,7 +32,7 @@ use self::open::Store;
 use self::service::Whole;
 use super::becomes::Becomes;
 use super::{Source, SourceError};
-use crate::boot::http::{Body, Client, HttpError, Progress, Transport};
+use crate::boot::http::{Body, Client, Expected, HttpError, Progress, Transport};
 use crate::boot::sink::Sink;
 use crate::plan::boot_spec::Remote;
 use crate::profile::object_store::ObjectStore;
@@ -44,7 +43,7 @@ pub(super) struct ObjectStoreSource<'a> {
     remote: &'a Remote<ObjectStore>,
     /// The time of the whole boot.
     seconds: u32,
-    progress: Rc<Progress>,
+    progress: Arc<Progress>,
     transport: OnceCell<Arc<Transport>>,
     /// Objects of a prefix that are there already.
     objects: Cell<usize>,
@@ -60,7 +59,7 @@ impl<'a> ObjectStoreSource<'a> {
         let Remote { request: says, path } = self.remote;
         let settings = client(says);
         let client =
-            Client::open(&settings, std::path::Path::new(path), self.seconds, Rc::clone(&self.progress))
+            Client::open(&settings, std::path::Path::new(path), self.seconds, Arc::clone(&self.progress))
                 .await?;
         let store = open::open(says, &client, std::path::Path::new(path)).await?;
         // Set once: a source is fetched once.
@@ -99,8 +98,8 @@ impl<'a> ObjectStoreSource<'a> {
         }
         let (kind, place) = (store.kind, address.clone());
         let stream = found.into_stream().map_err(move |error| words::of_body(kind, &place, &error)).boxed();
-        let sha256 = says.sha256.as_deref();
-        let mut body = Body::new(stream, address, Rc::clone(&self.progress), sink.limit(), sha256);
+        let sha256 = says.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" });
+        let mut body = Body::new(stream, address, Arc::clone(&self.progress), sink.limit(), sha256);
         let becomes =
             Becomes { file: says.file.as_deref(), archive: says.archive.as_ref(), json: &says.json };
         becomes.give(&mut body, sink).await

@@ -22,6 +22,7 @@ mod harness;
 mod inject;
 mod job;
 mod object_store;
+mod oci_source;
 mod optimus_image;
 mod post_start;
 mod refused;
