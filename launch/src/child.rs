@@ -3,24 +3,27 @@
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
-use std::{fmt, io, thread};
+use std::{fmt, io};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::deadline::Deadline;
 use crate::merge::Merged;
 use crate::program::{self, StartError};
+use crate::signals::Signals;
 
-/// How long to wait between two looks at a child. std offers no wait with a limit, and without threads or
-/// unsafe code there is no signal to wait on.
-const POLL: Duration = Duration::from_millis(5);
-
-/// Runs a command with an env. Its output goes where this process's own goes.
+/// Runs a command with an env, and hands on to it what signals this process is sent. Its output goes where this
+/// process's own goes.
 pub(crate) fn run(
     argv: &[OsString],
     merged: &Merged<'_>,
     deadline: Deadline,
 ) -> Result<ExitStatus, ChildError> {
     let mut child = program::start(argv, merged, Command::spawn).map_err(ChildError::NotStarted)?;
+    // Afterwards, as a child inherits what is held back. An end before this is seen by the first look below.
+    let signals = Signals::block().map_err(ChildError::NotWaited)?;
+    let pid = Pid::from_raw(child.id().cast_signed());
     loop {
         if let Some(status) = child.try_wait().map_err(ChildError::NotWaited)? {
             return Ok(status);
@@ -29,7 +32,11 @@ pub(crate) fn run(
             end(&mut child);
             return Err(ChildError::TookTooLong);
         };
-        thread::sleep(POLL.min(left));
+        match signals.next(Some(left)).map_err(ChildError::NotWaited)? {
+            None | Some(Signal::SIGCHLD) => {}
+            // It is not reaped yet, so this reaches it or nobody.
+            Some(signal) => drop(kill(pid, signal)),
+        }
     }
 }
 

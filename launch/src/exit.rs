@@ -1,5 +1,8 @@
 //! The launcher's own exit codes. Once the task runs, every code is the task's own.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
 /// `hook`: the env did not arrive, or the pod's own postStart handler failed.
 pub(crate) const HOOK_FAILED: u8 = 1;
 
@@ -11,6 +14,7 @@ pub(crate) const REFUSED: u8 = 71;
 
 /// `run`: the task ended with 0, but its outputs are not stored (`EX_IOERR` of sysexits.h).
 pub(crate) const NOT_STORED: u8 = 74;
+
 /// `init`: the folder that the image writes to cannot be prepared (`EX_IOERR` of sysexits.h).
 pub(crate) const NO_OUT: u8 = 74;
 
@@ -31,3 +35,17 @@ pub(crate) const NOT_FOUND: u8 = 127;
 /// `run`: added to the number of the signal that ended the task, as container runtimes do (runc, `utils.ExitStatus`).
 /// The launcher cannot die of that signal itself: as process 1 it is immune to its own.
 pub(crate) const SIGNALED: u8 = 128;
+
+/// What a container runtime reports of a first process that ended this way.
+pub(crate) fn of(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => low_byte(code),
+        (None, Some(signal)) => SIGNALED | low_byte(signal),
+        (None, None) => REFUSED,
+    }
+}
+
+/// An exit code has eight bits and a signal's number seven.
+pub(crate) fn low_byte(number: i32) -> u8 {
+    number.to_le_bytes()[0]
+}

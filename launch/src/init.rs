@@ -1,12 +1,11 @@
 //! `init`: runs a boot image of the pod's own, and ends it at its time.
 //!
 //! Kubernetes gives an init container no deadline: without this a program that hangs would hold its pod for ever.
-//! This process is process 1 of the container, so everything that the program has started ends with it.
+//! This process is process 1 of the container, so everything that the program has started ends with it, and what the
+//! runtime sends is handed on to the program.
 
 use std::error::Error;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::Duration;
 use std::{env, fmt, fs, io};
 
@@ -43,7 +42,7 @@ pub(crate) fn run(init: &Init) -> Result<u8, InitError> {
     }
     // Not the termination message: that stays the program's own, or the end of its log, which this line is.
     report::line(&format!("its boot image failed: {}", Ended(status)), &init.place);
-    Ok(code(status))
+    Ok(exit::of(status))
 }
 
 fn clear(folder: &Path) -> io::Result<()> {
@@ -54,11 +53,6 @@ fn clear(folder: &Path) -> io::Result<()> {
         remove(entry.path())?;
     }
     Ok(())
-}
-
-fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| Some(128 + status.signal()?));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
 /// Why the program has no result of its own.

@@ -25,6 +25,7 @@ mod outputs;
 mod program;
 mod report;
 mod run;
+mod signals;
 mod supervise;
 
 use std::io::{self, Write};

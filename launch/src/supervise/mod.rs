@@ -6,7 +6,6 @@
 //! safe call sends them.
 
 mod reaper;
-mod signals;
 pub(crate) mod task;
 
 use std::error::Error;
@@ -20,9 +19,9 @@ use nix::unistd::{Pid, getpid};
 use crate::args::Run;
 use crate::deadline::Deadline;
 use crate::outputs::{self, OutputError};
+use crate::signals::Signals;
 use crate::{exit, run};
 use reaper::Reaper;
-use signals::Signals;
 
 /// How often to look for the sidecar's word. inotify would tell, but its instances are few and counted over all of a
 /// node's containers of a user; to look costs some microseconds.

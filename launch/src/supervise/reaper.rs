@@ -1,8 +1,7 @@
 //! The children that have ended: the task, and as the container's first process whatever lost its own parent.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus};
+use std::process::Child;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
@@ -34,15 +33,15 @@ impl Reaper {
     pub(super) fn reap(&mut self) -> io::Result<Option<u8>> {
         // By std first, which also knows an end by a real-time signal.
         if let Some(status) = self.child.try_wait()? {
-            return Ok(Some(code(status)));
+            return Ok(Some(exit::of(status)));
         }
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
                 Ok(WaitStatus::Exited(pid, code)) if pid == self.task => {
-                    return Ok(Some(low_byte(code)));
+                    return Ok(Some(exit::low_byte(code)));
                 }
                 Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.task => {
-                    return Ok(Some(exit::SIGNALED | low_byte(signal as i32)));
+                    return Ok(Some(exit::SIGNALED | exit::low_byte(signal as i32)));
                 }
                 // As a container's first process, with no parent in its session, the task would not be stopped by
                 // its terminal's Ctrl-Z; nor is there a shell that could continue it.
@@ -67,18 +66,4 @@ pub(super) fn others_run() -> bool {
             Err(_) => return false,
         }
     }
-}
-
-/// What a container runtime reports of a first process that ended this way.
-fn code(status: ExitStatus) -> u8 {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => low_byte(code),
-        (None, Some(signal)) => exit::SIGNALED | low_byte(signal),
-        (None, None) => exit::REFUSED,
-    }
-}
-
-/// An exit code has eight bits and a signal's number seven.
-fn low_byte(number: i32) -> u8 {
-    number.to_le_bytes()[0]
 }

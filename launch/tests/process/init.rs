@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{Boot, failed, stderr, stdout};
+use crate::support::{Boot, Lines, failed, kill, stderr, stdout, until};
 
 /// The names in a folder.
 fn names(folder: &std::path::Path) -> Vec<String> {
@@ -86,4 +87,18 @@ fn a_folder_that_is_not_there_is_named() {
     let output = boot.init_of(30).args(["--", "true"]).output().unwrap();
     let told = failed(&boot, &output, 74);
     assert!(told.contains("/out cannot be written: "), "{told}");
+}
+
+/// A pod that is deleted while the image runs: without this it would wait for the whole grace period.
+#[test]
+fn what_the_runtime_sends_reaches_the_program() {
+    let boot = Boot::empty();
+    let script = "trap 'exit 9' TERM; trap '' HUP; echo ready; while :; do read line; done";
+    let mut launcher = boot.init(60, script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = Lines::of(launcher.stdout.take().unwrap());
+    assert_eq!(lines.next(), "ready");
+    kill("HUP", &launcher.id().to_string());
+    kill("TERM", &launcher.id().to_string());
+    let ended = until("the launcher's end", || launcher.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(9));
 }

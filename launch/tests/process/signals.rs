@@ -5,7 +5,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use bootlace_launch::handover::Word;
 
-use crate::support::{Boot, LAUNCHER, Lines, PATH, stderr, stdout, until};
+use crate::support::{Boot, LAUNCHER, Lines, PATH, kill, stderr, stdout, until};
 
 const OUTPUT: &str = "--optional-output=Report:ConfigMap:report.txt";
 
@@ -51,10 +51,6 @@ impl Drop for Running {
         let _ = self.launcher.kill();
         let _ = self.launcher.wait();
     }
-}
-
-fn kill(signal: &str, process: &str) {
-    assert!(Command::new("kill").args([&format!("-{signal}"), process]).status().unwrap().success());
 }
 
 /// The state of a process, as one letter; `None` once it is gone.

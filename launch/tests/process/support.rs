@@ -279,3 +279,8 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// Sends a process a signal.
+pub(crate) fn kill(signal: &str, process: &str) {
+    assert!(Command::new("kill").args([&format!("-{signal}"), process]).status().unwrap().success());
+}

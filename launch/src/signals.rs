@@ -10,18 +10,18 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Every signal of this process, held back and handed out one by one.
-pub(super) struct Signals(SignalFd);
+pub(crate) struct Signals(SignalFd);
 
 impl Signals {
     /// Holds every signal back. The faults among them still end the process where it causes them itself.
-    pub(super) fn block() -> io::Result<Self> {
+    pub(crate) fn block() -> io::Result<Self> {
         let all = SigSet::all();
         all.thread_set_mask()?;
         Ok(Self(SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
 
     /// The next signal, or `None` after a time. Real-time signals, which have no name, are passed over.
-    pub(super) fn next(&self, within: Option<Duration>) -> io::Result<Option<Signal>> {
+    pub(crate) fn next(&self, within: Option<Duration>) -> io::Result<Option<Signal>> {
         loop {
             if let Some(info) = self.0.read_signal()? {
                 match i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
