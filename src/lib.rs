@@ -30,6 +30,7 @@ pub mod cli;
 pub mod identity;
 mod json_error;
 pub mod names;
+pub mod output;
 pub mod patch;
 pub mod pipe;
 pub mod plan;

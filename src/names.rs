@@ -149,5 +149,21 @@ pub const ENV_MAP_INDEX: &str = "BOOTLACE_MAP_INDEX";
 /// Env of [`CONTAINER_INIT`]: `Identity::scheduled_time`.
 pub const ENV_SCHEDULED_TIME: &str = "BOOTLACE_SCHEDULED_TIME";
 
+/// Pod annotation: what its tasks hand over to later ones, as a YAML list (see `plan::pipes`).
+pub const ANNOTATION_PIPE_OUT: &str = "bootlace.dev/pipe-out";
+/// Pod annotation: what its tasks take from earlier ones, as a YAML list.
+pub const ANNOTATION_PIPE_IN: &str = "bootlace.dev/pipe-in";
+/// The native sidecar that has the tasks' outputs stored.
+pub const CONTAINER_PIPE: &str = "bootlace-pipe";
+/// The emptyDir on which the launchers hand outputs over to [`CONTAINER_PIPE`].
+pub const VOLUME_RUN: &str = "bootlace-run";
+/// Where [`VOLUME_RUN`] is mounted in [`CONTAINER_PIPE`]; in a task container, the folder below it that is named like
+/// the container, alone.
+pub const MOUNT_RUN: &str = "/bootlace-run";
+/// Env of [`CONTAINER_PIPE`]: what to do, as JSON (see `output::PipeSpec`).
+pub const ENV_PIPES: &str = "BOOTLACE_PIPES";
+/// Label of a `Pipe`: a hash of its scheduler, workflow and run, by which a later task of that run finds it.
+pub const LABEL_PIPE_RUN: &str = "bootlace.dev/pipe-run";
+
 /// The numeric user of Bootlace's image, because `runAsNonRoot` cannot check a named one.
 pub const USER: i64 = 65532;

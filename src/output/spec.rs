@@ -1,0 +1,78 @@
+//! What the webhook tells the sidecar `bootlace-pipe`, in its env. The store reads the same from the pod's spec, which
+//! nobody can change once the pod is there: so it is also what the pod may ask for.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Identity;
+use crate::plan::{ProfileRef, Store};
+
+/// The content of `BOOTLACE_PIPES`. It holds no secret: it shows in the pod's spec.
+///
+/// Unknown fields are errors: a sidecar or store that is older than the webhook must not quietly do less than it is told.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PipeSpec<'a> {
+    /// Who the task is.
+    pub task: Identity,
+    /// The profile that this was made from.
+    pub profile: ProfileRef,
+    /// Who stores the outputs.
+    pub store: Cow<'a, Store>,
+    /// What the pod's tasks may hand over.
+    pub outputs: Vec<Declared>,
+    /// Seconds that the outputs are kept, where nothing else owns them.
+    pub time_to_live_seconds: u64,
+    /// Seconds of the pod's grace period that the sidecar may use once the tasks have ended.
+    pub grace_seconds: u32,
+    /// How much there may be of it.
+    #[serde(default, skip_serializing_if = "Quota::is_none")]
+    pub quota: Quota,
+}
+
+/// An output that a task declares.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Declared {
+    /// The key that later tasks name it by.
+    pub key: String,
+    /// What it is stored as.
+    pub kind: Kind,
+    /// The task container that hands it over.
+    pub container: String,
+    /// The file's path, or a glob, on the volume that the sidecar shares with a task whose command is not known, and
+    /// which it reads itself when the tasks have ended. None where the launcher hands the output over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_file: Option<String>,
+    /// Whether a missing file is no failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+/// What an output is stored as.
+#[derive(Deserialize, Serialize, schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Anyone who may read `ConfigMaps` can read it.
+    ConfigMap,
+    /// Only who may read Secrets can.
+    Secret,
+}
+
+/// The most Pipes that there may be; no limit where a field is not set.
+#[derive(Deserialize, Serialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quota {
+    /// In the pod's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_namespace: Option<u32>,
+    /// Of the task's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_run: Option<u32>,
+}
+
+impl Quota {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
