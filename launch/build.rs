@@ -7,5 +7,9 @@ fn main() {
         // walked faster. Linkers have it since binutils 2.38, older ones warn and go on; musl reads it since
         // 1.2.4, and the toolchain brings 1.2.5.
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+        // Constants and code on the same pages, without two paddings to a page's end.
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,noseparate-code");
+        // It aborts on a panic, and without symbols a backtrace names nothing: no index of frames.
+        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
     }
 }

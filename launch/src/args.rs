@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::hook::handler::Handler;
 use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
+use crate::hook::{Unreadable, Way};
 
 pub(crate) const HELP: &str = "\
 Bootlace's launcher: loads the boot env and execs the task.
@@ -19,11 +20,14 @@ Bootlace's launcher: loads the boot env and execs the task.
 launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
   Loads the boot env and execs COMMAND in this same process.
 
-launch hook --container=NAME --timeout=SECONDS [FLAGS] [HANDLER]
-  Proves that the container's first process holds the boot env, then runs HANDLER, which is one of:
+launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--argument=WORD]...]...
+    [HANDLER]
+  Proves that the container's first process holds the boot env, runs each --command, then HANDLER, which is one of:
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
+  --env=launch|file|home   how the boot env gets there (default launch); home: the hook writes it to $HOME/.env
+  --unreadable=fail|warn   what to do where the first process may not be read (default fail)
 
 FLAGS
   --root=DIR               where the boot volume is mounted (default /bootlace)
@@ -56,8 +60,12 @@ pub(crate) struct Exec {
 #[derive(Debug)]
 pub(crate) struct Hook {
     pub(crate) place: Place,
-    /// For the proof and the handler together.
+    /// For the proof, the commands and the handler together.
     pub(crate) timeout: Duration,
+    pub(crate) env: Way,
+    pub(crate) unreadable: Unreadable,
+    /// Commands with their arguments, none empty.
+    pub(crate) commands: Vec<Vec<OsString>>,
     pub(crate) handler: Option<Handler>,
 }
 
@@ -84,7 +92,7 @@ impl fmt::Display for UsageError {
 impl Error for UsageError {}
 
 impl UsageError {
-    fn new(sentence: impl Into<String>) -> Self {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }
 }
@@ -116,8 +124,18 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
     let mut sleep = None;
     let mut http = None;
     let mut headers = Vec::new();
+    let mut env = Way::default();
+    let mut unreadable = Unreadable::default();
+    let mut commands: Vec<Vec<OsString>> = Vec::new();
     let argv = flags(words, |flag, value| {
         match flag {
+            b"env" => env = Way::parse(value)?,
+            b"unreadable" => unreadable = Unreadable::parse(value)?,
+            b"command" => commands.push(vec![value.to_owned()]),
+            b"argument" => match commands.last_mut() {
+                Some(command) => command.push(value.to_owned()),
+                None => return Err(UsageError::new("`--argument` needs a `--command` before it")),
+            },
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
             b"sleep" => sleep = Some(seconds("--sleep", value)?),
             b"http" => http = Some(url(value)?),
@@ -139,7 +157,7 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
         _ => return Err(UsageError::new("`--sleep`, `--http` and `--` exclude each other")),
     };
     let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
-    Ok(Hook { place: place.finish()?, timeout, handler })
+    Ok(Hook { place: place.finish()?, timeout, env, unreadable, commands, handler })
 }
 
 /// Hands each `--flag=value` to `take`, which says whether it knows the flag. Gives what follows `--`, where
@@ -278,6 +296,20 @@ mod tests {
     }
 
     #[test]
+    fn hook_takes_commands_of_the_profiles_own() {
+        let hook = hook(&[
+            "--env=file",
+            "--unreadable=warn",
+            "--command=a",
+            "--argument=--command=x",
+            "--argument=",
+            "--command=b",
+        ]);
+        assert_eq!(hook.commands, [vec!["a", "--command=x", ""], vec!["b"]]);
+        assert_eq!((hook.env, hook.unreadable), (Way::File, Unreadable::Warn));
+    }
+
+    #[test]
     fn refuses_what_it_does_not_know() {
         let hook = ["hook", "--container=base", "--timeout=1"];
         for (args, sentence) in [
@@ -294,6 +326,9 @@ mod tests {
             (&["hook", "--container=base", "--timeout=-1"], "not a whole number of seconds"),
             (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "exclude each other"),
             (&[&hook[..], &["--"]].concat(), "needs the handler's command"),
+            (&[&hook[..], &["--argument=x"]].concat(), "needs a `--command` before it"),
+            (&[&hook[..], &["--env=shell"]].concat(), "`--env` is not one of"),
+            (&[&hook[..], &["--unreadable=no"]].concat(), "`--unreadable` is neither"),
             (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),
             (&[&hook[..], &["--http=https://a/"]].concat(), "`--http`"),
             (&[&hook[..], &["--http=http://a/", "--header=A: b\r\nC: d"]].concat(), "on one line"),

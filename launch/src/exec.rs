@@ -19,7 +19,9 @@ pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&exec.place).map_err(ExecError::NoBootEnv)?;
     let merged = boot.over(&process).map_err(ExecError::NoBootEnv)?;
-    program::start(&exec.argv, &merged, |command| Err(command.exec())).map_err(ExecError::NotStarted)
+    let resolved = boot.resolve(&merged, &exec.argv).map_err(ExecError::NoBootEnv)?;
+    let merged = merged.with(&resolved.env);
+    program::start(&resolved.argv, &merged, |command| Err(command.exec())).map_err(ExecError::NotStarted)
 }
 
 /// Why the task was not started.

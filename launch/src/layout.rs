@@ -10,3 +10,7 @@ pub const FILE_ENVIRON: &str = "env/environ";
 /// [`crate::keep`]. It is there for every container that the launcher starts, and empty where the pod's spec
 /// sets no env: the launcher takes a missing file for a boot that did not finish.
 pub const DIR_KEEP: &str = "env/keep";
+
+/// The folder, below [`MOUNT`], of the task containers' references to the boot env, in files named like them and in
+/// the format of [`crate::references`]. A container without such references has no file.
+pub const DIR_REFERENCES: &str = "env/references";

@@ -19,6 +19,12 @@ pub(crate) fn failure(error: &impl std::error::Error, place: &Place) {
     tell(&sentence, &place.termination_log);
 }
 
+/// Reports what did not fail the container, but should be known: the task's own message replaces it.
+pub(crate) fn warning(error: &impl std::error::Error, place: &Place) {
+    let sentence = format!("bootlace: warning: container {}: {error}\n", place.container.display());
+    tell(&sentence, &place.termination_log);
+}
+
 /// Reports wrong arguments; they may not have named the termination message's file.
 pub(crate) fn usage(error: &UsageError) {
     tell(&format!("bootlace: {error}\n"), Path::new(TERMINATION_LOG));

@@ -49,7 +49,7 @@ fn sleep(duration: Duration, deadline: Deadline) -> Result<(), HandlerError> {
 ///
 /// Its output goes where the hook's own goes, so the kubelet treats it as it always did; none of it enters
 /// the termination message.
-fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
+pub(super) fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
     let mut child = program::start(argv, merged, Command::spawn).map_err(HandlerError::NotStarted)?;
     let status = loop {
         if let Some(status) = child.try_wait().map_err(HandlerError::NotWaited)? {
