@@ -71,17 +71,23 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
 
 fn change(patch: &mut Patch, task: Task, mounts: &[Value]) {
     let container = CONTAINERS.with_trailing_token(task.index);
-    patch.append_all(&container.with_trailing_token("volumeMounts"), task.has_mounts, mounts);
-    if let Command::Launched(words) = task.command {
-        let first = container.with_trailing_token("command").with_trailing_token(0_usize);
+    patch.append_all(&container.with_trailing_token("volumeMounts"), task.has.mounts, mounts);
+    let command = container.with_trailing_token("command");
+    match task.command {
         // Added in front one by one: the command's own words are never written again.
-        for word in words.into_iter().rev() {
-            patch.add(first.clone(), word.into());
-        }
+        Command::Launched(words) => patch.prepend_all(&command, words),
+        Command::Written { words, .. } => patch.add(command, words.into()),
+        Command::Unchanged => {}
+    }
+    let env = container.with_trailing_token("env");
+    match (task.env.is_empty(), task.has.env) {
+        (true, _) => {}
+        (false, true) => patch.prepend_all(&env, task.env),
+        (false, false) => patch.add(env, task.env.into()),
     }
     let hook = json!({"exec": {"command": task.hook}});
     let lifecycle = container.with_trailing_token("lifecycle");
-    match (task.has_lifecycle, task.replaces_handler) {
+    match (task.has.lifecycle, task.has.handler) {
         (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),
         (true, false) => patch.add(lifecycle.with_trailing_token("postStart"), hook),
         (false, false) => patch.add(lifecycle, json!({"postStart": hook})),
@@ -98,6 +104,14 @@ impl Patch {
 
     fn replace(&mut self, path: PointerBuf, value: Value) {
         self.0.push(PatchOperation::Replace(ReplaceOperation { path, value }));
+    }
+
+    /// Adds at the start of an array that is there.
+    fn prepend_all<T: Into<Value>>(&mut self, path: &Pointer, values: Vec<T>) {
+        let first = path.with_trailing_token(0_usize);
+        for value in values.into_iter().rev() {
+            self.add(first.clone(), value.into());
+        }
     }
 
     /// Adds at the end of an array, or makes the array where it is absent: adding to an absent one fails.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::env::EnvError;
+use super::env_file::NotInFile;
 use super::path::PathError;
 use super::source::SourceError;
 use super::volume::VolumeError;
@@ -64,6 +65,34 @@ pub enum BootError {
         earlier: String,
         /// Its file.
         other: String,
+    },
+    /// A source sets what the pod's spec does not ask the kubelet for.
+    #[error(
+        "source {source_name:?} sets the variable {name:?}, and the kubelet hands over only what env.file.keys of \
+         BootProfile {profile:?} lists: list it there"
+    )]
+    NoFileKey {
+        /// The source.
+        source_name: String,
+        /// The variable.
+        name: String,
+        /// The profile.
+        profile: String,
+    },
+    /// The kubelet cannot be handed a value by file.
+    #[error(
+        "source {source_name:?} sets the variable {name:?}, and its value cannot be handed over with env.mode File: \
+         {error}. Change the value, or set another env.mode in BootProfile {profile:?}"
+    )]
+    NotInFile {
+        /// The source.
+        source_name: String,
+        /// The variable.
+        name: String,
+        /// The profile.
+        profile: String,
+        /// Why.
+        error: NotInFile,
     },
     /// What the sources gave cannot be written as env.
     #[error("the boot env cannot be written: {0}")]
@@ -126,7 +155,9 @@ impl BootError {
         match self {
             Self::NoSpec | Self::Spec { .. } | Self::Container { .. } | Self::Launcher { .. } => USAGE,
             Self::Source(failure) => of_source(&failure.error),
-            Self::FileAndFolder { .. } | Self::Env(_) => DATA,
+            Self::FileAndFolder { .. } | Self::Env(_) | Self::NoFileKey { .. } | Self::NotInFile { .. } => {
+                DATA
+            }
             Self::Volume(_) | Self::Start(_) => IO,
         }
     }

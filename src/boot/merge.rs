@@ -58,6 +58,11 @@ pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &Report<'_>) -> Resul
 }
 
 impl Content<'_> {
+    /// Whether there is a variable called `name`.
+    pub(crate) fn gives(&self, name: &str) -> bool {
+        self.env.contains_key(name)
+    }
+
     /// The size of all values and files in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         let env: u64 = self.env.values().map(|from| from.given.len()).sum();

@@ -9,8 +9,9 @@
 //! | fetch | `fetch` | what does each source give, within the profile's time |
 //! | | `source` | where does it come from: one file a kind |
 //! | | `http`, `archive`, `json` | what sources have in common: requests, unpacking, objects |
-//! | | `sink` | may a source give that: names, paths, sizes |
+//! | | `sink`, `reserved` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
+//! | hand on | `container`, `env_file` | what does each task container need beside the env itself |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
 //! | tell | `report` | what do the log and the termination message say |
 //!
@@ -19,7 +20,9 @@
 //! or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
 
 mod archive;
+mod container;
 mod env;
+mod env_file;
 mod error;
 mod fetch;
 mod http;
@@ -27,10 +30,12 @@ mod json;
 mod merge;
 mod path;
 mod report;
+mod reserved;
 mod sink;
 mod source;
 mod volume;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,22 +73,19 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     // Everything goes to one stream: the runtime collects two of them separately, and the sentence that says
     // what failed must be the last line.
-    match run_to(args, |name| std::env::var(name).ok(), &mut io::stderr()) {
+    let env: Vec<_> = std::env::vars_os().collect();
+    match run_to(args, &env, &mut io::stderr()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.exit_code().into(),
     }
 }
 
-/// Boots as `env` says, which returns a variable's value, and tells on `log` how it went. Where it fails, the
+/// Boots as `env` says, which are the process's variables, and tells on `log` how it went. Where it fails, the
 /// same sentence is the log's last line and the termination message.
 ///
 /// # Errors
 /// Where the task cannot be booted: the error says why and what to change, and holds no value of a source.
-pub fn run_to(
-    args: &Args,
-    env: impl Fn(&str) -> Option<String>,
-    log: &mut dyn Write,
-) -> Result<(), BootError> {
+pub fn run_to(args: &Args, env: &[(OsString, OsString)], log: &mut dyn Write) -> Result<(), BootError> {
     let report = Report::new(log);
     let result = boot(args, env, &report);
     if let Err(error) = &result {
@@ -92,7 +94,7 @@ pub fn run_to(
     result
 }
 
-fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) -> Result<(), BootError> {
+fn boot(args: &Args, env: &[(OsString, OsString)], report: &Report<'_>) -> Result<(), BootError> {
     let begun = Instant::now();
     let spec = read_spec(env)?;
     report.begin(&spec);
@@ -105,15 +107,20 @@ fn boot(args: &Args, env: impl Fn(&str) -> Option<String>, report: &Report<'_>) 
     runtime.shutdown_background();
     let fetched = fetched?;
     let content = merge::merge(fetched, report)?;
-    volume.write(&content, &spec, &args.launcher)?;
+    let containers = container::all(&spec, &content, env, report)?;
+    volume.write(&content, &spec, &containers, &args.launcher)?;
 
     report.end(&content, begun.elapsed());
     Ok(())
 }
 
-fn read_spec(env: impl Fn(&str) -> Option<String>) -> Result<BootSpec<'static>, BootError> {
-    if env(names::ENV_BOOT_SPEC).is_none() {
+fn read_spec(env: &[(OsString, OsString)]) -> Result<BootSpec<'static>, BootError> {
+    let value = |name: &str| {
+        let (_, value) = env.iter().find(|(of, _)| of == name)?;
+        value.to_str().map(str::to_owned)
+    };
+    if value(names::ENV_BOOT_SPEC).is_none() {
         return Err(BootError::NoSpec);
     }
-    BootSpec::from_env(env).map_err(|error| BootError::spec(&error))
+    BootSpec::from_env(value).map_err(|error| BootError::spec(&error))
 }

@@ -53,6 +53,13 @@ impl<'l> Report<'l> {
         self.line(format_args!("source {later:?} overrides the {entry} {name:?} of source {earlier:?}"));
     }
 
+    /// The pod's own spec gives a container what a source gives, too.
+    pub(crate) fn held(&self, container: &str, name: &str) {
+        self.line(format_args!(
+            "container {container:?} gets the variable {name:?} from its own spec, which wins over the sources"
+        ));
+    }
+
     /// Everything is on the volume.
     pub(crate) fn end(&self, content: &Content<'_>, took: Duration) {
         let amount = Amount { env: content.env.len(), files: content.files.len(), bytes: content.bytes() };

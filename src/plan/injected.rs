@@ -14,16 +14,25 @@ pub struct Injected {
     pub version: String,
     /// The task containers.
     pub containers: Vec<String>,
-    /// The way that env takes into them.
+    /// The way that env takes into them; where it differs from one to another, the weakest.
     pub env_mode: EnvWay,
+    /// Why it is that one; empty in what earlier versions left.
+    #[serde(default)]
+    pub because: String,
 }
 
 /// The way that the boot env takes into a pod's task containers.
-#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// From the strongest to the weakest: the launcher leaves a task no chance to run without its env.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub enum EnvWay {
     /// The launcher in front of their commands.
     Launch,
-    /// None, for at least one of them: its command is not known.
+    /// The kubelet reads it from a file.
+    File,
+    /// An entrypoint sources what the hook writes to its home.
+    Hook,
+    /// None: the command is not known.
     None,
 }

@@ -3,13 +3,19 @@
 mod boot;
 pub mod boot_spec;
 mod containers;
+mod entrypoint;
 mod error;
 mod fill;
 mod given;
+mod held;
 mod injected;
+mod lookup;
+mod mode;
 mod mounts;
 mod recipe;
+mod references;
 mod task;
+mod version;
 
 use std::sync::Arc;
 
@@ -18,11 +24,17 @@ use serde_json::Value;
 pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
 pub use injected::{EnvWay, Injected};
+pub use lookup::{ImageConfig, Images, Lookup};
 pub use recipe::{Recipe, Recipes};
-pub use task::{Command, Task};
+pub use task::{Command, Has, Task};
+pub use version::Version;
+
+use entrypoint::{Annotated, Runs};
+use held::Held;
+use mode::Wanted;
 
 use crate::identity::Identity;
-use crate::pod::Pod;
+use crate::pod::{Container, Pod};
 use crate::profile::spec::{Position, PullPolicy};
 use crate::template::Context;
 
@@ -33,6 +45,8 @@ pub struct Settings {
     pub boot_image: String,
     /// Pull policy of that image; the API server's own default where it is not set.
     pub boot_image_pull_policy: Option<PullPolicy>,
+    /// The API server's version, where it is known.
+    pub kubernetes: Option<Version>,
 }
 
 impl Default for Settings {
@@ -41,6 +55,7 @@ impl Default for Settings {
             // Nobody's registry (RFC 2606): no image is published, and a guessed name could be a stranger's.
             boot_image: concat!("registry.example.com/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
             boot_image_pull_policy: None,
+            kubernetes: None,
         }
     }
 }
@@ -68,29 +83,65 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Plans what `pod`, on its way into `namespace`, becomes.
+/// What planning a pod comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Planned {
+    /// This is what it becomes.
+    Plan(Box<Plan>),
+    /// A registry must be asked first.
+    Lookup(Lookup),
+}
+
+/// Plans what `pod`, on its way into `namespace`, becomes. `registry` holds what was looked up for it so far; without
+/// it no registry is to be asked.
 ///
 /// # Errors
 /// Where the pod and the profile cannot be brought together: the error says what to change.
-pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, PlanError> {
+pub fn plan(
+    pod: &Pod<'_>,
+    namespace: &str,
+    recipe: &Recipe,
+    registry: Option<&Images>,
+) -> Result<Planned, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
     let containers = containers::tasks(pod)?;
-    let tasks: Vec<_> =
-        containers.iter().map(|container| task::plan(container, profile)).collect::<Result<_, _>>()?;
-    let mut spec = boot::spec(pod, &containers, recipe);
+    let wanted = Wanted::by(pod, recipe)?;
+    let annotated = Annotated::read(pod, &containers)?;
+    let registry = registry.filter(|_| wanted.asks_registry(recipe));
+    let runs = |&container: &&Container<'_>| {
+        entrypoint::runs(container, &annotated, &profile.spec.env.images, registry)
+    };
+    let runs: Vec<_> = containers.iter().map(runs).collect();
+    if runs.contains(&Runs::Ask) {
+        return Ok(Planned::Lookup(lookup(pod, namespace, &containers, &runs)));
+    }
+    let tasks =
+        containers.iter().zip(runs).map(|(container, runs)| task::plan(container, runs, wanted, recipe));
+    let tasks: Vec<_> = tasks.collect::<Result<_, _>>()?;
+
+    let held = if recipe.given.is_empty() {
+        Held::default()
+    } else {
+        held::of(&containers, profile.spec.boot.position)?
+    };
+    let mut spec = boot::spec(pod, &containers, &tasks, held.prefixes, recipe);
     if !recipe.templates.is_empty() {
         let context = Context::new(pod, namespace, containers.first().copied());
         spec.sources = fill::sources(recipe, &context)?.into();
     }
     let mut boot = recipe.boot.clone();
     if let Some(container) = boot.as_object_mut() {
-        container.insert("env".to_owned(), boot::env(&spec, &profile.name)?);
+        container.insert("env".to_owned(), boot::env(&spec, held.env, &profile.name)?);
+        if !held.env_from.is_empty() {
+            container.insert("envFrom".to_owned(), held.env_from.into());
+        }
         if pod.is_guaranteed() {
             container.insert("resources".to_owned(), recipe.guaranteed.clone());
         }
     }
-    Ok(Plan {
+    let weakest = tasks.iter().max_by_key(|task| task.way);
+    Ok(Planned::Plan(Box::new(Plan {
         boot,
         position: profile.spec.boot.position,
         volumes: Arc::clone(&recipe.volumes),
@@ -100,11 +151,23 @@ pub fn plan(pod: &Pod<'_>, namespace: &str, recipe: &Recipe) -> Result<Plan, Pla
             generation: profile.generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
-            env_mode: if tasks.iter().all(Task::is_launched) { EnvWay::Launch } else { EnvWay::None },
+            env_mode: weakest.map_or(EnvWay::None, |task| task.way),
+            because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
         },
-        warnings: tasks.iter().filter_map(Task::warning).collect(),
+        warnings: tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect(),
         task: spec.task,
         profile: spec.profile,
         tasks,
-    })
+    })))
+}
+
+fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &[Runs]) -> Lookup {
+    let asked = containers.iter().zip(runs).filter(|(_, runs)| **runs == Runs::Ask);
+    Lookup {
+        namespace: namespace.to_owned(),
+        service_account: pod.service_account.map(str::to_owned),
+        pull_secrets: pod.pull_secrets.iter().map(|&name| name.to_owned()).collect(),
+        architecture: pod.architecture.map(str::to_owned),
+        images: asked.map(|(container, _)| container.image.to_owned()).collect(),
+    }
 }

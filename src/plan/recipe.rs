@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::boot_spec::BootSource;
 use super::given::Given;
-use super::{PlanError, ProfileRef, Settings, boot, task};
+use super::{PlanError, ProfileRef, Settings, Version, boot, task};
 use crate::profile::templates::{self, InlineTemplates};
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
@@ -33,6 +33,8 @@ pub struct Recipe {
     pub(super) given: Given,
     /// The templates in them; none for most profiles, which then cost nothing more.
     pub(super) templates: Vec<InlineTemplates>,
+    /// The API server's version, where it is known.
+    pub(super) kubernetes: Option<Version>,
 }
 
 impl Recipe {
@@ -51,6 +53,7 @@ impl Recipe {
             given: Given::by(&sources),
             sources,
             templates: templates::read(spec)?,
+            kubernetes: settings.kubernetes,
             profile,
         })
     }

@@ -1,7 +1,9 @@
 //! Boot profiles: what a cluster's tasks boot with.
 
 mod defaults;
+pub mod env;
 pub mod folder;
+pub mod image;
 pub mod remote;
 mod set;
 pub mod size;

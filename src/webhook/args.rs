@@ -87,7 +87,11 @@ const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 impl Args {
     pub(super) fn settings(&self) -> Settings {
-        Settings { boot_image: self.boot_image.clone(), boot_image_pull_policy: self.boot_image_pull_policy }
+        Settings {
+            boot_image: self.boot_image.clone(),
+            boot_image_pull_policy: self.boot_image_pull_policy,
+            ..Settings::default()
+        }
     }
 
     pub(super) fn drain_delay(&self) -> Duration {
