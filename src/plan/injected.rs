@@ -36,3 +36,16 @@ pub enum EnvWay {
     /// None: the command is not known.
     None,
 }
+
+impl EnvWay {
+    /// The word for it in the annotation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::File => "file",
+            Self::Hook => "hook",
+            Self::None => "none",
+        }
+    }
+}

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::args::Args;
 use super::listener::{Director, Limits, Server, Stage, Transport};
@@ -20,6 +20,7 @@ use super::readiness::{Part, Readiness};
 use super::reviews::Reviews;
 use super::tls::{self, Certificate, Names, Serving, authority, configuration, files, secret};
 use super::{logs, status};
+use crate::plan::Version;
 use crate::profile::folder;
 
 /// Serves reviews until SIGTERM or SIGINT, and drains.
@@ -100,10 +101,7 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     match tokio::time::timeout(limit, serving).await {
         Ok(_) => info!("all reviews are answered"),
         Err(_) => {
-            tracing::warn!(
-                "reviews were left unanswered after {} s: raise --drain-timeout",
-                limit.as_secs_f64()
-            );
+            warn!("reviews were left unanswered after {} s: raise --drain-timeout", limit.as_secs_f64());
         }
     }
     Ok(())
@@ -129,6 +127,12 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<()> {
     let client = Client::try_default().await.context(
         "there is no cluster to be reached: run in a pod, set KUBECONFIG, or run without one with --profiles",
     )?;
+    match client.apiserver_version().await.map(|info| Version::read(&info.major, &info.minor)) {
+        Ok(Some(version)) => shared.profiles.know(version),
+        // Pods that depend on it are told with a warning that it is not known.
+        Ok(None) => warn!("the API server does not tell its version"),
+        Err(error) => warn!(%error, "the API server's version cannot be had"),
+    }
     shared.readiness.missing(Part::Profiles, "no BootProfiles have been listed yet");
     shared.readiness.missing(Part::Namespaces, "no namespaces have been listed yet");
     tokio::spawn(profiles::namespaces::watch(

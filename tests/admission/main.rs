@@ -8,6 +8,7 @@
 )]
 
 mod becomes;
+mod modes;
 mod pods;
 mod refused;
 

@@ -10,19 +10,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use catalogue::Catalogue;
 pub use report::Report;
 
-use crate::plan::{PlanError, Recipes, Settings};
+use crate::plan::{PlanError, Recipes, Settings, Version};
 use crate::profile::{NamespaceDefaults, Profiles};
 
 /// The snapshot that reviews are answered from; none before the first lists. A review keeps the one that it
 /// began with.
 #[derive(Debug, Default)]
 pub struct InForce {
-    settings: Settings,
     known: RwLock<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
+    settings: Settings,
     recipes: Option<Recipes>,
     /// None as long as they are waited for.
     defaults: Option<Arc<NamespaceDefaults>>,
@@ -45,7 +45,7 @@ impl InForce {
     /// Nothing yet, on a webhook that was installed with `settings` and will learn of namespaces' defaults.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, known: RwLock::default() })
+        Arc::new(Self { known: RwLock::new(Known { settings, ..Known::default() }) })
     }
 
     /// The same on a webhook without a cluster: no namespace names a profile.
@@ -62,12 +62,18 @@ impl InForce {
         self.known.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
+    /// Plans for this version of Kubernetes, from the next profiles on.
+    pub fn know(&self, version: Version) {
+        self.change(|known| known.settings.kubernetes = Some(version));
+    }
+
     /// Answers from `profiles` from now on.
     ///
     /// # Errors
     /// See [`Recipes::new`].
     pub fn swap(&self, profiles: Profiles) -> Result<(), PlanError> {
-        let recipes = Recipes::new(profiles, &self.settings)?;
+        let settings = self.known.read().unwrap_or_else(PoisonError::into_inner).settings.clone();
+        let recipes = Recipes::new(profiles, &settings)?;
         self.change(|known| known.recipes = Some(recipes));
         Ok(())
     }
