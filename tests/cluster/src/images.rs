@@ -15,6 +15,15 @@ pub const PRODUCT: &str = "localhost/bootlace:dev";
 pub const BUSYBOX: &str = "localhost/busybox:test";
 /// As the distroless images are: one static program, no shell, no libc. See the package `bootlace-probe`.
 pub const PROBE: &str = "localhost/probe:test";
+/// The probe as an image that names its own command, arguments and env: ENTRYPOINT, CMD and ENV.
+pub const ENTRYPOINT: &str = "localhost/entrypoint:test";
+/// As the distroless images for static programs are: the probe, users, a home, and a user of its own.
+pub const DISTROLESS: &str = "localhost/distroless:test";
+/// Busybox with the probe beside it, and an ENV of its own.
+pub const KIT: &str = "localhost/kit:test";
+/// The ENV of [`ENTRYPOINT`] and [`KIT`].
+const ENV: [&str; 3] =
+    ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "OF_IMAGE=image", "BOTH=image"];
 /// What holds a pod's namespaces. Named in `node/containerd.toml`.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -35,12 +44,25 @@ pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
     }
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
-
     let program = product::build(&root, PROFILE, "bootlace-probe")?;
+    let env = || ENV.map(str::to_owned).to_vec();
+    let config = Config { env: env(), ..config };
+    archive::write(&file("kit"), KIT, &layer.program("/probe", &program)?, &config)?;
+
     let layer = Layer::new().program("/probe", &program)?;
     let entrypoint = vec!["/probe".to_owned()];
     let config = Config { entrypoint: entrypoint.clone(), ..Config::default() };
     archive::write(&file("probe"), PROBE, &layer, &config)?;
+    let cmd = vec!["argv".to_owned(), "environ".to_owned()];
+    let config = Config { entrypoint: entrypoint.clone(), cmd, env: env(), ..Config::default() };
+    archive::write(&file("entrypoint"), ENTRYPOINT, &layer, &config)?;
+    let distroless = Layer::new()
+        .program("/probe", &program)?
+        .folder("/tmp", 0o1777)
+        .file("/etc/passwd", 0o644, "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")
+        .file("/etc/group", 0o644, "nonroot:x:65532:\n");
+    let config = Config { user: "65532:65532".to_owned(), env: env(), ..Config::default() };
+    archive::write(&file("distroless"), DISTROLESS, &distroless, &config)?;
     let config = Config { entrypoint, cmd: vec!["wait".to_owned()], ..Config::default() };
     archive::write(&file("pause"), PAUSE, &layer, &config)?;
     Ok(())
