@@ -92,10 +92,6 @@ async fn in_each_mode(
 
 fn nothing(_: &mut Value) {}
 
-fn same(_: &Pod, _: &Process) -> Result<()> {
-    Ok(())
-}
-
 fn main_container(pod: &mut Value) -> &mut Value {
     &mut pod["spec"]["containers"][0]
 }
@@ -140,7 +136,7 @@ async fn an_image_whose_entrypoint_the_annotation_names() -> Result<()> {
         drop(main_container(pod).as_object_mut().map(|main| main.remove("command")));
         pod["metadata"]["annotations"]["bootlace.dev/entrypoint"] = json!(r#"["/probe"]"#);
     };
-    in_each_mode(scenario("env-modes-annotation"), PROBE, change, same).await
+    in_each_mode(scenario("env-modes-annotation"), PROBE, change, |_, _| Ok(())).await
 }
 
 #[tokio::test]
@@ -154,7 +150,7 @@ async fn a_distroless_image_with_a_user_of_its_own() -> Result<()> {
 
 #[tokio::test]
 async fn a_scratch_image_with_one_static_program() -> Result<()> {
-    in_each_mode(scenario("env-modes-scratch"), PROBE, nothing, same).await
+    in_each_mode(scenario("env-modes-scratch"), PROBE, nothing, |_, _| Ok(())).await
 }
 
 #[tokio::test]
@@ -240,7 +236,7 @@ async fn a_post_start_of_the_pods_own_that_runs_a_command() -> Result<()> {
         let script = "touch /shared/handled";
         with_handler(pod, &json!({"exec": {"command": ["sh", "-c", script]}}));
     };
-    in_each_mode(scenario("env-modes-post-exec"), KIT, change, same).await
+    in_each_mode(scenario("env-modes-post-exec"), KIT, change, |_, _| Ok(())).await
 }
 
 #[tokio::test]
@@ -256,7 +252,7 @@ async fn a_post_start_of_the_pods_own_that_asks_over_http() -> Result<()> {
         "#;
         main_container(pod)["command"] = json!(["sh", "-c", script, "sh"]);
     };
-    in_each_mode(scenario("env-modes-post-http"), KIT, change, same).await
+    in_each_mode(scenario("env-modes-post-http"), KIT, change, |_, _| Ok(())).await
 }
 
 #[tokio::test]
@@ -264,7 +260,7 @@ async fn a_post_start_of_the_pods_own_that_sleeps() -> Result<()> {
     let change = |pod: &mut Value| {
         main_container(pod)["lifecycle"] = json!({"postStart": {"sleep": {"seconds": 1}}});
     };
-    in_each_mode(scenario("env-modes-post-sleep"), PROBE, change, same).await
+    in_each_mode(scenario("env-modes-post-sleep"), PROBE, change, |_, _| Ok(())).await
 }
 
 #[tokio::test]
