@@ -7,7 +7,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::patch;
-use crate::plan::{self, Images, Lookup, Planned, ProfileRef, Recipes};
+use crate::plan::{self, Images, Lookup, PlanError, Planned, ProfileRef, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
@@ -235,10 +235,14 @@ fn decide(
         Selection::Skip(skip) => return Ok(Decided::Skip(skip)),
     };
     let name = pod.display_name();
-    let refuse = |error: &dyn fmt::Display| Refusal::invalid(format!("bootlace: pod {name}: {error}"));
-    let recipe = recipes.get(profile).map_err(|error| refuse(&format!("{error} ({named_by})")))?;
-    let planned = plan::plan(&pod, namespace, recipe, registry);
-    let plan = match planned.map_err(|error| refuse(&error).with_profile(profile))? {
+    let sentence = |error: &dyn fmt::Display| format!("bootlace: pod {name}: {error}");
+    let unknown = |error| Refusal::invalid(sentence(&format!("{error} ({named_by})")));
+    let recipe = recipes.get(profile).map_err(unknown)?;
+    let refuse = |error: PlanError| {
+        let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
+        refusal(sentence(&error)).with_profile(profile).with_undefined(error.undefined())
+    };
+    let plan = match plan::plan(&pod, namespace, recipe, registry).map_err(refuse)? {
         Planned::Plan(plan) => *plan,
         Planned::Lookup(lookup) => return Ok(Decided::Lookup(lookup)),
     };
@@ -249,7 +253,8 @@ fn decide(
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
 fn defect(error: &dyn fmt::Display) -> Refusal {
-    Refusal { code: 500, reason: "InternalError", message: format!("bootlace: {error}"), profile: None }
+    let message = format!("bootlace: {error}");
+    Refusal { code: 500, reason: "InternalError", message, profile: None, undefined: None }
 }
 
 /// Said where nobody has to ask a registry, and one is to be asked all the same.

@@ -36,20 +36,37 @@ pub const ANNOTATION_CONTAINERS: &str = "bootlace.dev/containers";
 pub const ANNOTATION_ENTRYPOINT: &str = "bootlace.dev/entrypoint";
 /// Pod annotation: the way that the boot env takes, in place of the profile's (see `profile::spec::EnvMode`).
 pub const ANNOTATION_ENV_MODE: &str = "bootlace.dev/env-mode";
+/// Pod annotation: a boot image of the pod's own, which the profile must allow.
+pub const ANNOTATION_INIT_IMAGE: &str = "bootlace.dev/init-image";
 /// Kubernetes' own annotation that names a pod's main container.
 pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 /// The init container that boots the task.
 pub const CONTAINER_BOOT: &str = "bootlace-boot";
+/// The init container that puts the launcher in place for [`CONTAINER_INIT`].
+pub const CONTAINER_INSTALL: &str = "bootlace-install";
+/// The init container that runs a boot image of the pod's own.
+pub const CONTAINER_INIT: &str = "bootlace-init";
 /// The emptyDir that boot fills and the task containers read.
 pub const VOLUME: &str = "bootlace";
 /// Prefix of the volumes that mount a source's `ConfigMap` or `Secret` into boot; the source's position follows.
 pub const VOLUME_SOURCE_PREFIX: &str = "bootlace-source-";
+/// The emptyDir that [`CONTAINER_INIT`] fills and boot reads.
+pub const VOLUME_OUT: &str = "bootlace-out";
+/// Prefix of the volumes that mount a Secret into [`CONTAINER_INIT`]; its position in the profile follows.
+pub const VOLUME_SECRET_PREFIX: &str = "bootlace-secret-";
+
+/// The emptyDir that a task can write to around its files, in the layout of Optimus.
+pub const VOLUME_DATA: &str = "bootlace-data";
 
 /// Where [`VOLUME`] is mounted, in boot (writable) and in the task containers (read-only).
 pub const MOUNT: &str = layout::MOUNT;
 /// Where a source's own volume is mounted in boot; the source's position follows.
 pub const MOUNT_SOURCES: &str = "/bootlace-sources";
+/// Where [`VOLUME_OUT`] is mounted, in [`CONTAINER_INIT`] and in boot.
+pub const MOUNT_OUT: &str = layout::MOUNT_OUT;
+/// Where [`CONTAINER_INIT`] sees its Secrets; a Secret's name follows.
+pub const MOUNT_SECRETS: &str = "/bootlace-secrets";
 /// The launcher, below [`MOUNT`].
 pub const FILE_LAUNCHER: &str = "bin/launch";
 /// The folder of env files, below [`MOUNT`].
@@ -67,6 +84,12 @@ pub const DIR_ENV_REFERENCES: &str = layout::DIR_REFERENCES;
 pub const DIR_ENV_FILE: &str = "env/file";
 /// The folder of assets, below [`MOUNT`].
 pub const DIR_ASSETS: &str = "assets";
+/// In the layout of Optimus: the folder of assets, below the mount path.
+pub const DIR_OPTIMUS_IN: &str = "in";
+/// In that folder: the boot env for a shell to source, without what its sources keep secret.
+pub const FILE_OPTIMUS_ENV: &str = ".env";
+/// In that folder: the rest of the boot env.
+pub const FILE_OPTIMUS_SECRET: &str = ".secret";
 /// Who the task is, below [`MOUNT`]: JSON, no secrets.
 pub const FILE_TASK: &str = "task.json";
 
@@ -82,6 +105,36 @@ pub const ENV_BOOT_SPEC: &str = "BOOTLACE_SPEC";
 /// Env of the boot container, followed by a container's number, `_` and a name: what the pod's own `envFrom` gives to
 /// that container. Boot looks at the names only, and lets the pod's win.
 pub const ENV_HELD_PREFIX: &str = "BOOTLACE_HELD_";
+
+/// The program of a boot image of the pod's own, where the profile names none.
+pub const IMAGE_INIT: &str = "/bootlace-init";
+
+/// Env of [`CONTAINER_INIT`]: [`MOUNT_OUT`].
+pub const ENV_OUT: &str = "BOOTLACE_OUT";
+/// Env of [`CONTAINER_INIT`]: [`MOUNT_SECRETS`].
+pub const ENV_SECRETS: &str = "BOOTLACE_SECRETS";
+/// Env of [`CONTAINER_INIT`]: seconds until it is ended.
+pub const ENV_TIMEOUT: &str = "BOOTLACE_TIMEOUT_SECONDS";
+/// Env of [`CONTAINER_INIT`]: the profile's name.
+pub const ENV_PROFILE: &str = "BOOTLACE_PROFILE";
+/// Env of [`CONTAINER_INIT`]: the pod's namespace.
+pub const ENV_NAMESPACE: &str = "BOOTLACE_NAMESPACE";
+/// Env of [`CONTAINER_INIT`]: the pod's name.
+pub const ENV_POD: &str = "BOOTLACE_POD";
+/// Env of [`CONTAINER_INIT`]: `Identity::scheduler`.
+pub const ENV_SCHEDULER: &str = "BOOTLACE_SCHEDULER";
+/// Env of [`CONTAINER_INIT`]: `Identity::workflow`.
+pub const ENV_WORKFLOW: &str = "BOOTLACE_WORKFLOW";
+/// Env of [`CONTAINER_INIT`]: `Identity::run`.
+pub const ENV_RUN: &str = "BOOTLACE_RUN";
+/// Env of [`CONTAINER_INIT`]: `Identity::task`.
+pub const ENV_TASK: &str = "BOOTLACE_TASK";
+/// Env of [`CONTAINER_INIT`]: `Identity::attempt`.
+pub const ENV_ATTEMPT: &str = "BOOTLACE_ATTEMPT";
+/// Env of [`CONTAINER_INIT`]: `Identity::map_index`.
+pub const ENV_MAP_INDEX: &str = "BOOTLACE_MAP_INDEX";
+/// Env of [`CONTAINER_INIT`]: `Identity::scheduled_time`.
+pub const ENV_SCHEDULED_TIME: &str = "BOOTLACE_SCHEDULED_TIME";
 
 /// The numeric user of Bootlace's image, because `runAsNonRoot` cannot check a named one.
 pub const USER: i64 = 65532;

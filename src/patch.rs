@@ -39,9 +39,12 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, Patc
     annotate(&mut patch, &plan, pod)?;
     patch.append_all(VOLUMES, pod.volumes.is_some(), &plan.volumes);
     match (plan.position, pod.has_init_containers) {
-        (_, false) => patch.add(INIT_CONTAINERS.to_buf(), Value::Array(vec![plan.boot])),
-        (Position::First, true) => patch.add(INIT_CONTAINERS.with_trailing_token(0_usize), plan.boot),
-        (Position::Last, true) => patch.add(INIT_CONTAINERS.with_trailing_token("-"), plan.boot),
+        (Position::First, true) => {
+            for (index, container) in plan.boot.into_iter().enumerate() {
+                patch.add(INIT_CONTAINERS.with_trailing_token(index), container);
+            }
+        }
+        (_, present) => patch.append_all(INIT_CONTAINERS, present, &plan.boot),
     }
     for task in plan.tasks {
         change(&mut patch, task, &plan.mounts);

@@ -65,8 +65,10 @@ fn the_deployment_runs_the_binary_as_the_images_user() {
 
 #[test]
 fn the_examples_profiles_can_be_read() {
-    let profiles = folder::read(std::path::Path::new("examples/airflow")).unwrap();
-    assert!(profiles.iter().next().is_some());
+    for folder in ["examples", "examples/airflow", "examples/boot-image", "examples/optimus"] {
+        let profiles = folder::read(std::path::Path::new(folder)).unwrap();
+        assert!(profiles.iter().next().is_some(), "{folder}");
+    }
 }
 
 #[test]
@@ -89,9 +91,15 @@ fn the_reference_holds_every_name() {
         names::ANNOTATION_ENTRYPOINT,
         names::ANNOTATION_ENV_MODE,
         names::ANNOTATION_DEFAULT_CONTAINER,
+        names::ANNOTATION_INIT_IMAGE,
         names::CONTAINER_BOOT,
+        names::CONTAINER_INSTALL,
+        names::CONTAINER_INIT,
         names::VOLUME,
+        names::VOLUME_DATA,
         names::VOLUME_SOURCE_PREFIX,
+        names::VOLUME_OUT,
+        names::VOLUME_SECRET_PREFIX,
         names::MOUNT,
         names::MOUNT_SOURCES,
         names::FILE_LAUNCHER,
@@ -100,10 +108,47 @@ fn the_reference_holds_every_name() {
         names::DIR_ENV_REFERENCES,
         names::DIR_ENV_FILE,
         names::DIR_ASSETS,
+        names::FILE_OPTIMUS_ENV,
+        names::FILE_OPTIMUS_SECRET,
         names::FILE_TASK,
         names::ENV_BOOT_SPEC,
         names::ENV_HELD_PREFIX,
     ] {
         assert!(reference.contains(name), "docs/reference.md does not hold {name}");
+    }
+}
+
+#[test]
+fn the_contract_of_boot_images_holds_every_name() {
+    use bootlace_launch::layout;
+    let contract = include_str!("../docs/boot-images.md");
+    for name in [
+        names::ANNOTATION_INIT_IMAGE,
+        names::CONTAINER_INSTALL,
+        names::CONTAINER_INIT,
+        names::CONTAINER_BOOT,
+        names::IMAGE_INIT,
+        names::MOUNT_OUT,
+        names::MOUNT_SECRETS,
+        names::FILE_TASK,
+        names::ENV_OUT,
+        names::ENV_SECRETS,
+        names::ENV_TIMEOUT,
+        names::ENV_PROFILE,
+        names::ENV_NAMESPACE,
+        names::ENV_POD,
+        names::ENV_SCHEDULER,
+        names::ENV_WORKFLOW,
+        names::ENV_RUN,
+        names::ENV_TASK,
+        names::ENV_ATTEMPT,
+        names::ENV_MAP_INDEX,
+        names::ENV_SCHEDULED_TIME,
+        layout::OUT_ENV,
+        layout::OUT_ENVIRON,
+        layout::OUT_FILES,
+        layout::OUT_TMP,
+    ] {
+        assert!(contract.contains(name), "docs/boot-images.md does not hold {name}");
     }
 }

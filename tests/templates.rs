@@ -70,7 +70,7 @@ fn what_a_pod_does_not_tell_refuses_it_with_the_place() {
     let message = admit(pod("airflow-operator-manual.json"), &sources).unwrap_err();
     for part in [
         "pod load:",
-        "BootProfile \"default\", source \"settings\", inline.env.DAY: scheduledTime is not there or empty",
+        "BootProfile \"default\", source \"settings\", inline.env[\"DAY\"]: scheduledTime is not there or empty",
         "looked for it in the marks that Airflow's KubernetesPodOperator puts on its pods",
         "scheduledTime | default",
     ] {
@@ -90,4 +90,146 @@ fn a_path_that_a_value_would_lead_astray_refuses_the_pod() {
     let two = json!([{"name": "s", "inline": {"files": {"{{ task }}": "x", "load": "y"}}}]);
     let message = admit(pod("airflow-operator-manual.json"), &two).unwrap_err();
     assert!(message.contains("\"load\" is the path of another file"), "{message}");
+}
+
+/// An `http` source.
+fn http(more: &Value) -> Value {
+    let mut http = json!({"url": "https://git.example.com/api", "file": "a"});
+    http.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!([{"name": "git", "http": http}])
+}
+
+fn optimus(more: &Value) -> Value {
+    let mut optimus = json!({
+        "host": "http://optimus:9100", "project": "sales", "job": "daily", "scheduledAt": "2026-01-02T00:00:00Z",
+        "instanceName": "bq2bq",
+    });
+    optimus.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!([{"name": "job", "optimus": optimus}])
+}
+
+/// A pod whose label `team` is `value`.
+fn labelled(value: &str) -> Value {
+    let mut pod = pod("airflow-operator-scheduled.json");
+    pod["metadata"]["labels"]["team"] = json!(value);
+    pod
+}
+
+#[test]
+fn requests_are_filled_in_as_each_place_has_it() {
+    let team = "a&b=c/d \"e\" %2e%2e";
+    let sources = http(&json!({
+        "method": "POST",
+        "path": "{{ task }}/{{ labels.team }}.sql",
+        "query": {"ref": "{{ labels.team }}", "x": "as it is"},
+        "body": "{\"team\": \"{{ labels.team }}\", \"year\": {{ scheduledTime[:4] | int }}}",
+        "file": "sql/{{ task }}.sql",
+        "client": {"headers": [{"name": "X-Team", "value": "team {{ labels.team }}"}]},
+    }));
+    let filled = admit(labelled(team), &sources).unwrap();
+    let request = &filled[0]["from"]["http"]["request"];
+    assert_eq!(request["path"], "load/a%26b%3Dc%2Fd%20%22e%22%20%252e%252e.sql");
+    // Boot encodes these, each in its own way.
+    assert_eq!(request["query"], json!({"ref": team, "x": "as it is"}));
+    let body: Value = serde_json::from_str(request["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body, json!({"team": team, "year": 2026}));
+    assert_eq!(request["file"], "sql/load.sql");
+    assert_eq!(request["client"]["headers"], json!([{"name": "X-Team", "value": format!("team {team}")}]));
+    assert_eq!(request["url"], "https://git.example.com/api");
+
+    let form = http(&json!({
+        "method": "POST", "contentType": "application/x-www-form-urlencoded; charset=utf-8",
+        "body": "team={{ labels.team }}&x=1",
+    }));
+    let filled = admit(labelled(team), &form).unwrap();
+    let body = &filled[0]["from"]["http"]["request"]["body"];
+    assert_eq!(body, "team=a%26b%3Dc%2Fd%20%22e%22%20%252e%252e&x=1");
+
+    let archive = http(&json!({
+        "file": null, "archive": {"path": "dags/{{ workflow }}", "prefix": "{{ task }}/"},
+    }));
+    let filled = admit(labelled(team), &archive).unwrap();
+    let archive = &filled[0]["from"]["http"]["request"]["archive"];
+    assert_eq!(
+        (&archive["path"], &archive["prefix"]),
+        (&json!("dags/dailyreport-f9bb99ed0"), &json!("load/"))
+    );
+
+    let job = optimus(&json!({
+        "project": "{{ namespace }}", "job": "{{ labels.team }}", "scheduledAt": "{{ scheduledTime }}",
+        "instanceName": "{{ task }}-{{ attempt }}",
+    }));
+    let filled = admit(labelled(team), &job).unwrap();
+    let request = &filled[0]["from"]["optimus"]["request"];
+    assert_eq!((&request["project"], &request["job"]), (&json!("etl"), &json!(team)));
+    assert_eq!(request["scheduledAt"], "2026-01-02T03:04:05.6Z");
+    assert_eq!(request["instanceName"], "load-2");
+}
+
+#[test]
+fn a_value_that_would_leave_its_place_refuses_the_pod() {
+    let header = json!({"client": {"headers": [{"name": "X-Team", "value": "{{ labels.team }}"}]}});
+    for (sources, evil, field) in [
+        (http(&json!({"path": "a/{{ labels.team }}/b"})), "..", "http.path: \"a/../b\" holds a segment"),
+        (http(&json!({"path": "a/%2e{{ labels.team }}"})), ".", "http.path: \"a/%2e.\" holds a segment"),
+        (http(&json!({"file": "sql/{{ labels.team }}"})), "a/b", "http.file: \"a/b\" holds a slash"),
+        (http(&json!({"file": "sql/{{ labels.team }}"})), "..", "http.file: \"sql/..\" holds a segment"),
+        (
+            http(&header),
+            "a\r\nX-Admin: true",
+            "client.headers[\"X-Team\"]: \"a\\r\\nX-Admin: true\" holds a line end",
+        ),
+        (
+            optimus(&json!({"job": "{{ labels.team }}"})),
+            "..",
+            "optimus.job: it gives \"..\", which is no name",
+        ),
+        (
+            optimus(&json!({"project": "{{ labels.team }}"})),
+            "",
+            "optimus.project: labels[\"team\"] is not there or empty: looked for it in metadata.labels",
+        ),
+    ] {
+        let message = admit(labelled(evil), &sources).unwrap_err();
+        assert!(message.contains(field), "{field} is not in: {message}");
+    }
+}
+
+#[test]
+fn a_profile_whose_templates_could_work_for_no_pod_does_not_come_into_force() {
+    let body = |kind: &str| json!({"method": "POST", "contentType": kind, "body": "<a>{{ run }}</a>"});
+    for (sources, problem) in [
+        (
+            http(&json!({"path": "{{ wrkflow }}"})),
+            "source \"git\", http.path: there is no variable \"wrkflow\"",
+        ),
+        (
+            http(&json!({"query": {"q": "{{ run | shout }}"}})),
+            "http.query[\"q\"]: line 1: there is no filter \"shout\"",
+        ),
+        (
+            http(&json!({"query": {"{{ run }}": "a"}})),
+            "a name in http.query: no template can stand here: what a pod says",
+        ),
+        (
+            http(&json!({"url": "https://{{run}}.example.com"})),
+            "http.url: no template can stand here: what a pod says never",
+        ),
+        (http(&json!({"client": {"proxy": "http://{{run}}"}})), "client.proxy: no template can stand here"),
+        (
+            http(&body("application/xml")),
+            "http.body: no template can stand here: it is not known how a value is written",
+        ),
+        (http(&body("application/json")), "http.body: line 1: in JSON a value stands in a string"),
+        (optimus(&json!({"host": "http://{{run}}:9100"})), "optimus.host: no template can stand here"),
+        (optimus(&json!({"scheduledAt": "{{ run"})), "source \"job\", optimus.scheduledAt: line 1"),
+    ] {
+        let profile: BootProfile = serde_json::from_value(json!({
+            "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile", "metadata": {"name": "default"},
+            "spec": {"sources": sources},
+        }))
+        .unwrap();
+        let message = Profile::try_from(profile).unwrap_err().to_string();
+        assert!(message.contains(problem), "{problem} is not in: {message}");
+    }
 }

@@ -17,6 +17,10 @@ use crate::hook::{Unreadable, Way};
 pub(crate) const HELP: &str = "\
 Bootlace's launcher: loads the boot env and execs the task.
 
+launch init --container=NAME --timeout=SECONDS [FLAGS] -- COMMAND [ARGUMENT...]
+  Runs a boot image's COMMAND, and ends it at the time. It leaves what it gives in the folder of --out.
+    --out=DIR              (default /bootlace-out)
+
 launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
   Loads the boot env and execs COMMAND in this same process.
 
@@ -26,13 +30,18 @@ launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--arg
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
-  --env=launch|file|home   how the boot env gets there (default launch); home: the hook writes it to $HOME/.env
+  --env=launch|file|home|sourced
+                           how the boot env gets there (default launch); home: the hook writes it to $HOME/.env;
+                           sourced: the image's entrypoint reads it from a file whenever it likes, which cannot be
+                           proven
   --unreadable=fail|warn   what to do where the first process may not be read (default fail)
 
 FLAGS
   --root=DIR               where the boot volume is mounted (default /bootlace)
   --termination-log=FILE   the container's terminationMessagePath (default /dev/termination-log)
 
+EXIT CODES of init, where they are not the command's own
+  64 wrong arguments   74 folder cannot be written   75 not ended in time   126 cannot be run   127 not found
 EXIT CODES of exec, where the task did not start
   64 wrong arguments   78 boot env missing or damaged   126 command cannot be run   127 command not found
 EXIT CODES of hook
@@ -42,10 +51,22 @@ EXIT CODES of hook
 /// What the launcher was asked to do.
 #[derive(Debug)]
 pub(crate) enum Invocation {
+    Init(Init),
     Exec(Exec),
     Hook(Hook),
     Help,
     Version,
+}
+
+/// Run a boot image's command within a time.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) place: Place,
+    pub(crate) timeout: Duration,
+    /// Where the command leaves what it gives.
+    pub(crate) out: PathBuf,
+    /// Never empty.
+    pub(crate) argv: Vec<OsString>,
 }
 
 /// Load the boot env and exec a command.
@@ -99,13 +120,33 @@ impl UsageError {
 
 /// Reads the arguments that follow the program's name.
 pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
-    let Some(verb) = words.next() else { return Err(UsageError::new("`exec` or `hook` is missing")) };
+    let Some(verb) = words.next() else { return Err(UsageError::new("`init`, `exec` or `hook` is missing")) };
     match verb.as_bytes() {
+        b"init" => init(words).map(Invocation::Init),
         b"exec" => exec(words).map(Invocation::Exec),
         b"hook" => hook(words).map(Invocation::Hook),
         b"--help" => Ok(Invocation::Help),
         b"--version" => Ok(Invocation::Version),
-        _ => Err(UsageError::new(format!("{} is neither `exec` nor `hook`", verb.display()))),
+        _ => Err(UsageError::new(format!("{} is neither `init`, `exec` nor `hook`", verb.display()))),
+    }
+}
+
+fn init(words: impl Iterator<Item = OsString>) -> Result<Init, UsageError> {
+    let mut place = PlaceFlags::default();
+    let mut timeout = None;
+    let mut out = PathBuf::from(bootlace_launch::layout::MOUNT_OUT);
+    let argv = flags(words, |flag, value| {
+        match flag {
+            b"timeout" => timeout = Some(seconds("--timeout", value)?),
+            b"out" => out = PathBuf::from(value),
+            _ => return place.take(flag, value),
+        }
+        Ok(true)
+    })?;
+    let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
+    match argv {
+        Some(argv) if !argv.is_empty() => Ok(Init { place: place.finish()?, timeout, out, argv }),
+        _ => Err(UsageError::new("`init` needs `--` and the image's command")),
     }
 }
 
@@ -121,15 +162,14 @@ fn exec(words: impl Iterator<Item = OsString>) -> Result<Exec, UsageError> {
 fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
+    let mut env = Way::default();
     let mut sleep = None;
     let mut http = None;
     let mut headers = Vec::new();
-    let mut env = Way::default();
     let mut unreadable = Unreadable::default();
     let mut commands: Vec<Vec<OsString>> = Vec::new();
     let argv = flags(words, |flag, value| {
         match flag {
-            b"env" => env = Way::parse(value)?,
             b"unreadable" => unreadable = Unreadable::parse(value)?,
             b"command" => commands.push(vec![value.to_owned()]),
             b"argument" => match commands.last_mut() {
@@ -137,6 +177,7 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
                 None => return Err(UsageError::new("`--argument` needs a `--command` before it")),
             },
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
+            b"env" => env = Way::parse(value)?,
             b"sleep" => sleep = Some(seconds("--sleep", value)?),
             b"http" => http = Some(url(value)?),
             b"header" => headers.push(header(value)?),
@@ -287,6 +328,7 @@ mod tests {
     fn hook_takes_one_handler_or_none() {
         assert!(hook(&[]).handler.is_none());
         assert_eq!(hook(&[]).timeout, Duration::from_secs(30));
+        assert_eq!((hook(&[]).env, hook(&["--env=sourced"]).env), (Way::Launch, Way::Sourced));
         assert!(matches!(hook(&["--sleep=5"]).handler, Some(Handler::Sleep(d)) if d.as_secs() == 5));
         assert!(
             matches!(hook(&["--", "sh", "-c", ""]).handler, Some(Handler::Exec(argv)) if argv.len() == 3)
@@ -313,8 +355,11 @@ mod tests {
     fn refuses_what_it_does_not_know() {
         let hook = ["hook", "--container=base", "--timeout=1"];
         for (args, sentence) in [
-            (&[][..], "`exec` or `hook` is missing"),
+            (&[][..], "`init`, `exec` or `hook` is missing"),
             (&["run"], "run is neither"),
+            (&["init", "--container=base", "--", "sh"], "`--timeout=SECONDS` is missing"),
+            (&["init", "--container=base", "--timeout=1", "--"], "needs `--` and the image's command"),
+            (&["init", "--container=base", "--timeout=1", "--sleep=1", "--", "sh"], "`--sleep` is not known"),
             (&["exec", "--container=base"], "needs `--` and the task's command"),
             (&["exec", "--container=base", "--"], "needs `--` and the task's command"),
             (&["exec", "--", "sh"], "`--container=NAME` is missing"),

@@ -6,6 +6,12 @@ pub(crate) const HOOK_FAILED: u8 = 1;
 /// The launcher's arguments are wrong (`EX_USAGE` of sysexits.h).
 pub(crate) const USAGE: u8 = 64;
 
+/// `init`: the folder that the image writes to cannot be prepared (`EX_IOERR` of sysexits.h).
+pub(crate) const NO_OUT: u8 = 74;
+
+/// `init`: the program had not ended in time (`EX_TEMPFAIL` of sysexits.h).
+pub(crate) const TOO_SLOW: u8 = 75;
+
 /// `exec`: the boot env is missing or damaged, so the task was not started (`EX_CONFIG` of sysexits.h).
 pub(crate) const NO_BOOT_ENV: u8 = 78;
 

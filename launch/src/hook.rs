@@ -24,7 +24,7 @@ use crate::deadline::Deadline;
 use crate::report;
 use handler::HandlerError;
 use home::HomeError;
-use process::{Init, Proc};
+use process::Proc;
 use proof::{Proof, ProofError};
 
 /// How the boot env gets into the task's process.
@@ -37,6 +37,8 @@ pub(crate) enum Way {
     File,
     /// The task's entrypoint sources the file that the hook writes.
     Home,
+    /// The image's entrypoint sources it from a file among its assets, whenever it likes: there is nothing to prove.
+    Sourced,
 }
 
 impl Way {
@@ -45,7 +47,8 @@ impl Way {
             b"launch" => Ok(Self::Launch),
             b"file" => Ok(Self::File),
             b"home" => Ok(Self::Home),
-            _ => Err(UsageError::new("`--env` is not one of launch, file and home")),
+            b"sourced" => Ok(Self::Sourced),
+            _ => Err(UsageError::new("`--env` is not one of launch, file, home and sourced")),
         }
     }
 }
@@ -82,19 +85,17 @@ pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
     let merged = merged.with(&resolved.env);
 
     let proc = Proc::mounted();
-    if hook.env == Way::Home {
-        if let Ok(Init::Ended) = proc.container_init() {
-            return Ok(());
+    let proven = match hook.env {
+        Way::Sourced => Proof::Holds,
+        Way::Home => home::write(&proc, &merged).map_err(HookError::NotWritten)?,
+        way @ (Way::Launch | Way::File) => {
+            proof::wait(&proc, &merged, way, hook.unreadable, deadline).map_err(HookError::NotProven)?
         }
-        home::write(&proc, &merged).map_err(HookError::NotWritten)?;
-    } else {
-        match proof::wait(&proc, &merged, hook.env, hook.unreadable, deadline)
-            .map_err(HookError::NotProven)?
-        {
-            Proof::Holds => {}
-            Proof::Ended => return Ok(()),
-            Proof::Unreadable(error) => report::warning(&error, &hook.place),
-        }
+    };
+    match proven {
+        Proof::Holds => {}
+        Proof::Ended => return Ok(()),
+        Proof::Unreadable(error) => report::warning(&error, &hook.place),
     }
     for (number, command) in (1..).zip(&hook.commands) {
         handler::exec(command, &merged, deadline).map_err(|error| HookError::Command { number, error })?;

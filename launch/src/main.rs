@@ -2,6 +2,7 @@
 //!
 //! - `exec` is put in front of the task's command: it loads the boot env and execs the command, so that the
 //!   task is the same process, with nothing of the launcher left in it.
+//! - `init` stands above the program of a boot image of the pod's own, and ends it at its time.
 //! - `hook` is the container's postStart: it proves that the task holds the boot env, then runs the pod's own
 //!   postStart handler.
 //!
@@ -10,11 +11,13 @@
 
 mod args;
 mod boot_env;
+mod child;
 mod deadline;
 mod env;
 mod exec;
 mod exit;
 mod hook;
+mod init;
 mod merge;
 mod program;
 mod report;
@@ -27,6 +30,13 @@ use args::Invocation;
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
+        Ok(Invocation::Init(init)) => match init::run(&init) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => {
+                report::failure(&error, &init.place);
+                ExitCode::from(error.exit_code())
+            }
+        },
         Ok(Invocation::Exec(exec)) => {
             let Err(error) = exec::run(&exec);
             report::failure(&error, &exec.place);

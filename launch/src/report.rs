@@ -15,14 +15,21 @@ const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
 /// Reports a failure of the container that the launcher runs in.
 pub(crate) fn failure(error: &impl std::error::Error, place: &Place) {
-    let sentence = format!("bootlace: container {}: {error}\n", place.container.display());
-    tell(&sentence, &place.termination_log);
+    tell(&sentence(error, place), &place.termination_log);
+}
+
+/// Adds a line to the log, and leaves the termination message to whoever wrote it.
+pub(crate) fn line(what: &str, place: &Place) {
+    let _ = io::stderr().write_all(sentence(&what, place).as_bytes());
+}
+
+fn sentence(what: &impl std::fmt::Display, place: &Place) -> String {
+    format!("bootlace: container {}: {what}\n", place.container.display())
 }
 
 /// Reports what did not fail the container, but should be known: the task's own message replaces it.
 pub(crate) fn warning(error: &impl std::error::Error, place: &Place) {
-    let sentence = format!("bootlace: warning: container {}: {error}\n", place.container.display());
-    tell(&sentence, &place.termination_log);
+    tell(&sentence(&format_args!("warning: {error}"), place), &place.termination_log);
 }
 
 /// Reports wrong arguments; they may not have named the termination message's file.

@@ -8,6 +8,7 @@ use bootlace_launch::environ::{self, Record};
 
 use super::BootError;
 use super::env_file;
+use super::event::Event;
 use super::merge::Content;
 use super::report::Report;
 use crate::plan::BootSpec;
@@ -60,7 +61,7 @@ fn one<'a>(
     let held = spec.held.get(container).into_iter().flat_map(|prefix| held_names(env, prefix));
     let mut keep: BTreeSet<&str> = held.filter(|name| content.gives(name)).collect();
     for name in &keep {
-        report.held(container, name);
+        report.tell(&Event::Held { container, name });
     }
     keep.extend(kept.iter().map(|name| &**name));
 

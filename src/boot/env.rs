@@ -25,15 +25,18 @@ impl EnvName {
         }
         Ok(Self(name.to_owned()))
     }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// Compares as its text does.
 impl Borrow<str> for EnvName {
     fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl EnvName {
+    /// The name.
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -44,42 +47,51 @@ impl fmt::Display for EnvName {
     }
 }
 
-/// A variable's value: any bytes but NUL. It may be a secret, so it can be written to the env file only.
+/// A variable's value: any bytes but NUL. It may be a secret whatever its source says, so it can be written to env files
+/// only.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct EnvValue(Vec<u8>);
+pub(crate) struct EnvValue {
+    bytes: Vec<u8>,
+    secret: bool,
+}
 
 impl EnvValue {
-    /// Checks the value of the variable `name`.
-    pub(crate) fn parse(name: &EnvName, value: Vec<u8>) -> Result<Self, EnvError> {
-        let size = name.0.len() + value.len() + "=\0".len();
+    /// Checks the value of the variable `name`, which its source keeps secret or does not.
+    pub(crate) fn parse(name: &EnvName, bytes: Vec<u8>, secret: bool) -> Result<Self, EnvError> {
+        let size = name.0.len() + bytes.len() + "=\0".len();
         if size > MAX_RECORD_BYTES {
             return Err(EnvError::TooLong { size });
         }
-        let value = Self(value);
+        let value = Self { bytes, secret };
         value.record(name)?;
         Ok(value)
     }
 
     /// The variable as a record of the env file.
     pub(crate) fn record<'a>(&'a self, name: &'a EnvName) -> Result<Record<'a>, EnvError> {
-        Ok(Record::new(OsStr::new(&name.0), OsStr::from_bytes(&self.0))?)
+        Ok(Record::new(OsStr::new(&name.0), OsStr::from_bytes(&self.bytes))?)
     }
 
     /// What it is. It may be a secret.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Its size in bytes.
     pub(crate) fn len(&self) -> u64 {
-        self.0.len() as u64
+        self.bytes.len() as u64
+    }
+
+    /// Whether its source keeps it secret.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.secret
     }
 }
 
 /// Shows the size only.
 impl fmt::Debug for EnvValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EnvValue({} bytes)", self.0.len())
+        write!(f, "EnvValue({} bytes)", self.bytes.len())
     }
 }
 
@@ -133,8 +145,8 @@ mod tests {
     fn a_value_holds_any_byte_but_nul() {
         let name = EnvName::parse("TOKEN").unwrap();
         let bytes: Vec<u8> = (1..=255).collect();
-        assert_eq!(EnvValue::parse(&name, bytes.clone()).unwrap().0, bytes);
-        let error = EnvValue::parse(&name, b"hunter2\0".to_vec()).unwrap_err();
+        assert_eq!(EnvValue::parse(&name, bytes.clone(), false).unwrap().bytes, bytes);
+        let error = EnvValue::parse(&name, b"hunter2\0".to_vec(), true).unwrap_err();
         assert_eq!(error, EnvError::Invalid(InvalidRecord::NulInValue));
         assert!(!error.to_string().contains("hunter2"));
     }
@@ -142,7 +154,7 @@ mod tests {
     #[test]
     fn debug_hides_the_value() {
         let name = EnvName::parse("TOKEN").unwrap();
-        let value = EnvValue::parse(&name, b"hunter2".to_vec()).unwrap();
+        let value = EnvValue::parse(&name, b"hunter2".to_vec(), true).unwrap();
         assert_eq!(format!("{value:?}"), "EnvValue(7 bytes)");
     }
 
@@ -155,10 +167,10 @@ mod tests {
         let spawn = |length: usize| {
             std::process::Command::new("/bin/true").env_clear().env("LONG", "x".repeat(length)).status()
         };
-        assert!(EnvValue::parse(&name, vec![b'x'; longest]).is_ok());
+        assert!(EnvValue::parse(&name, vec![b'x'; longest], false).is_ok());
         assert!(spawn(longest).unwrap().success());
         assert_eq!(
-            EnvValue::parse(&name, vec![b'x'; longest + 1]),
+            EnvValue::parse(&name, vec![b'x'; longest + 1], false),
             Err(EnvError::TooLong { size: MAX_RECORD_BYTES + 1 })
         );
         #[cfg(target_arch = "x86_64")]

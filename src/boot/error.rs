@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::env::EnvError;
 use super::env_file::NotInFile;
+use super::layout::LayoutError;
 use super::path::PathError;
 use super::source::SourceError;
 use super::volume::VolumeError;
@@ -94,6 +95,9 @@ pub enum BootError {
         /// Why.
         error: NotInFile,
     },
+    /// The layout has no place for what a source gave.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// What the sources gave cannot be written as env.
     #[error("the boot env cannot be written: {0}")]
     Env(#[from] EnvError),
@@ -155,9 +159,11 @@ impl BootError {
         match self {
             Self::NoSpec | Self::Spec { .. } | Self::Container { .. } | Self::Launcher { .. } => USAGE,
             Self::Source(failure) => of_source(&failure.error),
-            Self::FileAndFolder { .. } | Self::Env(_) | Self::NoFileKey { .. } | Self::NotInFile { .. } => {
-                DATA
-            }
+            Self::FileAndFolder { .. }
+            | Self::Layout(_)
+            | Self::Env(_)
+            | Self::NoFileKey { .. }
+            | Self::NotInFile { .. } => DATA,
             Self::Volume(_) | Self::Start(_) => IO,
         }
     }

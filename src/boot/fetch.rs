@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::error::{BootError, SourceFailure};
+use super::event::Event;
 use super::report::Report;
 use super::sink::{Found, Sink};
 use super::source::{Named, SourceError};
@@ -51,7 +52,12 @@ pub(crate) async fn all<'a>(
             Err(error) => return Err(failure(name, source.title(), spec, error)),
         }
         let found = sink.into_found();
-        report.fetched(name, &source.title(), &found, begun.elapsed());
+        let kind = source.title();
+        for note in &found.notes {
+            report.tell(&Event::Noted { source: name, kind: &kind, note });
+        }
+        let milliseconds = begun.elapsed().into();
+        report.tell(&Event::Fetched { source: name, kind: &kind, amount: found.amount(), milliseconds });
         Ok(Fetched { name, found })
     };
     future::try_join_all(sources.iter().map(fetch)).await
@@ -74,6 +80,7 @@ mod tests {
     use super::*;
     use crate::boot::source::Source;
     use crate::plan::ProfileRef;
+    use crate::profile::spec::{Layout, LogFormat};
 
     /// A source that does what its closure does.
     struct Fake<F>(F);
@@ -100,6 +107,8 @@ mod tests {
             task: crate::identity::Identity::default(),
             profile: ProfileRef { name: "default".to_owned(), generation: 1 },
             timeout_seconds,
+            log_format: LogFormat::default(),
+            layout: Layout::default(),
             sources: Vec::new().into(),
             keep: std::collections::BTreeMap::new(),
             held: std::collections::BTreeMap::new(),

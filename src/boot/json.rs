@@ -8,9 +8,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::sink::Sink;
+use super::sink::{Gives, Sink};
 use super::source::SourceError;
-use crate::profile::spec::Into;
 
 /// How many bytes of JSON boot takes: it keeps them in memory, as nothing in an object can be found without
 /// reading it all.
@@ -98,7 +97,7 @@ fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
 /// Gives each pair, its name behind `prefix`.
 pub(crate) fn give(
     pairs: Pairs<Value>,
-    into: Into,
+    gives: Gives,
     prefix: &str,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
@@ -114,11 +113,7 @@ pub(crate) fn give(
                 )));
             }
         };
-        let name = format!("{prefix}{name}");
-        match into {
-            Into::Env => sink.env(&name, text.into_bytes())?,
-            Into::Files => sink.file(&name, text.as_bytes())?,
-        }
+        sink.give(gives, &format!("{prefix}{name}"), text.as_bytes())?;
     }
     Ok(())
 }

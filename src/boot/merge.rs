@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::BootError;
 use super::env::{EnvName, EnvValue};
+use super::event::{Amount, Event};
 use super::fetch::Fetched;
 use super::path::FileTree;
 use super::report::Report;
@@ -35,8 +36,9 @@ pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &Report<'_>) -> Resul
     for Fetched { name: source, found } in sources {
         for (name, given) in found.env {
             let entry = name.to_string();
-            if let Some(earlier) = content.env.insert(name, From { source, given }) {
-                report.overridden(Entry::Variable, &entry, source, earlier.source);
+            if let Some(From { source: earlier, .. }) = content.env.insert(name, From { source, given }) {
+                let (entry, name) = (Entry::Variable, &*entry);
+                report.tell(&Event::Overridden { source, entry, name, earlier });
             }
         }
         for (path, given) in found.files {
@@ -49,8 +51,9 @@ pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &Report<'_>) -> Resul
                     other: other.to_string(),
                 });
             }
-            if let Some(earlier) = content.files.insert(path, From { source, given }) {
-                report.overridden(Entry::File, &entry, source, earlier.source);
+            if let Some(From { source: earlier, .. }) = content.files.insert(path, From { source, given }) {
+                let (entry, name) = (Entry::File, &*entry);
+                report.tell(&Event::Overridden { source, entry, name, earlier });
             }
         }
     }
@@ -63,10 +66,9 @@ impl Content<'_> {
         self.env.contains_key(name)
     }
 
-    /// The size of all values and files in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        let env: u64 = self.env.values().map(|from| from.given.len()).sum();
-        let files: u64 = self.files.iter().map(|(_, from)| from.given.size()).sum();
-        env + files
+    /// How much it is.
+    pub(crate) fn amount(&self) -> Amount {
+        let files = self.files.iter().map(|(_, from)| &from.given);
+        Amount::of(self.env.values().map(|from| &from.given), files)
     }
 }

@@ -12,8 +12,10 @@
 //! | | `sink`, `reserved` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
 //! | hand on | `container`, `env_file` | what does each task container need beside the env itself |
+//! | lay out | `layout` | which env files do the task's images expect among the assets |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
-//! | tell | `report` | what do the log and the termination message say |
+//! | tell | `event` | what is there to tell, and in which words |
+//! | | `report` | how it gets to the log and to the termination message |
 //!
 //! Boot has no right in the API server, and it runs on one thread: what it writes goes to a volume in memory,
 //! where a write is a copy, and what it waits for is the network. A value never goes to the log, to an error
@@ -24,9 +26,11 @@ mod container;
 mod env;
 mod env_file;
 mod error;
+mod event;
 mod fetch;
 mod http;
 mod json;
+mod layout;
 mod merge;
 mod path;
 mod report;
@@ -45,6 +49,7 @@ pub use error::BootError;
 
 use crate::names;
 use crate::plan::BootSpec;
+use event::Event;
 use report::Report;
 use volume::Volume;
 
@@ -97,7 +102,9 @@ pub fn run_to(args: &Args, env: &[(OsString, OsString)], log: &mut dyn Write) ->
 fn boot(args: &Args, env: &[(OsString, OsString)], report: &Report<'_>) -> Result<(), BootError> {
     let begun = Instant::now();
     let spec = read_spec(env)?;
-    report.begin(&spec);
+    report.set_format(spec.log_format);
+    let version = env!("CARGO_PKG_VERSION");
+    report.tell(&Event::Begun { version, task: &spec.task, profile: &spec.profile });
 
     let volume = Volume::open(&args.root, &spec.profile.name)?;
     let sources = source::all(&spec);
@@ -108,9 +115,13 @@ fn boot(args: &Args, env: &[(OsString, OsString)], report: &Report<'_>) -> Resul
     let fetched = fetched?;
     let content = merge::merge(fetched, report)?;
     let containers = container::all(&spec, &content, env, report)?;
-    volume.write(&content, &spec, &containers, &args.launcher)?;
+    let env_files = layout::env_files(&content, &spec, &containers)?;
+    volume.write(&content, &env_files, &spec, &containers, &args.launcher)?;
+    for named in &sources {
+        named.source.written();
+    }
 
-    report.end(&content, begun.elapsed());
+    report.tell(&Event::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() });
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 const MAX_NAME_BYTES: usize = 255;
 
 /// Longest path below the assets folder: what Linux takes in one call (`PATH_MAX`), without the ending NUL and
-/// the longest `assets.mountPath` that the profile's schema allows with its slash. So every file can be opened
-/// under its full path.
+/// the longest `assets.mountPath` that the profile's schema allows with what the Optimus layout puts behind it (`/in/`).
+/// So every file can be opened under its full path.
 const MAX_PATH_BYTES: usize = 4096 - 1 - 254;
 
 /// A file's path below the assets folder: names divided by single slashes, none of which leads out of it.

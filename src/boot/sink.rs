@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::env::{EnvError, EnvName, EnvValue};
+use super::event::Amount;
 use super::path::{AssetPath, FileTree};
 use super::reserved;
 use super::source::{Entry, Refused, SourceError};
 use super::volume::{Scratch, Staged, StagedFile, Volume};
 use crate::plan::boot_spec::SourceLimits;
+use crate::profile::spec::Into;
 
 /// What one source may give: env variables and files.
 pub(crate) struct Sink<'v> {
@@ -38,11 +40,31 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// The size of all values and files in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        let env: u64 = self.env.values().map(EnvValue::len).sum();
-        let files: u64 = self.files.iter().map(|(_, file)| file.size()).sum();
-        env + files
+    /// How much it is.
+    pub(crate) fn amount(&self) -> Amount {
+        Amount::of(self.env.values(), self.files.iter().map(|(_, file)| file))
+    }
+}
+
+/// What names and contents of a source become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gives {
+    /// Variables.
+    Env,
+    /// Variables that their source keeps secret.
+    Secrets,
+    /// Files.
+    Files,
+}
+
+impl Gives {
+    /// As the profile says it, of a source that keeps its content secret or does not.
+    pub(crate) fn new(into: Into, secret: bool) -> Self {
+        match into {
+            Into::Env if secret => Self::Secrets,
+            Into::Env => Self::Env,
+            Into::Files => Self::Files,
+        }
     }
 }
 
@@ -83,14 +105,27 @@ impl<'v> Sink<'v> {
         Ok(self.volume.scratch()?)
     }
 
-    /// Gives an env variable.
+    /// Gives a variable or a file that is at hand.
+    pub(crate) fn give(&mut self, gives: Gives, name: &str, content: &[u8]) -> Result<(), SourceError> {
+        match gives {
+            Gives::Env => self.env(name, content.to_vec()),
+            Gives::Secrets => self.variable(name, content.to_vec(), true),
+            Gives::Files => self.file(name, content),
+        }
+    }
+
+    /// Gives an env variable that is no secret.
     pub(crate) fn env(&mut self, name: &str, value: Vec<u8>) -> Result<(), SourceError> {
+        self.variable(name, value, false)
+    }
+
+    fn variable(&mut self, name: &str, value: Vec<u8>, secret: bool) -> Result<(), SourceError> {
         let refused = |refused: Refused| SourceError::refused(Entry::Variable, name, refused);
         if let Some(decides) = reserved::decides(name, self.allow) {
             return Err(refused(EnvError::Reserved { decides }.into()));
         }
         let name = EnvName::parse(name).map_err(|error| refused(error.into()))?;
-        let value = EnvValue::parse(&name, value).map_err(|error| refused(error.into()))?;
+        let value = EnvValue::parse(&name, value, secret).map_err(|error| refused(error.into()))?;
         count(&self.given, value.len(), self.limits.bytes).map_err(refused)?;
         match self.found.env.insert(name, value) {
             None => Ok(()),
@@ -202,7 +237,7 @@ mod tests {
         sink.finish(whole).unwrap();
         let found = sink.into_found();
         assert_eq!(found.files.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>(), ["whole"]);
-        assert_eq!(found.bytes(), 5);
+        assert_eq!(found.amount().bytes, 5);
     }
 
     #[test]

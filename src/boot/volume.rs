@@ -32,6 +32,7 @@ use bootlace_launch::{environ, keep};
 
 use super::BootError;
 use super::container::ForContainer;
+use super::layout::EnvFile;
 use super::merge::Content;
 use super::path::check_name;
 use crate::identity::Identity;
@@ -148,12 +149,16 @@ impl Volume {
     pub(crate) fn write(
         &self,
         content: &Content<'_>,
+        env_files: &[EnvFile],
         spec: &BootSpec<'_>,
         containers: &[ForContainer<'_>],
         launcher: &Path,
     ) -> Result<(), BootError> {
         self.write_launcher(launcher)?;
         self.write_assets(content)?;
+        for EnvFile { name, content } in env_files {
+            self.write_file(&self.root.join(names::DIR_ASSETS).join(name), content)?;
+        }
         self.write_task(spec)?;
         self.write_containers(containers)?;
         self.write_env(content)?;

@@ -6,9 +6,9 @@
 mod words;
 
 use anyhow::bail;
-use serde_json::Value;
 
-use super::manifest;
+use super::manifest::{self, Found};
+use super::offline::why;
 use crate::admission::{self, Decision};
 use crate::selection::Skip;
 
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             for found in manifest::pods(&mut value) {
                 any = true;
                 let decision = admission::admit(found.pod.clone(), &found.namespace, &recipes);
-                println!("{}", explain(&found.place, found.pod, decision)?);
+                println!("{}", explain(&found, decision)?);
             }
         }
     }
@@ -39,16 +39,67 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn explain(place: &str, pod: &Value, decision: Decision) -> anyhow::Result<String> {
+fn explain(found: &Found<'_>, decision: Decision) -> anyhow::Result<String> {
+    let place = &found.place;
     match decision {
         Decision::Inject(injection) => {
             let warnings = injection.warnings;
             Ok(format!("{place} becomes a booted task\n{}", words::describe(&injection.pod, &warnings)?))
         }
         Decision::Skip(Skip::AlreadyInjected) => {
-            Ok(format!("{place} is a booted task\n{}", words::describe(pod, &[])?))
+            Ok(format!("{place} is a booted task\n{}", words::describe(found.pod, &[])?))
         }
         Decision::Skip(skip) => Ok(format!("{place} is left alone: {skip}\n")),
-        Decision::Refuse(refusal) => Ok(format!("{place} is refused: {refusal}\n")),
+        Decision::Refuse(refusal) => Ok(format!("{place} is refused: {}\n", why(found, &refusal))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plan::{Recipes, Settings};
+    use crate::profile::init_image::{AllowedImage, InitImage};
+    use crate::profile::{Profile, Profiles};
+
+    fn recipes() -> Recipes {
+        let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
+        let (registry, repository) = ("r.example.com".to_owned(), "data/*".to_owned());
+        let allow = vec![AllowedImage { registry, repository, digest_only: false }];
+        profile.spec.boot.init_image = Some(InitImage { allow, ..InitImage::default() });
+        Recipes::new(Profiles::from_iter([profile]), &Settings::default()).unwrap()
+    }
+
+    #[test]
+    fn a_boot_image_of_the_pods_own_is_told_before_and_after_injection() {
+        let pod = json!({
+            "metadata": {
+                "name": "etl", "labels": {"bootlace.dev/task": "true"},
+                "annotations": {"bootlace.dev/init-image": "r.example.com/data/boot:1"},
+            },
+            "spec": {"containers": [{"name": "main", "command": ["run"]}]},
+        });
+        let Decision::Inject(injection) = admission::admit(pod.clone(), "etl", &recipes()) else {
+            panic!("it is a task");
+        };
+        let injected = injection.pod.clone();
+        let of = |mut pod: Value, decision| {
+            let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
+            explain(&Found { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap()
+        };
+        let before = of(pod, Decision::Inject(injection));
+        let after = of(injected, Decision::Skip(Skip::AlreadyInjected));
+        for text in [before, after] {
+            for part in [
+                "+ init container bootlace-install  puts the launcher onto the volume",
+                "+ init container bootlace-init  runs the pod's own boot image r.example.com/data/boot:1, for 120 s at most:",
+                "- /bootlace-init\n",
+                "+ init container bootlace-boot  runs registry.example.com/bootlace:",
+                "- init-image: env and files that bootlace-init left, which win over all above",
+            ] {
+                assert!(text.contains(part), "{part:?} is not in:\n{text}");
+            }
+        }
     }
 }

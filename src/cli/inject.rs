@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use super::manifest::{self, Document};
+use super::offline::why;
 use crate::admission::{self, Decision};
 use crate::plan::Recipes;
 
@@ -41,7 +42,7 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
                 changed = true;
             }
             Decision::Skip(skip) => eprintln!("{}: left alone: {skip}", found.place),
-            Decision::Refuse(refusal) => bail!("{}: {refusal}", found.place),
+            Decision::Refuse(refusal) => bail!("{}: {}", found.place, why(&found, &refusal)),
         }
     }
     if changed { document.write(&value) } else { Ok(document.text.to_owned()) }
@@ -101,6 +102,36 @@ spec:
             let out = injected(&format!("kind: {kind}\n{before}{pod}{after}\n"));
             assert!(out.contains("bootlace-boot"), "{kind}: {out}");
         }
+    }
+
+    #[test]
+    fn what_a_template_cannot_know_yet_is_said() {
+        let refused = |text: &str, value: &str| {
+            let spec = serde_json::json!({"sources": [{"name": "s", "inline": {"env": {"A": value}}}]});
+            let profile = Profile::new("default", 0, serde_json::from_value(spec).unwrap()).unwrap();
+            let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
+            inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err().to_string()
+        };
+        let pod = "{metadata: {labels: {bootlace.dev/task: 'true'}}, spec: {containers: [{name: a, command: [a]}]}}";
+        let job = format!("kind: Job\nmetadata: {{name: etl}}\nspec: {{template: {pod}}}\n");
+        let cron = format!(
+            "kind: CronJob\nmetadata: {{name: etl}}\nspec: {{jobTemplate: {{spec: {{template: {pod}}}}}}}\n"
+        );
+        for (text, kind) in [(&job, "Job"), (&cron, "CronJob")] {
+            let said = refused(text, "{{ run }}");
+            for part in [
+                "run is not there or empty",
+                &format!("the template that the pods of {kind} etl are made from"),
+                "batch.kubernetes.io/job-name",
+                "kubectl get pod NAME --output yaml | bootlace explain",
+            ] {
+                assert!(said.contains(part), "{part} is not in: {said}");
+            }
+        }
+        // What a template says itself is missing there for good.
+        assert!(!refused(&job, "{{ env.A }}").contains("made from"));
+        let pod = pod.replacen('{', "{kind: Pod, ", 1).replace('\'', "\"");
+        assert!(!refused(&format!("---\n{pod}\n"), "{{ run }}").contains("made from"));
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub(super) struct Found<'a> {
     pub(super) place: String,
     /// The namespace that it or the object around it names; else `default`, where kubectl would create it.
     pub(super) namespace: String,
+    /// The object whose template it is: `Job etl`. `None` for a pod itself.
+    pub(super) template_of: Option<String>,
     /// The pod or the template: `metadata` and `spec`.
     pub(super) pod: &'a mut Value,
 }
@@ -99,33 +101,51 @@ pub(super) struct Found<'a> {
 /// `template` with containers (Job, CronJob, Deployment, JobSet, and kinds that Bootlace has never heard of).
 pub(super) fn pods(document: &mut Value) -> Vec<Found<'_>> {
     let mut found = Vec::new();
-    collect(document, "", "default", &mut found);
+    collect(document, "", &Around { namespace: "default".to_owned(), object: None }, &mut found);
     found
 }
 
-fn collect<'a>(value: &'a mut Value, place: &str, namespace: &str, found: &mut Vec<Found<'a>>) {
-    let namespace = namespace_of(value).unwrap_or(namespace).to_owned();
+/// What stands around a pod or a template.
+#[derive(Clone)]
+struct Around {
+    namespace: String,
+    /// The innermost object that has a kind.
+    object: Option<String>,
+}
+
+fn collect<'a>(value: &'a mut Value, place: &str, around: &Around, found: &mut Vec<Found<'a>>) {
+    let mut around = around.clone();
+    if let Some(namespace) = namespace_of(value) {
+        namespace.clone_into(&mut around.namespace);
+    }
     let kind = value.get("kind").and_then(Value::as_str).map(str::to_owned);
     if kind.as_deref() == Some("Pod") {
         let place = format!("{place}{}", title(value));
-        return found.push(Found { place, namespace, pod: value });
+        let Around { namespace, .. } = around;
+        return found.push(Found { place, namespace, template_of: None, pod: value });
     }
-    let place = if kind.is_some() { format!("{place}{}: ", title(value)) } else { place.to_owned() };
+    let place = if kind.is_some() {
+        around.object = Some(title(value));
+        format!("{place}{}: ", title(value))
+    } else {
+        place.to_owned()
+    };
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
                 let inside = format!("{place}{name}");
                 if name == "template" && has_containers(field) {
-                    found.push(Found { place: inside, namespace: namespace.clone(), pod: field });
+                    let Around { namespace, object } = around.clone();
+                    found.push(Found { place: inside, namespace, template_of: object, pod: field });
                 } else {
-                    collect(field, &separated(&inside), &namespace, found);
+                    collect(field, &separated(&inside), &around, found);
                 }
             }
         }
         Value::Array(elements) => {
             let place = place.trim_end_matches('.');
             for (index, element) in elements.iter_mut().enumerate() {
-                collect(element, &format!("{place}[{index}]."), &namespace, found);
+                collect(element, &format!("{place}[{index}]."), &around, found);
             }
         }
         _ => {}

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::manifest::Found;
 use crate::plan::{Recipes, Settings};
 use crate::profile::{Profile, folder};
+use crate::review::Refusal;
 
 /// Arguments that `inject` and `explain` share.
 #[derive(Debug, clap::Args)]
@@ -31,5 +33,21 @@ impl Offline {
         };
         let settings = Settings { boot_image: self.boot_image.clone(), ..Settings::default() };
         Ok(Recipes::new(profiles, &settings)?)
+    }
+}
+
+/// Why `found` is refused. Of a pod template it says, too, what is missing there and nowhere else: who a task is stands
+/// in what its controller adds to each pod.
+pub(super) fn why(found: &Found<'_>, refusal: &Refusal) -> String {
+    let told_by_pods =
+        |variable: &&str| !["env[", "annotations["].iter().any(|start| variable.starts_with(start));
+    match (&found.template_of, refusal.undefined.as_deref().filter(told_by_pods)) {
+        (Some(object), Some(variable)) => format!(
+            "{refusal}\n  This is the template that the pods of {object} are made from, and not yet one of them: their \
+             names, their owner, and labels such as batch.kubernetes.io/job-name are added when they are made, and {variable} \
+             may stand there. Leave the manifest as it is, and the webhook boots each pod by what it tells. To see that, \
+             make one and give it to bootlace: kubectl get pod NAME --output yaml | bootlace explain"
+        ),
+        _ => refusal.to_string(),
     }
 }

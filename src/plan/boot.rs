@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
 use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource, Remote, SourceLimits};
-use super::{BootSpec, EnvWay, PlanError, Recipe, Settings, Task, mounts};
+use super::{BootSpec, EnvWay, PlanError, Recipe, Settings, Task, init_image, mounts};
 use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod};
@@ -24,13 +24,17 @@ const MAX_SPEC_BYTES: usize = 512 * 1024;
 
 /// The profile's sources, as boot sees them.
 pub(super) fn sources(profile: &BootProfileSpec) -> Vec<BootSource> {
-    let source = |(position, source): (usize, &Source)| BootSource {
+    profile.sources.iter().enumerate().map(|(position, says)| source(profile, position, says)).collect()
+}
+
+/// The source at `position`, as boot sees it.
+pub(super) fn source(profile: &BootProfileSpec, position: usize, source: &Source) -> BootSource {
+    BootSource {
         name: source.name.clone(),
         optional: source.optional,
         limits: limits(profile, source),
         from: from(position, source),
-    };
-    profile.sources.iter().enumerate().map(source).collect()
+    }
 }
 
 fn from(position: usize, source: &Source) -> From {
@@ -63,10 +67,13 @@ fn from(position: usize, source: &Source) -> From {
 fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
     let network = source.http.is_some() || source.optimus.is_some();
     let says = source.limits.clone().or_else(|| network.then(Limits::default))?;
-    let volume = || Size::try_from(profile.volume.size_limit.clone()).ok();
-    // A size of the volume in other words (`0.5Gi`) is kept by the kernel alone.
-    let bytes = says.size.or_else(volume).map_or(u64::MAX, |size| size.bytes());
+    let bytes = says.size.map_or_else(|| volume_bytes(profile), |size| size.bytes());
     Some(SourceLimits { bytes, files: says.files })
+}
+
+/// What the volume takes. A size in other words (`0.5Gi`) is kept by the kernel alone.
+pub(super) fn volume_bytes(profile: &BootProfileSpec) -> u64 {
+    Size::try_from(profile.volume.size_limit.clone()).map_or(u64::MAX, |size| size.bytes())
 }
 
 /// What boot is told of one pod.
@@ -94,6 +101,8 @@ pub(super) fn spec<'a>(
         task: identity::identify(pod),
         profile: recipe.reference(),
         timeout_seconds: recipe.profile.spec.boot.timeout_seconds,
+        log_format: recipe.profile.spec.boot.log_format,
+        layout: recipe.profile.spec.assets.layout,
         sources: Cow::Borrowed(&recipe.sources),
         keep: containers.iter().map(keep).collect(),
         held,
@@ -105,8 +114,20 @@ pub(super) fn spec<'a>(
 
 /// The volumes that boot needs.
 pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
-    let ours = core::Volume {
-        name: names::VOLUME.to_owned(),
+    let sources = mounts::all(profile).into_iter().map(|mount| mount.volume);
+    let data = profile.assets.writable().map(|_| core::Volume {
+        name: names::VOLUME_DATA.to_owned(),
+        // On the node's disk: what a task writes there is not Bootlace's to keep in memory.
+        empty_dir: Some(core::EmptyDirVolumeSource::default()),
+        ..core::Volume::default()
+    });
+    [memory(names::VOLUME, profile)].into_iter().chain(sources).chain(data).collect()
+}
+
+/// An emptyDir of the size that the profile gives.
+pub(super) fn memory(name: &str, profile: &BootProfileSpec) -> core::Volume {
+    core::Volume {
+        name: name.to_owned(),
         empty_dir: Some(core::EmptyDirVolumeSource {
             // Memory, so that secrets never reach the node's disk.
             medium: Some("Memory".to_owned()),
@@ -114,9 +135,7 @@ pub(super) fn volumes(profile: &BootProfileSpec) -> Vec<core::Volume> {
             ..Default::default()
         }),
         ..core::Volume::default()
-    };
-    let sources = mounts::all(profile).into_iter().map(|mount| mount.volume);
-    [ours].into_iter().chain(sources).collect()
+    }
 }
 
 /// The boot container, but for the env, which differs from pod to pod.
@@ -141,18 +160,18 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
 }
 
 fn volume_mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
-    let ours = core::VolumeMount {
-        name: names::VOLUME.to_owned(),
-        mount_path: names::MOUNT.to_owned(),
-        ..core::VolumeMount::default()
-    };
-    let sources = mounts::all(profile).into_iter().map(|mount| core::VolumeMount {
-        name: mount.volume.name,
-        mount_path: mount.path,
-        read_only: Some(true),
-        ..core::VolumeMount::default()
-    });
-    [ours].into_iter().chain(sources).collect()
+    let sources = mounts::all(profile).into_iter().map(|mount| read_only(&mount.volume.name, &mount.path));
+    [writable(names::VOLUME, names::MOUNT)].into_iter().chain(sources).collect()
+}
+
+/// A mount that the container may write to.
+pub(super) fn writable(volume: &str, path: &str) -> core::VolumeMount {
+    core::VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), ..core::VolumeMount::default() }
+}
+
+/// A mount that it may only read.
+pub(super) fn read_only(volume: &str, path: &str) -> core::VolumeMount {
+    core::VolumeMount { read_only: Some(true), ..writable(volume, path) }
 }
 
 /// The spec as JSON. The kubelet expands `$(NAME)` and folds `$$` in a container's env, so every dollar sign
@@ -168,8 +187,8 @@ fn encode(spec: &BootSpec<'_>, profile: &str) -> Result<String, PlanError> {
     Ok(json)
 }
 
-/// The env of the boot container: the spec, in as many variables as it takes, and what is `held` of the task's env.
-pub(super) fn env(spec: &BootSpec<'_>, held: Vec<Value>, profile: &str) -> Result<Value, PlanError> {
+/// The spec as env of the boot container: in as many variables as it takes.
+pub(super) fn env(spec: &BootSpec<'_>, profile: &str) -> Result<Vec<Value>, PlanError> {
     let json = encode(spec, profile)?;
     let mut rest = json.as_str();
     let mut variables = Vec::new();
@@ -178,8 +197,7 @@ pub(super) fn env(spec: &BootSpec<'_>, held: Vec<Value>, profile: &str) -> Resul
         variables.push(json!({"name": boot_spec::env_name(variables.len()), "value": part}));
         rest = after;
     }
-    variables.extend(held);
-    Ok(Value::Array(variables))
+    Ok(variables)
 }
 
 /// A Guaranteed pod stays Guaranteed only if each injected container's requests equal its limits.
@@ -197,7 +215,7 @@ pub(super) fn resources(resources: &spec::Resources, guaranteed: bool) -> core::
 
 /// What the pod security standard `restricted` asks of every container.
 /// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
-fn security_context(run_as_user: Option<i64>) -> core::SecurityContext {
+pub(super) fn security_context(run_as_user: Option<i64>) -> core::SecurityContext {
     core::SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(core::Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
@@ -216,10 +234,17 @@ fn security_context(run_as_user: Option<i64>) -> core::SecurityContext {
 /// Refuses a pod that uses Bootlace's own names: merging by name would silently make two things one.
 pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
     let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
-    if pod.all_containers().any(|container| container.name == names::CONTAINER_BOOT) {
-        return Err(taken("a container of the pod", names::CONTAINER_BOOT));
+    let ours = [names::CONTAINER_BOOT, names::CONTAINER_INSTALL, names::CONTAINER_INIT];
+    if let Some(container) = pod.all_containers().find(|container| ours.contains(&container.name)) {
+        return Err(taken("a container of the pod", container.name));
     }
-    let ours = |name: &str| name == names::VOLUME || mounts::are_called(profile, name);
+    let data = profile.assets.writable().is_some();
+    let ours = |name: &str| {
+        name == names::VOLUME
+            || (data && name == names::VOLUME_DATA)
+            || mounts::are_called(profile, name)
+            || init_image::is_called(name)
+    };
     match pod.volumes.iter().flatten().find(|name| ours(name)) {
         Some(name) => Err(taken("a volume of the pod", name)),
         None => Ok(()),

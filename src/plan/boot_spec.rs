@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Identity;
 use crate::names;
 use crate::profile::remote::{Http, Optimus};
-use crate::profile::spec::{Inline, Into, Item};
+use crate::profile::spec::{Inline, Into, Item, Layout, LogFormat};
 
 /// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
 ///
@@ -24,6 +24,12 @@ pub struct BootSpec<'a> {
     pub profile: ProfileRef,
     /// Seconds that all sources together may take.
     pub timeout_seconds: u32,
+    /// How the log is written.
+    #[serde(default, skip_serializing_if = "LogFormat::is_text")]
+    pub log_format: LogFormat,
+    /// What lies where among the task's files.
+    #[serde(default, skip_serializing_if = "Layout::is_bootlace")]
+    pub layout: Layout,
     /// What to fetch, in order; a later source wins.
     #[serde(default, skip_serializing_if = "<[BootSource]>::is_empty")]
     pub sources: Cow<'a, [BootSource]>,
@@ -116,6 +122,18 @@ pub enum From {
     Http(Remote<Http>),
     /// What an Optimus server compiled.
     Optimus(Remote<Optimus>),
+    /// What a boot image of the pod's own left.
+    InitImage(InitImageSource),
+}
+
+/// What a boot image of the pod's own left.
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InitImageSource {
+    /// The image, for the log and for errors.
+    pub image: String,
+    /// The folder that it left everything in; see `docs/boot-images.md`.
+    pub path: String,
 }
 
 /// What is fetched over the network, in the profile's own words.

@@ -1,10 +1,10 @@
 //! Why a pod and a profile cannot be brought together.
 
-use super::Version;
+use super::{InitImageError, Version};
 use crate::names;
 use crate::pod::WrongType;
 use crate::profile::spec::EnvMode;
-use crate::profile::templates::InvalidTemplate;
+use crate::profile::templates::{FieldError, InvalidTemplate};
 use crate::template::RenderError;
 
 /// Why a pod cannot be booted as asked. Each message names the field and says what to change.
@@ -124,6 +124,9 @@ pub enum PlanError {
         /// The handler's kind.
         handler: &'static str,
     },
+    /// The pod names a boot image of its own that it may not have.
+    #[error(transparent)]
+    InitImage(#[from] InitImageError),
     /// What boot must be told does not fit into one env variable.
     #[error(
         "what boot must be told takes {size} bytes, and {limit} is the limit: move inline sources of BootProfile \
@@ -137,22 +140,39 @@ pub enum PlanError {
         /// The profile.
         profile: String,
     },
-    /// A template cannot be rendered for the pod.
-    #[error("BootProfile {profile:?}, source {source_name:?}, {field}: {error}")]
+    /// A template cannot be filled in for the pod.
+    #[error("BootProfile {profile:?}, {error}")]
     Template {
         /// The profile.
         profile: String,
-        /// The source.
-        source_name: String,
-        /// The field below it.
-        field: String,
-        /// Why.
-        error: RenderError,
+        /// Where, and why.
+        error: InvalidTemplate,
     },
-    /// A template cannot be read.
+    /// A template could work for no pod.
     #[error(transparent)]
     Unreadable(#[from] InvalidTemplate),
     /// What boot must be told cannot be written as JSON.
     #[error("what boot must be told cannot be written: {0}")]
     Unwritable(String),
+}
+
+impl PlanError {
+    /// The variable that a template asks for and the pod does not tell, where that is what is wrong.
+    #[must_use]
+    pub fn undefined(&self) -> Option<&str> {
+        match self {
+            Self::Template {
+                error:
+                    InvalidTemplate { error: FieldError::Render(RenderError::Undefined { variable, .. }), .. },
+                ..
+            } => Some(variable),
+            _ => None,
+        }
+    }
+
+    /// Whether the pod asks for what its profile does not allow, rather than for what cannot be.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::InitImage(error) if error.is_forbidden())
+    }
 }

@@ -26,7 +26,7 @@ impl Given {
                     let env = http.request.json.iter().filter(|part| part.into == Into::Env);
                     given.prefixes.extend(env.map(|part| part.prefix.clone()));
                 }
-                From::Optimus(_) => given.prefixes.push(String::new()),
+                From::Optimus(_) | From::InitImage(_) => given.prefixes.push(String::new()),
             }
         }
         given

@@ -19,6 +19,9 @@ pub struct Injected {
     /// Why it is that one; empty in what earlier versions left.
     #[serde(default)]
     pub because: String,
+    /// The boot image of the pod's own, in full, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_image: Option<String>,
 }
 
 /// The way that the boot env takes into a pod's task containers.
@@ -31,9 +34,11 @@ pub enum EnvWay {
     Launch,
     /// The kubelet reads it from a file.
     File,
+    /// The entrypoint of at least one image sources it, as the layout of Optimus has it.
+    Sourced,
     /// An entrypoint sources what the hook writes to its home.
     Hook,
-    /// None: the command is not known.
+    /// None, for at least one of them: its command is not known.
     None,
 }
 
@@ -44,6 +49,7 @@ impl EnvWay {
         match self {
             Self::Launch => "launch",
             Self::File => "file",
+            Self::Sourced => "sourced",
             Self::Hook => "hook",
             Self::None => "none",
         }

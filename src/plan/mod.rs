@@ -8,6 +8,7 @@ mod error;
 mod fill;
 mod given;
 mod held;
+mod init_image;
 mod injected;
 mod lookup;
 mod mode;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
+pub use init_image::InitImageError;
 pub use injected::{EnvWay, Injected};
 pub use lookup::{ImageConfig, Images, Lookup};
 pub use recipe::{Recipe, Recipes};
@@ -31,6 +33,7 @@ pub use version::Version;
 
 use entrypoint::{Annotated, Runs};
 use held::Held;
+use init_image::Chosen;
 use mode::Wanted;
 
 use crate::identity::Identity;
@@ -67,8 +70,8 @@ pub struct Plan {
     pub task: Identity,
     /// The profile that it is booted by.
     pub profile: ProfileRef,
-    /// The boot container.
-    pub boot: Value,
+    /// The init containers that boot it, in their order; the last one is `bootlace-boot`.
+    pub boot: Vec<Value>,
     /// Before or after the pod's own init containers.
     pub position: Position,
     /// The volumes to add.
@@ -105,6 +108,8 @@ pub fn plan(
 ) -> Result<Planned, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
+    let init_image = init_image::choose(pod, recipe)?;
+    let recipe = init_image.as_ref().map_or(recipe, Chosen::recipe);
     let containers = containers::tasks(pod)?;
     let wanted = Wanted::by(pod, recipe)?;
     let annotated = Annotated::read(pod, &containers)?;
@@ -126,13 +131,18 @@ pub fn plan(
         held::of(&containers, profile.spec.boot.position)?
     };
     let mut spec = boot::spec(pod, &containers, &tasks, held.prefixes, recipe);
-    if !recipe.templates.is_empty() {
+    if !recipe.templated.is_empty() {
         let context = Context::new(pod, namespace, containers.first().copied());
         spec.sources = fill::sources(recipe, &context)?.into();
     }
+    if let Some(chosen) = &init_image {
+        chosen.tell(&mut spec);
+    }
     let mut boot = recipe.boot.clone();
     if let Some(container) = boot.as_object_mut() {
-        container.insert("env".to_owned(), boot::env(&spec, held.env, &profile.name)?);
+        let mut env = boot::env(&spec, &profile.name)?;
+        env.extend(held.env);
+        container.insert("env".to_owned(), env.into());
         if !held.env_from.is_empty() {
             container.insert("envFrom".to_owned(), held.env_from.into());
         }
@@ -141,6 +151,10 @@ pub fn plan(
         }
     }
     let weakest = tasks.iter().max_by_key(|task| task.way);
+    let boot = match &init_image {
+        Some(chosen) => chosen.containers(pod, namespace, &spec, boot)?.into(),
+        None => vec![boot],
+    };
     Ok(Planned::Plan(Box::new(Plan {
         boot,
         position: profile.spec.boot.position,
@@ -153,6 +167,7 @@ pub fn plan(
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
             env_mode: weakest.map_or(EnvWay::None, |task| task.way),
             because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
+            init_image: init_image.map(|chosen| chosen.image()),
         },
         warnings: tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect(),
         task: spec.task,

@@ -4,7 +4,7 @@ use super::entrypoint::{Runs, ToldBy};
 use super::{EnvWay, PlanError, Recipe, Version};
 use crate::names;
 use crate::pod::{Container, Pod};
-use crate::profile::spec::EnvMode;
+use crate::profile::spec::{EnvMode, Layout};
 
 /// The mode that somebody asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,11 @@ impl Wanted {
             }
             (EnvMode::Auto | EnvMode::Launch, Runs::Image { told_by, .. }) => {
                 Ok((EnvWay::Launch, format!("its image's entrypoint is known from {}", source(*told_by))))
+            }
+            (EnvMode::Auto, Runs::Unknown { .. } | Runs::Ask)
+                if recipe.profile.spec.assets.layout == Layout::Optimus =>
+            {
+                Ok((EnvWay::Sourced, "images of the layout Optimus source it".to_owned()))
             }
             (EnvMode::Auto, Runs::Unknown { .. } | Runs::Ask) => {
                 Ok((EnvWay::None, "its command is not known".to_owned()))

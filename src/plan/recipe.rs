@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::boot_spec::BootSource;
 use super::given::Given;
+use super::init_image::InitImageRecipe;
 use super::{PlanError, ProfileRef, Settings, Version, boot, task};
-use crate::profile::templates::{self, InlineTemplates};
+use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
@@ -31,31 +32,36 @@ pub struct Recipe {
     pub(super) sources: Vec<BootSource>,
     /// The env that they can give.
     pub(super) given: Given,
-    /// The templates in them; none for most profiles, which then cost nothing more.
-    pub(super) templates: Vec<InlineTemplates>,
+    /// Which of them hold templates; none in most profiles, which then cost nothing more.
+    pub(super) templated: Vec<usize>,
     /// The API server's version, where it is known.
     pub(super) kubernetes: Option<Version>,
+    /// What is different in a pod with a boot image of its own; none where the profile allows no such image.
+    pub(super) init_image: Option<Box<InitImageRecipe>>,
 }
 
 impl Recipe {
     /// Prepares a profile.
     ///
     /// # Errors
-    /// Where a template of the profile cannot be read, which a profile in force has behind it.
+    /// Where a template of the profile could work for no pod, which a profile in force has behind it.
     pub fn new(profile: Arc<Profile>, settings: &Settings) -> Result<Self, PlanError> {
         let spec = &profile.spec;
         let sources = boot::sources(spec);
-        Ok(Self {
+        let recipe = Self {
             boot: json(&boot::container(spec, settings))?,
             guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
             volumes: boot::volumes(spec).iter().map(json).collect::<Result<_, _>>()?,
             mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
             given: Given::by(&sources),
             sources,
-            templates: templates::read(spec)?,
+            templated: templates::check(&spec.sources)?,
             kubernetes: settings.kubernetes,
+            init_image: None,
             profile,
-        })
+        };
+        let init_image = InitImageRecipe::new(&recipe, settings)?.map(Box::new);
+        Ok(Self { init_image, ..recipe })
     }
 
     pub(super) fn reference(&self) -> ProfileRef {
@@ -105,6 +111,6 @@ impl Recipes {
     }
 }
 
-fn json(part: &impl Serialize) -> Result<Value, PlanError> {
+pub(super) fn json(part: &impl Serialize) -> Result<Value, PlanError> {
     serde_json::to_value(part).map_err(|error| PlanError::Unwritable(error.to_string()))
 }

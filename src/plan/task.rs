@@ -133,7 +133,7 @@ fn warnings(container: &Container<'_>, way: EnvWay, runs: &Runs, recipe: &Recipe
              cluster's version is not known here",
             Version::FILE_KEY_REF
         )),
-        EnvWay::Launch | EnvWay::File => {}
+        EnvWay::Launch | EnvWay::File | EnvWay::Sourced => {}
         EnvWay::Hook => {
             let names = references::names(&references::of(container, 0, &recipe.given), &recipe.given);
             if !names.is_empty() {
@@ -186,16 +186,23 @@ pub(super) fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
         sub_path: sub_path.map(str::to_owned),
         ..core::VolumeMount::default()
     };
-    vec![
+    let ours = [
         mount(names::MOUNT, None),
         // By subPath, so that a task sees its files only, at the path that its image expects.
-        mount(&profile.assets.mount_path, Some(names::DIR_ASSETS)),
-    ]
+        mount(&profile.assets.files(), Some(names::DIR_ASSETS)),
+    ];
+    let data = profile.assets.writable().map(|path| core::VolumeMount {
+        name: names::VOLUME_DATA.to_owned(),
+        mount_path: path.to_owned(),
+        ..core::VolumeMount::default()
+    });
+    ours.into_iter().chain(data).collect()
 }
 
 fn check_paths_are_free(container: &Container<'_>, profile: &Profile) -> Result<(), PlanError> {
     let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
-    let ours = [names::MOUNT, &profile.spec.assets.mount_path];
+    let assets = &profile.spec.assets;
+    let ours = [names::MOUNT, &assets.files(), assets.mount_path()];
     match container.mounts.iter().flatten().find(|mount| ours.iter().any(|path| same(path, mount.path))) {
         None => Ok(()),
         Some(mount) => Err(PlanError::PathTaken {
@@ -232,6 +239,7 @@ fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec
     match way {
         EnvWay::Launch | EnvWay::None => {}
         EnvWay::File => words.push("--env=file".to_owned()),
+        EnvWay::Sourced => words.push("--env=sourced".to_owned()),
         EnvWay::Hook => words.push("--env=home".to_owned()),
     }
     if says.unreadable == Unreadable::Warn {

@@ -5,11 +5,13 @@
 
 mod container;
 mod field;
+mod image;
 
 use serde_json::Value;
 
 pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Resources, Variable};
 pub use field::{Strings, WrongType};
+pub use image::{Image, NotAnImage};
 
 use field::Object;
 

@@ -3,17 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// What an image runs, for pods that name no command.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "has(self.entrypoint) || has(self.cmd)",
-    "message": "an image runs its entrypoint, its cmd or both: write at least one of them"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::IMAGE_COMMAND)))]
 pub struct ImageCommand {
     /// Which images: `registry.example.com/etl/runner` with any tag, `…/runner:2.1`, `…/runner:2.*`,
-    /// `…/runner@sha256:…`, or all of a folder, `registry.example.com/etl/*`.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s*]+(/\*|:[\w.-]*\*)?$"))]
+    /// `…/runner@sha256:…`. A `*` stands for any part of one name of the path, `/**` at the end for everything below.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
     pub image: String,
     /// Its ENTRYPOINT.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{BootProfile, Profile, Profiles};
+use super::{BootProfile, Profile, Profiles, rules};
 
 /// Why profiles cannot be read from files.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,7 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Profile>, FolderError> {
         .map(|(position, value)| {
             let profile: BootProfile =
                 serde_json::from_value(value).map_err(|error| invalid(position + 1, &error))?;
+            rules::check(&profile.spec).map_err(|error| invalid(position + 1, &error))?;
             Profile::try_from(profile).map_err(|error| invalid(position + 1, &error))
         })
         .collect()
@@ -136,9 +137,17 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
                     [{name: s, inline: {env: {A: '{{ run | shout }}'}}}]}\n";
         let message = parsed(text).unwrap_err();
         assert!(
-            message.contains("source \"s\", inline.env.A: line 1: there is no filter \"shout\""),
+            message.contains("source \"s\", inline.env[\"A\"]: line 1: there is no filter \"shout\""),
             "{message}"
         );
+    }
+
+    #[test]
+    fn what_the_api_server_would_refuse_is_an_error_here() {
+        let text = "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: a}\nspec: {sources: \
+                    [{name: s, inline: {}, secret: {name: b}}]}\n";
+        let message = parsed(text).unwrap_err();
+        assert!(message.contains("spec.sources[0]: a source has exactly one kind"), "{message}");
     }
 
     #[test]

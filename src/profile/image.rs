@@ -1,28 +1,26 @@
 //! Which images a profile's pattern means.
-//!
-//! Written by hand: the crates that read references bring regular expressions, or all of an image's schema, for a
-//! page of rules (distribution/reference, `normalize.go`).
 
-/// Where an image is and which one, as a container runtime completes it: `busybox` is
-/// `docker.io/library/busybox:latest`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Reference<'a> {
+use wildmatch::WildMatch;
+
+use super::init_image::covers;
+use crate::pod::Image;
+
+/// A pattern, in parts: an image's name in which the repository and the tag may hold stars, and the tag may be missing.
+struct Pattern<'a> {
     registry: &'a str,
-    /// Without the `library/` that one-word names on Docker Hub have.
-    repository: &'a str,
+    repository: String,
     tag: Option<&'a str>,
     digest: Option<&'a str>,
 }
 
 const DOCKER_HUB: &str = "docker.io";
-/// What Docker Hub is called in older references.
+/// What Docker Hub is called in older names.
 const DOCKER_HUB_OLD: &str = "index.docker.io";
 /// The folder of one-word names on Docker Hub.
-const LIBRARY: &str = "library/";
-/// The tag of a reference that names neither tag nor digest.
-const DEFAULT_TAG: &str = "latest";
+const LIBRARY: &str = "library";
 
-impl<'a> Reference<'a> {
+impl<'a> Pattern<'a> {
+    /// Splits as an image's name is split ([`Image`]), which a pattern with stars is none of.
     fn read(text: &'a str) -> Self {
         let (rest, digest) = split(text, text.find('@'));
         // A colon before the last slash is a port's.
@@ -33,8 +31,9 @@ impl<'a> Reference<'a> {
             _ => (DOCKER_HUB, name),
         };
         let registry = if registry == DOCKER_HUB_OLD { DOCKER_HUB } else { registry };
-        let one_word = (registry == DOCKER_HUB).then(|| repository.strip_prefix(LIBRARY)).flatten();
-        Self { registry, repository: one_word.unwrap_or(repository), tag, digest }
+        let one_word = registry == DOCKER_HUB && !repository.contains('/');
+        let repository = if one_word { format!("{LIBRARY}/{repository}") } else { repository.to_owned() };
+        Self { registry, repository, tag, digest }
     }
 }
 
@@ -44,33 +43,27 @@ fn split(text: &str, position: Option<usize>) -> (&str, Option<&str>) {
     parts.map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
 
-/// Whether `pattern` means the image that a pod calls `image`. Parts are compared whole: a star stands only for all
-/// of a folder (`registry.example.com/etl/*`) or for the end of a tag (`…/runner:2.*`).
+/// Whether `pattern` means the image that a pod calls `image`. Both are completed as a container runtime does, and
+/// compared part by part. A pattern without a tag means every tag, one without a digest every digest.
 #[must_use]
 pub fn matches(pattern: &str, image: &str) -> bool {
-    let (pattern, image) = (Reference::read(pattern), Reference::read(image));
-    let repository = match pattern.repository.strip_suffix('*') {
-        // `/*` alone is all of a registry.
-        Some(folder) if folder.is_empty() || folder.ends_with('/') => {
-            image.repository.strip_prefix(folder).is_some_and(|rest| !rest.is_empty())
-        }
-        _ => pattern.repository == image.repository,
-    };
-    let tag = || image.tag.or_else(|| image.digest.is_none().then_some(DEFAULT_TAG));
-    let same_tag = match pattern.tag {
-        None => true,
-        Some(wanted) => match wanted.strip_suffix('*') {
-            Some(start) => tag().is_some_and(|tag| tag.starts_with(start)),
-            None => tag() == Some(wanted),
-        },
-    };
-    let same_digest = pattern.digest.is_none() || pattern.digest == image.digest;
-    pattern.registry == image.registry && repository && same_tag && same_digest
+    let Ok(image) = Image::parse(image) else { return false };
+    let Pattern { registry, repository, tag, digest } = Pattern::read(pattern);
+    registry == image.registry()
+        && covers(&repository, image.repository())
+        && tag.is_none_or(|tag| image.tag().is_some_and(|of_image| WildMatch::new(tag).matches(of_image)))
+        && digest.is_none_or(|digest| image.digest() == Some(digest))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `ONE` and `TWO` stand for digests.
+    fn means(pattern: &str, image: &str) -> bool {
+        let full = |text: &str| text.replace("ONE", &"1".repeat(64)).replace("TWO", &"2".repeat(64));
+        matches(&full(pattern), &full(image))
+    }
 
     #[test]
     fn parts_are_compared_whole() {
@@ -78,17 +71,18 @@ mod tests {
             ("busybox", "busybox"),
             ("busybox", "docker.io/library/busybox:1.36"),
             ("docker.io/busybox:latest", "index.docker.io/library/busybox"),
-            ("bitnami/spark", "docker.io/bitnami/spark@sha256:1"),
-            ("a.io/etl/runner", "a.io/etl/runner:2.1@sha256:1"),
+            ("bitnami/spark", "docker.io/bitnami/spark@sha256:ONE"),
+            ("a.io/etl/runner", "a.io/etl/runner:2.1@sha256:ONE"),
             ("a.io/etl/runner:2.1", "a.io/etl/runner:2.1"),
             ("a.io/etl/runner:2.*", "a.io/etl/runner:2.1"),
-            ("a.io/etl/runner@sha256:1", "a.io/etl/runner:2.1@sha256:1"),
+            ("a.io/etl/runner@sha256:ONE", "a.io/etl/runner:2.1@sha256:ONE"),
             ("a.io:5000/runner", "a.io:5000/runner:2"),
             ("localhost/probe:test", "localhost/probe:test"),
-            ("a.io/etl/*", "a.io/etl/x/y:1"),
+            ("a.io/etl/**", "a.io/etl/x/y:1"),
             ("a.io/*", "a.io/x"),
+            ("a.io/etl-*", "a.io/etl-2"),
         ] {
-            assert!(matches(pattern, image), "{pattern} means {image}");
+            assert!(means(pattern, image), "{pattern} means {image}");
         }
         for (pattern, image) in [
             ("busybox", "a.io/busybox"),
@@ -100,17 +94,17 @@ mod tests {
             ("a.io/runner", "a.io:5000/runner"),
             ("a.io/etl/runner:2.1", "a.io/etl/runner:2.10"),
             ("a.io/etl/runner:2.1", "a.io/etl/runner"),
-            ("a.io/etl/runner:latest", "a.io/etl/runner@sha256:1"),
-            ("a.io/etl/runner@sha256:1", "a.io/etl/runner@sha256:2"),
-            ("a.io/etl/runner@sha256:1", "a.io/etl/runner"),
+            ("a.io/etl/runner:latest", "a.io/etl/runner@sha256:ONE"),
+            ("a.io/etl/runner@sha256:ONE", "a.io/etl/runner@sha256:TWO"),
+            ("a.io/etl/runner@sha256:ONE", "a.io/etl/runner"),
             ("a.io/etl/*", "a.io/etl"),
             ("a.io/etl/*", "a.io/etl2/x"),
-            ("a.io/etl*", "a.io/etl2"),
+            ("a.io/etl/*", "a.io/etl/x/y"),
             ("a.io/*", "b.io/x"),
             ("*", "a.io/x"),
             ("", "busybox"),
         ] {
-            assert!(!matches(pattern, image), "{pattern} does not mean {image}");
+            assert!(!means(pattern, image), "{pattern} does not mean {image}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use super::size::Size;
 use super::spec::Into;
 
@@ -31,16 +32,7 @@ impl Default for Limits {
 /// One HTTP request, and what becomes of its answer.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
-        "message": "the answer becomes exactly one thing: write one of file, json or archive"
-    },
-    {
-        "rule": "!has(self.body) || self.method == 'POST'",
-        "message": "only a POST has a body: add method: POST, or remove body"
-    }
-]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::HTTP)))]
 pub struct Http {
     /// `GET` or `POST`. Either may be sent more than once, so the server must answer it without side effects.
     #[serde(default)]
@@ -48,15 +40,16 @@ pub struct Http {
     /// Scheme, host and the path's fixed start. No user, no query: `https://assets.example.com/v1`.
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
     pub url: String,
-    /// What follows in the path, URL-encoded.
+    /// What follows in the path, URL-encoded. May be a template.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 2048), regex(pattern = "^[^?#\\s]*$"))]
+    #[schemars(length(max = 2048), regex(pattern = "^([^?#\\s]|[{][{%#][^}]*[}])*$"))]
     pub path: String,
-    /// The query's values by name, as plain text: boot encodes them.
+    /// The query's values by name, as plain text: boot encodes them. Each may be a template.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub query: BTreeMap<String, String>,
-    /// Body of a POST.
+    /// Body of a POST. May be a template where contentType is JSON, `application/x-www-form-urlencoded` or
+    /// `text/plain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub body: Option<String>,
@@ -68,7 +61,7 @@ pub struct Http {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
-    /// The answer is one file: its path.
+    /// The answer is one file: its path. May be a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 3841))]
     pub file: Option<String>,
@@ -122,10 +115,14 @@ pub struct JsonPart {
     /// Whether the names are variables or files.
     #[serde(default)]
     pub into: Into,
-    /// Put in front of every name: a folder (`sql/`) for files, a prefix (`DB_`) for env.
+    /// Put in front of every name: a folder (`sql/`) for files, which may be a template; a prefix (`DB_`) for env.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,
+    /// Whether the variables are secrets. They are kept as all others are; the log counts them, and with
+    /// `assets.layout: Optimus` they stand in `.secret`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
 }
 
 /// An archive of files.
@@ -138,11 +135,11 @@ pub struct Archive {
     /// of a ref has one.
     #[schemars(range(max = 32))]
     pub strip_components: u32,
-    /// Take only what lies below this folder, without its name; counted after stripping.
+    /// Take only what lies below this folder, without its name; counted after stripping. May be a template.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253), regex(pattern = "^([^/]+(/[^/]+)*)?$"))]
     pub path: String,
-    /// Put in front of every file: a folder (`sql/`).
+    /// Put in front of every file: a folder (`sql/`). May be a template.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,
@@ -170,6 +167,10 @@ pub struct Client {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub headers_from_secret: Option<String>,
+    /// Further headers. They show in every pod's spec: write what is secret into headersFromSecret.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub headers: Vec<Header>,
     /// A token of the pod's service account, sent as `Authorization: Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
@@ -201,6 +202,7 @@ impl Default for Client {
     fn default() -> Self {
         Self {
             headers_from_secret: None,
+            headers: Vec::new(),
             token: None,
             ca: None,
             proxy: None,
@@ -210,6 +212,19 @@ impl Default for Client {
             redirects: 5,
         }
     }
+}
+
+/// A header of a request.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::HEADER)))]
+pub struct Header {
+    /// Its name.
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$"))]
+    pub name: String,
+    /// Its value: one line. May be a template.
+    #[schemars(length(max = 4096))]
+    pub value: String,
 }
 
 /// A token of the pod's service account, made for one audience.
@@ -232,10 +247,7 @@ fn an_hour() -> i64 {
 /// Where the certificate authorities are: a key of a `ConfigMap` or a `Secret` of the pod's namespace.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "has(self.configMap) != has(self.secret)",
-    "message": "a CA comes from one object: write one of configMap or secret"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::CA)))]
 pub struct Ca {
     /// Name of a `ConfigMap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -273,16 +285,16 @@ pub struct Optimus {
     /// Scheme and host of the server, and the path before `/api`: `http://optimus.data:9100`.
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
     pub host: String,
-    /// The project.
+    /// The project. May be a template.
     #[schemars(length(min = 1, max = 1024))]
     pub project: String,
-    /// The job.
+    /// The job. May be a template.
     #[schemars(length(min = 1, max = 1024))]
     pub job: String,
-    /// When the run is scheduled: a time as RFC 3339 writes it.
+    /// When the run is scheduled: a time as RFC 3339 writes it. May be a template.
     #[schemars(length(min = 1, max = 1024))]
     pub scheduled_at: String,
-    /// The plugin that runs: its name.
+    /// The plugin that runs: its name. May be a template.
     #[schemars(length(min = 1, max = 1024))]
     pub instance_name: String,
     /// Whether the plugin is the job's task or one of its hooks.

@@ -23,13 +23,13 @@ impl Profile {
     /// A version of a profile that can be in force.
     ///
     /// # Errors
-    /// Where a template of it cannot be read.
+    /// Where a template of it could work for no pod.
     pub fn new(
         name: impl Into<String>,
         generation: i64,
         spec: BootProfileSpec,
     ) -> Result<Self, InvalidTemplate> {
-        templates::read(&spec)?;
+        templates::check(&spec.sources)?;
         Ok(Self { name: name.into(), generation, spec })
     }
 }

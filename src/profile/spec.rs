@@ -3,6 +3,7 @@
 //! The CRD in the chart is generated from these types (`bootlace crds`); a test fails when they differ.
 //! What a schema or a CEL rule can catch is refused by the API server itself, with the messages below.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kube::CustomResource;
@@ -10,7 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::env::{EnvFile, ImageCommand};
+use super::init_image::InitImage;
 use super::remote::{Http, Limits, Optimus};
+use super::rules;
 use crate::names;
 
 /// How a task boots: which image fetches what, in which order, and where the task finds it.
@@ -26,7 +29,7 @@ use crate::names;
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"In force","type":"integer","jsonPath":".status.lastGood.generation","description":"The generation that tasks boot with"}"#,
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
-    printcolumn = r#"{"name":"Assets","type":"string","jsonPath":".spec.assets.mountPath"}"#,
+    printcolumn = r#"{"name":"Assets","type":"string","jsonPath":".spec.assets.layout"}"#,
     printcolumn = r#"{"name":"Env","type":"string","jsonPath":".spec.env.mode"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
@@ -58,11 +61,16 @@ pub struct Boot {
     /// When the kubelet pulls the boot image. Without it: what the webhook was installed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<PullPolicy>,
+    /// Boot images that a pod may name for itself, by the annotation `bootlace.dev/init-image`. Without it: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_image: Option<InitImage>,
     /// Before or after the pod's own init containers.
     pub position: Position,
     /// Seconds that all sources together may take. Boot fails when they are over.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: u32,
+    /// How boot writes its log: lines for people, or a JSON object a line.
+    pub log_format: LogFormat,
     /// Resources of the boot container. In a Guaranteed pod the requests are raised to the limits, so that
     /// the pod keeps its class.
     pub resources: Resources,
@@ -77,11 +85,31 @@ impl Default for Boot {
         Self {
             image: None,
             image_pull_policy: None,
+            init_image: None,
             position: Position::default(),
             timeout_seconds: 120,
+            log_format: LogFormat::default(),
             resources: Resources::default(),
             run_as_user: Some(names::USER),
         }
+    }
+}
+
+/// How boot writes its log.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object a line, for machines.
+    Json,
+}
+
+impl LogFormat {
+    /// Whether it is the default.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        *self == Self::Text
     }
 }
 
@@ -132,10 +160,7 @@ pub enum Position {
 /// Resources of an injected container: quantities as Kubernetes writes them, by resource name.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "[self.requests, self.limits].all(m, m.all(k, isQuantity(m[k])))",
-    "message": "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::RESOURCES)))]
 pub struct Resources {
     /// What the scheduler reserves.
     #[schemars(extend("maxProperties" = 8))]
@@ -162,11 +187,7 @@ impl Default for Resources {
 /// One place that boot fetches from: a name, and exactly one kind.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus)]\
-             .filter(kind, kind).size() == 1",
-    "message": "a source has exactly one kind: write one of inline, configMap, secret, http or optimus"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::SOURCE)))]
 pub struct Source {
     /// Name of the source in boot's log and errors; unique in the profile.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -199,10 +220,10 @@ pub struct Source {
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Inline {
-    /// Env by name.
+    /// Env by name. Each value may be a template.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Files by path below the assets folder.
+    /// Files by path below the assets folder. Path and content may be templates.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
 }
@@ -210,10 +231,7 @@ pub struct Inline {
 /// A `ConfigMap` or `Secret` of the pod's own namespace.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "self.into != 'Env' || !has(self.items) || self.items.all(i, !i.__as__.contains('='))",
-    "message": "items[].as is a variable's name where into is Env: it must not hold an equals sign"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::MOUNTED)))]
 pub struct Mounted {
     /// Name of the object.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
@@ -258,27 +276,68 @@ pub struct Item {
 }
 
 /// Where the task finds its files.
-#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Assets {
-    /// Absolute path in the task's containers. The RFC's images expect `/var/assets`.
-    #[schemars(length(max = 253), regex(pattern = "^(/[^/:]+)+$"))]
-    pub mount_path: String,
+    /// What lies where below the mount path.
+    pub layout: Layout,
+    /// Absolute path in the task's containers. Without it: `/var/assets`, which the RFC's images expect, or what the
+    /// layout's images expect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 250), regex(pattern = "^(/[^/:]+)+$"))]
+    pub mount_path: Option<String>,
 }
 
-impl Default for Assets {
-    fn default() -> Self {
-        Self { mount_path: "/var/assets".to_owned() }
+impl Assets {
+    /// The mount path.
+    #[must_use]
+    pub fn mount_path(&self) -> &str {
+        let of_layout = match self.layout {
+            Layout::Bootlace => "/var/assets",
+            Layout::Optimus => "/data",
+        };
+        self.mount_path.as_deref().unwrap_or(of_layout)
+    }
+
+    /// Where the task finds its files.
+    #[must_use]
+    pub fn files(&self) -> Cow<'_, str> {
+        match self.layout {
+            Layout::Bootlace => self.mount_path().into(),
+            Layout::Optimus => format!("{}/{}", self.mount_path(), names::DIR_OPTIMUS_IN).into(),
+        }
+    }
+
+    /// The folder around them that the task can write to, where the layout has one.
+    #[must_use]
+    pub fn writable(&self) -> Option<&str> {
+        (self.layout == Layout::Optimus).then(|| self.mount_path())
+    }
+}
+
+/// What lies where below the mount path of the assets.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Layout {
+    /// The files.
+    #[default]
+    Bootlace,
+    /// As the plugin images of Optimus expect it: the files in `in`, and the boot env in `in/.env` and `in/.secret` for a
+    /// shell to source. The mount path itself, `/data` unless it is set, can be written.
+    Optimus,
+}
+
+impl Layout {
+    /// Whether it is the default.
+    #[must_use]
+    pub fn is_bootlace(&self) -> bool {
+        *self == Self::Bootlace
     }
 }
 
 /// The volume that carries everything from boot to the task.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "isQuantity(self.sizeLimit)",
-    "message": "sizeLimit must be a quantity: write 64Mi"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::VOLUME)))]
 pub struct Volume {
     /// Size of the memory-backed emptyDir. It counts as memory of the pod.
     pub size_limit: Quantity,
@@ -293,10 +352,7 @@ impl Default for Volume {
 /// How the boot env reaches the task's process.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "self.mode != 'File' || (has(self.file) && self.file.keys.size() > 0)",
-    "message": "mode File hands over the variables that file.keys names: list them there"
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ENV)))]
 pub struct Env {
     /// The way.
     pub mode: EnvMode,

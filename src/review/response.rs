@@ -30,31 +30,45 @@ pub struct Response {
 pub struct Refusal {
     /// HTTP status that the client sees.
     pub code: u16,
-    /// Kubernetes' word for it: `BadRequest`, `Invalid`.
+    /// Kubernetes' word for it: `BadRequest`, `Invalid`, `Forbidden`.
     pub reason: &'static str,
     /// What is wrong and what to change.
     pub message: String,
     /// The profile that the pod would have booted with, where there is one.
     pub profile: Option<String>,
+    /// The variable that a template of the profile asks for and the pod does not tell, where that is why.
+    pub undefined: Option<String>,
 }
 
 impl Refusal {
     /// The request itself cannot be understood.
     #[must_use]
     pub fn bad_request(message: String) -> Self {
-        Self { code: 400, reason: "BadRequest", message, profile: None }
+        Self { code: 400, reason: "BadRequest", message, profile: None, undefined: None }
     }
 
     /// The pod asks for something that cannot be.
     #[must_use]
     pub fn invalid(message: String) -> Self {
-        Self { code: 422, reason: "Invalid", message, profile: None }
+        Self { code: 422, reason: "Invalid", message, profile: None, undefined: None }
+    }
+
+    /// The pod asks for something that it may not have.
+    #[must_use]
+    pub fn forbidden(message: String) -> Self {
+        Self { code: 403, reason: "Forbidden", message, profile: None, undefined: None }
     }
 
     /// The same, of a pod that would have booted with `profile`.
     #[must_use]
     pub fn with_profile(self, profile: &str) -> Self {
         Self { profile: Some(profile.to_owned()), ..self }
+    }
+
+    /// The same, because the pod does not tell `variable`, where there is one.
+    #[must_use]
+    pub fn with_undefined(self, variable: Option<&str>) -> Self {
+        Self { undefined: variable.map(str::to_owned), ..self }
     }
 }
 

@@ -52,12 +52,51 @@ pub(super) fn variables(template: &minijinja::Template<'_, '_>) -> Result<(), Un
     unknown.into_iter().next().map_or(Ok(()), |name| Err(Unreadable::UnknownVariable { name }))
 }
 
-/// Refuses filters that are not there, and what makes much out of little: calls and products (which repeat a text).
-pub(super) fn tokens(text: &str) -> Result<(), Unreadable> {
-    let tokens: Vec<_> = tokenize(text, false, SyntaxConfig, WhitespaceConfig::default())
+/// The tokens of a template, each with its line. What cannot be read was refused before.
+fn tokens_of(text: &str) -> Vec<(Token<'_>, usize)> {
+    tokenize(text, false, SyntaxConfig, WhitespaceConfig::default())
         .filter_map(Result::ok)
         .map(|(token, span)| (token, usize::from(span.start_line)))
-        .collect();
+        .collect()
+}
+
+/// Refuses an expression in JSON that stands outside of a string and is no number: a value could then add to the JSON's
+/// own structure. Strings are followed through the template's own text as it stands; what a branch does to them is seen
+/// in what the template gives, which must be JSON.
+pub(super) fn json(text: &str) -> Result<(), Unreadable> {
+    let tokens = tokens_of(text);
+    let mut inside = false;
+    for (position, (token, line)) in tokens.iter().enumerate() {
+        match token {
+            Token::TemplateData(text) => inside = ends_in_string(text, inside),
+            Token::VariableStart if !inside => {
+                let end =
+                    tokens.iter().skip(position).position(|(token, _)| matches!(token, Token::VariableEnd));
+                let last =
+                    |back: usize| tokens.get((position + end?).checked_sub(back)?).map(|(token, _)| token);
+                if !matches!((last(2), last(1)), (Some(Token::Pipe), Some(Token::Ident("int" | "length")))) {
+                    return Err(Unreadable::NotInString { line: *line });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a string of JSON is open behind `text`, where one `is_open` before it.
+fn ends_in_string(text: &str, is_open: bool) -> bool {
+    let mut escaped = false;
+    text.bytes().fold(is_open, |open, byte| {
+        let quote = byte == b'"' && !escaped;
+        escaped = open && byte == b'\\' && !escaped;
+        open != quote
+    })
+}
+
+/// Refuses filters that are not there, and what makes much out of little: calls and products (which repeat a text).
+pub(super) fn tokens(text: &str) -> Result<(), Unreadable> {
+    let tokens = tokens_of(text);
     for (position, (token, line)) in tokens.iter().enumerate() {
         let line = *line;
         let at = |position: usize| tokens.get(position).map(|(token, _)| token);

@@ -4,8 +4,8 @@
 //! only the filters in [`FILTERS`]. What a pod says is untrusted, so wherever a value lands it is written for that
 //! [`Slot`]: it can fill a path's segment and never become two of them.
 //!
-//! A template is read when its profile comes into force ([`Template::parse`] finds what is wrong with it then) and
-//! rendered at admission, purely from the pod ([`Context`]).
+//! A template is checked when its profile comes into force ([`check`] finds what is wrong with it whatever the pod) and
+//! rendered at admission ([`render`]), purely from the pod ([`Context`]).
 
 mod context;
 mod lint;
@@ -24,10 +24,6 @@ pub use slot::Slot;
 const MAX_BYTES: usize = 256 * 1024;
 /// Steps of the engine that one rendering may take; a hundred lines of template take some hundreds.
 const FUEL: u64 = 50_000;
-
-/// A text with expressions in it, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(String);
 
 /// What is wrong with a template, whatever the pod.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +49,14 @@ pub enum Unreadable {
     UnknownVariable {
         /// The variable.
         name: String,
+    },
+    /// In JSON, it writes a value outside of a string.
+    #[error(
+        "line {line}: in JSON a value stands in a string, or is made a number: write \"{{{{ … }}}}\", or `… | int`"
+    )]
+    NotInString {
+        /// The line, counted from 1.
+        line: usize,
     },
     /// It uses a part of the language that profiles do not have.
     #[error("line {line}: {what} cannot be used in a profile's template")]
@@ -85,51 +89,48 @@ pub enum RenderError {
     TooLarge,
 }
 
-impl Template {
-    /// Whether `text` holds an expression at all. What does not need not be a template.
-    #[must_use]
-    pub fn is_one(text: &str) -> bool {
-        ["{{", "{%", "{#"].iter().any(|start| text.contains(start))
-    }
+/// Whether `text` holds an expression at all. What does not need not be a template.
+#[must_use]
+pub fn is_one(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|start| text.contains(start))
+}
 
-    /// Reads a template.
-    ///
-    /// # Errors
-    /// Where no pod could make it work: its syntax, an unknown filter or variable.
-    pub fn parse(text: impl Into<String>) -> Result<Self, Unreadable> {
-        let text = text.into();
-        let engine = engine(Slot::Text);
-        let template = engine.template_from_str(&text).map_err(|error| Unreadable::Syntax {
-            line: error.line().unwrap_or(1),
-            message: error.detail().unwrap_or("it cannot be read").to_owned(),
-        })?;
-        lint::variables(&template)?;
-        lint::tokens(&text)?;
-        Ok(Self(text))
-    }
+/// Checks a template whose text goes to `slot`.
+///
+/// # Errors
+/// Where no pod could make it work: its syntax, an unknown filter or variable, a value where `slot` has no room for one.
+pub fn check(text: &str, slot: Slot) -> Result<(), Unreadable> {
+    let engine = engine(slot);
+    let template = engine.template_from_str(text).map_err(|error| Unreadable::Syntax {
+        line: error.line().unwrap_or(1),
+        message: error.detail().unwrap_or("it cannot be read").to_owned(),
+    })?;
+    lint::variables(&template)?;
+    lint::tokens(text)?;
+    if slot == Slot::Json { lint::json(text) } else { Ok(()) }
+}
 
-    /// The text for one pod, its values written for `slot`.
-    ///
-    /// # Errors
-    /// Where a variable has no value, or one that cannot stand there.
-    pub fn render(&self, context: &Context, slot: Slot) -> Result<String, RenderError> {
-        let failed = |error: &minijinja::Error| match error.kind() {
-            ErrorKind::UndefinedError => match context.missed() {
-                Some((variable, place)) => RenderError::Undefined { variable, place },
-                None => RenderError::Refused(error.to_string()),
-            },
-            ErrorKind::OutOfFuel | ErrorKind::WriteFailure => RenderError::TooLarge,
-            _ => RenderError::Refused(error.detail().map_or_else(|| error.to_string(), str::to_owned)),
-        };
-        let mut out = Bounded(Vec::new());
-        engine(slot)
-            .template_from_str(&self.0)
-            .and_then(|template| template.render_captured_to(context.root(), &mut out).map(drop))
-            .map_err(|error| failed(&error))?;
-        let text = String::from_utf8(out.0).map_err(|error| RenderError::Refused(error.to_string()))?;
-        slot.check(&text).map_err(RenderError::Refused)?;
-        Ok(text)
-    }
+/// What the template `text`, which was checked before, says for one pod, its values written for `slot`.
+///
+/// # Errors
+/// Where a variable has no value, or one that cannot stand there.
+pub fn render(text: &str, context: &Context, slot: Slot) -> Result<String, RenderError> {
+    let failed = |error: &minijinja::Error| match error.kind() {
+        ErrorKind::UndefinedError => match context.missed() {
+            Some((variable, place)) => RenderError::Undefined { variable, place },
+            None => RenderError::Refused(error.to_string()),
+        },
+        ErrorKind::OutOfFuel | ErrorKind::WriteFailure => RenderError::TooLarge,
+        _ => RenderError::Refused(error.detail().map_or_else(|| error.to_string(), str::to_owned)),
+    };
+    let mut out = Bounded(Vec::new());
+    engine(slot)
+        .template_from_str(text)
+        .and_then(|template| template.render_captured_to(context.root(), &mut out).map(drop))
+        .map_err(|error| failed(&error))?;
+    let text = String::from_utf8(out.0).map_err(|error| RenderError::Refused(error.to_string()))?;
+    slot.check(&text).map_err(RenderError::Refused)?;
+    Ok(text)
 }
 
 /// Takes so much and no more.
@@ -154,15 +155,21 @@ fn engine(slot: Slot) -> &'static Environment<'static> {
     type Engine = LazyLock<Environment<'static>>;
     static TEXT: Engine = LazyLock::new(|| build(Slot::Text));
     static URL_PATH: Engine = LazyLock::new(|| build(Slot::UrlPath));
-    static QUERY: Engine = LazyLock::new(|| build(Slot::Query));
+    static FORM: Engine = LazyLock::new(|| build(Slot::Form));
     static JSON: Engine = LazyLock::new(|| build(Slot::Json));
     static FILE_PATH: Engine = LazyLock::new(|| build(Slot::FilePath));
+    static IMAGE_REFERENCE: Engine = LazyLock::new(|| build(Slot::ImageReference));
+    static HEADER: Engine = LazyLock::new(|| build(Slot::Header));
+    static NAME: Engine = LazyLock::new(|| build(Slot::Name));
     match slot {
         Slot::Text => &TEXT,
         Slot::UrlPath => &URL_PATH,
-        Slot::Query => &QUERY,
+        Slot::Form => &FORM,
         Slot::Json => &JSON,
         Slot::FilePath => &FILE_PATH,
+        Slot::ImageReference => &IMAGE_REFERENCE,
+        Slot::Header => &HEADER,
+        Slot::Name => &NAME,
     }
 }
 

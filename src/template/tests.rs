@@ -24,10 +24,8 @@ fn render(text: &str, slot: Slot) -> Result<String, String> {
     let value = pod();
     let pod = Pod::read(&value).unwrap();
     let context = Context::new(&pod, "team-a", pod.containers.first());
-    Template::parse(text)
-        .map_err(|error| error.to_string())?
-        .render(&context, slot)
-        .map_err(|error| error.to_string())
+    check(text, slot).map_err(|error| error.to_string())?;
+    super::render(text, &context, slot).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -68,10 +66,10 @@ fn a_value_stays_one_thing_where_it_lands() {
     let evil = "{{ annotations.evil }}";
     let encoded = "x%22%7D%0A%40host%3A80%2F%3F%23%252e";
     assert_eq!(render(&format!("/a/{evil}/b"), Slot::UrlPath), Ok(format!("/a/{encoded}/b")));
-    assert_eq!(render(evil, Slot::Query).as_deref(), Ok(encoded));
+    assert_eq!(render(evil, Slot::Form).as_deref(), Ok(encoded));
     // Neither word of the template's changes that.
     let loud = "{% autoescape false %}{{ annotations.evil }}{% endautoescape %}";
-    assert_eq!(render(loud, Slot::Query).as_deref(), Ok(encoded));
+    assert_eq!(render(loud, Slot::Form).as_deref(), Ok(encoded));
     let json = render(&format!("{{\"a\": \"{evil}\"}}"), Slot::Json).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), json!({"a": "x\"}\n@host:80/?#%2e"}));
     assert_eq!(render("sql/{{ workflow }}.sql", Slot::FilePath).as_deref(), Ok("sql/etl.sql"));
@@ -84,6 +82,8 @@ fn no_value_leaves_its_folder() {
         ("a/{{ annotations.dots }}/b", Slot::FilePath),
         ("a/{{ annotations.dots }}/b", Slot::UrlPath),
         ("a/{{ annotations.dot }}{{ annotations.dot }}", Slot::UrlPath),
+        ("a/%2E{{ annotations.dot }}/b", Slot::UrlPath),
+        ("a\\{{ annotations.dots }}", Slot::UrlPath),
         ("a/.{{ annotations.dot }}/b", Slot::FilePath),
     ] {
         let message = render(text, slot).unwrap_err();
@@ -105,7 +105,7 @@ fn what_no_pod_could_make_work_is_found_when_it_is_read() {
         ("{{ range(10) }}", "range"),
         ("{{ labels.items() }}", "a call"),
     ] {
-        let message = Template::parse(text).unwrap_err().to_string();
+        let message = check(text, Slot::Text).unwrap_err().to_string();
         assert!(message.contains(hint), "{text}: {message}");
     }
 }
@@ -125,4 +125,48 @@ fn a_template_ends() {
 fn a_list_is_no_text() {
     let message = render("{{ labels }}", Slot::Text).unwrap_err();
     assert!(message.contains("is not a text"), "{message}");
+}
+
+#[test]
+fn a_header_is_one_line_and_a_name_is_one() {
+    let evil = "{{ annotations.evil }}";
+    assert!(render(evil, Slot::Header).unwrap_err().contains("no header's value can"), "a line end");
+    assert_eq!(render("team {{ labels.team }}", Slot::Header).as_deref(), Ok("team a&b=c/d"));
+    for dots in ["{{ annotations.dots }}", "{{ annotations.dot }}", "{% if workflow == \"a\" %}b{% endif %}"]
+    {
+        assert!(render(dots, Slot::Name).unwrap_err().contains("which is no name"), "{dots}");
+    }
+    assert_eq!(render("{{ labels.task_id }}", Slot::Name).as_deref(), Ok("../load"));
+}
+
+#[test]
+fn in_an_images_reference_a_value_names_no_other_registry() {
+    let reference = |value: &str| format!("registry.example.com/team/sql:{value}");
+    assert_eq!(render(&reference("{{ workflow }}-1"), Slot::ImageReference), Ok(reference("etl-1")));
+    for evil in ["{{ labels.team }}", "{{ annotations.evil }}", "{{ labels.task_id }}"] {
+        let message = render(&reference(evil), Slot::ImageReference).unwrap_err();
+        assert!(message.contains("of which a tag is made"), "{evil}: {message}");
+    }
+}
+
+#[test]
+fn in_json_a_value_adds_nothing_but_text() {
+    for (text, expected) in [
+        (
+            r#"{"a": "x {{ workflow }}\" {{ task }}", "n": {{ scheduledTime[:4] | int }}}"#,
+            r#"{"a": "x etl\" ../load", "n": 2024}"#,
+        ),
+        (r#"[{% if mapIndex is defined %}"{{ mapIndex }}"{% endif %}]"#, "[]"),
+    ] {
+        assert_eq!(render(text, Slot::Json).as_deref(), Ok(expected));
+    }
+    for (text, hint) in [
+        (r#"{"a": {{ labels.team }}}"#, "line 1: in JSON a value stands in a string"),
+        ("{\"a\":\n{{ labels.n | int | string }}}", "line 2: in JSON a value stands in a string"),
+        (r#"{"a\\": "b", "c": "d" {{ workflow }}}"#, "stands in a string"),
+        (r#"{"a": "{{ workflow }}"#, "what it gives is no JSON, at line 1"),
+    ] {
+        let message = render(text, Slot::Json).unwrap_err();
+        assert!(message.contains(hint), "{text}: {message}");
+    }
 }

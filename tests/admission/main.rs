@@ -8,6 +8,8 @@
 )]
 
 mod becomes;
+mod init_image;
+mod layout;
 mod modes;
 mod pods;
 mod refused;
@@ -18,6 +20,7 @@ use bootlace::admission::{self, Decision, Injection, Outcome};
 use bootlace::names;
 use bootlace::plan::{Recipes, Settings};
 use bootlace::profile::Profile;
+use bootlace::profile::init_image::{AllowedImage, InitImage};
 use bootlace::profile::spec::{Inline, Into, Mounted, Position, Source};
 use bootlace::selection::Skip;
 use proptest::prelude::*;
@@ -41,7 +44,45 @@ fn profile(position: Position) -> Profile {
         Source { secret: Some(Mounted { into: Into::Env, ..object }), ..source("secret") },
     ];
     profile.spec.boot.position = position;
+    let allowed = AllowedImage {
+        registry: "r.example.com".to_owned(),
+        repository: "data/*".to_owned(),
+        digest_only: false,
+    };
+    profile.spec.boot.init_image = Some(InitImage { allow: vec![allowed], ..InitImage::default() });
     profile
+}
+
+/// The boot image that some generated pods name.
+const INIT_IMAGE: &str = "r.example.com/data/boot";
+
+/// A generated pod, with a boot image of its own or without.
+fn pod() -> impl Strategy<Value = Value> {
+    (pods::pod(), any::<bool>()).prop_map(|(mut pod, names_one)| {
+        if names_one {
+            pod["metadata"]["annotations"][names::ANNOTATION_INIT_IMAGE] = json!(INIT_IMAGE);
+        }
+        pod
+    })
+}
+
+fn names_an_image(pod: &Value) -> bool {
+    let annotations = &pod["metadata"]["annotations"];
+    annotations.get(names::ANNOTATION_INIT_IMAGE).is_some()
+}
+
+/// The init containers that Bootlace adds to a pod, by name.
+fn ours(pod: &Value) -> &'static [&'static str] {
+    let with_image = &[names::CONTAINER_INSTALL, names::CONTAINER_INIT, names::CONTAINER_BOOT];
+    if names_an_image(pod) { with_image } else { &[names::CONTAINER_BOOT] }
+}
+
+fn init_containers(pod: &Value) -> &[Value] {
+    pod.pointer("/spec/initContainers").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn init_container<'a>(pod: &'a Value, name: &str) -> &'a Value {
+    init_containers(pod).iter().find(|container| container["name"] == name).unwrap()
 }
 
 fn recipes(position: Position) -> Recipes {
@@ -77,20 +118,20 @@ fn position() -> impl Strategy<Value = Position> {
 
 proptest! {
     #[test]
-    fn nothing_is_removed_changed_or_reordered(pod in pods::pod(), position in position()) {
+    fn nothing_is_removed_changed_or_reordered(pod in pod(), position in position()) {
         let injected = inject(&pod, position).pod;
         prop_assert_eq!(pods::kept(&pod, &injected, ""), Ok(()));
     }
 
     #[test]
-    fn injecting_twice_is_a_no_op(pod in pods::pod(), position in position()) {
+    fn injecting_twice_is_a_no_op(pod in pod(), position in position()) {
         let once = inject(&pod, position).pod;
         let twice = admission::admit(once, "etl", &recipes(position));
         prop_assert!(matches!(twice, Decision::Skip(Skip::AlreadyInjected)));
     }
 
     #[test]
-    fn the_patch_that_is_sent_turns_the_pod_into_what_was_planned(pod in pods::pod()) {
+    fn the_patch_that_is_sent_turns_the_pod_into_what_was_planned(pod in pod()) {
         let body = serde_json::to_vec(&review(&pod)).unwrap();
         let (answer, outcome) = answer(&body);
         prop_assert_eq!(outcome, Outcome::Injected);
@@ -102,32 +143,65 @@ proptest! {
     }
 
     #[test]
-    fn boot_stands_at_an_end_of_the_init_containers(pod in pods::pod(), position in position()) {
+    fn boot_stands_at_an_end_of_the_init_containers(pod in pod(), position in position()) {
         let injected = inject(&pod, position).pod;
-        let containers = injected.pointer("/spec/initContainers").and_then(Value::as_array).unwrap();
-        let boot = match position {
-            Position::First => containers.first().unwrap(),
-            Position::Last => containers.last().unwrap(),
+        let (all, ours) = (init_containers(&injected), ours(&pod));
+        let (own, added) = match position {
+            Position::First => { let (added, own) = all.split_at(ours.len()); (own, added) }
+            Position::Last => all.split_at(all.len() - ours.len()),
         };
-        prop_assert_eq!(&boot["name"], names::CONTAINER_BOOT);
-        let others = pod.pointer("/spec/initContainers").and_then(Value::as_array).map_or(0, Vec::len);
-        prop_assert_eq!(containers.len(), others + 1);
+        prop_assert!(added.iter().map(|container| &container["name"]).eq(ours));
+        prop_assert_eq!(own, init_containers(&pod));
+    }
+
+    #[test]
+    fn what_is_injected_is_as_restricted_as_can_be(pod in pod()) {
+        let injected = inject(&pod, Position::Last).pod;
+        for name in ours(&pod) {
+            let container = init_container(&injected, name);
+            let is = |pointer: &str| container.pointer(pointer).unwrap();
+            prop_assert_eq!(is("/securityContext/allowPrivilegeEscalation"), false);
+            prop_assert_eq!(is("/securityContext/runAsNonRoot"), true);
+            prop_assert_eq!(is("/securityContext/readOnlyRootFilesystem"), true);
+            prop_assert_eq!(is("/securityContext/capabilities/drop"), &json!(["ALL"]));
+            prop_assert_eq!(is("/securityContext/seccompProfile/type"), "RuntimeDefault");
+            for kind in ["requests", "limits"] {
+                for resource in ["cpu", "memory"] {
+                    let pointer = format!("/resources/{kind}/{resource}");
+                    prop_assert!(is(&pointer).is_string());
+                }
+            }
+        }
+    }
+
+    /// Every volume that is mounted is there, and no two have one name.
+    #[test]
+    fn the_mounts_of_what_is_injected_have_their_volumes(pod in pod()) {
+        let injected = inject(&pod, Position::Last).pod;
+        let volumes = injected.pointer("/spec/volumes").and_then(Value::as_array).unwrap();
+        let called = |name: &Value| volumes.iter().filter(|volume| &volume["name"] == name).count();
+        for name in ours(&pod) {
+            for mount in init_container(&injected, name)["volumeMounts"].as_array().unwrap() {
+                prop_assert_eq!(called(&mount["name"]), 1, "{} of {}", mount, name);
+            }
+        }
     }
 
     /// The kubelet expands `$(NAME)` and folds `$$` in a container's env.
     #[test]
-    fn what_boot_is_told_holds_no_dollar_sign(pod in pods::pod()) {
+    fn what_boot_is_told_holds_no_dollar_sign(pod in pod()) {
         let injected = inject(&pod, Position::First).pod;
-        let told = injected.pointer("/spec/initContainers/0/env/0/value").and_then(Value::as_str).unwrap();
+        let boot = init_container(&injected, names::CONTAINER_BOOT);
+        let told = boot.pointer("/env/0/value").and_then(Value::as_str).unwrap();
         prop_assert!(!told.contains('$'), "{}", told);
         let told: bootlace::plan::BootSpec = serde_json::from_str(told).unwrap();
-        prop_assert_eq!(told.sources.len(), 3);
+        prop_assert_eq!(told.sources.len(), if names_an_image(&pod) { 4 } else { 3 });
     }
 
     /// Whatever one field of a pod is, the answer is well-formed and carries the uid.
     #[test]
     fn a_wrong_type_anywhere_gets_an_answer(
-        mut pod in pods::pod(), wrong in pods::any_json(), choice in any::<prop::sample::Index>(),
+        mut pod in pod(), wrong in pods::any_json(), choice in any::<prop::sample::Index>(),
     ) {
         let mut places = Vec::new();
         pointers(&pod, "", &mut places);
@@ -147,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_off_review_gets_an_answer_with_its_uid(pod in pods::pod(), cut in any::<prop::sample::Index>()) {
+    fn a_cut_off_review_gets_an_answer_with_its_uid(pod in pod(), cut in any::<prop::sample::Index>()) {
         let body = serde_json::to_vec(&review(&pod)).unwrap();
         let from = body.windows(5).position(|window| window == b"\"u-1\"").unwrap() + 5;
         let (answer, _) = answer(&body[..from + cut.index(body.len() - from)]);
@@ -179,7 +253,7 @@ fn the_generator_makes_what_the_properties_are_about() {
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let made: Vec<_> = (0..200).map(|_| pods::pod().new_tree(&mut runner).unwrap().current()).collect();
+    let made: Vec<_> = (0..200).map(|_| pod().new_tree(&mut runner).unwrap().current()).collect();
     for (what, pointer) in [
         ("init containers", "/spec/initContainers/0"),
         ("volumes", "/spec/volumes/0"),
@@ -188,6 +262,7 @@ fn the_generator_makes_what_the_properties_are_about() {
         ("mounts", "/spec/containers/0/volumeMounts/0"),
         ("a postStart handler", "/spec/containers/0/lifecycle/postStart"),
         ("several containers", "/spec/containers/2"),
+        ("a boot image of their own", "/metadata/annotations/bootlace.dev~1init-image"),
     ] {
         let with = made.iter().filter(|pod| pod.pointer(pointer).is_some()).count();
         assert!((10..190).contains(&with), "{with} of 200 pods have {what}");

@@ -115,7 +115,10 @@ fn a_mounted_object_becomes_files_or_env() {
         log.contains(r#"source "tables" (ConfigMap the-tables): 0 variables, 2 files, 11 B in "#),
         "{log}"
     );
-    assert!(log.contains(r#"source "login" (Secret the-login): 2 variables, 0 files, 11 B in "#), "{log}");
+    assert!(
+        log.contains(r#"source "login" (Secret the-login): 2 variables (2 secret), 0 files, 11 B in "#),
+        "{log}"
+    );
 }
 
 #[test]

@@ -13,7 +13,12 @@ use crate::support::{Container, Entry, inline, mounted, spec};
 
 /// `bootlace boot` in `container`.
 fn boot(container: &Container, sources: &[Value]) -> Command {
-    let spec = spec(sources).to_string();
+    boot_spec(container, &spec(sources))
+}
+
+/// The same, told by a whole spec.
+pub(crate) fn boot_spec(container: &Container, spec: &Value) -> Command {
+    let spec = spec.to_string();
     // In two parts, as the webhook writes a long spec.
     let (first, second) = spec.split_at(spec.len() / 2);
     let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));

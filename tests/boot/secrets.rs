@@ -1,96 +1,348 @@
-//! No value of a source shows anywhere but where the task reads it. Each value here holds a marked word.
+//! No value of a source shows anywhere but where the task reads it. Every kind of source is here, with marked values in
+//! all that it brings or is given to ask with, in boots that go well and in boots that fail.
+//!
+//! A new kind does not compile until [`Kind::of`] knows it, and fails until [`cases`] has a boot of it that goes well and
+//! one that fails.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
+use bootlace::plan::boot_spec::{BootSource, From, MountedKind};
 use serde_json::{Value, json};
 
-use crate::support::{Container, inline, mounted};
+use crate::http::server::{self, Asked, Reply, Server, ok, status};
+use crate::process;
+use crate::support::{Container, inline, mounted, spec};
 
 /// What must not show. Parts of it must not either, so it has no common words.
 const MARK: &str = "zq7Xv0hunter2";
 
-/// Everything that anybody may read: log, termination message, and the error in both of its forms.
-fn everything(container: &Container, sources: &[Value]) -> (String, bool) {
-    let outcome = container.boot(sources);
-    let error = match &outcome.result {
-        Ok(()) => String::new(),
-        Err(error) => format!("{error} {error:?} {error:#?}"),
-    };
-    let failed = outcome.result.is_err();
-    (format!("{}\n{}\n{error}", outcome.log, outcome.message), failed)
+/// The kinds of sources, as a profile's author tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Inline,
+    ConfigMap,
+    Secret,
+    Http,
+    Optimus,
+    InitImage,
 }
 
-#[test]
-fn a_boot_that_goes_well_shows_no_value() {
-    let container = Container::new();
-    let login = container.mount("login", [("PASSWORD", MARK.as_bytes()), ("TOKEN", b"zq7Xv0hunter2\xff\n")]);
-    let sources = [
-        inline("settings", &json!({"PASSWORD": MARK}), &json!({"conf/app.ini": MARK})),
-        mounted("login", "Secret", &login, &json!({"into": "Env"})),
-        mounted("files", "Secret", &login, &json!({"prefix": "conf/"})),
-        mounted("config", "ConfigMap", &login, &json!({"into": "Env"})),
-        inline("again", &json!({"PASSWORD": MARK}), &json!({"conf/app.ini": MARK})),
-    ];
-    let (said, failed) = everything(&container, &sources);
-    assert!(!failed && said.contains("overrides"), "{said}");
-    assert!(!said.contains(MARK), "{said}");
+impl Kind {
+    /// Add a kind here, and to [`Self::ALL`].
+    fn of(source: &Value) -> Self {
+        let source: BootSource = serde_json::from_value(source.clone()).unwrap();
+        match source.from {
+            From::Inline(_) => Self::Inline,
+            From::Mounted(object) => match object.kind {
+                MountedKind::ConfigMap => Self::ConfigMap,
+                MountedKind::Secret => Self::Secret,
+            },
+            From::Http(_) => Self::Http,
+            From::Optimus(_) => Self::Optimus,
+            From::InitImage(_) => Self::InitImage,
+        }
+    }
 
-    let holds = |entry: &crate::support::Entry| {
-        entry.content.as_ref().is_some_and(|content| String::from_utf8_lossy(content).contains(MARK))
-    };
-    let tree = container.tree();
-    let holding: Vec<_> =
-        tree.iter().filter(|(_, entry)| holds(entry)).map(|(path, _)| path.to_str().unwrap()).collect();
-    assert_eq!(holding, ["assets/conf/PASSWORD", "assets/conf/TOKEN", "assets/conf/app.ini", "env/environ"]);
+    const ALL: [Self; 6] =
+        [Self::Inline, Self::ConfigMap, Self::Secret, Self::Http, Self::Optimus, Self::InitImage];
 }
 
-#[test]
-fn a_boot_that_fails_shows_no_value() {
-    let container = Container::new();
+/// Servers that answer with marked values, and echo what they were asked with.
+struct Servers {
+    tls: Server,
+}
+
+fn answer(asked: &Asked, _: usize) -> Reply {
+    let target = asked.line.split(' ').nth(1).unwrap_or_default();
+    let path = target.split('?').next().unwrap_or_default();
+    // All that the client sent, in the one sentence of an answer that boot repeats.
+    let echo = asked.headers.join(" ").replace(['"', '\\'], "");
+    match path {
+        "/file" => ok(MARK),
+        "/json" => {
+            ok(json!({"env": {"TOKEN": MARK}, "files": {"a": MARK}, "list": [MARK], "text": MARK})
+                .to_string())
+        }
+        "/list" => ok(json!({"TOKEN": [MARK]}).to_string()),
+        "/no-json" => ok(format!("{{\"{MARK}\": {MARK}")),
+        "/redirect" => {
+            status(302, &[&format!("Location: http://u:{MARK}@elsewhere.invalid/?{MARK}#{MARK}")], MARK)
+        }
+        "/cut" => Reply::Cut(MARK.into()),
+        "/api/v1beta1/project/p/job/good/run_input" => {
+            ok(json!({"envs": {"A": MARK}, "files": {"q.sql": MARK}, "secrets": {"KEY": MARK}}).to_string())
+        }
+        "/api/v1beta1/project/p/job/no-value/run_input" => {
+            ok(json!({"secrets": {"KEY": format!("{MARK} <no value>")}}).to_string())
+        }
+        "/api/v1beta1/project/p/job/nul/run_input" => {
+            ok(json!({"secrets": {"KEY": format!("{MARK}\0")}}).to_string())
+        }
+        "/api/v1beta1/project/p/job/twice/run_input" => {
+            ok(json!({"envs": {"KEY": MARK}, "secrets": {"KEY": MARK}}).to_string())
+        }
+        path if path.ends_with("/run_input") => {
+            status(404, &[], &json!({"code": 5, "message": format!("no such job, {echo}")}).to_string())
+        }
+        _ => status(403, &[&format!("X-Why: {MARK}")], &format!("{MARK} {echo}")),
+    }
+}
+
+/// A boot to look at: its sources, and whether it goes well.
+struct Case {
+    name: String,
+    sources: Vec<Value>,
+    fails: bool,
+    /// Lays out anew, before each boot, what a boot takes away.
+    prepare: Box<dyn Fn()>,
+}
+
+fn good(name: &str, sources: Vec<Value>) -> Case {
+    Case { name: name.to_owned(), sources, fails: false, prepare: Box::new(|| {}) }
+}
+
+fn bad(name: &str, sources: Vec<Value>) -> Case {
+    Case { fails: true, ..good(name, sources) }
+}
+
+fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
+    let mut cases = from_the_profile();
+    cases.extend(from_objects(container, "ConfigMap"));
+    cases.extend(from_objects(container, "Secret"));
+    cases.extend(from_http(container, servers));
+    cases.extend(from_optimus(container, servers));
+    cases.extend(from_an_image(container));
+    cases
+}
+
+fn from_the_profile() -> Vec<Case> {
     let nul = format!("{MARK}\0{MARK}");
     let long = MARK.repeat(131_072 / MARK.len() + 1);
-    let login = container.mount(
-        "login",
+    let case = |env: Value, files: Value| vec![inline("settings", &env, &files)];
+    vec![
+        good("inline", case(json!({"PASSWORD": MARK}), json!({"conf/app.ini": MARK}))),
+        bad("a name that is none", case(json!({"A=B": MARK}), json!({}))),
+        bad("a NUL", case(json!({"A": nul}), json!({}))),
+        bad("a long value", case(json!({"A": long}), json!({}))),
+        bad("an absolute path", case(json!({"A": MARK}), json!({"/a": MARK}))),
+        bad("a file and a folder", case(json!({}), json!({"a": MARK, "a/b": MARK}))),
+    ]
+}
+
+fn from_objects(container: &Container, kind: &str) -> Vec<Case> {
+    let nul = format!("{MARK}\0{MARK}");
+    let long = MARK.repeat(131_072 / MARK.len() + 1);
+    let object = container.mount(
+        &format!("{kind}-login"),
         [
-            ("A", MARK.as_bytes()),
-            ("b-c", MARK.as_bytes()),
+            ("PASSWORD", MARK.as_bytes()),
+            ("bytes", b"zq7Xv0hunter2\xff\n"),
             ("NUL", nul.as_bytes()),
             ("LONG", long.as_bytes()),
         ],
     );
-    let broken = container.mount("broken", [("A", MARK.as_bytes())]);
+    let broken = container.mount(&format!("{kind}-broken"), [("A", MARK.as_bytes())]);
     fs::create_dir(broken.join("..data/folder")).unwrap();
     let item = |key: &str, name: &str| json!({"key": key, "as": name});
-    let env = |items: &[Value]| mounted("login", "Secret", &login, &json!({"into": "Env", "items": items}));
-    let files = |items: &[Value]| mounted("login", "Secret", &login, &json!({"items": items}));
-    let inline = |env: Value, files: Value| inline("settings", &env, &files);
+    let env = |items: &[Value]| mounted("login", kind, &object, &json!({"into": "Env", "items": items}));
+    let files = |items: &[Value]| mounted("login", kind, &object, &json!({"items": items}));
+    let earlier = || inline("earlier", &json!({"PASSWORD": MARK}), &json!({"PASSWORD": MARK}));
+    vec![
+        good("as env", vec![earlier(), env(&[item("PASSWORD", "PASSWORD"), item("bytes", "BYTES")])]),
+        good("as files", vec![earlier(), files(&[])]),
+        bad("a key that is no name", vec![env(&[])]),
+        bad("a reserved name", vec![env(&[item("PASSWORD", "PATH")])]),
+        bad("the same twice", vec![env(&[item("PASSWORD", "A"), item("bytes", "A")])]),
+        bad("a NUL", vec![env(&[item("NUL", "NUL")])]),
+        bad("a long value", vec![env(&[item("LONG", "LONG")])]),
+        bad("a missing key", vec![env(&[item("PASSWORD", "A"), item("GONE", "B")])]),
+        bad("a path that leaves", vec![files(&[item("PASSWORD", "../a")])]),
+        bad("a file and a folder", vec![files(&[item("PASSWORD", "a"), item("bytes", "a/b")])]),
+        bad("a long name", vec![files(&[item("PASSWORD", &"x".repeat(300))])]),
+        bad(
+            "across sources",
+            vec![files(&[item("PASSWORD", "a")]), inline("i", &json!({}), &json!({"a/b": MARK}))],
+        ),
+        bad("no file", vec![mounted("login", kind, &broken, &json!({}))]),
+    ]
+}
 
-    let failures = [
-        vec![env(&[item("b-c", "b-c")])],
-        vec![env(&[item("A", "PATH")])],
-        vec![env(&[item("A", "A"), item("A", "A")])],
-        vec![env(&[item("NUL", "NUL")])],
-        vec![env(&[item("LONG", "LONG")])],
-        vec![env(&[item("A", "A"), item("GONE", "B")])],
-        vec![files(&[item("A", "../a")])],
-        vec![files(&[item("A", "a"), item("b-c", "a")])],
-        vec![files(&[item("A", "a"), item("b-c", "a/b")])],
-        vec![files(&[item("A", &"x".repeat(300))])],
-        vec![mounted("login", "Secret", &broken, &json!({}))],
-        vec![files(&[item("A", "a")]), inline(json!({}), json!({"a/b": MARK}))],
-        vec![inline(json!({"A=B": MARK}), json!({}))],
-        vec![inline(json!({"A": nul}), json!({}))],
-        vec![inline(json!({"A": long}), json!({}))],
-        vec![inline(json!({"A": MARK}), json!({"/a": MARK}))],
-        vec![inline(json!({"A": MARK}), json!({"a": [MARK]}))],
-        vec![json!({"name": "settings", "from": {"inline": {"env": MARK}}})],
-        vec![json!({"name": "settings", "from": {"mounted": {"kind": [MARK]}}})],
-    ];
-    for sources in failures {
-        let container = Container::new();
-        let (said, failed) = everything(&container, &sources);
-        assert!(failed, "{said}");
-        assert!(!said.contains(MARK), "{said}");
+fn from_an_image(container: &Container) -> Vec<Case> {
+    let left = |name: &str, path: &str, content: &str, fails: bool| {
+        let (out, path, content) = (container.beside(name), path.to_owned(), content.to_owned());
+        let from = json!({"initImage": {"image": "r/boot:1", "path": out}});
+        let prepare = move || {
+            fs::create_dir_all(out.join(&path).parent().unwrap()).unwrap();
+            fs::write(out.join(&path), &content).unwrap();
+            fs::write(out.join(".done"), "").unwrap();
+        };
+        let sources = vec![json!({"name": "init-image", "from": from})];
+        Case { fails, prepare: Box::new(prepare), ..good(name, sources) }
+    };
+    vec![
+        left("a-variable", "env/PASSWORD", MARK, false),
+        left("records", "environ", &format!("PASSWORD={MARK}\0"), false),
+        left("a-file", "files/a", MARK, false),
+        left("a-nul", "env/PASSWORD", &format!("{MARK}\0"), true),
+        left("no-record", "environ", MARK, true),
+        left("a-stray", "stray", MARK, true),
+        left("no-name", "env/a-b", MARK, true),
+        left("a-reserved-name", "env/PATH", MARK, true),
+        left("a-long-name", &format!("files/{}/a", "x".repeat(250)), MARK, false),
+    ]
+}
+
+/// A source that asks `server` with marked credentials.
+fn remote(container: &Container, kind: &str, request: Value, client: &Value) -> Vec<Value> {
+    let mut request = request;
+    request["client"] = json!({
+        "ca": {"configMap": "company-ca"}, "headersFromSecret": "api", "attempts": 1, "redirects": 1,
+        "token": {"audience": "assets"},
+    });
+    for (field, value) in client.as_object().unwrap() {
+        request["client"][field] = value.clone();
+    }
+    let mount = container.beside("remote");
+    vec![json!({"name": "assets", "from": {kind: {"request": request, "path": mount}}})]
+}
+
+fn from_http(container: &Container, servers: &Servers) -> Vec<Case> {
+    let http = |path: &str, more: Value, client: Value| {
+        let mut request = json!({"url": servers.tls.url(), "path": path});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        remote(container, "http", request, &client)
+    };
+    let file = || json!({"file": "a"});
+    let env = |pointer: &str| json!({"json": [{"pointer": pointer, "into": "Env", "secret": true}]});
+    let mut two_of_a_name = http("/file", file(), json!({}));
+    two_of_a_name[0]["from"]["http"]["path"] = json!(container.beside("two"));
+    let post = json!({"file": "a", "method": "POST", "body": MARK, "query": {"token": MARK}});
+    vec![
+        good("a file", http("/file", file(), json!({}))),
+        good("variables", http("/json", env("/env"), json!({}))),
+        good("a marked body and query", http("/file", post.clone(), json!({}))),
+        bad("a refusal that says all it got", http("/refused", post, json!({}))),
+        bad("nothing at the pointer", http("/json", env("/gone"), json!({}))),
+        bad("no object at the pointer", http("/json", env("/text"), json!({}))),
+        bad("a value that is a list", http("/list", env(""), json!({}))),
+        bad("no JSON", http("/no-json", env(""), json!({}))),
+        bad("no archive", http("/file", json!({"archive": {}}), json!({}))),
+        bad("another checksum", http("/file", json!({"file": "a", "sha256": "0".repeat(64)}), json!({}))),
+        bad("a redirect elsewhere", http("/redirect", file(), json!({}))),
+        bad("half an answer", http("/cut", file(), json!({}))),
+        bad("two headers of a name", two_of_a_name),
+        bad("a path that leaves", http("/file", json!({"file": "../a"}), json!({}))),
+    ]
+}
+
+fn from_optimus(container: &Container, servers: &Servers) -> Vec<Case> {
+    let optimus = |job: &str| {
+        let request = json!({
+            "host": servers.tls.url(), "project": "p", "job": job, "scheduledAt": "2026-01-01T00:00:00Z",
+            "instanceName": "bq2bq",
+        });
+        remote(container, "optimus", request, &json!({}))
+    };
+    vec![
+        good("a job", optimus("good")),
+        bad("a value that was not found", optimus("no-value")),
+        bad("a NUL", optimus("nul")),
+        bad("env and secret of a name", optimus("twice")),
+        bad("an error that says all it got", optimus("unknown")),
+    ]
+}
+
+/// What the client of a remote source finds mounted: its CA, and marked credentials.
+fn mount_credentials(container: &Container) {
+    container.mount("remote/ca", [("ca.crt", server::ca().as_bytes())]);
+    let (key, basic) = (format!("{MARK}-key\n"), format!("Basic {MARK}-basic"));
+    container.mount("remote/headers", [("X-Api-Key", key.as_bytes()), ("X-Login", basic.as_bytes())]);
+    container.mount("remote/token", [("token", format!("{MARK}-token").as_bytes())]);
+    container.mount("two/ca", [("ca.crt", server::ca().as_bytes())]);
+    container.mount("two/headers", [("Authorization", basic.as_bytes())]);
+    container.mount("two/token", [("token", format!("{MARK}-token").as_bytes())]);
+}
+
+/// All that anybody but the task may read of a boot: its log in either format, what it prints, its arguments, its
+/// termination message, `task.json`, and the error in both of its forms.
+fn said(container: &Container, case: &Case, format: &str) -> (bool, String) {
+    let mut spec = spec(&case.sources);
+    spec["logFormat"] = json!(format);
+    (case.prepare)();
+    let outcome = container.boot_spec(&spec);
+    let error = outcome.result.as_ref().err().map(|error| format!("{error} {error:?} {error:#?}"));
+    let mut said = vec![outcome.log, outcome.message, error.clone().unwrap_or_default()];
+
+    (case.prepare)();
+    let mut command = process::boot_spec(container, &spec);
+    said.push(format!("{:?}", command.get_args()));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.success(), error.is_none(), "{output:?}");
+    said.extend([output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()));
+    said.push(fs::read_to_string(&container.args.termination_log).unwrap());
+    said.push(fs::read_to_string(container.at("task.json")).unwrap_or_default());
+    (error.is_some(), said.join("\n"))
+}
+
+#[test]
+fn no_boot_of_any_kind_shows_a_value() {
+    let servers = Servers { tls: Server::tls(answer) };
+    let container = Container::new();
+    mount_credentials(&container);
+    let (mut well, mut failed) = (BTreeSet::new(), BTreeSet::new());
+    for case in cases(&container, &servers) {
+        let (name, fails) = (&case.name, case.fails);
+        let kinds = case.sources.iter().map(Kind::of);
+        if fails {
+            failed.extend(kinds);
+        } else {
+            well.extend(kinds);
+        }
+        for format in ["Text", "Json"] {
+            let (has_failed, said) = said(&container, &case, format);
+            assert_eq!(has_failed, fails, "{name}: {said}");
+            assert!(!said.contains(MARK), "{name}: {said}");
+        }
+    }
+    assert_eq!(well, Kind::ALL.into(), "a boot from each kind that goes well");
+    assert_eq!(failed, Kind::ALL.into(), "a boot from each kind that fails");
+}
+
+/// What the cases above would be worth nothing without: the values are there, where the task reads them.
+#[test]
+fn the_values_are_where_the_task_reads_them() {
+    let servers = Servers { tls: Server::tls(answer) };
+    let container = Container::new();
+    mount_credentials(&container);
+    for Case { name, sources, prepare, .. } in
+        cases(&container, &servers).into_iter().filter(|case| !case.fails)
+    {
+        prepare();
+        container.boot(&sources).log();
+        let holds = |path: &Path, content: &[u8]| {
+            let private = path.starts_with("assets") || path == Path::new("env/environ");
+            let found = String::from_utf8_lossy(content).contains(MARK);
+            assert!(private || !found, "{name}: {}", path.display());
+            found
+        };
+        let tree = container.tree();
+        let files = tree.iter().filter_map(|(path, entry)| Some((path, entry.content.as_ref()?)));
+        assert!(files.filter(|(path, content)| holds(path, content)).count() > 0, "{name}");
+    }
+}
+
+/// What boot is told cannot be read.
+#[test]
+fn a_spec_that_is_none_shows_no_value() {
+    for source in [
+        inline("settings", &json!({"A": MARK}), &json!({"a": [MARK]})),
+        json!({"name": "settings", "from": {"inline": {"env": MARK}}}),
+        json!({"name": "settings", "from": {"mounted": {"kind": [MARK]}}}),
+    ] {
+        let (failed, said) = said(&Container::new(), &bad("no spec", vec![source]), "Json");
+        assert!(failed && !said.contains(MARK), "{said}");
     }
 }
 
@@ -106,7 +358,7 @@ fn a_boot_that_cannot_write_shows_no_value() {
     for break_it in breaks {
         let container = Container::new();
         break_it(&container);
-        let (said, failed) = everything(&container, &sources);
+        let (failed, said) = said(&container, &bad("a volume", sources.to_vec()), "Text");
         assert!(failed && !said.contains(MARK), "{said}");
     }
 }

@@ -2,19 +2,13 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
-use std::{fmt, io, thread};
+use std::{fmt, thread};
 
+use crate::child::{self, ChildError, Ended};
 use crate::deadline::Deadline;
 use crate::hook::http::{HttpError, Request};
 use crate::merge::Merged;
-use crate::program::{self, StartError};
-
-/// How long to wait between two looks at a child. std offers no wait with a limit, and without threads or
-/// unsafe code there is no signal to wait on.
-const POLL: Duration = Duration::from_millis(5);
 
 /// What the pod's spec had as its postStart.
 #[derive(Debug)]
@@ -50,25 +44,9 @@ fn sleep(duration: Duration, deadline: Deadline) -> Result<(), HandlerError> {
 /// Its output goes where the hook's own goes, so the kubelet treats it as it always did; none of it enters
 /// the termination message.
 pub(super) fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
-    let mut child = program::start(argv, merged, Command::spawn).map_err(HandlerError::NotStarted)?;
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(HandlerError::NotWaited)? {
-            break status;
-        }
-        let Some(left) = deadline.left() else {
-            end(&mut child);
-            return Err(HandlerError::TookTooLong { limit: deadline.limit() });
-        };
-        thread::sleep(POLL.min(left));
-    };
-    if status.success() { Ok(()) } else { Err(HandlerError::Failed(status)) }
-}
-
-/// Ends the child itself. What it may have started goes with the container, which the kubelet kills for the
-/// hook's failure.
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
+    let status = child::run(argv, merged, deadline)
+        .map_err(|error| HandlerError::NotEnded { error, limit: deadline.limit() })?;
+    if status.success() { Ok(()) } else { Err(HandlerError::Failed(Ended(status))) }
 }
 
 /// Why the handler failed. It holds neither the handler's output nor its arguments.
@@ -76,10 +54,8 @@ fn end(child: &mut Child) {
 pub(crate) enum HandlerError {
     SleepTooLong { duration: Duration, limit: Duration },
     Http(HttpError),
-    NotStarted(StartError),
-    NotWaited(io::Error),
-    TookTooLong { limit: Duration },
-    Failed(ExitStatus),
+    NotEnded { error: ChildError, limit: Duration },
+    Failed(Ended),
 }
 
 impl fmt::Display for HandlerError {
@@ -93,17 +69,16 @@ impl fmt::Display for HandlerError {
                 limit.as_secs()
             ),
             Self::Http(error) => error.fmt(f),
-            Self::NotStarted(error) => error.fmt(f),
-            Self::NotWaited(error) => write!(f, "its command cannot be waited for: {error}"),
-            Self::TookTooLong { limit } => write!(
+            Self::NotEnded { error: ChildError::NotStarted(error), .. } => error.fmt(f),
+            Self::NotEnded { error: ChildError::NotWaited(error), .. } => {
+                write!(f, "its command cannot be waited for: {error}")
+            }
+            Self::NotEnded { error: ChildError::TookTooLong, limit } => write!(
                 f,
                 "its command had not ended at the hook's limit of {} s and was killed; {REMEDY}",
                 limit.as_secs()
             ),
-            Self::Failed(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => write!(f, "its command ended with exit code {code}"),
-                (None, signal) => write!(f, "its command was ended by signal {}", signal.unwrap_or_default()),
-            },
+            Self::Failed(ended) => ended.fmt(f),
         }
     }
 }

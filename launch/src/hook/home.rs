@@ -13,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::hook::process::{Init, Proc};
+use crate::hook::proof::Proof;
 use crate::merge::Merged;
 
 /// The file, below the home.
@@ -21,13 +22,18 @@ const FILE: &str = ".env";
 /// Where it is written before it is renamed: whoever reads it finds all of it.
 const FILE_NEW: &str = ".env.bootlace";
 
-/// Writes what the process does not hold already. What an earlier start of the container left is replaced.
-pub(super) fn write(proc: &Proc, merged: &Merged<'_>) -> Result<(), HomeError> {
+/// Writes what the process does not hold already. What an earlier start of the container left is replaced. That a
+/// task holds it cannot be proven, only that it has not ended.
+pub(super) fn write(proc: &Proc, merged: &Merged<'_>) -> Result<Proof, HomeError> {
+    if let Ok(Init::Ended) = proc.container_init() {
+        return Ok(Proof::Ended);
+    }
     let home = home(proc, merged).ok_or(HomeError::None)?;
     let failed = |error| HomeError::Unwritable { path: home.join(FILE), error };
     let new = home.join(FILE_NEW);
     let written = create(&new).and_then(|mut file| file.write_all(&shell(merged)));
-    written.and_then(|()| fs::rename(&new, home.join(FILE))).map_err(failed)
+    written.and_then(|()| fs::rename(&new, home.join(FILE))).map_err(failed)?;
+    Ok(Proof::Holds)
 }
 
 /// Anew, so that nothing that lies there decides who may read it, or where it is written to.

@@ -156,7 +156,7 @@ impl fmt::Display for ProofError {
                 }
                 f.write_str(" did not arrive. ")?;
                 f.write_str(match way {
-                    Way::Launch | Way::Home => {
+                    Way::Launch | Way::Home | Way::Sourced => {
                         "Add `command` to the container, so that Bootlace can put its launcher in front of it"
                     }
                     Way::File => {

@@ -46,6 +46,15 @@ fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
     assert!(start.elapsed() < Duration::from_secs(20), "it is clear long before the limit");
 }
 
+/// As beside an image that sources the boot env itself, whenever it comes to it.
+#[test]
+fn without_a_proof_the_handler_runs_at_once_and_with_the_boot_env() {
+    let boot = boot();
+    let hook = r#"( $launch_hook --timeout=30 --env=sourced -- sh -c 'echo $BETA > "$fifo"' ) &"#;
+    let (printed, told) = run(&boot, &format!(r#"{hook} exec cat "$fifo""#));
+    assert_eq!((printed.as_str(), told.as_str()), ("two lines\n", ""));
+}
+
 #[test]
 fn a_task_that_changed_its_env_since_is_in_order() {
     let script = format!(r#"{HOOK} exec $launch_exec env -u BETA ALPHA=hunter2 OTHER=x cat "$fifo""#);
@@ -126,7 +135,7 @@ fn a_task_that_cannot_be_read_may_run_on_where_the_profile_says_so() {
     let (code, told) = run(&boot, &format!(r#"{hook} exec $launch_exec cat "$fifo""#));
     assert_eq!(code, "0\n");
     assert!(
-        told.starts_with("bootlace: warning: container base: its first process may not be read"),
+        told.starts_with("bootlace: container base: warning: its first process may not be read"),
         "{told}"
     );
     assert_eq!(boot.termination_message(), told);
@@ -175,8 +184,10 @@ fn a_file_in_the_tasks_home_gives_an_entrypoint_the_boot_env_to_the_byte() {
     let environ = fs::read(boot.environ()).unwrap();
     // The hook's own HOME is another one.
     let hook = r#"( HOME=/nowhere $launch_hook --timeout=30 --env=home; echo $? > "$fifo" ) &"#;
+    // A second shell, because a process's environ is the one that it was started with.
+    let task = format!(r#"{hook} exec sh -c 'read code < "$fifo"; . ~/.env; env -0; exit $code'"#);
     let script = format!(
-        r#"HOME='{}'; export HOME POD=pod; {hook} exec sh -c 'read code < "$fifo"; . ~/.env; env -0; exit $code'"#,
+        "HOME='{}'; task=$(cat <<'END'\n{task}\nEND\n); export HOME POD=pod; exec sh -c \"$task\"",
         home.display()
     );
     let output = boot.namespace(&script);

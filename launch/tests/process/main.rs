@@ -15,6 +15,7 @@ mod exec;
 mod handler;
 mod hook;
 mod httpget;
+mod init;
 mod product;
 mod shipped;
 mod support;

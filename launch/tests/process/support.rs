@@ -102,6 +102,27 @@ impl Boot {
         command
     }
 
+    /// Where a boot image leaves what it gives.
+    pub(crate) fn out(&self) -> PathBuf {
+        self.path().join("out")
+    }
+
+    /// `launch init … -- sh -c SCRIPT`, with an env of PATH and the folder as `$out`.
+    pub(crate) fn init(&self, timeout: u32, script: &str) -> Command {
+        fs::create_dir_all(self.out()).unwrap();
+        let mut command = self.init_of(timeout);
+        command.args(["--", "sh", "-c", script]).env("out", self.out());
+        command
+    }
+
+    /// `launch init …` without a command.
+    pub(crate) fn init_of(&self, timeout: u32) -> Command {
+        let mut command = Command::new(LAUNCHER);
+        command.env_clear().env("PATH", PATH).arg("init").args(self.flags());
+        command.arg(format!("--out={}", self.out().display())).arg(format!("--timeout={timeout}"));
+        command
+    }
+
     /// Runs a shell script as process 1 of a process namespace, with `$launch_exec` and `$launch_hook` to run
     /// the launcher on this volume, and a fifo `$fifo`.
     pub(crate) fn namespace(&self, script: &str) -> Output {

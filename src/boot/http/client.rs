@@ -26,7 +26,9 @@ pub(crate) struct Client<'a> {
     pub(super) progress: Rc<Progress>,
     /// When the source's time is over.
     pub(super) deadline: Instant,
-    /// Sent to the profile's own host only.
+    /// What the profile writes itself. Sent to the profile's own host only.
+    pub(super) headers: HeaderMap,
+    /// What is never told. Sent to the profile's own host only.
     pub(super) secret_headers: HeaderMap,
     tls: ClientConfig,
 }
@@ -45,8 +47,9 @@ impl<'a> Client<'a> {
         let seconds = says.timeout_seconds.unwrap_or(seconds).min(seconds);
         let mut secret_headers = HeaderMap::new();
         if let Some(secret) = &says.headers_from_secret {
-            headers(secret, &mount.join(DIR_HEADERS), &mut secret_headers).await?;
+            headers_of_secret(secret, &mount.join(DIR_HEADERS), &mut secret_headers).await?;
         }
+        let headers = plain_headers(&says.headers)?;
         if says.token.is_some() {
             let token = token(&mount.join(DIR_TOKEN).join(FILE_TOKEN))?;
             if secret_headers.insert(AUTHORIZATION, token).is_some() {
@@ -55,12 +58,17 @@ impl<'a> Client<'a> {
                 return Err(setup(why));
             }
         }
+        if let Some(name) = headers.keys().find(|name| secret_headers.contains_key(*name)) {
+            return Err(setup(format!(
+                "client.headers and the Secret of client.headersFromSecret both give the header {name}: remove one of them"
+            )));
+        }
         let roots = match &says.ca {
             Some(ca) => private_roots(ca, &mount.join(DIR_CA)).await?,
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         };
         let deadline = Instant::now() + Duration::from_secs(seconds.into());
-        Ok(Self { says, progress, deadline, secret_headers, tls: tls(roots)? })
+        Ok(Self { says, progress, deadline, headers, secret_headers, tls: tls(roots)? })
     }
 
     /// The client for one hop. What differs from hop to hop is where its names may lead: `from` is where a
@@ -110,8 +118,24 @@ fn setup(why: impl Into<String>) -> SourceError {
     HttpError::Setup(why.into()).into()
 }
 
+/// The headers that the profile writes itself.
+fn plain_headers(says: &[remote::Header]) -> Result<HeaderMap, SourceError> {
+    let mut headers = HeaderMap::new();
+    for remote::Header { name, value } in says {
+        let refused = |why| setup(format!("header {name:?} of client.headers {why}"));
+        let parsed = HeaderName::from_bytes(name.as_bytes());
+        let parsed = parsed.map_err(|_| refused("has a name that no header can have: correct it"))?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| refused("holds a line end or another control character: remove it"))?;
+        if headers.insert(parsed, value).is_some() {
+            return Err(refused("stands there twice, as case does not count: remove one"));
+        }
+    }
+    Ok(headers)
+}
+
 /// The Secret's keys as headers. A line end behind a value stems from the file that the Secret was made of.
-async fn headers(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
+async fn headers_of_secret(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
     let keys = read_object(mount).await?;
     if keys.is_empty() {
         return Err(SourceError::Missing(format!(

@@ -1,5 +1,6 @@
 //! One request with its redirects, and all of its attempts.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(crate) struct Request<'a> {
     /// Where.
     pub(crate) url: Url,
     /// Content type and body.
-    pub(crate) body: Option<(&'a str, &'a str)>,
+    pub(crate) body: Option<(&'a str, Cow<'a, str>)>,
     /// What the body's SHA-256 must be, in hexadecimal digits.
     pub(crate) sha256: Option<&'a str>,
     /// Bytes of the answer at most.
@@ -128,10 +129,10 @@ impl Client<'_> {
         self.progress.asked(&place);
         let mut builder = self.hop(from)?.request(method.clone(), url.clone());
         if url.origin() == request.url.origin() {
-            builder = builder.headers(self.secret_headers.clone());
+            builder = builder.headers(self.headers.clone()).headers(self.secret_headers.clone());
         }
-        if let (Some((kind, body)), &Method::POST) = (request.body, method) {
-            builder = builder.header(CONTENT_TYPE, kind).body(body.to_owned());
+        if let (Some((kind, body)), &Method::POST) = (&request.body, method) {
+            builder = builder.header(CONTENT_TYPE, *kind).body(body.to_string());
         }
         let sent = builder.send().await;
         sent.map_err(|error| HttpError::of(&place, self.says.connect_timeout_seconds, &error))

@@ -97,7 +97,8 @@ impl SourceError {
 }
 
 /// What a source gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Entry {
     /// An env variable.
     Variable,

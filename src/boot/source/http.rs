@@ -1,88 +1,54 @@
 //! `http`: one request, whose answer becomes a file, an archive's files, or what a JSON object holds.
 
-use std::path::Path;
-use std::rc::Rc;
-
-use futures::FutureExt;
-use futures::future::LocalBoxFuture;
 use reqwest::{Method, Url};
 
-use super::{Source, SourceError};
-use crate::boot::http::{Body, Client, HttpError, Progress, Request};
-use crate::boot::sink::Sink;
+use super::SourceError;
+use super::remote::Api;
+use crate::boot::http::{Body, HttpError, Request};
+use crate::boot::sink::{Gives, Sink};
 use crate::boot::{archive, json};
-use crate::plan::boot_spec::Remote;
 use crate::profile::remote::{self, Http};
 
-/// What an HTTP server answers.
-pub(super) struct HttpSource<'a> {
-    remote: &'a Remote<Http>,
-    /// The time of the whole boot.
-    seconds: u32,
-    progress: Rc<Progress>,
-}
-
-impl<'a> HttpSource<'a> {
-    pub(super) fn new(remote: &'a Remote<Http>, seconds: u32) -> Self {
-        Self { remote, seconds, progress: Rc::default() }
+impl Api for Http {
+    fn title(&self) -> String {
+        format!("{} {}", self.method.as_str(), self.url)
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let Remote { request: says, path } = self.remote;
-        let client =
-            Client::open(&says.client, Path::new(path), self.seconds, Rc::clone(&self.progress)).await?;
-        let method = match says.method {
-            remote::Method::Get => Method::GET,
-            remote::Method::Post => Method::POST,
-        };
-        let request = Request {
-            method,
-            url: url(&says.url, &says.path, &says.query)?,
-            body: says.body.as_deref().map(|body| (says.content_type.as_str(), body)),
-            sha256: says.sha256.as_deref(),
-            limit: sink.limit(),
+    fn client(&self) -> &remote::Client {
+        &self.client
+    }
+
+    fn request(&self, limit: u64) -> Result<Request<'_>, SourceError> {
+        Ok(Request {
+            method: match self.method {
+                remote::Method::Get => Method::GET,
+                remote::Method::Post => Method::POST,
+            },
+            url: url(&self.url, &self.path, &self.query)?,
+            body: self.body.as_deref().map(|body| (self.content_type.as_str(), body.into())),
+            sha256: self.sha256.as_deref(),
+            limit,
             said: |_| None,
-        };
-        client
-            .fetch(&request, async |mut body| {
-                sink.clear();
-                self.take(&mut body, sink).await
-            })
-            .await
+        })
     }
 
     async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let says = &self.remote.request;
-        if let Some(path) = &says.file {
+        if let Some(path) = &self.file {
             let mut file = sink.create(path)?;
             while let Some(chunk) = body.chunk().await? {
                 file.write(&chunk)?;
             }
             return sink.finish(file);
         }
-        if let Some(archive) = &says.archive {
+        if let Some(archive) = &self.archive {
             return archive::unpack(body, archive, sink).await;
         }
         let answer = body.read(json::MAX_BYTES).await?;
-        for part in &says.json {
-            json::give(json::object(&answer, &part.pointer)?, part.into, &part.prefix, sink)?;
+        for part in &self.json {
+            let pairs = json::object(&answer, &part.pointer)?;
+            json::give(pairs, Gives::new(part.into, part.secret), &part.prefix, sink)?;
         }
         Ok(())
-    }
-}
-
-impl Source for HttpSource<'_> {
-    fn title(&self) -> String {
-        let says = &self.remote.request;
-        format!("{} {}", says.method.as_str(), says.url)
-    }
-
-    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
-    }
-
-    fn doing(&self) -> Option<String> {
-        self.progress.describe()
     }
 }
 

@@ -6,18 +6,20 @@
 
 mod error;
 mod http;
+mod init_image;
 mod inline;
 mod mounted;
 mod optimus;
+mod remote;
 
 use futures::future::LocalBoxFuture;
 
 pub(crate) use self::error::{Entry, Refused, SourceError};
-use self::http::HttpSource;
+use self::init_image::InitImage;
 use self::inline::InlineSource;
 use self::mounted::Mounted;
 pub(crate) use self::mounted::read_object;
-use self::optimus::OptimusSource;
+use self::remote::RemoteSource;
 use super::sink::Sink;
 use crate::plan::BootSpec;
 use crate::plan::boot_spec::{BootSource, From, SourceLimits};
@@ -38,6 +40,9 @@ pub(crate) trait Source {
     fn doing(&self) -> Option<String> {
         None
     }
+
+    /// Everything that was given lies on the volume: a source that holds a copy of it in memory may free that now.
+    fn written(&self) {}
 }
 
 /// A source under the name that the profile gives it.
@@ -68,7 +73,8 @@ fn of(from: &From, seconds: u32) -> Box<dyn Source + '_> {
     match from {
         From::Inline(inline) => Box::new(InlineSource::new(inline)),
         From::Mounted(object) => Box::new(Mounted::new(object)),
-        From::Http(remote) => Box::new(HttpSource::new(remote, seconds)),
-        From::Optimus(remote) => Box::new(OptimusSource::new(remote, seconds)),
+        From::Http(remote) => Box::new(RemoteSource::new(remote, seconds)),
+        From::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
+        From::InitImage(left) => Box::new(InitImage::new(left)),
     }
 }

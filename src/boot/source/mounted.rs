@@ -12,9 +12,8 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use super::{Source, SourceError};
-use crate::boot::sink::Sink;
-use crate::plan::boot_spec::MountedSource;
-use crate::profile::spec::Into;
+use crate::boot::sink::{Gives, Sink};
+use crate::plan::boot_spec::{MountedKind, MountedSource};
 
 /// The kubelet's link to the folder that holds the current version.
 const CURRENT: &str = "..data";
@@ -118,11 +117,8 @@ fn give_key(
     content: &[u8],
 ) -> Result<(), SourceError> {
     let name = format!("{}{target}", object.prefix);
-    let given = match object.into {
-        Into::Env => sink.env(&name, content.to_vec()),
-        Into::Files => sink.file(&name, content),
-    };
-    given.map_err(|error| error.of_key(key))
+    let gives = Gives::new(object.into, object.kind == MountedKind::Secret);
+    sink.give(gives, &name, content).map_err(|error| error.of_key(key))
 }
 
 /// The folder that holds the object's current version: the mount itself where the kubelet's link is missing.

@@ -1,34 +1,20 @@
 //! `optimus`: what an Optimus server compiled for a run of a job, its `run_input`.
 //! <https://github.com/goto/optimus/blob/main/api/proto/goto/optimus/core/v1beta1/job_run.proto>
 
-use std::path::Path;
-use std::rc::Rc;
-
-use futures::FutureExt;
-use futures::future::LocalBoxFuture;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::http::url;
-use super::{Entry, Source, SourceError};
-use crate::boot::http::{Body, Client, HttpError, Progress, Request};
+use super::remote::Api;
+use super::{Entry, SourceError};
+use crate::boot::http::{Body, HttpError, Request};
 use crate::boot::json::{self, Pairs};
-use crate::boot::sink::Sink;
-use crate::plan::boot_spec::Remote;
-use crate::profile::remote::{InstanceType, NoValue, Optimus};
-use crate::profile::spec::Into;
+use crate::boot::sink::{Gives, Sink};
+use crate::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
 /// What Go's templates write for what is not defined.
 const NO_VALUE: &str = "<no value>";
-
-/// What an Optimus server answers.
-pub(super) struct OptimusSource<'a> {
-    remote: &'a Remote<Optimus>,
-    /// The time of the whole boot.
-    seconds: u32,
-    progress: Rc<Progress>,
-}
 
 /// The request's body.
 #[derive(Serialize)]
@@ -47,50 +33,49 @@ struct Compiled {
     secrets: Pairs<Value>,
 }
 
-impl<'a> OptimusSource<'a> {
-    pub(super) fn new(remote: &'a Remote<Optimus>, seconds: u32) -> Self {
-        Self { remote, seconds, progress: Rc::default() }
+impl Api for Optimus {
+    fn title(&self) -> String {
+        format!("Optimus job {} of {}", self.job.escape_debug(), self.project.escape_debug())
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let Remote { request: says, path } = self.remote;
-        let client =
-            Client::open(&says.client, Path::new(path), self.seconds, Rc::clone(&self.progress)).await?;
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn request(&self, limit: u64) -> Result<Request<'_>, SourceError> {
         let input = RunInput {
-            scheduled_at: &says.scheduled_at,
-            instance_name: &says.instance_name,
-            instance_type: match says.instance_type {
+            scheduled_at: &self.scheduled_at,
+            instance_name: &self.instance_name,
+            instance_type: match self.instance_type {
                 InstanceType::Task => "TYPE_TASK",
                 InstanceType::Hook => "TYPE_HOOK",
             },
         };
         let input = serde_json::to_string(&input).map_err(|error| json::broken(&error))?;
-        let mut url = url(&says.host, "", [])?;
-        let not_a_base = |()| HttpError::Address { url: says.host.clone(), why: "it has no path".to_owned() };
+        let refused = |why: &str| HttpError::Address { url: self.host.clone(), why: why.to_owned() };
+        if [&self.project, &self.job].into_iter().any(|name| name == "." || name == "..") {
+            // A URL's path cannot hold them, encoded or not: they would be dropped, and another address asked.
+            return Err(refused("project and job cannot be . or ..: correct them in the profile").into());
+        }
+        let mut url = url(&self.host, "", [])?;
         // Segment by segment, so that a project's name is one segment whatever it holds.
-        url.path_segments_mut().map_err(not_a_base)?.pop_if_empty().extend([
+        url.path_segments_mut().map_err(|()| refused("it has no path"))?.pop_if_empty().extend([
             "api",
             "v1beta1",
             "project",
-            &says.project,
+            &self.project,
             "job",
-            &says.job,
+            &self.job,
             "run_input",
         ]);
-        let request = Request {
+        Ok(Request {
             method: Method::POST,
             url,
-            body: Some(("application/json", &input)),
+            body: Some(("application/json", input.into())),
             sha256: None,
-            limit: sink.limit().min(json::MAX_BYTES),
+            limit: limit.min(json::MAX_BYTES),
             said,
-        };
-        client
-            .fetch(&request, async |mut body| {
-                sink.clear();
-                self.take(&mut body, sink).await
-            })
-            .await
+        })
     }
 
     async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
@@ -104,47 +89,37 @@ impl<'a> OptimusSource<'a> {
             ));
         }
         for (entry, pairs) in [(Entry::Variable, &envs), (Entry::File, &files), (Entry::Variable, &secrets)] {
-            self.check(entry, pairs, sink)?;
+            check(entry, pairs, self.no_value, sink)?;
         }
-        json::give(envs, Into::Env, "", sink)?;
-        json::give(secrets, Into::Env, "", sink)?;
-        json::give(files, Into::Files, "", sink)
-    }
-
-    fn check(&self, entry: Entry, pairs: &Pairs<Value>, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        for (name, value) in &pairs.0 {
-            if !value.as_str().is_some_and(|text| text.contains(NO_VALUE)) {
-                continue;
-            }
-            let what = format!(
-                "the {entry} {name:?} holds {NO_VALUE}, which Optimus writes for what its template does not find"
-            );
-            match self.remote.request.no_value {
-                NoValue::Warn => sink.note(format!("warning: {what}")),
-                NoValue::Error => {
-                    return Err(SourceError::Content(format!(
-                        "{what}: define it for the job, or set optimus.noValue to Warn"
-                    )));
-                }
-            }
-        }
-        Ok(())
+        json::give(envs, Gives::Env, "", sink)?;
+        json::give(secrets, Gives::Secrets, "", sink)?;
+        json::give(files, Gives::Files, "", sink)
     }
 }
 
-impl Source for OptimusSource<'_> {
-    fn title(&self) -> String {
-        let says = &self.remote.request;
-        format!("Optimus job {} of {}", says.job.escape_debug(), says.project.escape_debug())
+fn check(
+    entry: Entry,
+    pairs: &Pairs<Value>,
+    no_value: NoValue,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    for (name, value) in &pairs.0 {
+        if !value.as_str().is_some_and(|text| text.contains(NO_VALUE)) {
+            continue;
+        }
+        let what = format!(
+            "the {entry} {name:?} holds {NO_VALUE}, which Optimus writes for what its template does not find"
+        );
+        match no_value {
+            NoValue::Warn => sink.note(format!("warning: {what}")),
+            NoValue::Error => {
+                return Err(SourceError::Content(format!(
+                    "{what}: define it for the job, or set optimus.noValue to Warn"
+                )));
+            }
+        }
     }
-
-    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
-    }
-
-    fn doing(&self) -> Option<String> {
-        self.progress.describe()
-    }
+    Ok(())
 }
 
 /// The sentence of an error's body: the JSON of a gRPC status.

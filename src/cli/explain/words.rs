@@ -40,7 +40,18 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
     }
     out.gap();
 
-    let boot = boot_container(injected).context("the pod holds no boot container")?;
+    if let Some(init) = init_container(injected, names::CONTAINER_INIT) {
+        let image = init.get("image").and_then(Value::as_str).unwrap_or("an image without a name");
+        out.part(
+            "init container",
+            names::CONTAINER_INSTALL,
+            "puts the launcher onto the volume, which ends the next one at its time",
+        );
+        let text = format!("runs the pod's own boot image {image}, for {} s at most:", spec.timeout_seconds);
+        out.part("init container", names::CONTAINER_INIT, &text);
+        out.detail(&launched_command(init).join(" "));
+    }
+    let boot = init_container(injected, names::CONTAINER_BOOT).context("the pod holds no boot container")?;
     let image = boot.get("image").and_then(Value::as_str).unwrap_or("its default image");
     out.part(
         "init container",
@@ -77,6 +88,9 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
             }
             (false, Some("file")) => "the kubelet reads the boot env from a file, variable by variable (fileKeyRef)",
             (false, Some("home")) => "its entrypoint is to source $HOME/.env, which the hook writes",
+            (false, Some("sourced")) => {
+                "no launcher, because its command is not known: the image's entrypoint sources .env and .secret itself"
+            }
             (false, _) => "no launcher, because its command is not known: the boot env is not loaded",
         });
         out.detail(&hooked.describe());
@@ -108,9 +122,15 @@ fn because(pod: &Pod<'_>) -> Because {
     }
 }
 
-fn boot_container(pod: &Value) -> Option<&Value> {
+fn init_container<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
     let containers = pod.pointer("/spec/initContainers")?.as_array()?;
-    containers.iter().find(|container| is_named(container, names::CONTAINER_BOOT))
+    containers.iter().find(|container| is_named(container, name))
+}
+
+/// What the launcher starts in a container.
+fn launched_command(container: &Value) -> Vec<&str> {
+    let words = container.get("command").and_then(Value::as_array).into_iter().flatten();
+    words.filter_map(Value::as_str).skip_while(|word| *word != "--").skip(1).collect()
 }
 
 fn is_named(object: &Value, name: &str) -> bool {
@@ -118,7 +138,9 @@ fn is_named(object: &Value, name: &str) -> bool {
 }
 
 fn boot_spec(pod: &Value) -> anyhow::Result<BootSpec<'static>> {
-    let env = boot_container(pod).and_then(|boot| boot.get("env")?.as_array()).context("boot has no env")?;
+    let env = init_container(pod, names::CONTAINER_BOOT)
+        .and_then(|boot| boot.get("env")?.as_array())
+        .context("boot has no env")?;
     let value = |name: &str| {
         let variable = env.iter().find(|variable| is_named(variable, name))?;
         variable.get("value")?.as_str().map(str::to_owned)
@@ -133,16 +155,18 @@ fn volume_size(pod: &Value) -> Option<&str> {
 }
 
 fn mounts(mounts: Option<&Value>) -> Vec<String> {
-    let ours = mounts.and_then(Value::as_array).into_iter().flatten();
-    ours.filter(|mount| is_named(mount, names::VOLUME))
-        .filter_map(|mount| {
-            let path = mount.get("mountPath")?.as_str()?;
-            Some(match mount.get("subPath") {
-                Some(_) => format!("its assets at {path}"),
-                None => format!("everything else at {path}"),
-            })
-        })
-        .collect()
+    let all = mounts.and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(|mount| {
+        let path = mount.get("mountPath")?.as_str()?;
+        let words = match mount.get("name")?.as_str()? {
+            names::VOLUME if mount.get("subPath").is_some() => format!("its assets at {path}"),
+            names::VOLUME => format!("everything else at {path}"),
+            names::VOLUME_DATA => format!("around them a folder that it can write to, at {path}"),
+            _ => return None,
+        };
+        Some(words)
+    })
+    .collect()
 }
 
 fn is_launcher(word: &str) -> bool {
@@ -188,6 +212,7 @@ fn what(source: &BootSource) -> String {
             };
             format!("{} {}{}: {becomes}{}", says.method.as_str(), says.url, says.path, client(&says.client))
         }
+        From::InitImage(_) => "env and files that bootlace-init left, which win over all above".to_owned(),
         From::Optimus(remote) => {
             let says = &remote.request;
             let Optimus { host, project, job, .. } = &**says;
@@ -199,6 +224,9 @@ fn what(source: &BootSource) -> String {
 /// Who a request says it is, and whom it trusts.
 fn client(says: &Client) -> String {
     let mut words = String::new();
+    for header in &says.headers {
+        let _ = write!(words, ", header {}", header.name);
+    }
     if let Some(secret) = &says.headers_from_secret {
         let _ = write!(words, ", headers from Secret {secret}");
     }
@@ -237,6 +265,11 @@ impl<'a> Hooked<'a> {
         let limit = flags().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
         let mut said = match self.way {
             Some("home") => format!("postStart hook: writes $HOME/.env within {limit} s"),
+            Some("sourced") => {
+                format!(
+                    "postStart hook, within {limit} s: proves nothing, as the image loads the boot env itself"
+                )
+            }
             _ => format!("postStart hook: proves within {limit} s that the process holds the boot env"),
         };
         // Writing to a String cannot fail.

@@ -257,7 +257,7 @@ mod tests {
         assert!(names(&catalogue).is_empty());
         let message = catalogue.reports("now")[0].status.ready().unwrap().message.clone();
         assert!(
-            message.contains("source \"s\", inline.env.A: line 1: there is no filter \"shout\""),
+            message.contains("source \"s\", inline.env[\"A\"]: line 1: there is no filter \"shout\""),
             "{message}"
         );
     }

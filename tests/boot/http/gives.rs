@@ -39,12 +39,13 @@ fn a_post_becomes_env_and_files() {
         "method": "POST",
         "body": "{\"job\": \"é\"}",
         "json": [
-            {"pointer": "/data/env", "into": "Env", "prefix": "DB_"},
+            {"pointer": "/data/env", "into": "Env", "prefix": "DB_", "secret": true},
             {"pointer": "/data/sql", "prefix": "sql/"},
         ],
     });
     let bare = json!({"token": null, "headersFromSecret": null});
-    client.boot(&client.source(&server, &request, &bare)).log();
+    let log = client.boot(&client.source(&server, &request, &bare)).log();
+    assert!(log.contains("3 variables (3 secret), 2 files"), "{log}");
     let env = client.container.env();
     assert_eq!(env["DB_A"], MARK.as_bytes());
     assert_eq!((&*env["DB_N"], &*env["DB_YES"]), (b"1.5".as_slice(), b"true".as_slice()));
@@ -56,6 +57,35 @@ fn a_post_becomes_env_and_files() {
     assert_eq!((&*asked[0].line, &*asked[0].body), ("POST /", "{\"job\": \"é\"}".as_bytes()));
     assert!(asked[0].headers.contains(&"content-type: application/json".to_owned()), "{asked:?}");
     assert!(!asked[0].headers.iter().any(|line| line.starts_with("authorization") || line.contains(MARK)));
+}
+
+#[test]
+fn plain_headers_go_beside_the_secret_ones_and_never_in_their_place() {
+    let server = Server::tls(|_, _| ok("a"));
+    let client = Client::new();
+    let header = |name: &str, value: &str| json!({"headers": [{"name": name, "value": value}]});
+    client.boot(&client.source(&server, &json!({"file": "a"}), &header("X-Team", "data & more"))).log();
+    let asked = server.asked();
+    assert!(asked[0].headers.contains(&"x-team: data & more".to_owned()), "{asked:?}");
+    assert!(asked[0].headers.contains(&format!("x-api-key: {MARK}-key")), "{asked:?}");
+
+    let twice = json!({"headers": [{"name": "X-Team", "value": "a"}, {"name": "x-team", "value": "b"}]});
+    for (headers, sentence) in [
+        (
+            header("x-api-key", "mine"),
+            "client.headers and the Secret of client.headersFromSecret both give the header x-api-key",
+        ),
+        (twice, "header \"x-team\" of client.headers stands there twice, as case does not count"),
+        (
+            header("X-Team", "a\r\nX-Admin: b"),
+            "header \"X-Team\" of client.headers holds a line end or another control character",
+        ),
+    ] {
+        let (code, said) = client.failure(&client.source(&server, &json!({"file": "a"}), &headers));
+        assert_eq!(code, 69);
+        assert!(said.contains(sentence), "{said}");
+    }
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod failures;
 mod gives;
 mod optimus;
 mod redirects;
-mod server;
+pub(crate) mod server;
 
 use serde_json::{Value, json};
 

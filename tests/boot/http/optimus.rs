@@ -38,7 +38,9 @@ fn run_input_becomes_env_and_files() {
     let client = Client::new();
     let log = client.boot(&source(&client, &server, &json!({}))).log();
     assert!(
-        log.contains("source \"assets\" (Optimus job sales/daily of data platform): 7 variables, 3 files"),
+        log.contains(
+            "source \"assets\" (Optimus job sales/daily of data platform): 7 variables (1 secret), 3 files"
+        ),
         "{log}"
     );
     let env = client.container.env();
@@ -71,6 +73,18 @@ fn a_hook_below_a_path_is_asked_for_as_one() {
     let asked = server.asked();
     assert_eq!(asked[0].line, "POST /optimus/api/v1beta1/project/data%20platform/job/..%2Fx/run_input");
     assert!(String::from_utf8_lossy(&asked[0].body).contains("TYPE_HOOK"));
+}
+
+#[test]
+fn a_name_that_a_url_cannot_hold_asks_no_other_address() {
+    for field in ["project", "job"] {
+        let server = Server::plain(|_, _| ok(r#"{"envs": {"A": "1"}}"#));
+        let client = Client::new();
+        let (code, said) = client.failure(&source(&client, &server, &json!({field: ".."})));
+        assert_eq!(code, 69);
+        assert!(said.contains("project and job cannot be . or ..: correct them in the profile"), "{said}");
+        assert!(server.asked().is_empty());
+    }
 }
 
 #[test]

@@ -14,16 +14,16 @@ use time::OffsetDateTime;
 
 /// One request, as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Method and target.
-    pub(super) line: String,
+    pub(crate) line: String,
     /// The header lines, with lower-case names.
-    pub(super) headers: Vec<String>,
-    pub(super) body: Vec<u8>,
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// How it is answered.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// Status, header lines, body; the length is added.
     Whole(u16, Vec<String>, Vec<u8>),
     /// Not at all.
@@ -34,16 +34,16 @@ pub(super) enum Reply {
     Cut(Vec<u8>),
 }
 
-pub(super) fn ok(body: impl Into<Vec<u8>>) -> Reply {
+pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Reply {
     Reply::Whole(200, Vec::new(), body.into())
 }
 
-pub(super) fn status(status: u16, headers: &[&str], body: &str) -> Reply {
+pub(crate) fn status(status: u16, headers: &[&str], body: &str) -> Reply {
     Reply::Whole(status, headers.iter().map(ToString::to_string).collect(), body.into())
 }
 
 /// A running server; it ends with its value.
-pub(super) struct Server {
+pub(crate) struct Server {
     scheme: &'static str,
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -102,23 +102,23 @@ fn config(issuer: &Issuer<'_, KeyPair>, until: OffsetDateTime) -> Arc<ServerConf
 }
 
 /// The CA that the servers' certificates are signed by, in PEM.
-pub(super) fn ca() -> &'static str {
+pub(crate) fn ca() -> &'static str {
     &AUTHORITY.pem
 }
 
 impl Server {
     /// With TLS. `answer` gets the request and how many came before.
-    pub(super) fn tls(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn tls(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(Some(Arc::clone(&AUTHORITY.valid)), answer)
     }
 
     /// With TLS, and a certificate that ended yesterday.
-    pub(super) fn expired() -> Self {
+    pub(crate) fn expired() -> Self {
         Self::start(Some(Arc::clone(&AUTHORITY.expired)), |_, _| ok(""))
     }
 
     /// Without TLS.
-    pub(super) fn plain(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn plain(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(None, answer)
     }
 
@@ -153,11 +153,11 @@ impl Server {
         server
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }

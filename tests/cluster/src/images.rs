@@ -24,6 +24,11 @@ pub const KIT: &str = "localhost/kit:test";
 /// The ENV of [`ENTRYPOINT`] and [`KIT`].
 const ENV: [&str; 3] =
     ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "OF_IMAGE=image", "BOTH=image"];
+/// As a plugin image of Optimus: a shell, and an entrypoint that sources the env of its job before it starts what the
+/// pod's `args` say, here the probe.
+pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
+/// The boot image of `examples/boot-image`, as its Dockerfile has it.
+pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 /// What holds a pod's namespaces. Named in `node/containerd.toml`.
 const PAUSE: &str = "localhost/pause:test";
 
@@ -44,10 +49,22 @@ pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
     }
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
+    let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
+    archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
+
     let program = product::build(&root, PROFILE, "bootlace-probe")?;
     let env = || ENV.map(str::to_owned).to_vec();
-    let config = Config { env: env(), ..config };
-    archive::write(&file("kit"), KIT, &layer.program("/probe", &program)?, &config)?;
+    let entrypoint = include_str!("../images/optimus-plugin.sh");
+    let layer = layer.program("/probe", &program)?;
+    let kit = Config { env: env(), cmd: config.cmd.clone(), ..Config::default() };
+    archive::write(&file("kit"), KIT, &layer, &kit)?;
+    let plugin = layer.file("/opt/entrypoint.sh", 0o755, entrypoint);
+    let config = Config {
+        env: config.env.iter().cloned().chain(["JOB_DIR=/data".to_owned()]).collect(),
+        entrypoint: vec!["/opt/entrypoint.sh".to_owned()],
+        ..Config::default()
+    };
+    archive::write(&file("optimus-plugin"), OPTIMUS_PLUGIN, &plugin, &config)?;
 
     let layer = Layer::new().program("/probe", &program)?;
     let entrypoint = vec!["/probe".to_owned()];

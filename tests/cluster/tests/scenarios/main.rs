@@ -12,6 +12,7 @@
 
 mod airflow;
 mod boot_failure;
+mod boot_image;
 mod certificates;
 mod containers;
 mod distroless;
@@ -22,6 +23,7 @@ mod env_precedence;
 mod harness;
 mod inject;
 mod job;
+mod optimus_image;
 mod post_start;
 mod refused;
 mod restricted;

@@ -60,7 +60,7 @@ async fn objects_of_the_namespace_become_files_and_variables_byte_for_byte() -> 
             assert_eq!(process.env("DB_USER"), Some(&b"etl"[..]));
             assert_eq!(process.env("DB_PASSWORD"), Some(&bytes[..]));
             let log = namespace.log("task", "bootlace-boot").await?;
-            assert!(log.contains("2 variables, 0 files") && !log.contains("etl"), "{log}");
+            assert!(log.contains("2 variables (2 secret), 0 files") && !log.contains("etl"), "{log}");
             Ok(())
         })
         .await
@@ -90,7 +90,7 @@ async fn only_listed_keys_are_taken_and_under_the_names_that_the_profile_gives()
             assert_eq!(process.env("USER_NAME"), Some(&b"etl"[..]));
             assert_eq!(process.env("admin"), None);
             let log = namespace.log("task", "bootlace-boot").await?;
-            assert!(log.contains("booted: 1 variable, 1 file, 4 B"), "{log}");
+            assert!(log.contains("booted: 1 variable (1 secret), 1 file, 4 B"), "{log}");
             Ok(())
         })
         .await

@@ -1,0 +1,238 @@
+//! What a layout adds to the task's files. Optimus' is the boot env, once more, in two files that a shell sources: its
+//! plugin images do so before they start.
+//!
+//! The dialect is that of Optimus' own client: `NAME='value'`, and a quote in a value as `'\''`, which every POSIX shell
+//! reads as it was, whatever bytes it holds.
+//! <https://github.com/goto/optimus/blob/main/client/cmd/job/run_input.go>
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+
+use super::BootError;
+use super::container::ForContainer;
+use super::env::{EnvName, EnvValue};
+use super::merge::{Content, From};
+use super::path::AssetPath;
+use crate::names;
+use crate::plan::BootSpec;
+use crate::profile::spec::Layout;
+
+/// An env file among the assets.
+pub(crate) struct EnvFile {
+    /// Its name below the assets folder.
+    pub(crate) name: &'static str,
+    /// What it holds: secrets, too.
+    pub(crate) content: Vec<u8>,
+}
+
+/// What a shell keeps for itself: bash refuses to assign some of these and forgets what is assigned to the others, and
+/// dash takes none but a number for `OPTIND`. A script that sources a file with one ends there, or goes on without it.
+const SHELLS_OWN: &[&str] = &[
+    "BASHOPTS",
+    "BASHPID",
+    "BASH_ALIASES",
+    "BASH_ARGC",
+    "BASH_ARGV",
+    "BASH_ARGV0",
+    "BASH_CMDS",
+    "BASH_LINENO",
+    "BASH_SOURCE",
+    "BASH_SUBSHELL",
+    "BASH_VERSINFO",
+    "COMP_WORDBREAKS",
+    "DIRSTACK",
+    "EPOCHREALTIME",
+    "EPOCHSECONDS",
+    "EUID",
+    "FUNCNAME",
+    "GROUPS",
+    "HISTCMD",
+    "LINENO",
+    "OPTIND",
+    "PIPESTATUS",
+    "PPID",
+    "RANDOM",
+    "SECONDS",
+    "SHELLOPTS",
+    "SHLVL",
+    "SRANDOM",
+    "UID",
+    "_",
+];
+
+/// The env files that the layout has; none in Bootlace's own.
+///
+/// # Errors
+/// Where a source's file lies in the place of one, or a variable cannot come out of one.
+pub(crate) fn env_files(
+    content: &Content<'_>,
+    spec: &BootSpec<'_>,
+    containers: &[ForContainer<'_>],
+) -> Result<Vec<EnvFile>, BootError> {
+    match spec.layout {
+        Layout::Bootlace => Ok(Vec::new()),
+        Layout::Optimus => optimus(content, containers),
+    }
+}
+
+fn optimus(content: &Content<'_>, containers: &[ForContainer<'_>]) -> Result<Vec<EnvFile>, BootError> {
+    // Sourced, they would win over what the pod's spec sets itself: what does is left out.
+    let kept: HashSet<&str> = containers.iter().flat_map(|container| &container.keep).copied().collect();
+    let mut env = EnvFile { name: names::FILE_OPTIMUS_ENV, content: Vec::new() };
+    let mut secret = EnvFile { name: names::FILE_OPTIMUS_SECRET, content: Vec::new() };
+    for (name, From { source, given }) in &content.env {
+        if kept.contains(name.as_str()) {
+            continue;
+        }
+        if SHELLS_OWN.contains(&name.as_str()) {
+            return Err(LayoutError::ShellsOwn { giver: (*source).to_owned(), name: name.to_string() }.into());
+        }
+        let file = if given.is_secret() { &mut secret } else { &mut env };
+        assign(&mut file.content, name, given)?;
+    }
+    for EnvFile { name, .. } in [&env, &secret] {
+        check_is_free(name, content)?;
+    }
+    Ok(vec![env, secret])
+}
+
+/// Writes `NAME='value'`.
+fn assign(file: &mut Vec<u8>, name: &EnvName, value: &EnvValue) -> Result<(), BootError> {
+    let record = value.record(name)?;
+    file.extend_from_slice(record.name().as_bytes());
+    file.extend_from_slice(b"='");
+    for &byte in record.value().as_bytes() {
+        match byte {
+            b'\'' => file.extend_from_slice(br"'\''"),
+            _ => file.push(byte),
+        }
+    }
+    file.extend_from_slice(b"'\n");
+    Ok(())
+}
+
+fn check_is_free(name: &str, content: &Content<'_>) -> Result<(), LayoutError> {
+    let Ok(path) = AssetPath::parse(name) else { return Ok(()) };
+    let same = content.files.get(&path).map(|from| (&path, from));
+    match same.or_else(|| content.files.obstacle(&path)) {
+        None => Ok(()),
+        Some((taken, from)) => {
+            Err(LayoutError::Taken { giver: from.source.to_owned(), path: taken.to_string() })
+        }
+    }
+}
+
+/// Why a layout has no place for what a source gave.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// A source's file lies where the layout puts one of its own.
+    #[error(
+        "source {giver:?} gives the file {path:?}, where assets.layout Optimus puts an env file: rename it, or set \
+         the layout to Bootlace"
+    )]
+    Taken {
+        /// The source.
+        giver: String,
+        /// Its file.
+        path: String,
+    },
+    /// A shell would not take a variable out of the file.
+    #[error(
+        "source {giver:?} gives the variable {name:?}, which a shell keeps for itself, so that the env files of \
+         assets.layout Optimus cannot hold it: rename it, or set the layout to Bootlace"
+    )]
+    ShellsOwn {
+        /// The source.
+        giver: String,
+        /// The variable.
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ffi::OsStr;
+    use std::process::Command;
+
+    use bootlace_launch::environ;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a shell's child holds after the shell sourced `file` as the plugin images do.
+    fn sourced(shell: &str, file: &[u8]) -> BTreeMap<String, Vec<u8>> {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), file).unwrap();
+        let output = Command::new(shell)
+            .args(["-c", "set -o allexport; . \"$0\"; set +o allexport; exec cat /proc/self/environ"])
+            .arg(path.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
+        let records = environ::parse(&output.stdout).unwrap();
+        let pair = |record: &environ::Record<'_>| {
+            (record.name().to_str().unwrap().to_owned(), record.value().as_bytes().to_vec())
+        };
+        records.iter().map(pair).collect()
+    }
+
+    fn file(values: &[&[u8]]) -> Vec<u8> {
+        let mut file = Vec::new();
+        for (position, value) in values.iter().enumerate() {
+            let name = EnvName::parse(&format!("V{position}")).unwrap();
+            assign(&mut file, &name, &EnvValue::parse(&name, value.to_vec(), false).unwrap()).unwrap();
+        }
+        file
+    }
+
+    #[test]
+    fn it_is_the_dialect_of_optimus() {
+        assert_eq!(file(&[b"a b", b"it's", b""]), b"V0='a b'\nV1='it'\\''s'\nV2=''\n");
+    }
+
+    /// One process for each shell has all bytes, and each of these.
+    #[test]
+    fn shells_read_what_was_written() {
+        let all: Vec<u8> = (1..=255).collect();
+        let values: [&[u8]; 7] =
+            [&all, b"'", b"''\\'", b"$HOME `id` $(id) \\n \\", b"a\nB='c'\n\r\n", b"", b"\"#!&;|"];
+        for shell in ["sh", "bash"] {
+            let held = sourced(shell, &file(&values));
+            for (position, value) in values.iter().enumerate() {
+                assert_eq!(held[&format!("V{position}")], *value, "{shell}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(50))]
+        #[test]
+        fn a_shell_reads_any_value(value in prop::collection::vec(prop_oneof![1u8.., Just(b'\''), Just(b'\\'), Just(b'\n')], 0..60)) {
+            prop_assert_eq!(&sourced("sh", &file(&[&value]))["V0"], &value);
+        }
+    }
+
+    /// Against bash itself, which has the most: what it would not take is in the list.
+    #[test]
+    fn what_bash_keeps_for_itself_is_known() {
+        let listed = Command::new("bash").args(["-c", "compgen -v"]).env_clear().output().unwrap();
+        let names = String::from_utf8(listed.stdout).unwrap();
+        let takes = |name: &str| {
+            let script = format!("set -o allexport\n{name}='a b'\nexec /bin/cat /proc/self/environ");
+            let output = Command::new("bash")
+                .args(["-c", &script])
+                .env_clear()
+                .env("PATH", "/usr/bin:/bin")
+                .output()
+                .unwrap();
+            let assigned = format!("{name}=a b");
+            output.stdout.split(|byte| *byte == 0).any(|record| OsStr::from_bytes(record) == &*assigned)
+        };
+        for name in names.lines().filter(|name| EnvName::parse(name).is_ok()) {
+            assert!(SHELLS_OWN.contains(&name) || takes(name), "bash does not take {name}");
+        }
+    }
+}

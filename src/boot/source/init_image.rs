@@ -1,0 +1,218 @@
+//! What a boot image of the pod's own left: `docs/boot-images.md` is the contract.
+//!
+//! The image's program has ended when boot runs, and no other container mounts its folder, so what lies there does not
+//! change while it is read. What it is may be anything: each entry is looked at without following links before it is
+//! opened, and every name, path and size goes through the [`Sink`], as those of every source do.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use bootlace_launch::{environ, layout};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+
+use super::{Entry, Refused, Source, SourceError};
+use crate::boot::env::{EnvError, MAX_RECORD_BYTES};
+use crate::boot::sink::Sink;
+use crate::names;
+use crate::plan::boot_spec::InitImageSource;
+
+/// Bytes that are read of a file at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// The folder that the image wrote to.
+pub(super) struct InitImage<'a> {
+    left: &'a InitImageSource,
+}
+
+impl<'a> InitImage<'a> {
+    pub(super) fn new(left: &'a InitImageSource) -> Self {
+        Self { left }
+    }
+
+    fn path(&self) -> &Path {
+        Path::new(&self.left.path)
+    }
+
+    fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let out = self.path();
+        if !out.join(layout::OUT_DONE).exists() {
+            return Err(SourceError::Missing(format!(
+                "there is nothing of it in {}: {} must run before {} and succeed, so let the pod be made anew",
+                shown(out),
+                names::CONTAINER_INIT,
+                names::CONTAINER_BOOT
+            )));
+        }
+        for entry in entries(out)? {
+            match entry.name.as_str() {
+                layout::OUT_ENV => give_variables(&entry, sink)?,
+                layout::OUT_ENVIRON => give_environ(&entry, sink)?,
+                layout::OUT_FILES => give_files(&entry, sink)?,
+                layout::OUT_TMP | layout::OUT_DONE => {}
+                _ => {
+                    return Err(SourceError::Content(format!(
+                        "it left {}, and only {}, {}, {} and {} mean something there: correct the name, or work in {}",
+                        shown(&entry.path),
+                        layout::OUT_ENV,
+                        layout::OUT_ENVIRON,
+                        layout::OUT_FILES,
+                        layout::OUT_TMP,
+                        layout::OUT_TMP
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for InitImage<'_> {
+    fn title(&self) -> String {
+        format!("image {}", self.left.image)
+    }
+
+    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
+        async { self.give(sink) }.boxed_local()
+    }
+
+    /// The folder is memory of the pod for as long as the pod lives. What says that it is whole goes first, so that a
+    /// boot that is ended here and begun again finds nothing rather than a part.
+    fn written(&self) {
+        if fs::remove_file(self.path().join(layout::OUT_DONE)).is_err() {
+            return;
+        }
+        for entry in entries(self.path()).unwrap_or_default() {
+            // What cannot be removed takes room, and does no other harm.
+            let _ = if entry.found.is_dir() {
+                fs::remove_dir_all(entry.path)
+            } else {
+                fs::remove_file(entry.path)
+            };
+        }
+    }
+}
+
+/// One entry of a folder, not followed where it is a link.
+struct Left {
+    name: String,
+    path: PathBuf,
+    found: Metadata,
+}
+
+/// What lies in a folder, in the order of names, so that the same content always gives the same log.
+fn entries(folder: &Path) -> Result<Vec<Left>, SourceError> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
+        let entry = entry.map_err(unreadable(folder))?;
+        let path = entry.path();
+        let name = entry.file_name().into_string().map_err(|_| {
+            SourceError::Content(format!("the name of {} is not UTF-8: rename it", shown(&path)))
+        })?;
+        let found = entry.metadata().map_err(unreadable(&path))?;
+        entries.push(Left { name, path, found });
+    }
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(entries)
+}
+
+fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    expect(folder, folder.found.is_dir(), "a folder")?;
+    for entry in entries(&folder.path)? {
+        let size = entry.found.len();
+        // Not read where no variable could hold it.
+        if size > MAX_RECORD_BYTES as u64 {
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            let refused = Refused::Env(EnvError::TooLong { size });
+            return Err(SourceError::refused(Entry::Variable, &entry.name, refused));
+        }
+        let mut value = Vec::new();
+        open(&entry)?.read_to_end(&mut value).map_err(unreadable(&entry.path))?;
+        let ends_in_newline = value.ends_with(b"\n");
+        sink.env(&entry.name, value)?;
+        if ends_in_newline {
+            sink.note(format!(
+                "the value of {:?} ends in a newline, which the task gets too: write it by printf %s if it should not",
+                entry.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    let mut bytes = Vec::new();
+    // As much as the sink would take in all, and one byte more, by which it is too much.
+    let limit = sink.limit().saturating_add(1);
+    open(file)?.take(limit).read_to_end(&mut bytes).map_err(unreadable(&file.path))?;
+    let records = environ::parse(&bytes).map_err(|error| {
+        SourceError::Content(format!(
+            "{} does not hold NAME=value records that each end in a NUL byte: {error}",
+            shown(&file.path)
+        ))
+    })?;
+    for record in records {
+        let name = record.name().to_string_lossy();
+        sink.env(&name, record.value().as_bytes().to_vec())?;
+    }
+    Ok(())
+}
+
+fn give_files(top: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    expect(top, top.found.is_dir(), "a folder")?;
+    let mut folders = vec![(String::new(), top.path.clone())];
+    while let Some((above, folder)) = folders.pop() {
+        for entry in entries(&folder)? {
+            let path = format!("{above}{}", entry.name);
+            if entry.found.is_dir() {
+                folders.push((format!("{path}/"), entry.path));
+                continue;
+            }
+            let mut content = open(&entry)?;
+            let mut file = sink.create(&path)?;
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                let read = content.read(&mut chunk).map_err(unreadable(&entry.path))?;
+                match chunk.get(..read) {
+                    None | Some([]) => break,
+                    Some(bytes) => file.write(bytes)?,
+                }
+            }
+            sink.finish(file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file. Nothing else is opened: a link may lead out of the folder, and a pipe would wait for its writer.
+fn open(entry: &Left) -> Result<File, SourceError> {
+    expect(entry, entry.found.is_file(), "a file")?;
+    File::open(&entry.path).map_err(unreadable(&entry.path))
+}
+
+fn expect(entry: &Left, is: bool, what: &str) -> Result<(), SourceError> {
+    if is {
+        return Ok(());
+    }
+    let found = if entry.found.is_symlink() {
+        "a link, and links are not followed"
+    } else if entry.found.is_dir() {
+        "a folder"
+    } else if entry.found.is_file() {
+        "a file"
+    } else {
+        "a device, a pipe or a socket"
+    };
+    Err(SourceError::Content(format!("{} is {found}: make it {what}", shown(&entry.path))))
+}
+
+/// A path in quotes, with escapes: its names are the image's.
+fn shown(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> SourceError {
+    move |error| SourceError::Unreadable { path: path.to_owned(), error }
+}

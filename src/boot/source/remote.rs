@@ -1,0 +1,69 @@
+//! What the sources that ask a server have in common: open a client, ask until there is an answer, begin anew with each.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+
+use super::{Source, SourceError};
+use crate::boot::http::{Body, Client, Progress, Request};
+use crate::boot::sink::Sink;
+use crate::plan::boot_spec::Remote;
+use crate::profile::remote;
+
+/// What a kind of server is asked, and what becomes of its answer.
+pub(super) trait Api {
+    /// See [`Source::title`].
+    fn title(&self) -> String;
+
+    /// How requests are made.
+    fn client(&self) -> &remote::Client;
+
+    /// What is asked. The source may give `limit` bytes, so that more need not be fetched.
+    fn request(&self, limit: u64) -> Result<Request<'_>, SourceError>;
+
+    /// Gives what the answer holds to `sink`, which is empty.
+    async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError>;
+}
+
+/// A source that asks a server.
+pub(super) struct RemoteSource<'a, A> {
+    remote: &'a Remote<A>,
+    /// The time of the whole boot.
+    seconds: u32,
+    progress: Rc<Progress>,
+}
+
+impl<'a, A: Api> RemoteSource<'a, A> {
+    pub(super) fn new(remote: &'a Remote<A>, seconds: u32) -> Self {
+        Self { remote, seconds, progress: Rc::default() }
+    }
+
+    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let Remote { request: api, path } = self.remote;
+        let progress = Rc::clone(&self.progress);
+        let client = Client::open(api.client(), Path::new(path), self.seconds, progress).await?;
+        client
+            .fetch(&api.request(sink.limit())?, async |mut body| {
+                // An earlier attempt may have given half of it.
+                sink.clear();
+                api.take(&mut body, sink).await
+            })
+            .await
+    }
+}
+
+impl<A: Api> Source for RemoteSource<'_, A> {
+    fn title(&self) -> String {
+        self.remote.request.title()
+    }
+
+    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
+        self.give(sink).boxed_local()
+    }
+
+    fn doing(&self) -> Option<String> {
+        self.progress.describe()
+    }
+}

@@ -1,0 +1,218 @@
+//! The profile's words for boot images that a pod names for itself: which are allowed, and what they stand for.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wildmatch::WildMatch;
+
+use super::rules;
+use super::spec::Resources;
+use crate::names;
+use crate::pod::Image;
+
+/// Boot images that a pod may name by the annotation `bootlace.dev/init-image`. `docs/boot-images.md` is the
+/// contract that they keep.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct InitImage {
+    /// The images. A pod that names another one is refused, with this list.
+    #[schemars(length(max = 64))]
+    pub allow: Vec<AllowedImage>,
+    /// What becomes of the profile's own sources in a pod with such an image.
+    pub sources: OwnSources,
+    /// The program in the image, and its arguments. The image's own entrypoint is not used.
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 1024)))]
+    pub command: Vec<String>,
+    /// Secrets of the pod's namespace that the image may read, each in a folder of its name, a file a key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        inner(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub secrets: Vec<String>,
+    /// Resources of the image's container. Without it: those under `boot.resources`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+impl Default for InitImage {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            sources: OwnSources::default(),
+            command: vec![names::IMAGE_INIT.to_owned()],
+            secrets: Vec::new(),
+            resources: None,
+        }
+    }
+}
+
+impl InitImage {
+    /// Whether a pod may name `image`.
+    #[must_use]
+    pub fn allows(&self, image: &Image) -> bool {
+        self.allow.iter().any(|allowed| allowed.covers(image))
+    }
+}
+
+/// Images that a pod may name.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ALLOWED_IMAGE)))]
+pub struct AllowedImage {
+    /// Host of the registry, with its port where images are named with one: `registry.example.com:5000`. It is
+    /// compared as it is written.
+    #[schemars(
+        length(max = 253),
+        regex(
+            pattern = r"^(localhost|[a-z0-9]([-a-z0-9]*[a-z0-9])?((\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+(:[0-9]{1,5})?|:[0-9]{1,5}))$"
+        )
+    )]
+    pub registry: String,
+    /// Repository. A `*` stands for any part of one name of the path, `/**` at the end for everything below, and `**`
+    /// alone for the whole registry: `data/boot`, `data/boot-*`, `data/**`.
+    #[schemars(length(max = 255), regex(pattern = r"^[-._a-z0-9*]+(/[-._a-z0-9*]+)*$"))]
+    pub repository: String,
+    /// Whether the image must be named with its digest, so that nobody can put another one in its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub digest_only: bool,
+}
+
+impl AllowedImage {
+    fn covers(&self, image: &Image) -> bool {
+        self.registry == image.registry()
+            && covers(&self.repository, image.repository())
+            && (image.has_digest() || !self.digest_only)
+    }
+}
+
+/// As a person would write it: `registry.example.com/data/** (by digest only)`.
+impl fmt::Display for AllowedImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if self.digest_only { f.write_str(" (by digest only)") } else { Ok(()) }
+    }
+}
+
+/// Matched name by name, so that a `*` never reaches over a slash.
+pub(super) fn covers(pattern: &str, repository: &str) -> bool {
+    if pattern == "**" {
+        return true;
+    }
+    let (pattern, below) = pattern.strip_suffix("/**").map_or((pattern, false), |above| (above, true));
+    let mut names = repository.split('/');
+    let each = pattern
+        .split('/')
+        .all(|wanted| names.next().is_some_and(|name| WildMatch::new(wanted).matches(name)));
+    each && names.next().is_some() == below
+}
+
+/// What becomes of the profile's sources in a pod with a boot image of its own.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum OwnSources {
+    /// They are fetched as in every pod, and the image wins where both give the same.
+    #[default]
+    Keep,
+    /// They are not fetched: the image gives everything.
+    Replace,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGEST: &str = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn allowed(registry: &str, repository: &str, digest_only: bool) -> InitImage {
+        let (registry, repository) = (registry.to_owned(), repository.to_owned());
+        let allow = vec![AllowedImage { registry, repository, digest_only }];
+        InitImage { allow, ..InitImage::default() }
+    }
+
+    fn allows(registry: &str, repository: &str, name: &str) -> bool {
+        allowed(registry, repository, false).allows(&Image::parse(name).unwrap())
+    }
+
+    #[test]
+    fn a_pattern_is_matched_name_by_name() {
+        for (pattern, yes, no) in [
+            (
+                "data/boot",
+                &["data/boot"][..],
+                &["data/boot2", "data", "data/boot/x", "x/data/boot", "boot"][..],
+            ),
+            ("data/*", &["data/boot", "data/x"], &["data/boot/x", "data", "database/x"]),
+            ("data/boot-*", &["data/boot-a", "data/boot-a.b"], &["data/boot", "data/boot-a/b"]),
+            ("*/boot", &["data/boot", "x/boot"], &["boot", "a/b/boot"]),
+            ("data/**", &["data/boot", "data/a/b/c"], &["data", "database/a", "x/data/a"]),
+            ("*", &["boot"], &["data/boot"]),
+            ("**", &["boot", "a/b/c"], &[]),
+        ] {
+            for repository in yes {
+                assert!(
+                    allows("r.example.com", pattern, &format!("r.example.com/{repository}:1")),
+                    "{pattern} {repository}"
+                );
+            }
+            for repository in no {
+                assert!(
+                    !allows("r.example.com", pattern, &format!("r.example.com/{repository}:1")),
+                    "{pattern} {repository}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn another_registry_is_never_meant() {
+        for name in [
+            "r.example.com.evil/data/boot",
+            "r.example.com.evil.example/data/boot",
+            "r.example.com:443/data/boot",
+            "r.example.com:5000/data/boot",
+            "evil.example/r.example.com/data/boot",
+            "r-example.com/data/boot",
+            "example.com/data/boot",
+            "data/boot",
+            "r.example/com/data/boot",
+            "localhost/data/boot",
+        ] {
+            assert!(!allows("r.example.com", "**", name), "{name}");
+        }
+        assert!(allows("docker.io", "library/*", "busybox"));
+        assert!(allows("docker.io", "library/busybox", "index.docker.io/busybox:1"));
+        assert!(!allows("docker.io", "library/*", "team/busybox"));
+    }
+
+    #[test]
+    fn a_digest_can_be_asked_for() {
+        let allowed = allowed("r.example.com", "data/*", true);
+        let may = |name: &str| allowed.allows(&Image::parse(name).unwrap());
+        assert!(may(&format!("r.example.com/data/boot{DIGEST}")));
+        assert!(may(&format!("r.example.com/data/boot:1{DIGEST}")));
+        assert!(!may("r.example.com/data/boot:1"));
+        assert!(!may(&format!("r.example.com/other/boot{DIGEST}")));
+        assert_eq!(allowed.allow[0].to_string(), "r.example.com/data/* (by digest only)");
+    }
+
+    #[test]
+    fn nothing_is_allowed_without_a_list() {
+        assert!(!InitImage::default().allows(&Image::parse("r.example.com/data/boot").unwrap()));
+    }
+
+    proptest! {
+        /// Judged by the text that is written into the pod: it lies below the registry and the folder, and nowhere else.
+        #[test]
+        fn what_a_folder_allows_lies_in_it(
+            name in r"(r\.example\.com|data|boot|evil|[a-z.:/@_-]){1,3}(/(data|boot|[a-z.:/@_-]{1,4})){0,4}(:[a-zA-Z0-9.@/]{1,6})?",
+        ) {
+            let Ok(image) = Image::parse(&name) else { return Ok(()) };
+            let inside = image.to_string().starts_with("r.example.com/data/");
+            prop_assert_eq!(allowed("r.example.com", "data/**", false).allows(&image), inside, "{}", image);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What a schema cannot say of a profile: rules that the API server checks, written in CEL, and their twins in Rust, for
+//! profiles that are read from files. Each stands here once, in both languages, with the sentence that both say.
+//!
+//! Evaluating CEL itself would bring an interpreter into a binary that runs in every pod. `tests/profiles` holds what
+//! breaks each rule: one test has the twins refuse it, and a scenario the API server, with the same sentence.
+
+use serde_json::{Value, json};
+
+use super::env::ImageCommand;
+use super::init_image::AllowedImage;
+use super::remote::{Ca, Client, Header, Http, Method};
+use super::spec::{BootProfileSpec, Env, EnvMode, Into, Mounted, Resources, Source, Volume};
+
+/// A rule about a part of a profile.
+pub struct Rule<T: 'static> {
+    /// It in CEL, `self` being the part.
+    cel: &'static str,
+    /// What to say where it is broken: what to write.
+    message: &'static str,
+    /// Whether the part keeps it.
+    holds: fn(&T) -> bool,
+}
+
+pub(super) const RESOURCES: &[Rule<Resources>] = &[Rule {
+    cel: "[self.requests, self.limits].all(m, m.all(k, isQuantity(m[k])))",
+    message: "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
+    holds: |says| says.requests.values().chain(says.limits.values()).all(|value| is_quantity(value)),
+}];
+
+pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
+    Rule {
+        cel: "self.registry != 'index.docker.io'",
+        message: "images of Docker's registry are compared by its name docker.io: write registry: docker.io",
+        holds: |says| says.registry != "index.docker.io",
+    },
+    Rule {
+        cel: "self.registry != 'docker.io' || self.repository == '**' || self.repository.contains('/')",
+        message: "repositories of docker.io have two parts: write library/NAME for an official image",
+        holds: |says| {
+            says.registry != "docker.io" || says.repository == "**" || says.repository.contains('/')
+        },
+    },
+];
+
+pub(super) const ENV: &[Rule<Env>] = &[Rule {
+    cel: "self.mode != 'File' || (has(self.file) && self.file.keys.size() > 0)",
+    message: "mode File hands over the variables that file.keys names: list them there",
+    holds: |says| says.mode != EnvMode::File || !says.file.keys.is_empty(),
+}];
+
+pub(super) const IMAGE_COMMAND: &[Rule<ImageCommand>] = &[Rule {
+    cel: "has(self.entrypoint) || has(self.cmd)",
+    message: "an image runs its entrypoint, its cmd or both: write at least one of them",
+    holds: |says| !says.entrypoint.is_empty() || !says.cmd.is_empty(),
+}];
+
+pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
+    cel: "isQuantity(self.sizeLimit)",
+    message: "sizeLimit must be a quantity: write 64Mi",
+    holds: |says| is_quantity(&says.size_limit),
+}];
+
+pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
+    cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus)]\
+          .filter(kind, kind).size() == 1",
+    message: "a source has exactly one kind: write one of inline, configMap, secret, http or optimus",
+    holds: |says| {
+        let Source { inline, config_map, secret, http, optimus, name: _, optional: _, limits: _ } = says;
+        let kinds =
+            [inline.is_some(), config_map.is_some(), secret.is_some(), http.is_some(), optimus.is_some()];
+        kinds.into_iter().filter(|kind| *kind).count() == 1
+    },
+}];
+
+pub(super) const MOUNTED: &[Rule<Mounted>] = &[Rule {
+    cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, !i.__as__.contains('='))",
+    message: "items[].as is a variable's name where into is Env: it must not hold an equals sign",
+    holds: |says| says.into != Into::Env || says.items.iter().all(|item| !item.target.contains('=')),
+}];
+
+pub(super) const HTTP: &[Rule<Http>] = &[
+    Rule {
+        cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
+        message: "the answer becomes exactly one thing: write one of file, json or archive",
+        holds: |says| {
+            let becomes = [says.file.is_some(), !says.json.is_empty(), says.archive.is_some()];
+            becomes.into_iter().filter(|thing| *thing).count() == 1
+        },
+    },
+    Rule {
+        cel: "!has(self.body) || self.method == 'POST'",
+        message: "only a POST has a body: add method: POST, or remove body",
+        holds: |says| says.body.is_none() || says.method == Method::Post,
+    },
+];
+
+pub(super) const CA: &[Rule<Ca>] = &[Rule {
+    cel: "has(self.configMap) != has(self.secret)",
+    message: "a CA comes from one object: write one of configMap or secret",
+    holds: |says| says.config_map.is_some() != says.secret.is_some(),
+}];
+
+pub(super) const HEADER: &[Rule<Header>] = &[
+    Rule {
+        cel: "!(self.name.lowerAscii() in ['authorization', 'cookie', 'proxy-authorization'])",
+        message: "this header is a credential, and here it would show in every pod's spec: write it into the Secret of \
+                  headersFromSecret",
+        holds: |says| !is_one_of(&says.name, &["authorization", "cookie", "proxy-authorization"]),
+    },
+    Rule {
+        cel: "!(self.name.lowerAscii() in ['connection', 'content-length', 'content-type', 'host', 'transfer-encoding'])",
+        message: "this header is boot's own to write: remove it, or write contentType of the request",
+        holds: |says| {
+            let own = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+            !is_one_of(&says.name, &own)
+        },
+    },
+];
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Rules as the API server reads them.
+pub(super) fn cel<T>(rules: &[Rule<T>]) -> Value {
+    rules.iter().map(|rule| json!({"rule": rule.cel, "message": rule.message})).collect()
+}
+
+/// A rule that a profile breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct Broken {
+    /// The part that breaks it: `spec.sources[1].http`.
+    pub field: String,
+    /// What to write.
+    pub message: String,
+}
+
+/// Checks `spec` as the API server would.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
+    all(RESOURCES, "spec.boot.resources", &spec.boot.resources)?;
+    if let Some(says) = &spec.boot.init_image {
+        for (position, image) in says.allow.iter().enumerate() {
+            all(ALLOWED_IMAGE, &format!("spec.boot.initImage.allow[{position}]"), image)?;
+        }
+        if let Some(resources) = &says.resources {
+            all(RESOURCES, "spec.boot.initImage.resources", resources)?;
+        }
+    }
+    all(VOLUME, "spec.volume", &spec.volume)?;
+    all(ENV, "spec.env", &spec.env)?;
+    for (position, image) in spec.env.images.iter().enumerate() {
+        all(IMAGE_COMMAND, &format!("spec.env.images[{position}]"), image)?;
+    }
+    for (position, source) in spec.sources.iter().enumerate() {
+        let field = format!("spec.sources[{position}]");
+        if spec.sources.iter().take(position).any(|earlier| earlier.name == source.name) {
+            return Err(twice(field, &source.name));
+        }
+        all(SOURCE, &field, source)?;
+        let Source { inline: _, config_map, secret, http, optimus, name: _, optional: _, limits: _ } = source;
+        if let Some(says) = config_map {
+            all(MOUNTED, &format!("{field}.configMap"), says)?;
+        }
+        if let Some(says) = secret {
+            all(MOUNTED, &format!("{field}.secret"), says)?;
+        }
+        if let Some(says) = http {
+            let field = format!("{field}.http");
+            all(HTTP, &field, says)?;
+            client(&field, &says.client)?;
+        }
+        if let Some(says) = optimus {
+            client(&format!("{field}.optimus"), &says.client)?;
+        }
+    }
+    Ok(())
+}
+
+fn client(field: &str, says: &Client) -> Result<(), Broken> {
+    for (position, header) in says.headers.iter().enumerate() {
+        let field = format!("{field}.client.headers[{position}]");
+        if says.headers.iter().take(position).any(|earlier| earlier.name == header.name) {
+            return Err(twice(field, &header.name));
+        }
+        all(HEADER, &field, header)?;
+    }
+    says.ca.as_ref().map_or(Ok(()), |says| all(CA, &format!("{field}.client.ca"), says))
+}
+
+fn all<T>(rules: &[Rule<T>], field: &str, part: &T) -> Result<(), Broken> {
+    match rules.iter().find(|rule| !(rule.holds)(part)) {
+        None => Ok(()),
+        Some(rule) => Err(Broken { field: field.to_owned(), message: rule.message.to_owned() }),
+    }
+}
+
+/// Two entries of a list with one name, in the API server's own words.
+fn twice(field: String, name: &str) -> Broken {
+    Broken { field, message: format!("Duplicate value: {}", json!({"name": name})) }
+}
+
+/// Whether `text` is a quantity as Kubernetes reads one: a number with a sign, a fraction and a suffix as it likes.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>
+fn is_quantity(text: &str) -> bool {
+    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let Some((number, suffix)) = text.split_at_checked(end) else { return false };
+    let is_number = number.bytes().any(|byte| byte.is_ascii_digit()) && number.matches('.').count() < 2;
+    let is_exponent = || {
+        let digits =
+            suffix.strip_prefix(['e', 'E']).map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
+        digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let units = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    is_number && (units.contains(&suffix) || is_exponent())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use kube::CustomResourceExt as _;
+
+    use super::*;
+    use crate::profile::BootProfile;
+
+    /// What breaks a rule, where, and what is said of it. The scenario `refused` gives the same to an API server.
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        field: String,
+        message: String,
+        spec: Value,
+    }
+
+    fn samples() -> Vec<Sample> {
+        serde_saphyr::from_str(include_str!("../../tests/profiles/refused.yaml")).unwrap()
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_refused_with_its_sentence() {
+        for Sample { field, message, spec } in samples() {
+            let spec: BootProfileSpec = serde_json::from_value(spec).unwrap();
+            assert_eq!(check(&spec), Err(Broken { field, message }));
+        }
+    }
+
+    /// Every rule of the CRD, at every place where it stands.
+    #[test]
+    fn each_rule_of_the_crd_has_its_twin() {
+        fn collect(schema: &Value, field: &str, rules: &mut BTreeSet<(String, String)>) {
+            for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+                rules.insert((field.to_owned(), rule["message"].as_str().unwrap().to_owned()));
+            }
+            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+                collect(schema, &format!("{field}.{name}"), rules);
+            }
+            if schema["items"].is_object() {
+                collect(&schema["items"], &format!("{field}[0]"), rules);
+            }
+        }
+        let crd = serde_json::to_value(BootProfile::crd()).unwrap();
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let mut rules = BTreeSet::new();
+        collect(spec, "spec", &mut rules);
+        assert!(rules.len() > 10, "{rules:?}");
+        let known: BTreeSet<_> = samples().into_iter().map(|sample| (sample.field, sample.message)).collect();
+        let missing: Vec<_> = rules.difference(&known).collect();
+        assert!(missing.is_empty(), "tests/profiles/refused.yaml holds nothing that breaks {missing:#?}");
+    }
+
+    #[test]
+    fn quantities_are_those_of_kubernetes() {
+        for text in ["0", "64Mi", "0.5", "100m", "1e3", "1E-3", "12E", "+1.5Gi", ".5", "5.", "-1n"] {
+            assert!(is_quantity(text), "{text}");
+        }
+        for text in ["", "lots", "64 MB", "64MB", "1.2.3", ".", "-", "1e", "Mi", "1ki", "１"] {
+            assert!(!is_quantity(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What a boot image of the pod's own leaves: how it reaches the task, and what is refused of it.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Container, inline};
+
+const IMAGE: &str = "registry.example.com/data/boot:1";
+
+/// The folder of an image that has succeeded, as `launch init` leaves it.
+fn image(container: &Container) -> Value {
+    let out = container.beside("out");
+    for folder in ["env", "files", "tmp"] {
+        fs::create_dir_all(out.join(folder)).unwrap();
+    }
+    fs::write(out.join(".done"), "").unwrap();
+    json!({"name": "init-image", "from": {"initImage": {"image": IMAGE, "path": out}}})
+}
+
+fn leave(container: &Container, path: &str, content: impl AsRef<[u8]>) {
+    let path = container.beside("out").join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+#[test]
+fn variables_and_files_arrive_byte_for_byte() {
+    let container = Container::new();
+    let source = image(&container);
+    let value: Vec<u8> = (1..=255).collect();
+    leave(&container, "env/BYTES", &value);
+    leave(&container, "env/EMPTY", "");
+    leave(&container, "environ", b"ONE=1\0TWO=a=b\nc\0");
+    leave(&container, "files/sql/deep/query.sql", "select 1;\n");
+    leave(&container, "files/binary", b"\0\xff");
+    leave(&container, "files/empty", "");
+    leave(&container, "tmp/work", "not for the task");
+    fs::create_dir(container.beside("out").join("files/empty-folder")).unwrap();
+    let log = container.boot(&[source]).log();
+
+    let env = container.env();
+    assert_eq!(env.keys().collect::<Vec<_>>(), ["BYTES", "EMPTY", "ONE", "TWO"]);
+    assert_eq!((&env["BYTES"], &env["TWO"]), (&value, &b"a=b\nc".to_vec()));
+    let assets = container.assets();
+    assert_eq!(assets.keys().collect::<Vec<_>>(), ["binary", "empty", "sql/deep/query.sql"]);
+    assert_eq!(assets["binary"], b"\0\xff");
+    let line = format!("source \"init-image\" (image {IMAGE}): 4 variables, 3 files, ");
+    assert!(log.contains(&line), "{log}");
+}
+
+#[test]
+fn it_wins_over_the_profiles_sources() {
+    let container = Container::new();
+    let source = image(&container);
+    leave(&container, "env/A", "image");
+    leave(&container, "files/a", "image");
+    let own = inline("settings", &json!({"A": "profile", "B": "profile"}), &json!({"a": "profile"}));
+    let log = container.boot(&[own, source]).log();
+    assert_eq!(container.env()["A"], b"image");
+    assert_eq!(container.env()["B"], b"profile");
+    assert_eq!(container.assets()["a"], b"image");
+    assert!(log.contains(r#"source "init-image" overrides the variable "A" of source "settings""#), "{log}");
+}
+
+#[test]
+fn a_value_that_ends_in_a_newline_is_kept_and_told() {
+    let container = Container::new();
+    let source = image(&container);
+    leave(&container, "env/TOKEN", "hunter2\n");
+    let log = container.boot(&[source]).log();
+    assert_eq!(container.env()["TOKEN"], b"hunter2\n");
+    assert!(log.contains(r#"the value of "TOKEN" ends in a newline"#), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+/// The folder is memory of the pod. It stays where boot may have to begin again.
+#[test]
+fn the_folder_is_emptied_once_the_task_has_it_all() {
+    let container = Container::new();
+    let source = image(&container);
+    leave(&container, "files/deep/a", "x");
+    let bad = inline("bad", &json!({"A=B": "1"}), &json!({}));
+    container.boot(&[source.clone(), bad]).failure();
+    assert!(container.beside("out/files/deep/a").exists());
+    container.boot(std::slice::from_ref(&source)).log();
+    assert_eq!(container.assets()["deep/a"], b"x");
+    assert_eq!(fs::read_dir(container.beside("out")).unwrap().count(), 0);
+
+    let (code, sentence) = container.boot(&[source]).failure();
+    assert_eq!(code, 69);
+    assert!(sentence.contains("bootlace-init must run before bootlace-boot and succeed"), "{sentence}");
+    assert!(!container.at("env/environ").exists());
+}
+
+#[test]
+fn what_leads_out_or_is_no_file_is_refused() {
+    type Spoil = fn(&Path);
+    let cases: [(Spoil, &str); 14] = [
+        (
+            |out| symlink("/etc/passwd", out.join("files/a")).unwrap(),
+            "files/a\" is a link, and links are not followed: make it a file",
+        ),
+        (|out| symlink("..", out.join("files/up")).unwrap(), "files/up\" is a link"),
+        (|out| symlink("/etc", out.join("files/etc")).unwrap(), "files/etc\" is a link"),
+        (|out| symlink("/etc/passwd", out.join("env/A")).unwrap(), "env/A\" is a link"),
+        (|out| symlink("/proc/self/environ", out.join("environ")).unwrap(), "environ\" is a link"),
+        (
+            |out| {
+                fs::remove_dir(out.join("files")).unwrap();
+                symlink("/etc", out.join("files")).unwrap();
+            },
+            "files\" is a link, and links are not followed: make it a folder",
+        ),
+        (|out| fs::create_dir(out.join("env/A")).unwrap(), "env/A\" is a folder: make it a file"),
+        (pipe, "files/pipe\" is a device, a pipe or a socket: make it a file"),
+        (
+            |out| fs::write(out.join("envs"), "").unwrap(),
+            "envs\", and only env, environ, files and tmp mean something there",
+        ),
+        (
+            |out| fs::write(out.join("env/a-b"), "hunter2").unwrap(),
+            "variable \"a-b\": a variable's name is made of",
+        ),
+        (
+            |out| fs::write(out.join("env/LD_PRELOAD"), "hunter2").unwrap(),
+            "variable \"LD_PRELOAD\": this variable decides",
+        ),
+        (|out| fs::write(out.join("environ"), "A=hunter2").unwrap(), "does not hold NAME=value records"),
+        (
+            |out| fs::write(out.join("env/BIG"), vec![b'x'; 200_000]).unwrap(),
+            "variable \"BIG\": name and value take",
+        ),
+        (
+            |out| fs::write(out.join("files").join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap(),
+            "is not UTF-8: rename it",
+        ),
+    ];
+    for (spoil, says) in cases {
+        let container = Container::new();
+        let source = image(&container);
+        spoil(&container.beside("out"));
+        let (code, sentence) = container.boot(&[source]).failure();
+        assert_eq!(code, 65, "{sentence}");
+        let start = format!(r#"bootlace: source "init-image" (image {IMAGE}) of BootProfile "default": "#);
+        assert!(sentence.starts_with(&start) && sentence.contains(says), "{says}: {sentence}");
+        assert!(!sentence.contains("hunter2"), "{sentence}");
+        assert!(container.assets().is_empty() && !container.at("env/environ").exists());
+    }
+}
+
+fn pipe(out: &Path) {
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, out.join("files/pipe"), kind, mode, 0).unwrap();
+}
+
+/// A file of holes is as large as it says, whatever it takes on the disk.
+#[test]
+fn the_same_limits_count_as_for_every_source() {
+    let container = Container::new();
+    let mut source = image(&container);
+    source["limits"] = json!({"bytes": 1 << 20, "files": 2});
+    let hole = fs::File::create(container.beside("out/files/hole")).unwrap();
+    hole.set_len(1 << 40).unwrap();
+    let (code, sentence) = container.boot(std::slice::from_ref(&source)).failure();
+    assert_eq!(code, 65);
+    assert!(
+        sentence.contains("file \"hole\": with it the source gives more than 1048576 bytes"),
+        "{sentence}"
+    );
+
+    fs::remove_file(container.beside("out/files/hole")).unwrap();
+    for name in ["a", "b", "c"] {
+        leave(&container, &format!("files/{name}"), "");
+    }
+    let (_, sentence) = container.boot(&[source]).failure();
+    assert!(sentence.contains("file \"c\": with it the source gives more than 2 files"), "{sentence}");
+}

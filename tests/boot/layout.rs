@@ -1,0 +1,88 @@
+//! The layout of Optimus: the boot env once more, in two files that a shell sources.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::{Container, Outcome, inline, mounted, spec};
+
+/// Boots from `sources` with the layout.
+fn boot(container: &Container, sources: &[Value]) -> Outcome {
+    let mut spec = spec(sources);
+    spec["layout"] = json!("Optimus");
+    container.boot_spec(&spec)
+}
+
+fn text(assets: &BTreeMap<String, Vec<u8>>, file: &str) -> String {
+    String::from_utf8(assets[file].clone()).unwrap()
+}
+
+#[test]
+fn env_and_secrets_stand_apart_as_their_sources_have_them() {
+    let container = Container::new();
+    let login = container.mount("login", [("PASSWORD", &b"it's\n$HOME"[..]), ("USER", b"etl")]);
+    let sources = [
+        inline(
+            "settings",
+            &json!({"DAY": "2026-01-01", "EMPTY": "", "PASSWORD": "old"}),
+            &json!({"query.sql": "select 1"}),
+        ),
+        mounted("login", "Secret", &login, &json!({"into": "Env"})),
+        inline("last", &json!({"USER": "report"}), &json!({})),
+    ];
+    let log = boot(&container, &sources).log();
+    let assets = container.assets();
+    assert_eq!(assets.keys().collect::<Vec<_>>(), [".env", ".secret", "query.sql"]);
+    assert_eq!(text(&assets, ".env"), "DAY='2026-01-01'\nEMPTY=''\nUSER='report'\n");
+    assert_eq!(text(&assets, ".secret"), "PASSWORD='it'\\''s\n$HOME'\n");
+    assert_eq!(container.env()["PASSWORD"], b"it's\n$HOME");
+    assert!(log.contains("booted: 4 variables (1 secret), 1 file, "), "{log}");
+
+    // Again, and without any env: the files are there, for an entrypoint that sources them whatever comes.
+    let whole = container.tree();
+    boot(&container, &sources).log();
+    assert_eq!(container.tree(), whole);
+    boot(&container, &[]).log();
+    assert_eq!(
+        (text(&container.assets(), ".env"), text(&container.assets(), ".secret")),
+        (String::new(), String::new())
+    );
+}
+
+/// A shell that sources the file would set them over the pod's own.
+#[test]
+fn what_the_pods_spec_sets_itself_is_left_out() {
+    let container = Container::new();
+    boot(&container, &[inline("settings", &json!({"MODE": "boot", "DAY": "1"}), &json!({}))]).log();
+    assert_eq!(text(&container.assets(), ".env"), "DAY='1'\n");
+    assert_eq!(container.env()["MODE"], b"boot");
+}
+
+#[test]
+fn what_has_no_place_is_refused_by_name() {
+    for (env, files, sentence) in [
+        (
+            json!({}),
+            json!({".env": "x"}),
+            "source \"settings\" gives the file \".env\", where assets.layout Optimus puts an env file",
+        ),
+        (
+            json!({}),
+            json!({".secret/a": "x"}),
+            "source \"settings\" gives the file \".secret/a\", where assets.layout Optimus",
+        ),
+        (
+            json!({"UID": "hunter2"}),
+            json!({}),
+            "source \"settings\" gives the variable \"UID\", which a shell keeps for itself",
+        ),
+    ] {
+        let container = Container::new();
+        let sources = [inline("settings", &env, &files)];
+        let (code, said) = boot(&container, &sources).failure();
+        assert_eq!(code, 65);
+        assert!(said.contains(sentence) && !said.contains("hunter2"), "{said}");
+        // Bootlace's own layout has no such files, and takes them.
+        container.boot(&sources).log();
+    }
+}

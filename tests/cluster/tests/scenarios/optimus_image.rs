@@ -1,0 +1,154 @@
+//! A plugin image of Optimus, unchanged: its entrypoint sources `/data/in/.env` and `.secret`, then starts the task.
+
+use anyhow::Result;
+use bootlace_cluster::images::{BUSYBOX, OPTIMUS_PLUGIN};
+use bootlace_cluster::scenario::{Namespace, Process, scenario};
+use serde_json::{Value, json};
+
+const QUERY: &str = "select *\nfrom sales\nwhere day = '2026-01-01';\n";
+const SECRET: &str = "it's \"awkward\" $HOME `id` \\n\nsecond line";
+
+/// Answers each connection as an Optimus server answers for a job's `run_input`, and logs what it was asked.
+const ANSWER: &str = r#"
+read -r request
+length=0
+while read -r header; do
+  header=$(printf %s "$header" | tr -d '\r')
+  [ -n "$header" ] || break
+  case "$header" in [Cc]ontent-[Ll]ength:*) length=${header#*: } ;; esac
+done
+echo "$request" | tr -d '\r' >&2
+head -c "$length" >&2
+echo >&2
+printf 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %s\r\n\r\n' "$(wc -c < /answer/run_input.json)"
+cat /answer/run_input.json
+"#;
+
+/// Starts an Optimus server in the namespace, as the Service `optimus`.
+async fn serve(namespace: &Namespace) -> Result<()> {
+    let answer = json!({
+        "envs": {"DSTART": "2026-01-01T00:00:00Z", "JOB_LABELS": "team=data,tier='gold'", "OWNER": "optimus"},
+        "files": {"query.sql": QUERY, "macros/day.sql": "{{ day }}"},
+        "secrets": {"BQ_KEY": SECRET},
+    });
+    let objects = [
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "answer"},
+            "data": {"answer.sh": ANSWER, "run_input.json": answer.to_string()},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "optimus", "labels": {"app": "optimus"}},
+            "spec": {
+                "terminationGracePeriodSeconds": 0,
+                "volumes": [{"name": "answer", "configMap": {"name": "answer"}}],
+                "containers": [{
+                    "name": "main", "image": BUSYBOX, "command": ["nc", "-ll", "-p", "9100", "-e", "/bin/sh", "/answer/answer.sh"],
+                    "volumeMounts": [{"name": "answer", "mountPath": "/answer"}],
+                }],
+            },
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "optimus"},
+            "spec": {"selector": {"app": "optimus"}, "ports": [{"port": 9100}]},
+        }),
+    ];
+    for object in objects {
+        namespace.create(&object.to_string()).await?;
+    }
+    namespace.pod_ready("optimus").await.map(drop)
+}
+
+async fn profile(namespace: &Namespace) -> Result<()> {
+    let host = format!("http://optimus.{}.svc.cluster.local:9100", namespace.name());
+    let optimus = json!({
+        "host": host, "project": "sales", "job": "{{ labels[\"example.com/job\"] }}",
+        "scheduledAt": "{{ annotations[\"example.com/scheduled-at\"] }}", "instanceName": "bq2bq",
+    });
+    let sources = json!([{"name": "job", "optimus": optimus}]);
+    namespace.profile(&json!({"assets": {"layout": "Optimus"}, "sources": sources}).to_string()).await
+}
+
+/// A task of the plugin's image: with the container's other fields in `container`.
+fn pod(namespace: &Namespace, name: &str, container: &Value) -> Value {
+    let mut whole = json!({
+        "name": "main", "image": OPTIMUS_PLUGIN,
+        "securityContext": {"runAsUser": 1000, "runAsNonRoot": true},
+    });
+    for (field, value) in container.as_object().expect("a container is an object") {
+        whole[field] = value.clone();
+    }
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "labels": {"bootlace.dev/task": namespace.name(), "example.com/job": "daily-report"},
+            "annotations": {"example.com/scheduled-at": "2026-01-02T00:00:00Z"},
+        },
+        "spec": {"restartPolicy": "Never", "containers": [whole]},
+    })
+}
+
+const ACTIONS: [&str; 7] = [
+    "environ",
+    "status",
+    "file=/data/in/query.sql",
+    "file=/data/in/macros/day.sql",
+    "write=/data/out/result",
+    "write=/data/in/query.sql",
+    "write=/data/in/new",
+];
+
+/// What each of the tasks must hold, and be able to do.
+fn check(process: &Process) -> Result<()> {
+    assert_eq!(process.status("Uid")?, "1000 1000 1000 1000");
+    assert_eq!(process.env("DSTART"), Some(&b"2026-01-01T00:00:00Z"[..]));
+    assert_eq!(process.env("JOB_LABELS"), Some(&b"team=data,tier='gold'"[..]));
+    assert_eq!(process.env("BQ_KEY"), Some(SECRET.as_bytes()));
+    // The pod's own wins, in the env file as everywhere.
+    assert_eq!(process.env("OWNER"), Some(&b"the pod"[..]));
+    assert_eq!(process.file("/data/in/query.sql")?, QUERY.as_bytes());
+    assert_eq!(process.file("/data/in/macros/day.sql")?, b"{{ day }}");
+    assert_eq!(process.write("/data/out/result")?, "done");
+    for path in ["/data/in/query.sql", "/data/in/new"] {
+        assert_eq!(process.write(path)?, "read-only filesystem or storage medium", "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_runs_unchanged_with_what_the_optimus_server_compiled() -> Result<()> {
+    scenario("optimus-image")
+        .run(async |namespace| {
+            serve(namespace).await?;
+            profile(namespace).await?;
+            let own = json!([{"name": "OWNER", "value": "the pod"}]);
+
+            // Its own entrypoint, which Bootlace knows nothing of.
+            let arguments: Vec<_> = ["/probe"].into_iter().chain(ACTIONS).collect();
+            let unchanged = pod(namespace, "entrypoint", &json!({"args": arguments, "env": own}));
+            namespace.create(&unchanged.to_string()).await?;
+            // And as the DAGs that Optimus compiles start such an image: by a shell that sources first.
+            let script = format!(
+                "set -o allexport; source /data/in/.env; source /data/in/.secret; set +o allexport; mkdir /data/out; exec /probe {}",
+                ACTIONS.join(" ")
+            );
+            let by_a_shell = json!({"command": ["/bin/sh", "-c"], "args": [script], "env": own});
+            namespace.create(&pod(namespace, "shell", &by_a_shell).to_string()).await?;
+
+            for (name, mode) in [("entrypoint", "sourced"), ("shell", "launch")] {
+                let pod = namespace.pod_succeeded(name).await?;
+                check(&namespace.process(name, "main").await?)?;
+                let mark = &pod.metadata.annotations.as_ref().expect("it has annotations")["bootlace.dev/injected"];
+                assert_eq!(serde_json::from_str::<Value>(mark)?["envMode"], mode);
+                let log = namespace.log(name, "bootlace-boot").await?;
+                let line = "source \"job\" (Optimus job daily-report of sales): 4 variables (1 secret), 2 files, ";
+                assert!(log.contains(line) && !log.contains("awkward"), "{log}");
+            }
+
+            let asked = namespace.log("optimus", "main").await?;
+            assert!(asked.contains("POST /api/v1beta1/project/sales/job/daily-report/run_input HTTP/1.1"), "{asked}");
+            assert!(asked.contains(r#""scheduled_at":"2026-01-02T00:00:00Z""#), "{asked}");
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,63 @@
+//! What the README tells to run without a cluster does what it says: the commands are read from it, so that they cannot
+//! drift apart.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::process::Command;
+
+const README: &str = include_str!("../README.md");
+
+/// The words behind `cargo run --` of the README's one such line for `verb`, without its comment.
+fn command(verb: &str) -> Vec<&'static str> {
+    let start = format!("cargo run -- {verb} ");
+    let mut lines = README.lines().filter(|line| line.starts_with(&start));
+    let line = lines.next().unwrap_or_else(|| panic!("the README has no line {start:?}"));
+    assert_eq!(lines.next(), None, "the README has two lines {start:?}");
+    let line = line.split(" #").next().unwrap();
+    // The words are split here as a shell would only where none is quoted.
+    assert!(!line.contains(['"', '\'', '\\', '$', '|', '>']), "{line}");
+    line.split_whitespace().skip(3).collect()
+}
+
+/// What the command prints, run where the README is.
+fn run(words: &[&str]) -> String {
+    let mut bootlace = Command::new(env!("CARGO_BIN_EXE_bootlace"));
+    for name in ["BOOTLACE_PROFILES", "BOOTLACE_BOOT_IMAGE"] {
+        bootlace.env_remove(name);
+    }
+    let output = bootlace.args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{words:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_command_without_a_cluster_is_tried_here() {
+    let verbs = README.lines().filter_map(|line| line.strip_prefix("cargo run -- ")?.split(' ').next());
+    assert_eq!(verbs.collect::<Vec<_>>(), ["explain", "inject"]);
+}
+
+#[test]
+fn explain_tells_why_and_what_each_part_is_for() {
+    let words = run(&command("explain"));
+    for part in [
+        "Job daily-report: spec.template becomes a booted task",
+        "boots with      BootProfile etl",
+        "settings: written in the profile: env REPORT_DAYS, WAREHOUSE; files sql/report.sql",
+        "tables: ConfigMap etl-tables: tables.csv as files",
+        "login: Secret db-login: every key as env",
+        "+ container report  runs the task:",
+        "its assets at /var/assets",
+    ] {
+        assert!(words.contains(part), "{part:?} is not in:\n{words}");
+    }
+}
+
+#[test]
+fn inject_prints_the_manifest_with_its_boot_process() {
+    let manifest: serde_json::Value = serde_saphyr::from_str(&run(&command("inject"))).unwrap();
+    let spec = manifest.pointer("/spec/template/spec").unwrap();
+    assert_eq!(spec.pointer("/initContainers/0/name").unwrap(), "bootlace-boot");
+    let command = spec.pointer("/containers/0/command").unwrap().as_array().unwrap();
+    assert_eq!(command.first().unwrap(), "/bootlace/bin/launch");
+    assert_eq!(command.get(command.len() - 2..).unwrap(), ["sh", "-c"]);
+}
