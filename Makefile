@@ -30,6 +30,7 @@ check: prerequisites ## All that needs no cluster: format, lints, tests, licence
 	@hack/stage "format" cargo fmt --all --check
 	@hack/stage "clippy" cargo clippy --workspace --all-targets --all-features --quiet -- --deny warnings
 	@hack/stage "docs" env RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
+	@hack/stage "the object stores that tests start" hack/store-servers
 	@hack/stage -v "unit, property and process tests" cargo test --workspace --quiet
 	@hack/stage "licences, sources and bans" hack/deny $(DENY_VERSION)
 	@hack/stage "chart" env HELM=$$($(CLUSTER) tool helm) charts/test

@@ -19,7 +19,8 @@
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
-//! [`webhook`] serves it, [`boot`] is what the injected init container runs, [`cli`] is the command line.
+//! [`webhook`] serves it, [`boot`] is what the injected init container runs, [`pipe`] what the sidecar of tasks with
+//! outputs does, [`cli`] is the command line. [`registry`] speaks with OCI registries for them.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
@@ -28,9 +29,11 @@ pub mod cli;
 pub mod identity;
 pub mod names;
 pub mod patch;
+pub mod pipe;
 pub mod plan;
 pub mod pod;
 pub mod profile;
+pub mod registry;
 pub mod review;
 pub mod selection;
 pub mod template;

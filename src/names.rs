@@ -2,7 +2,7 @@
 //!
 //! One module, so that the chart, the docs and the code cannot drift apart: tests compare the rendered
 //! manifests and the reference page with these constants. What the launcher reads too stands in its own package,
-//! which depends on nothing, and is only called by its name here.
+//! which depends on next to nothing, and is only called by its name here.
 
 use bootlace_launch::layout;
 

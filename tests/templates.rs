@@ -99,6 +99,12 @@ fn http(more: &Value) -> Value {
     json!([{"name": "git", "http": http}])
 }
 
+fn oci(more: &Value) -> Value {
+    let mut oci = json!({"reference": "r.example.com/a:v1"});
+    oci.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!([{"name": "assets", "oci": oci}])
+}
+
 fn optimus(more: &Value) -> Value {
     let mut optimus = json!({
         "host": "http://optimus:9100", "project": "sales", "job": "daily", "scheduledAt": "2026-01-02T00:00:00Z",
@@ -106,6 +112,12 @@ fn optimus(more: &Value) -> Value {
     });
     optimus.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!([{"name": "job", "optimus": optimus}])
+}
+
+fn store(more: &Value) -> Value {
+    let mut store = json!({"s3": {"bucket": "assets"}, "prefix": "jobs"});
+    store.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!([{"name": "objects", "objectStore": store}])
 }
 
 /// A pod whose label `team` is `value`.
@@ -155,6 +167,15 @@ fn requests_are_filled_in_as_each_place_has_it() {
         (&json!("dags/dailyreport-f9bb99ed0"), &json!("load/"))
     );
 
+    let objects =
+        store(&json!({"prefix": "jobs/{{ workflow }}/{{ scheduledTime[:10] }}", "folder": "in/{{ task }}"}));
+    let filled = admit(labelled(team), &objects).unwrap();
+    let request = &filled[0]["from"]["objectStore"]["request"];
+    assert_eq!(
+        (&request["prefix"], &request["folder"]),
+        (&json!("jobs/dailyreport-f9bb99ed0/2026-01-02"), &json!("in/load"))
+    );
+
     let job = optimus(&json!({
         "project": "{{ namespace }}", "job": "{{ labels.team }}", "scheduledAt": "{{ scheduledTime }}",
         "instanceName": "{{ task }}-{{ attempt }}",
@@ -164,6 +185,10 @@ fn requests_are_filled_in_as_each_place_has_it() {
     assert_eq!((&request["project"], &request["job"]), (&json!("etl"), &json!(team)));
     assert_eq!(request["scheduledAt"], "2026-01-02T03:04:05.6Z");
     assert_eq!(request["instanceName"], "load-2");
+
+    let assets = oci(&json!({"reference": "r.example.com/{{ namespace }}/a:{{ task }}-{{ attempt }}"}));
+    let filled = admit(labelled(team), &assets).unwrap();
+    assert_eq!(filled[0]["from"]["oci"]["request"]["reference"], "r.example.com/etl/a:load-2");
 }
 
 #[test]
@@ -172,6 +197,12 @@ fn a_value_that_would_leave_its_place_refuses_the_pod() {
     for (sources, evil, field) in [
         (http(&json!({"path": "a/{{ labels.team }}/b"})), "..", "http.path: \"a/../b\" holds a segment"),
         (http(&json!({"path": "a/%2e{{ labels.team }}"})), ".", "http.path: \"a/%2e.\" holds a segment"),
+        (
+            store(&json!({"prefix": "jobs/{{ labels.team }}"})),
+            "a/b",
+            "objectStore.prefix: \"a/b\" holds a slash",
+        ),
+        (store(&json!({"folder": "{{ labels.team }}"})), "..", "objectStore.folder: \"..\" holds a segment"),
         (http(&json!({"file": "sql/{{ labels.team }}"})), "a/b", "http.file: \"a/b\" holds a slash"),
         (http(&json!({"file": "sql/{{ labels.team }}"})), "..", "http.file: \"sql/..\" holds a segment"),
         (
@@ -189,6 +220,12 @@ fn a_value_that_would_leave_its_place_refuses_the_pod() {
             "",
             "optimus.project: labels[\"team\"] is not there or empty: looked for it in metadata.labels",
         ),
+        (
+            oci(&json!({"reference": "r.example.com/{{ labels.team }}/a:v1"})),
+            "b@evil",
+            "oci.reference: \"b@evil\" holds other characters",
+        ),
+        (oci(&json!({"path": "sql/{{ labels.team }}"})), "a/b", "oci.path: \"a/b\" holds a slash"),
     ] {
         let message = admit(labelled(evil), &sources).unwrap_err();
         assert!(message.contains(field), "{field} is not in: {message}");
@@ -221,7 +258,20 @@ fn a_profile_whose_templates_could_work_for_no_pod_does_not_come_into_force() {
             "http.body: no template can stand here: it is not known how a value is written",
         ),
         (http(&body("application/json")), "http.body: line 1: in JSON a value stands in a string"),
+        (
+            oci(&json!({"reference": "{{run}}.example.com/a:v1"})),
+            "the registry in oci.reference: no template can stand here: what a pod says never",
+        ),
+        (
+            oci(&json!({"reference": "{{run | replace('a/b', 'c')}}:v1"})),
+            "the registry in oci.reference: no template can stand here",
+        ),
         (optimus(&json!({"host": "http://{{run}}:9100"})), "optimus.host: no template can stand here"),
+        (
+            store(&json!({"s3": {"bucket": "assets", "endpoint": "http://{{run}}"}})),
+            "objectStore.s3.endpoint: no template can stand here",
+        ),
+        (store(&json!({"prefix": "{{ run | shout }}"})), "objectStore.prefix: line 1: there is no filter"),
         (optimus(&json!({"scheduledAt": "{{ run"})), "source \"job\", optimus.scheduledAt: line 1"),
     ] {
         let profile: BootProfile = serde_json::from_value(json!({

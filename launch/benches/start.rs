@@ -24,27 +24,38 @@ const ROUNDS: usize = 500;
 /// Variables that the container has without the boot env.
 const OWN_VARIABLES: usize = 30;
 
+/// An output that the task does not write.
+const OUTPUT: &str = "--optional-output=Report:ConfigMap:no/such/file";
+
 fn main() {
     let launcher = shipped::launcher();
     println!("launcher: {} bytes", fs::metadata(&launcher).unwrap().len());
-    println!("boot variables  fork+exec alone  with the launcher  added (median of {ROUNDS}, µs)");
+    println!(
+        "boot variables  fork+exec alone  with the launcher  added  supervised, added (median of {ROUNDS}, µs)"
+    );
     for variables in [0, 10, 100, 1000] {
         let root = boot_volume(variables);
+        let handover = tempfile::tempdir().unwrap();
         let mut alone = Vec::with_capacity(ROUNDS);
         let mut behind = Vec::with_capacity(ROUNDS);
+        let mut below = Vec::with_capacity(ROUNDS);
         for _ in 0..ROUNDS {
             alone.push(time(task(&launcher).arg("--version")));
             let root = format!("--root={}", root.path().display());
             let exec = ["exec", "--container=base", &root, "--"];
             behind.push(time(task(&launcher).args(exec).arg(&launcher).arg("--version")));
+            // From start to end, with an output that there is nothing to wait for.
+            let handover = format!("--handover={}", handover.path().display());
+            let run = ["run", "--container=base", &root, &handover, "--deadline=60", OUTPUT, "--"];
+            below.push(time(task(&launcher).args(run).arg(&launcher).arg("--version").stdin(Stdio::null())));
         }
-        let (alone, behind) = (median(alone), median(behind));
-        let added = behind.saturating_sub(alone);
+        let (alone, behind, below) = (median(alone), median(behind), median(below));
         println!(
-            "{variables:>14}  {:>15}  {:>17}  {:>5}",
+            "{variables:>14}  {:>15}  {:>17}  {:>5}  {:>17}",
             alone.as_micros(),
             behind.as_micros(),
-            added.as_micros()
+            behind.saturating_sub(alone).as_micros(),
+            below.saturating_sub(alone).as_micros()
         );
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Written by hand, because an argument parser would be half of this binary and most of them want UTF-8.
 
+mod run;
+
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -14,6 +16,8 @@ use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
 use crate::hook::{Unreadable, Way};
 
+pub(crate) use run::{Run, Task};
+
 pub(crate) const HELP: &str = "\
 Bootlace's launcher: loads the boot env and execs the task.
 
@@ -23,6 +27,13 @@ launch init --container=NAME --timeout=SECONDS [FLAGS] -- COMMAND [ARGUMENT...]
 
 launch exec --container=NAME [FLAGS] -- COMMAND [ARGUMENT...]
   Loads the boot env and execs COMMAND in this same process.
+
+launch run --container=NAME --handover=DIR --deadline=SECONDS OUTPUT... [FLAGS] -- COMMAND [ARGUMENT...]
+  Runs COMMAND as a child with the boot env. Where it ends with 0, hands its outputs over and ends with 0 itself
+  once they are stored. An OUTPUT is one of these; FILE is a path or a pattern, KIND is ConfigMap or Secret:
+    --output=KEY:KIND:FILE
+    --optional-output=KEY:KIND:FILE        may be missing
+  --on-failure=store hands the outputs of a COMMAND over that failed, too.
 
 launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--argument=WORD]...]...
     [HANDLER]
@@ -42,8 +53,11 @@ FLAGS
 
 EXIT CODES of init, where they are not the command's own
   64 wrong arguments   74 folder cannot be written   75 not ended in time   126 cannot be run   127 not found
-EXIT CODES of exec, where the task did not start
-  64 wrong arguments   78 boot env missing or damaged   126 command cannot be run   127 command not found
+EXIT CODES of exec and run, where the task did not start
+  64 wrong arguments   71 refused by the kernel   78 boot env missing or damaged
+  126 command cannot be run   127 command not found
+EXIT CODES of run
+  the task's own; 128+N where signal N ended it; 74 the task ended with 0, but its outputs are not stored
 EXIT CODES of hook
   0 proven, or the task has ended   1 failed   64 wrong arguments
 ";
@@ -54,6 +68,11 @@ pub(crate) enum Invocation {
     Init(Init),
     Exec(Exec),
     Hook(Hook),
+    Run(Run),
+    /// `run`, once it holds the boot env.
+    Supervise(Run),
+    /// The child of `supervise`.
+    Task(Task),
     Help,
     Version,
 }
@@ -75,6 +94,8 @@ pub(crate) struct Exec {
     pub(crate) place: Place,
     /// Never empty.
     pub(crate) argv: Vec<OsString>,
+    /// How many words of it, at its start, are the launcher's and not the task's.
+    pub(crate) own: usize,
 }
 
 /// Prove that the boot env arrived, then run the pod's own postStart handler.
@@ -120,14 +141,19 @@ impl UsageError {
 
 /// Reads the arguments that follow the program's name.
 pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
-    let Some(verb) = words.next() else { return Err(UsageError::new("`init`, `exec` or `hook` is missing")) };
+    let Some(verb) = words.next() else {
+        return Err(UsageError::new("`init`, `exec`, `run` or `hook` is missing"));
+    };
     match verb.as_bytes() {
         b"init" => init(words).map(Invocation::Init),
         b"exec" => exec(words).map(Invocation::Exec),
         b"hook" => hook(words).map(Invocation::Hook),
+        b"run" => run::run(words).map(Invocation::Run),
+        b"supervise" => run::run(words).map(Invocation::Supervise),
+        b"task" => run::task(words).map(Invocation::Task),
         b"--help" => Ok(Invocation::Help),
         b"--version" => Ok(Invocation::Version),
-        _ => Err(UsageError::new(format!("{} is neither `init`, `exec` nor `hook`", verb.display()))),
+        _ => Err(UsageError::new(format!("{} is none of `init`, `exec`, `run` and `hook`", verb.display()))),
     }
 }
 
@@ -153,10 +179,7 @@ fn init(words: impl Iterator<Item = OsString>) -> Result<Init, UsageError> {
 fn exec(words: impl Iterator<Item = OsString>) -> Result<Exec, UsageError> {
     let mut place = PlaceFlags::default();
     let argv = flags(words, |flag, value| place.take(flag, value))?;
-    match argv {
-        Some(argv) if !argv.is_empty() => Ok(Exec { place: place.finish()?, argv }),
-        _ => Err(UsageError::new("`exec` needs `--` and the task's command")),
-    }
+    Ok(Exec { argv: run::command("exec", argv)?, own: 0, place: place.finish()? })
 }
 
 fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
@@ -355,8 +378,8 @@ mod tests {
     fn refuses_what_it_does_not_know() {
         let hook = ["hook", "--container=base", "--timeout=1"];
         for (args, sentence) in [
-            (&[][..], "`init`, `exec` or `hook` is missing"),
-            (&["run"], "run is neither"),
+            (&[][..], "`init`, `exec`, `run` or `hook` is missing"),
+            (&["walk"], "walk is none of"),
             (&["init", "--container=base", "--", "sh"], "`--timeout=SECONDS` is missing"),
             (&["init", "--container=base", "--timeout=1", "--"], "needs `--` and the image's command"),
             (&["init", "--container=base", "--timeout=1", "--sleep=1", "--", "sh"], "`--sleep` is not known"),

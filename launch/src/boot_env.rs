@@ -42,16 +42,18 @@ impl BootEnv {
         Ok(merge::merge(process, &boot, &keep))
     }
 
-    /// What refers to the boot env in the spec of a process that gets `merged`: its variables, and its arguments.
+    /// What refers to the boot env in the spec of a process that gets `merged`: its variables, and its arguments, which
+    /// are those in `argv` behind the launcher's `own`.
     pub(crate) fn resolve<'a>(
         &self,
         merged: &Merged<'_>,
         argv: &'a [OsString],
+        own: usize,
     ) -> Result<Resolved<'a>, LoadError> {
         let Some(file) = &self.references else { return Ok(Resolved::of(argv)) };
         let texts = references::parse(&file.bytes).map_err(|error| file.damaged(error))?;
         let boot = environ::parse(&self.environ.bytes).map_err(|error| self.environ.damaged(error))?;
-        Ok(resolve::resolve(&texts, &boot, merged, argv))
+        Ok(resolve::resolve(&texts, &boot, merged, argv, own))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::os::unix::process::CommandExt;
 use std::{env, fmt};
 
 use crate::args::Exec;
@@ -19,9 +18,9 @@ pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&exec.place).map_err(ExecError::NoBootEnv)?;
     let merged = boot.over(&process).map_err(ExecError::NoBootEnv)?;
-    let resolved = boot.resolve(&merged, &exec.argv).map_err(ExecError::NoBootEnv)?;
+    let resolved = boot.resolve(&merged, &exec.argv, exec.own).map_err(ExecError::NoBootEnv)?;
     let merged = merged.with(&resolved.env);
-    program::start(&resolved.argv, &merged, |command| Err(command.exec())).map_err(ExecError::NotStarted)
+    program::exec(&resolved.argv, &merged).map_err(ExecError::NotStarted)
 }
 
 /// Why the task was not started.

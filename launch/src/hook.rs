@@ -81,7 +81,7 @@ pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&hook.place).map_err(HookError::NoBootEnv)?;
     let merged = boot.over(&process).map_err(HookError::NoBootEnv)?;
-    let resolved = boot.resolve(&merged, &[]).map_err(HookError::NoBootEnv)?;
+    let resolved = boot.resolve(&merged, &[], 0).map_err(HookError::NoBootEnv)?;
     let merged = merged.with(&resolved.env);
 
     let proc = Proc::mounted();

@@ -2,6 +2,8 @@
 //!
 //! - `exec` is put in front of the task's command: it loads the boot env and execs the command, so that the
 //!   task is the same process, with nothing of the launcher left in it.
+//! - `run` is put there instead where the task declares outputs: the task is its child, and it ends as the task did
+//!   once those are stored.
 //! - `init` stands above the program of a boot image of the pod's own, and ends it at its time.
 //! - `hook` is the container's postStart: it proves that the task holds the boot env, then runs the pod's own
 //!   postStart handler.
@@ -19,14 +21,17 @@ mod exit;
 mod hook;
 mod init;
 mod merge;
+mod outputs;
 mod program;
 mod report;
 mod resolve;
+mod run;
+mod supervise;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use args::Invocation;
+use args::{Exec, Invocation};
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
@@ -37,11 +42,8 @@ fn main() -> ExitCode {
                 ExitCode::from(error.exit_code())
             }
         },
-        Ok(Invocation::Exec(exec)) => {
-            let Err(error) = exec::run(&exec);
-            report::failure(&error, &exec.place);
-            ExitCode::from(error.exit_code())
-        }
+        Ok(Invocation::Exec(exec)) => become_task(&exec),
+        Ok(Invocation::Run(run)) => become_task(&run::supervise(run)),
         Ok(Invocation::Hook(hook)) => match hook::run(&hook) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -49,6 +51,18 @@ fn main() -> ExitCode {
                 ExitCode::from(exit::HOOK_FAILED)
             }
         },
+        Ok(Invocation::Supervise(run)) => match supervise::run(&run) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => {
+                report::failure(&error, &run.place);
+                ExitCode::from(error.exit_code())
+            }
+        },
+        Ok(Invocation::Task(task)) => {
+            let Err(error) = supervise::task::run(&task);
+            report::failure(&error, &task.place);
+            ExitCode::from(error.exit_code())
+        }
         Ok(Invocation::Help) => print(args::HELP),
         Ok(Invocation::Version) => print(concat!("bootlace-launch ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => {
@@ -56,6 +70,12 @@ fn main() -> ExitCode {
             ExitCode::from(exit::USAGE)
         }
     }
+}
+
+fn become_task(exec: &Exec) -> ExitCode {
+    let Err(error) = exec::run(exec);
+    report::failure(&error, &exec.place);
+    ExitCode::from(error.exit_code())
 }
 
 fn print(text: &str) -> ExitCode {

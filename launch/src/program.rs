@@ -3,6 +3,7 @@
 //! The rules are execvpe(3)'s, with the PATH of the env that the program gets: that is where the container
 //! runtime would have looked. There is no fallback to a shell, as the runtime has none.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -55,6 +56,11 @@ pub(crate) fn start<T>(
         }
     }
     Err(failed)
+}
+
+/// Replaces this process by the command. It only ever returns why that failed.
+pub(crate) fn exec(argv: &[OsString], merged: &Merged<'_>) -> Result<Infallible, StartError> {
+    start(argv, merged, |command| Err(command.exec()))
 }
 
 /// The paths to try, each with a slash in it, so that nothing looks it up again.
@@ -164,6 +170,8 @@ struct Sizes {
     over: Vec<String>,
     args: usize,
     env: usize,
+    /// The part of `env` that boot gave.
+    boot: usize,
 }
 
 impl Sizes {
@@ -177,9 +185,12 @@ impl Sizes {
         }
         for (name, value) in env.iter() {
             let len = name.len() + 1 + value.len();
+            let by_boot = env.given.get(name).is_some();
             sizes.env += len + 1;
+            sizes.boot += if by_boot { len + 1 } else { 0 };
             if len + 1 > STRING_LIMIT {
-                sizes.over.push(format!("env {} ({len} bytes)", name.display()));
+                let from = if by_boot { "a source of the boot env" } else { "the pod's spec or the image" };
+                sizes.over.push(format!("env {} ({len} bytes, from {from})", name.display()));
             }
         }
         sizes
@@ -191,9 +202,9 @@ impl fmt::Display for Sizes {
         if self.over.is_empty() {
             write!(
                 f,
-                "its arguments ({} bytes) and its env ({} bytes) are more than the kernel takes together, a \
-                 quarter of the stack limit, which is 2 MiB by default",
-                self.args, self.env
+                "its arguments ({} bytes) and its env ({} bytes, {} of them from the boot env) are more than the \
+                 kernel takes together, a quarter of the stack limit, which is 2 MiB by default",
+                self.args, self.env, self.boot
             )?;
         } else {
             write!(f, "the kernel takes at most 128 KiB in one string; larger: {}", list(&self.over))?;
@@ -244,7 +255,7 @@ mod tests {
         assert_eq!(
             sentence,
             "the kernel takes at most 128 KiB in one string; larger: argument 2 (200000 bytes), env BIG \
-             (140004 bytes). Hand large values over as a file"
+             (140004 bytes, from a source of the boot env). Hand large values over as a file"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Tells what failed, where people look: standard error and the container's termination message, which
 //! `kubectl describe` and every scheduler show.
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,7 +15,7 @@ pub(crate) const TERMINATION_LOG: &str = "/dev/termination-log";
 const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
 /// Reports a failure of the container that the launcher runs in.
-pub(crate) fn failure(error: &impl std::error::Error, place: &Place) {
+pub(crate) fn failure(error: &dyn fmt::Display, place: &Place) {
     tell(&sentence(error, place), &place.termination_log);
 }
 
@@ -23,7 +24,7 @@ pub(crate) fn line(what: &str, place: &Place) {
     let _ = io::stderr().write_all(sentence(&what, place).as_bytes());
 }
 
-fn sentence(what: &impl std::fmt::Display, place: &Place) -> String {
+fn sentence(what: &dyn fmt::Display, place: &Place) -> String {
     format!("bootlace: container {}: {what}\n", place.container.display())
 }
 

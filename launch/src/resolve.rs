@@ -26,12 +26,13 @@ impl<'a> Resolved<'a> {
 }
 
 /// Resolves `texts`, which are the spec's own words, for a process with the env `merged`, which the kubelet
-/// started with `argv`. A text may refer to one that stands before it.
+/// started with the words in `argv` behind the launcher's `own`. A text may refer to one that stands before it.
 pub(crate) fn resolve<'a>(
     texts: &[(Place<'_>, &str)],
     boot: &[Record<'_>],
     merged: &Merged<'_>,
     argv: &'a [OsString],
+    own: usize,
 ) -> Resolved<'a> {
     let mut resolved = Resolved::of(argv);
     for (place, text) in texts {
@@ -42,9 +43,10 @@ pub(crate) fn resolve<'a>(
                 resolved.env.push(((*name).into(), value));
             }
             Place::Argument(position) => {
-                let Some(held) = argv.get(*position) else { continue };
+                let position = position.saturating_add(own);
+                let Some(held) = argv.get(position) else { continue };
                 let value = expand(text, held, &resolved.env, boot, merged);
-                if let Some(word) = resolved.argv.to_mut().get_mut(*position) {
+                if let Some(word) = resolved.argv.to_mut().get_mut(position) {
                     *word = value;
                 }
             }
@@ -133,7 +135,7 @@ mod tests {
         let texts: Vec<_> = texts.collect();
 
         let merged = merge(&process, &records, &keep);
-        let resolved = resolve(&texts, &records, &merged, &words);
+        let resolved = resolve(&texts, &records, &merged, &words, 0);
         let merged = merged.with(&resolved.env);
         for (name, value) in &expected_env {
             assert_eq!(merged.get(name.as_ref()), Some(value.as_ref()), "{name}");
@@ -173,7 +175,7 @@ mod tests {
     fn what_a_process_does_not_hold_is_left_out() {
         let merged = merge(&[], &[], &[]);
         let texts = [(Place::Variable("GONE"), "$(A)"), (Place::Argument(3), "$(A)")];
-        let resolved = resolve(&texts, &[], &merged, &[]);
+        let resolved = resolve(&texts, &[], &merged, &[], 0);
         assert!(resolved.env.is_empty() && resolved.argv.is_empty());
     }
 }

@@ -28,7 +28,7 @@ mod env_file;
 mod error;
 mod event;
 mod fetch;
-mod http;
+pub(crate) mod http;
 mod json;
 mod layout;
 mod merge;

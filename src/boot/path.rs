@@ -135,6 +135,11 @@ impl<T> FileTree<T> {
         self.files.insert(path, file)
     }
 
+    /// Keeps the files that `keep` says yes to.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.files.retain(|_, file| keep(file));
+    }
+
     /// How many files there are.
     pub(crate) fn len(&self) -> usize {
         self.files.len()

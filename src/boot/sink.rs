@@ -25,6 +25,14 @@ pub(crate) struct Sink<'v> {
     found: Found,
 }
 
+/// Where a source stands that asks more than once, and may have to ask one thing again.
+pub(crate) struct Mark {
+    /// The number that the next file gets.
+    next: u64,
+    given: u64,
+    notes: usize,
+}
+
 /// What a source without limits may give: what the volume holds.
 const NO_LIMITS: SourceLimits = SourceLimits { bytes: u64::MAX, files: u32::MAX };
 
@@ -98,6 +106,30 @@ impl<'v> Sink<'v> {
     pub(crate) fn clear(&mut self) {
         self.found = Found::default();
         self.given = Rc::default();
+    }
+
+    /// Where the source stands.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { next: self.volume.next_number(), given: self.given.get(), notes: self.found.notes.len() }
+    }
+
+    /// Forgets the files and the notes that were given since `mark`.
+    pub(crate) fn rewind(&mut self, mark: &Mark) {
+        self.found.files.retain(|file| file.number() < mark.next);
+        self.found.notes.truncate(mark.notes);
+        self.given = Rc::new(Cell::new(mark.given));
+    }
+
+    /// Whether a file that was given before `mark` lies at `path`, above it or below it.
+    pub(crate) fn is_covered(&self, path: &AssetPath, mark: &Mark) -> bool {
+        let files = &self.found.files;
+        let there = files.get(path).or_else(|| files.obstacle(path).map(|(_, file)| file));
+        there.is_some_and(|file| file.number() < mark.next)
+    }
+
+    /// How many files were given.
+    pub(crate) fn files(&self) -> usize {
+        self.found.files.len()
     }
 
     /// A file on the volume that nobody gets, for what must be whole before it can be read.
@@ -259,6 +291,25 @@ mod tests {
         assert!(error.contains(r#"file "a/b/c""#) && error.contains(r#"gives the file "a/b""#), "{error}");
         let error = sink.create("a").err().unwrap().to_string();
         assert!(error.contains(r#"file "a""#) && error.contains(r#""a/b""#), "{error}");
+    }
+
+    #[test]
+    fn what_was_given_since_a_mark_is_forgotten() {
+        let (root, volume) = volume();
+        let path = |path: &str| AssetPath::parse(path).unwrap();
+        let mut sink = Sink::new(&volume, Some(SourceLimits { bytes: 10, files: 2 }));
+        sink.file("a/b", b"12345").unwrap();
+        let mark = sink.mark();
+        sink.file("c", b"67890").unwrap();
+        sink.note("c".to_owned());
+        let covered =
+            |sink: &Sink<'_>| ["a", "a/b", "a/b/c", "a/c", "c"].map(|at| sink.is_covered(&path(at), &mark));
+        assert_eq!(covered(&sink), [true, true, true, false, false]);
+        sink.rewind(&mark);
+        assert_eq!(std::fs::read_dir(root.path().join(".staging")).unwrap().count(), 1);
+        sink.file("c", b"67890").unwrap();
+        let found = sink.into_found();
+        assert_eq!((found.files.len(), found.notes.len()), (2, 0));
     }
 
     #[test]

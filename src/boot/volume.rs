@@ -63,6 +63,7 @@ pub(crate) struct Volume {
 /// A file in the staging folder that is being written.
 pub(crate) struct StagedFile {
     path: StagingPath,
+    number: u64,
     file: File,
     size: u64,
     profile: String,
@@ -71,6 +72,7 @@ pub(crate) struct StagedFile {
 /// A file in the staging folder that is written in full.
 pub(crate) struct Staged {
     path: StagingPath,
+    number: u64,
     size: u64,
 }
 
@@ -107,6 +109,11 @@ impl Staged {
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
+
+    /// Its number: files that were begun later have a higher one.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Volume {
@@ -131,13 +138,18 @@ impl Volume {
         Ok(volume)
     }
 
+    /// The number that the next file gets.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next.get()
+    }
+
     /// Begins a file in the staging folder.
     pub(crate) fn stage(&self) -> Result<StagedFile, VolumeError> {
         let number = self.next.get();
         self.next.set(number + 1);
         let path = self.root.join(DIR_STAGING).join(number.to_string());
         let file = File::create_new(&path).map_err(self.failed(&path))?;
-        Ok(StagedFile { path: StagingPath(path), file, size: 0, profile: self.profile.clone() })
+        Ok(StagedFile { path: StagingPath(path), number, file, size: 0, profile: self.profile.clone() })
     }
 
     /// Begins a file that never gets a place.
@@ -286,10 +298,10 @@ impl StagedFile {
     }
 
     fn seal_as(self, mode: u32) -> Result<Staged, VolumeError> {
-        let Self { path, file, size, profile } = self;
+        let Self { path, number, file, size, profile } = self;
         file.set_permissions(Permissions::from_mode(mode))
             .map_err(|error| VolumeError::new(&path.0, &profile, error))?;
-        Ok(Staged { path, size })
+        Ok(Staged { path, number, size })
     }
 }
 
@@ -348,7 +360,7 @@ mod tests {
         // A device that answers every write as a full file system does.
         let file = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let path = StagingPath(PathBuf::from("/nowhere/0"));
-        let mut staged = StagedFile { path, file, size: 0, profile: "default".to_owned() };
+        let mut staged = StagedFile { path, number: 0, file, size: 0, profile: "default".to_owned() };
         assert_eq!(
             staged.write(b"hunter2").unwrap_err().to_string(),
             "the volume is full: raise volume.sizeLimit in BootProfile \"default\", and with it the memory under \

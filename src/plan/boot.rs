@@ -58,6 +58,10 @@ fn from(position: usize, source: &Source) -> From {
         From::Http(Remote { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.optimus {
         From::Optimus(Remote { request: Box::new(says.clone()), path })
+    } else if let Some(says) = &source.object_store {
+        From::ObjectStore(Remote { request: Box::new(says.clone()), path })
+    } else if let Some(says) = &source.oci {
+        From::Oci(Remote { request: Box::new(says.clone()), path })
     } else {
         From::Inline(source.inline.clone().unwrap_or_default())
     }
@@ -65,7 +69,13 @@ fn from(position: usize, source: &Source) -> From {
 
 /// What comes from the network is limited always: by the profile, else by what the volume takes.
 fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
-    let network = source.http.is_some() || source.optimus.is_some();
+    let of_network = [
+        source.http.is_some(),
+        source.optimus.is_some(),
+        source.object_store.is_some(),
+        source.oci.is_some(),
+    ];
+    let network = of_network.contains(&true);
     let says = source.limits.clone().or_else(|| network.then(Limits::default))?;
     let bytes = says.size.map_or_else(|| volume_bytes(profile), |size| size.bytes());
     Some(SourceLimits { bytes, files: says.files })

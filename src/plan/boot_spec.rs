@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
 use crate::names;
+use crate::profile::object_store::ObjectStore;
+use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
 use crate::profile::spec::{Inline, Into, Item, Layout, LogFormat};
 
@@ -122,6 +124,10 @@ pub enum From {
     Http(Remote<Http>),
     /// What an Optimus server compiled.
     Optimus(Remote<Optimus>),
+    /// Objects of a store.
+    ObjectStore(Remote<ObjectStore>),
+    /// What a registry holds.
+    Oci(Remote<Oci>),
     /// What a boot image of the pod's own left.
     InitImage(InitImageSource),
 }
@@ -142,8 +148,8 @@ pub struct InitImageSource {
 pub struct Remote<T> {
     /// What the profile says.
     pub request: Box<T>,
-    /// The folder that the client's files are mounted below: [`DIR_HEADERS`], [`DIR_CA`] and [`DIR_TOKEN`],
-    /// each where the profile asks for it.
+    /// The folder that the client's files are mounted below: [`DIR_HEADERS`], [`DIR_CA`], [`DIR_TOKEN`] and
+    /// [`DIR_CREDENTIALS`] or [`DIR_PULL_SECRET`], each where the profile asks for it.
     pub path: String,
 }
 
@@ -155,6 +161,11 @@ pub const DIR_CA: &str = "ca";
 pub const DIR_TOKEN: &str = "token";
 /// Below [`DIR_TOKEN`]: the token.
 pub const FILE_TOKEN: &str = "token";
+
+/// Below [`Remote::path`]: the Secret that holds an object store's credentials.
+pub const DIR_CREDENTIALS: &str = "credentials";
+/// Below [`Remote::path`]: the Secret that holds a registry's credentials.
+pub const DIR_PULL_SECRET: &str = "pull-secret";
 
 /// A `ConfigMap` or `Secret` that the kubelet mounted for boot.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]

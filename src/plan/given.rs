@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::boot_spec::{BootSource, From, MountedSource};
+use crate::profile::remote::JsonPart;
 use crate::profile::spec::Into;
 
 /// The names that boot may set. The pod's own variables of other names cannot meet the boot env, so boot need not
@@ -22,11 +23,11 @@ impl Given {
             match &source.from {
                 From::Inline(inline) => given.names.extend(inline.env.keys().cloned()),
                 From::Mounted(object) => given.add_object(object),
-                From::Http(http) => {
-                    let env = http.request.json.iter().filter(|part| part.into == Into::Env);
-                    given.prefixes.extend(env.map(|part| part.prefix.clone()));
-                }
+                From::Http(http) => given.add_json(&http.request.json),
+                From::ObjectStore(store) => given.add_json(&store.request.json),
                 From::Optimus(_) | From::InitImage(_) => given.prefixes.push(String::new()),
+                // Files only.
+                From::Oci(_) => {}
             }
         }
         given
@@ -40,6 +41,11 @@ impl Given {
                 self.names.extend(items.iter().map(|item| format!("{}{}", object.prefix, item.target)));
             }
         }
+    }
+
+    fn add_json(&mut self, parts: &[JsonPart]) {
+        let env = parts.iter().filter(|part| part.into == Into::Env);
+        self.prefixes.extend(env.map(|part| part.prefix.clone()));
     }
 
     /// Whether boot sets nothing.
@@ -73,9 +79,10 @@ mod tests {
 - {name: c, configMap: {name: c, into: Env, prefix: C_}}
 - {name: d, configMap: {name: d, prefix: D_}}
 - {name: e, http: {url: 'https://a', json: [{pointer: /e, into: Env, prefix: E_}, {pointer: /f, prefix: F_}]}}
+- {name: f, objectStore: {gcs: {bucket: b}, object: o, json: [{into: Env, prefix: G_}]}}
 ",
         );
-        for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X"] {
+        for name in ["A", "B_ONE", "C_ANYTHING", "C_", "E_X", "G_X"] {
             assert!(given.may_hold(name), "{name}");
         }
         for name in ["FILE", "ONE", "B_TWO", "D_ANYTHING", "C", "F_X"] {

@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
+use super::boot_spec::{DIR_CA, DIR_CREDENTIALS, DIR_HEADERS, DIR_PULL_SECRET, DIR_TOKEN, FILE_TOKEN};
 use crate::names;
-use crate::profile::remote::{Client, Token};
+use crate::profile::object_store::ObjectStore;
+use crate::profile::remote::{Ca, Client, Token};
 use crate::profile::spec::{BootProfileSpec, Source};
 
 /// A volume and where boot sees it.
@@ -45,20 +46,36 @@ fn of(position: usize, source: &Source) -> Vec<Mount> {
     if let Some(says) = &source.secret {
         return whole(Holds::Secret(&says.name));
     }
+    if let Some(store) = &source.object_store {
+        return of_store(position, store);
+    }
     let client = source.http.as_ref().map(|http| &http.client);
     let client = client.or_else(|| source.optimus.as_ref().map(|optimus| &optimus.client));
-    client.map_or_else(Vec::new, |client| of_client(position, client))
+    let client = client.or_else(|| source.oci.as_ref().map(|oci| &oci.client));
+    let mut mounts = client.map_or_else(Vec::new, |client| of_client(position, client));
+    let pull_secret = source.oci.as_ref().and_then(|oci| oci.pull_secret.as_deref());
+    mounts.extend(pull_secret.map(|name| mount(position, Some(DIR_PULL_SECRET), &Holds::Secret(name))));
+    mounts
 }
 
 fn of_client(position: usize, client: &Client) -> Vec<Mount> {
     let headers = client.headers_from_secret.as_deref().map(|name| (DIR_HEADERS, Holds::Secret(name)));
-    let ca = client.ca.as_ref().and_then(|ca| {
-        let config_map = ca.config_map.as_deref().map(Holds::ConfigMap);
-        Some((DIR_CA, config_map.or_else(|| ca.secret.as_deref().map(Holds::Secret))?))
-    });
+    let ca = client.ca.as_ref().and_then(of_ca);
     let token = client.token.as_ref().map(|token| (DIR_TOKEN, Holds::Token(token)));
     let parts = [headers, ca, token].into_iter().flatten();
     parts.map(|(folder, holds)| mount(position, Some(folder), &holds)).collect()
+}
+
+fn of_store(position: usize, store: &ObjectStore) -> Vec<Mount> {
+    let secret = store.credentials.as_ref().and_then(|credentials| credentials.secret.as_deref());
+    let credentials = secret.map(|name| (DIR_CREDENTIALS, Holds::Secret(name)));
+    let parts = [credentials, store.client.ca.as_ref().and_then(of_ca)].into_iter().flatten();
+    parts.map(|(folder, holds)| mount(position, Some(folder), &holds)).collect()
+}
+
+fn of_ca(ca: &Ca) -> Option<(&'static str, Holds<'_>)> {
+    let config_map = ca.config_map.as_deref().map(Holds::ConfigMap);
+    Some((DIR_CA, config_map.or_else(|| ca.secret.as_deref().map(Holds::Secret))?))
 }
 
 fn mount(position: usize, folder: Option<&str>, holds: &Holds<'_>) -> Mount {
@@ -150,6 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pull_secret_is_mounted_beside_what_the_client_needs() {
+        let oci =
+            json!({"reference": "a/b:v1", "pullSecret": "registry", "client": {"ca": {"configMap": "own"}}});
+        let found =
+            mounts(&json!([{"name": "a", "oci": oci}])).into_iter().map(|(name, path, _)| (name, path));
+        let mount = |what: &str| (format!("bootlace-source-0-{what}"), format!("/bootlace-sources/0/{what}"));
+        assert_eq!(found.collect::<Vec<_>>(), [mount("ca"), mount("pull-secret")]);
+    }
+
+    #[test]
     fn a_client_that_needs_nothing_mounts_nothing() {
         let optimus = json!({
             "host": "http://optimus:9100", "project": "p", "job": "j", "scheduledAt": "t", "instanceName": "i",
@@ -158,5 +185,20 @@ mod tests {
         let with_ca = json!({"url": "https://a", "file": "a", "client": {"ca": {"secret": "own"}}});
         let found = mounts(&json!([{"name": "a", "http": with_ca}]));
         assert_eq!(found[0].2, json!({"secret": {"secretName": "own", "optional": true}}));
+    }
+
+    #[test]
+    fn a_store_has_a_volume_for_its_credentials_and_its_authorities() {
+        let store = |more: Value| {
+            let mut store = json!({"s3": {"bucket": "assets"}, "prefix": ""});
+            store.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            mounts(&json!([{"name": "a", "objectStore": store}]))
+        };
+        let found = store(json!({"credentials": {"secret": "s3"}, "client": {"ca": {"configMap": "own"}}}));
+        assert_eq!(found[0].1, "/bootlace-sources/0/credentials");
+        assert_eq!(found[0].2, json!({"secret": {"secretName": "s3", "optional": true}}));
+        assert_eq!(found[1].2, json!({"configMap": {"name": "own", "optional": true}}));
+        assert!(store(json!({"credentials": {"anonymous": true}})).is_empty());
+        assert!(store(json!({})).is_empty());
     }
 }

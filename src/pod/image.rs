@@ -55,13 +55,13 @@ impl Image {
         self.0.repository()
     }
 
-    /// The tag; none where only a digest is named.
+    /// The tag; none where only a digest is written.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
         self.0.tag()
     }
 
-    /// The digest, where it is named.
+    /// The digest, if one is written.
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
         self.0.digest()

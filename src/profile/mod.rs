@@ -5,6 +5,8 @@ pub mod env;
 pub mod folder;
 pub mod image;
 pub mod init_image;
+pub mod object_store;
+pub mod oci;
 pub mod remote;
 pub mod rules;
 mod set;

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::env::ImageCommand;
 use super::init_image::AllowedImage;
+use super::object_store::{Credentials, ObjectStore};
+use super::oci::Oci;
 use super::remote::{Ca, Client, Header, Http, Method};
 use super::spec::{BootProfileSpec, Env, EnvMode, Into, Mounted, Resources, Source, Volume};
 
@@ -61,14 +63,31 @@ pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
 }];
 
 pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
-    cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus)]\
-          .filter(kind, kind).size() == 1",
-    message: "a source has exactly one kind: write one of inline, configMap, secret, http or optimus",
+    cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
+          has(self.objectStore), has(self.oci)].filter(kind, kind).size() == 1",
+    message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus, objectStore or oci",
     holds: |says| {
-        let Source { inline, config_map, secret, http, optimus, name: _, optional: _, limits: _ } = says;
-        let kinds =
-            [inline.is_some(), config_map.is_some(), secret.is_some(), http.is_some(), optimus.is_some()];
-        kinds.into_iter().filter(|kind| *kind).count() == 1
+        let Source {
+            inline,
+            config_map,
+            secret,
+            http,
+            optimus,
+            object_store,
+            oci,
+            name: _,
+            optional: _,
+            limits: _,
+        } = says;
+        is_one([
+            inline.is_some(),
+            config_map.is_some(),
+            secret.is_some(),
+            http.is_some(),
+            optimus.is_some(),
+            object_store.is_some(),
+            oci.is_some(),
+        ])
     },
 }];
 
@@ -82,15 +101,81 @@ pub(super) const HTTP: &[Rule<Http>] = &[
     Rule {
         cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
         message: "the answer becomes exactly one thing: write one of file, json or archive",
-        holds: |says| {
-            let becomes = [says.file.is_some(), !says.json.is_empty(), says.archive.is_some()];
-            becomes.into_iter().filter(|thing| *thing).count() == 1
-        },
+        holds: |says| is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()]),
     },
     Rule {
         cel: "!has(self.body) || self.method == 'POST'",
         message: "only a POST has a body: add method: POST, or remove body",
         holds: |says| says.body.is_none() || says.method == Method::Post,
+    },
+];
+
+pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
+    Rule {
+        cel: "[has(self.s3), has(self.gcs), has(self.azure)].filter(store, store).size() == 1",
+        message: "the objects are in one store: write one of s3, gcs or azure",
+        holds: |says| is_one([says.s3.is_some(), says.gcs.is_some(), says.azure.is_some()]),
+    },
+    Rule {
+        cel: "has(self.object) != has(self.prefix)",
+        message: "a source fetches one object or all below a prefix: write one of object or prefix",
+        holds: |says| says.object.is_some() != says.prefix.is_some(),
+    },
+    Rule {
+        cel: "!has(self.object) || [has(self.file), has(self.json), has(self.archive)].filter(kind, kind).size() == 1",
+        message: "the object becomes exactly one thing: write one of file, json or archive",
+        holds: |says| {
+            says.object.is_none()
+                || is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()])
+        },
+    },
+    Rule {
+        cel: "!has(self.prefix) || !(has(self.file) || has(self.json) || has(self.archive) || has(self.sha256))",
+        message: "what lies below a prefix becomes files: file, json, archive and sha256 belong to object",
+        holds: |says| {
+            let of_an_object = says.file.is_some()
+                || !says.json.is_empty()
+                || says.archive.is_some()
+                || says.sha256.is_some();
+            says.prefix.is_none() || !of_an_object
+        },
+    },
+    Rule {
+        cel: "!has(self.folder) || has(self.prefix)",
+        message: "folder belongs to prefix: an object's path is written in file, json[].prefix or archive.prefix",
+        holds: |says| says.folder.is_none() || says.prefix.is_some(),
+    },
+];
+
+pub(super) const CREDENTIALS: &[Rule<Credentials>] = &[Rule {
+    cel: "has(self.secret) != (has(self.anonymous) && self.anonymous)",
+    message: "credentials come from a Secret or there are none: write one of secret or anonymous: true, or leave \
+              credentials out for the pod's workload identity",
+    holds: |says| says.secret.is_some() != says.anonymous,
+}];
+
+pub(super) const OCI: &[Rule<Oci>] = &[
+    Rule {
+        cel: "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
+        message: "reference ends in a tag or a digest: write registry.example.com/team/assets:v3 or …@sha256:…",
+        holds: |says| match says.reference.rsplit_once('@') {
+            Some((_, digest)) => digest.strip_prefix("sha256:").is_some_and(|hex| {
+                hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            }),
+            None => {
+                says.reference.rsplit_once(':').is_some_and(|(_, tag)| !tag.is_empty() && !tag.contains('/'))
+            }
+        },
+    },
+    Rule {
+        cel: "!has(self.client) || !(has(self.client.headers) || has(self.client.headersFromSecret) || \
+              has(self.client.token))",
+        message: "a registry takes its credentials from pullSecret, and no headers: remove client.headers, \
+                  client.headersFromSecret and client.token",
+        holds: |says| {
+            let Client { headers, headers_from_secret, token, .. } = &says.client;
+            headers.is_empty() && headers_from_secret.is_none() && token.is_none()
+        },
     },
 ];
 
@@ -116,6 +201,10 @@ pub(super) const HEADER: &[Rule<Header>] = &[
         },
     },
 ];
+
+fn is_one<const N: usize>(things: [bool; N]) -> bool {
+    things.into_iter().filter(|thing| *thing).count() == 1
+}
 
 fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
@@ -161,7 +250,18 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
             return Err(twice(field, &source.name));
         }
         all(SOURCE, &field, source)?;
-        let Source { inline: _, config_map, secret, http, optimus, name: _, optional: _, limits: _ } = source;
+        let Source {
+            inline: _,
+            config_map,
+            secret,
+            http,
+            optimus,
+            object_store,
+            oci,
+            name: _,
+            optional: _,
+            limits: _,
+        } = source;
         if let Some(says) = config_map {
             all(MOUNTED, &format!("{field}.configMap"), says)?;
         }
@@ -176,6 +276,17 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         if let Some(says) = optimus {
             client(&format!("{field}.optimus"), &says.client)?;
         }
+        if let Some(says) = object_store {
+            let field = format!("{field}.objectStore");
+            all(OBJECT_STORE, &field, says)?;
+            optional(CREDENTIALS, &format!("{field}.credentials"), says.credentials.as_ref())?;
+            optional(CA, &format!("{field}.client.ca"), says.client.ca.as_ref())?;
+        }
+        if let Some(says) = oci {
+            let field = format!("{field}.oci");
+            client(&field, &says.client)?;
+            all(OCI, &field, says)?;
+        }
     }
     Ok(())
 }
@@ -188,7 +299,11 @@ fn client(field: &str, says: &Client) -> Result<(), Broken> {
         }
         all(HEADER, &field, header)?;
     }
-    says.ca.as_ref().map_or(Ok(()), |says| all(CA, &format!("{field}.client.ca"), says))
+    optional(CA, &format!("{field}.client.ca"), says.ca.as_ref())
+}
+
+fn optional<T>(rules: &[Rule<T>], field: &str, part: Option<&T>) -> Result<(), Broken> {
+    part.map_or(Ok(()), |part| all(rules, field, part))
 }
 
 fn all<T>(rules: &[Rule<T>], field: &str, part: &T) -> Result<(), Broken> {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::env::{EnvFile, ImageCommand};
 use super::init_image::InitImage;
+use super::object_store::ObjectStore;
+use super::oci::Oci;
 use super::remote::{Http, Limits, Optimus};
 use super::rules;
 use crate::names;
@@ -214,6 +216,12 @@ pub struct Source {
     /// What an Optimus server compiled for the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimus: Option<Optimus>,
+    /// Objects of S3, Google Cloud Storage or Azure Blob Storage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_store: Option<ObjectStore>,
+    /// An OCI artifact or image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oci: Option<Oci>,
 }
 
 /// Env and files written in the profile itself. Not for secrets: they show in every pod.

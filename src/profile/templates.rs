@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use super::object_store::ObjectStore;
+use super::oci::Oci;
 use super::remote::{Client, Http, Optimus};
 use super::spec::{Inline, Into, Source};
 use crate::template::{self, Context, RenderError, Slot, Unreadable};
@@ -82,11 +84,24 @@ fn visit(source: &mut Source, work: &mut Work<'_>) -> Result<(), InvalidTemplate
 
 /// A source's kind that takes templates; `None` for one that takes none.
 fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
-    let Source { inline, http, optimus, config_map: _, secret: _, name: _, optional: _, limits: _ } = source;
+    let Source {
+        inline,
+        http,
+        optimus,
+        object_store,
+        oci,
+        config_map: _,
+        secret: _,
+        name: _,
+        optional: _,
+        limits: _,
+    } = source;
     let inline = inline.as_mut().map(|kind| kind as &mut dyn Templated);
     let http = http.as_mut().map(|kind| kind as &mut dyn Templated);
     let optimus = optimus.as_mut().map(|kind| kind as &mut dyn Templated);
-    inline.or(http).or(optimus)
+    let object_store = object_store.as_mut().map(|kind| kind as &mut dyn Templated);
+    let oci = oci.as_mut().map(|kind| kind as &mut dyn Templated);
+    inline.or(http).or(optimus).or(object_store).or(oci)
 }
 
 /// Why scheme and host are the profile's alone.
@@ -147,6 +162,51 @@ impl Templated for Optimus {
         fields.text("optimus.job", &mut self.job, Slot::Name)?;
         fields.text("optimus.scheduledAt", &mut self.scheduled_at, Slot::Name)?;
         fields.text("optimus.instanceName", &mut self.instance_name, Slot::Name)?;
+        self.client.templates(fields)
+    }
+}
+
+impl Templated for ObjectStore {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        let endpoints = [
+            ("objectStore.s3.endpoint", self.s3.as_ref().and_then(|store| store.endpoint.as_deref())),
+            ("objectStore.gcs.endpoint", self.gcs.as_ref().and_then(|store| store.endpoint.as_deref())),
+            ("objectStore.azure.endpoint", self.azure.as_ref().and_then(|store| store.endpoint.as_deref())),
+            ("client.proxy", self.client.proxy.as_deref()),
+        ];
+        for (field, address) in endpoints {
+            fixed(field, address.unwrap_or_default(), ADDRESS)?;
+        }
+        // A key's parts are names, as a path's are: a value is (part of) one.
+        for (field, key) in [
+            ("objectStore.object", &mut self.object),
+            ("objectStore.prefix", &mut self.prefix),
+            ("objectStore.folder", &mut self.folder),
+            ("objectStore.file", &mut self.file),
+        ] {
+            if let Some(key) = key {
+                fields.text(field, key, Slot::FilePath)?;
+            }
+        }
+        for part in self.json.iter_mut().filter(|part| part.into == Into::Files) {
+            fields.text("objectStore.json[].prefix", &mut part.prefix, Slot::FilePath)?;
+        }
+        if let Some(archive) = &mut self.archive {
+            fields.text("objectStore.archive.path", &mut archive.path, Slot::FilePath)?;
+            fields.text("objectStore.archive.prefix", &mut archive.prefix, Slot::FilePath)?;
+        }
+        Ok(())
+    }
+}
+
+impl Templated for Oci {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        // A name without a slash has no registry, and what a value put there could become one.
+        let registry = self.reference.split_once('/').map_or(&*self.reference, |(registry, _)| registry);
+        fixed("the registry in oci.reference", registry, ADDRESS)?;
+        fields.text("oci.reference", &mut self.reference, Slot::ImageReference)?;
+        fields.text("oci.path", &mut self.path, Slot::FilePath)?;
+        fields.text("oci.prefix", &mut self.prefix, Slot::FilePath)?;
         self.client.templates(fields)
     }
 }

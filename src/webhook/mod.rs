@@ -8,6 +8,7 @@
 //! | [`profiles`] | the profiles in force: from the API server's watch, or from a folder |
 //! | [`tls`] | the serving certificate: made, kept in a Secret, read from files, swapped while serving |
 //! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
+//! | [`entrypoints`] | what an image starts, looked up in its registry |
 //! | [`status`] | the second port: `/healthz`, `/readyz`, `/metrics` |
 //! | [`readiness`] | what is still missing |
 //! | [`metrics`] | what is counted |
@@ -17,6 +18,7 @@
 //! without one.
 
 pub mod args;
+pub mod entrypoints;
 pub mod listener;
 pub mod logs;
 pub mod metrics;

@@ -13,6 +13,8 @@ mod http;
 mod init_image;
 mod layout;
 mod log;
+mod object_store;
+mod oci;
 mod process;
 mod refused;
 mod secrets;

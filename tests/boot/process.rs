@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{Container, Entry, inline, mounted, spec};
 
 /// `bootlace boot` in `container`.
-fn boot(container: &Container, sources: &[Value]) -> Command {
+pub(crate) fn boot(container: &Container, sources: &[Value]) -> Command {
     boot_spec(container, &spec(sources))
 }
 

@@ -147,7 +147,7 @@ fn a_spec_that_is_absent_or_not_understood() {
     for (tail, why) in [
         ("", "not JSON at line 1"),
         (r#""soon"}"#, "a value of the wrong type"),
-        (r#"1,"sources":[{"name":"a","from":{"oci":{}}}]}"#, "unknown variant `oci`"),
+        (r#"1,"sources":[{"name":"a","from":{"ftp":{}}}]}"#, "unknown variant `ftp`"),
         (r#"1,"retries":3}"#, "unknown field `retries`"),
     ] {
         // In two parts, as the webhook writes a long one.

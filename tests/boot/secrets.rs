@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use bootlace::plan::boot_spec::{BootSource, From, MountedKind};
+use bootlace_test_registry::{Blob, manifest};
 use serde_json::{Value, json};
 
 use crate::http::server::{self, Asked, Reply, Server, ok, status};
@@ -26,6 +27,8 @@ enum Kind {
     Secret,
     Http,
     Optimus,
+    ObjectStore,
+    Oci,
     InitImage,
 }
 
@@ -41,12 +44,22 @@ impl Kind {
             },
             From::Http(_) => Self::Http,
             From::Optimus(_) => Self::Optimus,
+            From::ObjectStore(_) => Self::ObjectStore,
+            From::Oci(_) => Self::Oci,
             From::InitImage(_) => Self::InitImage,
         }
     }
 
-    const ALL: [Self; 6] =
-        [Self::Inline, Self::ConfigMap, Self::Secret, Self::Http, Self::Optimus, Self::InitImage];
+    const ALL: [Self; 8] = [
+        Self::Inline,
+        Self::ConfigMap,
+        Self::Secret,
+        Self::Http,
+        Self::Optimus,
+        Self::ObjectStore,
+        Self::Oci,
+        Self::InitImage,
+    ];
 }
 
 /// Servers that answer with marked values, and echo what they were asked with.
@@ -71,6 +84,15 @@ fn answer(asked: &Asked, _: usize) -> Reply {
             status(302, &[&format!("Location: http://u:{MARK}@elsewhere.invalid/?{MARK}#{MARK}")], MARK)
         }
         "/cut" => Reply::Cut(MARK.into()),
+        "/assets/file" => object(MARK.into()),
+        "/assets/json" => object(json!({"env": {"TOKEN": MARK}, "text": MARK}).to_string()),
+        "/assets/refused" => {
+            let body =
+                format!("<Error><Code>AccessDenied</Code><Message>{echo}</Message><Key>{MARK}</Key></Error>");
+            status(403, &[], &body)
+        }
+        "/assets/cut" => Reply::CutAfter(vec![], MARK.into()),
+        "/assets" => status(403, &[], &format!("{MARK} {echo}")),
         "/api/v1beta1/project/p/job/good/run_input" => {
             ok(json!({"envs": {"A": MARK}, "files": {"q.sql": MARK}, "secrets": {"KEY": MARK}}).to_string())
         }
@@ -83,11 +105,35 @@ fn answer(asked: &Asked, _: usize) -> Reply {
         "/api/v1beta1/project/p/job/twice/run_input" => {
             ok(json!({"envs": {"KEY": MARK}, "secrets": {"KEY": MARK}}).to_string())
         }
+        path if path.starts_with("/v2/")
+            && !asked.headers.iter().any(|line| line.starts_with("authorization: ")) =>
+        {
+            status(401, &["WWW-Authenticate: Basic realm=\"x\""], MARK)
+        }
+        "/v2/a/good/manifests/v1" => ok(artifact("a", &Blob::new("text/plain", MARK.as_bytes()))),
+        "/v2/a/stray/manifests/v1" => ok(artifact("../a", &Blob::new("text/plain", MARK.as_bytes()))),
+        "/v2/a/changed/manifests/v1" => ok(artifact("a", &Blob::new("text/plain", b"another"))),
+        path if path.starts_with("/v2/") && path.contains("/blobs/") => ok(MARK),
+        "/v2/a/refused/manifests/v1" => {
+            status(403, &[], &json!({"errors": [{"code": "DENIED", "message": echo}]}).to_string())
+        }
         path if path.ends_with("/run_input") => {
             status(404, &[], &json!({"code": 5, "message": format!("no such job, {echo}")}).to_string())
         }
         _ => status(403, &[&format!("X-Why: {MARK}")], &format!("{MARK} {echo}")),
     }
+}
+
+/// An object as stores give it.
+fn object(content: String) -> Reply {
+    let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
+    Reply::Whole(200, headers.to_vec(), content.into())
+}
+
+/// A registry's answer that names one file.
+fn artifact(title: &str, blob: &Blob) -> String {
+    let config = Blob::new("application/vnd.oci.empty.v1+json", b"{}");
+    manifest(&config, &[blob.clone().titled(title)]).to_string()
 }
 
 /// A boot to look at: its sources, and whether it goes well.
@@ -113,6 +159,8 @@ fn cases(container: &Container, servers: &Servers) -> Vec<Case> {
     cases.extend(from_objects(container, "Secret"));
     cases.extend(from_http(container, servers));
     cases.extend(from_optimus(container, servers));
+    cases.extend(from_a_store(container, servers));
+    cases.extend(from_oci(container, servers));
     cases.extend(from_an_image(container));
     cases
 }
@@ -254,12 +302,74 @@ fn from_optimus(container: &Container, servers: &Servers) -> Vec<Case> {
     ]
 }
 
+fn from_a_store(container: &Container, servers: &Servers) -> Vec<Case> {
+    let store = |what: Value| {
+        let mut request = json!({
+            "s3": {"bucket": "assets", "endpoint": servers.tls.url()},
+            "credentials": {"secret": "login"},
+            "client": {"ca": {"configMap": "company-ca"}, "attempts": 1},
+        });
+        request.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+        let mount = container.beside("remote");
+        vec![json!({"name": "assets", "from": {"objectStore": {"request": request, "path": mount}}})]
+    };
+    let env = |pointer: &str| json!([{"pointer": pointer, "into": "Env", "secret": true}]);
+    let unusable = |store_says: Value| {
+        let mut says = json!({"s3": null, "object": "a", "file": "a"});
+        says.as_object_mut().unwrap().extend(store_says.as_object().unwrap().clone());
+        says
+    };
+    vec![
+        good("an object", store(json!({"object": "file", "file": "a"}))),
+        good("variables of an object", store(json!({"object": "json", "json": env("/env")}))),
+        bad("a refusal that says all it got", store(json!({"object": "refused", "file": "a"}))),
+        bad("half an object", store(json!({"object": "cut", "file": "a"}))),
+        bad("no object at the pointer", store(json!({"object": "json", "json": env("/text")}))),
+        bad("another checksum", store(json!({"object": "file", "file": "a", "sha256": "0".repeat(64)}))),
+        bad("a list that is refused", store(json!({"prefix": ""}))),
+        bad("a key that is none of Google's", store(unusable(json!({"gcs": {"bucket": "assets"}})))),
+        bad(
+            "a key that is none of Azure's",
+            store(unusable(json!({"azure": {"account": "account", "container": "assets"}}))),
+        ),
+    ]
+}
+
+fn from_oci(container: &Container, servers: &Servers) -> Vec<Case> {
+    let host = servers.tls.url().trim_start_matches("https://").to_owned();
+    let login =
+        json!({"auths": {&host: {"username": "etl", "password": format!("{MARK}-password")}}}).to_string();
+    container.mount("registry/ca", [("ca.crt", server::ca().as_bytes())]);
+    container.mount("registry/pull-secret", [(".dockerconfigjson", login.as_bytes())]);
+    container.mount("no-registry/ca", [("ca.crt", server::ca().as_bytes())]);
+    container.mount("no-registry/pull-secret", [(".dockerconfigjson", MARK.as_bytes())]);
+    let oci = |name: &str, mounts: &str| {
+        let client = json!({"ca": {"configMap": "company-ca"}, "attempts": 1});
+        let request =
+            json!({"reference": format!("{host}/a/{name}:v1"), "pullSecret": "registry", "client": client});
+        let mounts = container.beside(mounts);
+        vec![json!({"name": "assets", "from": {"oci": {"request": request, "path": mounts}}})]
+    };
+    vec![
+        good("an artifact", oci("good", "registry")),
+        bad("an artifact's file that leaves", oci("stray", "registry")),
+        bad("a blob that was changed", oci("changed", "registry")),
+        bad("a registry that says all it got", oci("refused", "registry")),
+        bad("a pull secret that is none", oci("good", "no-registry")),
+    ]
+}
+
 /// What the client of a remote source finds mounted: its CA, and marked credentials.
 fn mount_credentials(container: &Container) {
     container.mount("remote/ca", [("ca.crt", server::ca().as_bytes())]);
     let (key, basic) = (format!("{MARK}-key\n"), format!("Basic {MARK}-basic"));
     container.mount("remote/headers", [("X-Api-Key", key.as_bytes()), ("X-Login", basic.as_bytes())]);
     container.mount("remote/token", [("token", format!("{MARK}-token").as_bytes())]);
+    container.mount(
+        "remote/credentials",
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "key.json", "AZURE_STORAGE_KEY"]
+            .map(|key| (key, MARK.as_bytes())),
+    );
     container.mount("two/ca", [("ca.crt", server::ca().as_bytes())]);
     container.mount("two/headers", [("Authorization", basic.as_bytes())]);
     container.mount("two/token", [("token", format!("{MARK}-token").as_bytes())]);

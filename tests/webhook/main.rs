@@ -17,6 +17,7 @@ mod binary;
 mod client;
 mod cluster;
 mod drain;
+mod entrypoints;
 mod harness;
 mod limits;
 mod reload;

@@ -99,8 +99,7 @@ fn without_a_boot_env_the_environ_passes_untouched_and_in_its_order() {
 #[test]
 fn the_task_is_the_same_process_with_the_same_signals_and_files() {
     // Ignored, blocked, caught and pending signals, and the open files.
-    let script =
-        "echo $$; grep -E '^(Sig|Shd)' /proc/self/status; ls -l /proc/$$/fd | cut -d'>' -f2; pwd; umask";
+    let script = "echo $$; grep -E '^(Sig[PBIC]|Shd)' /proc/self/status; ls -l /proc/$$/fd | cut -d'>' -f2; pwd; umask";
     let run = |mut command: Command| {
         let child = command
             .args(["sh", "-c", script])
@@ -201,14 +200,54 @@ fn what_the_kernel_cannot_take_is_named_with_its_size() {
     let large = b"hunter2".repeat(20_000);
     let boot = Boot::new(&[("LARGE", &large), ("SMALL", b"1")], &[]);
     let told = failed(&boot, &boot.exec().arg("true").output().unwrap(), 126);
-    assert!(told.contains("at most 128 KiB in one string; larger: env LARGE (140006 bytes)"), "{told}");
+    assert!(
+        told.contains("at most 128 KiB in one string; larger: env LARGE (140006 bytes, from a source of"),
+        "{told}"
+    );
     assert!(!told.contains("SMALL") && !told.contains("hunter2"), "{told}");
 
     let records: Vec<_> = (0..100).map(|number| (format!("PART{number}"), vec![b'x'; 100_000])).collect();
     let records: Vec<_> = records.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     let boot = Boot::new(&records, &[]);
     let told = failed(&boot, &boot.exec().arg("true").output().unwrap(), 126);
-    assert!(told.contains("more than the kernel takes together"), "{told}");
+    assert!(
+        told.contains("env (10000809 bytes, 10000790 of them from the boot env) are more than"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_nearly_too_much_for_the_kernel_arrives() {
+    // One string of 128 KiB with its NUL, and close to a quarter of the stack limit in all.
+    let longest = vec![b'x'; 128 * 1024 - "LARGE0=".len() - 1];
+    let names: Vec<_> = (0..10).map(|number| format!("LARGE{number}")).collect();
+    let records: Vec<_> = names.iter().map(|name| (name.as_str(), &longest[..])).collect();
+    let boot = Boot::new(&records, &[]);
+    let output = boot.exec().args(["sh", "-c", "env | wc -c", "sh", &"y".repeat(100_000)]).output().unwrap();
+    let bytes: usize = String::from_utf8(stdout(output)).unwrap().trim().parse().unwrap();
+    assert!(bytes > 10 * 128 * 1024, "{bytes}");
+}
+
+#[test]
+fn any_user_without_rights_can_run_it_on_a_root_that_is_read_only() {
+    let boot = Boot::new(&[("A", b"1")], &[]);
+    let root = boot.path().join("rootfs");
+    fs::create_dir(&root).unwrap();
+    let launch = boot.exec();
+    let arguments: Vec<_> = launch.get_args().map(|argument| argument.to_str().unwrap()).collect();
+    let script = format!(
+        "set -e
+         mount --rbind / {root}; mount -o remount,bind,ro {root}
+         exec unshare --user --map-user=12345 --map-group=54321 --root={root} --wd=/ \
+           setpriv --no-new-privs {LAUNCHER} {} sh -c 'echo $(id -u) $A; ! touch /new 2>/dev/null'",
+        arguments.join(" "),
+        root = root.display(),
+    );
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert_eq!(stdout(output), b"12345 1\n");
 }
 
 #[test]

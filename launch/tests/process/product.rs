@@ -1,8 +1,10 @@
 //! What only the shipped, static binary shows.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+
+use bootlace_launch::handover::Word;
 
 use crate::shipped;
 use crate::support::{Boot, failed, stdout};
@@ -23,13 +25,37 @@ fn it_runs_where_there_is_nothing_but_itself() {
     fs::create_dir_all(root.path().join("bootlace/env/keep")).unwrap();
     fs::write(root.path().join("bootlace/env/environ"), "A=1\0").unwrap();
     fs::write(root.path().join("bootlace/env/keep/base"), "").unwrap();
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "chroot"])
-        .arg(root.path())
-        .args(["/launch", "exec", "--container=base", "--", "/launch", "--version"])
-        .output()
-        .unwrap();
-    assert_eq!(stdout(output), concat!("bootlace-launch ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+    let run = ["run", "--container=base", "--handover=/run", "--deadline=1", "--optional-output=A:Secret:a"];
+    for verb in [&["exec", "--container=base"][..], &run] {
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "chroot"])
+            .arg(root.path())
+            .arg("/launch")
+            .args(verb)
+            .args(["--", "/launch", "--version"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(stdout(output), concat!("bootlace-launch ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+    }
+}
+
+#[test]
+fn it_supervises() {
+    let boot = Boot::new(&[("A", b"\xff\n")], &[]);
+    let sidecar = boot.sidecar(Word::Stored);
+    let mut run = boot.run_by(&LAUNCHER, &["--output=Report:Secret:report.*"]);
+    stdout(run.args(["sh", "-c", "printf %s \"$A\" >report.txt"]).output().unwrap());
+    assert_eq!(
+        sidecar.join().unwrap().files(),
+        [("Report:Secret:report.txt".to_owned(), b"\xff\n".to_vec())]
+    );
+    let run = |script| {
+        boot.run_by(&LAUNCHER, &["--output=A:Secret:a"]).args(["sh", "-c", script]).output().unwrap()
+    };
+    assert_eq!(run("exit 3").status.code(), Some(3));
+    assert_eq!(run("kill -34 $$").status.code(), Some(162));
+    failed(&boot, &run("exit 0"), 74);
 }
 
 #[test]

@@ -2,15 +2,23 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bootlace_launch::environ::{self, Record};
+use bootlace_launch::handover::{Attempt, Folder, Manifest, Outcome, Word};
 use bootlace_launch::{keep, layout};
 
 pub(crate) const LAUNCHER: &str = env!("CARGO_BIN_EXE_bootlace-launch");
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The PATH of processes in tests, unless they say otherwise.
 pub(crate) const PATH: &str = "/usr/bin:/bin";
@@ -102,6 +110,45 @@ impl Boot {
         command
     }
 
+    /// `launch run … FLAGS --`, with an env of PATH alone, in this volume's folder, and without a terminal.
+    pub(crate) fn run(&self, flags: &[&str]) -> Command {
+        self.run_by(Path::new(LAUNCHER), flags)
+    }
+
+    pub(crate) fn run_by(&self, launcher: &Path, flags: &[&str]) -> Command {
+        let mut command = Command::new(launcher);
+        command.env_clear().env("PATH", PATH).current_dir(self.path()).stdin(Stdio::null());
+        command.arg("run").args(self.flags()).arg(self.handover_flag());
+        if !flags.iter().any(|flag| flag.starts_with("--deadline=")) {
+            command.arg("--deadline=60");
+        }
+        command.args(flags).arg("--");
+        command
+    }
+
+    fn handover_flag(&self) -> String {
+        format!("--handover={}", self.handover().display())
+    }
+
+    pub(crate) fn handover(&self) -> PathBuf {
+        self.path().join("handover")
+    }
+
+    /// What the launcher hands over, once it does, as the sidecar sees it.
+    pub(crate) fn handed_over(&self) -> HandedOver {
+        handed_over(&self.handover())
+    }
+
+    /// Answers what is handed over, beside the test.
+    pub(crate) fn sidecar(&self, word: Word) -> thread::JoinHandle<HandedOver> {
+        let handover = self.handover();
+        thread::spawn(move || {
+            let handed = handed_over(&handover);
+            handed.attempt.answer(&word).unwrap();
+            handed
+        })
+    }
+
     /// Where a boot image leaves what it gives.
     pub(crate) fn out(&self) -> PathBuf {
         self.path().join("out")
@@ -123,8 +170,8 @@ impl Boot {
         command
     }
 
-    /// Runs a shell script as process 1 of a process namespace, with `$launch_exec` and `$launch_hook` to run
-    /// the launcher on this volume, and a fifo `$fifo`.
+    /// Runs a shell script as process 1 of a process namespace, with `$launch_exec`, `$launch_run` and
+    /// `$launch_hook` to run the launcher on this volume, and a fifo `$fifo`.
     pub(crate) fn namespace(&self, script: &str) -> Output {
         let fifo = self.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -142,6 +189,7 @@ impl Boot {
             .env("fifo", fifo)
             .env("launch_exec", format!("{LAUNCHER} exec {flags} --"))
             .env("launch_hook", format!("{LAUNCHER} hook {flags}"))
+            .env("launch_run", format!("{LAUNCHER} run {flags} {} --deadline=60", self.handover_flag()))
             .output()
             .unwrap()
     }
@@ -167,4 +215,76 @@ pub(crate) fn failed(boot: &Boot, output: &Output, code: i32) -> String {
     assert_eq!(boot.termination_message(), sentence);
     assert!(sentence.starts_with("bootlace: container base: "), "{sentence}");
     sentence
+}
+
+fn handed_over(handover: &Path) -> HandedOver {
+    until("a manifest", || {
+        let attempt = Attempt::newest(&Folder::open(handover).ok()?).unwrap()?;
+        let manifest = attempt.manifest().unwrap()?;
+        Some(HandedOver { attempt, manifest })
+    })
+}
+
+/// What the sidecar sees.
+pub(crate) struct HandedOver {
+    pub(crate) attempt: Attempt,
+    pub(crate) manifest: Manifest,
+}
+
+impl HandedOver {
+    /// Each file as `KEY:KIND:NAME`, with its bytes.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let Outcome::Outputs(outputs) = self.manifest.outcome() else { panic!("{:?}", self.manifest) };
+        let files = outputs.iter().flat_map(|output| output.files.iter().map(move |file| (output, file)));
+        files
+            .enumerate()
+            .map(|(index, (output, file))| {
+                let name = format!("{}:{}:{}", output.key, output.kind.as_str(), file.name);
+                (name, self.attempt.read(index, file.size).unwrap())
+            })
+            .collect()
+    }
+
+    /// Why nothing is handed over.
+    pub(crate) fn refused(&self) -> &str {
+        let Outcome::Refused(sentence) = self.manifest.outcome() else { panic!("{:?}", self.manifest) };
+        sentence.as_str()
+    }
+}
+
+/// What a process writes, line by line, none of which may take long.
+pub(crate) struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    pub(crate) fn of(output: impl Read + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                // A terminal whose last process has gone is an error, and the end.
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    #[track_caller]
+    pub(crate) fn next(&self) -> String {
+        self.0.recv_timeout(PATIENCE).expect("a line comes").trim_end().to_owned()
+    }
+}
+
+/// Waits until there is what is looked for.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "{what} did not come");
+        thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -6,38 +6,58 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use async_compression::tokio::bufread::GzipDecoder;
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
 use futures::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_tar::{Archive as Tar, EntryType};
 
-use super::{BREAKS_OFF, DAMAGED, broken, name, not_a_file};
+use super::{BREAKS_OFF, DAMAGED, Kind, Select, broken, name, not_a_file};
 use crate::boot::http::Body;
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
-use crate::profile::remote::Archive;
 
 /// How many bytes of headers may stand between two pieces of content. The reader keeps a long name and other
 /// extensions in memory, and they may claim any size.
 const MAX_HEADERS: u64 = 1 << 20;
+
+/// How far back zstd may refer, as a power of two: the decoder keeps that much in memory. What every decoder should take
+/// (RFC 8878, section 3.1.1.1.2), and what compressors do without being told otherwise.
+const ZSTD_WINDOW: u32 = 23;
 
 /// Read and written at a time.
 const CHUNK: usize = 64 * 1024;
 
 pub(super) async fn unpack_gzip(
     body: &mut Body,
-    says: &Archive,
+    select: &mut impl Select,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut gzip = GzipDecoder::new(body.reader());
     // `gzip -c a >> b` makes a valid file.
     gzip.multiple_members(true);
-    let given = give(gzip, says, sink).await;
+    let given = give(gzip, select, sink).await;
     end(body, given).await
 }
 
-pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-    let given = give(body.reader(), says, sink).await;
+pub(super) async fn unpack_zstd(
+    body: &mut Body,
+    select: &mut impl Select,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let mut zstd = ZstdDecoder::with_params(body.reader(), &[DParameter::window_log_max(ZSTD_WINDOW)]);
+    // Builders that make layers seekable write many frames.
+    zstd.multiple_members(true);
+    let given = give(zstd, select, sink).await;
+    end(body, given).await
+}
+
+pub(super) async fn unpack(
+    body: &mut Body,
+    select: &mut impl Select,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let given = give(body.reader(), select, sink).await;
     end(body, given).await
 }
 
@@ -52,7 +72,7 @@ async fn end(body: &mut Body, given: Result<(), SourceError>) -> Result<(), Sour
 
 async fn give(
     packed: impl AsyncRead + Unpin,
-    says: &Archive,
+    select: &mut impl Select,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let headers = Arc::new(AtomicU64::new(0));
@@ -72,20 +92,20 @@ async fn give(
         let mut entry = entry.map_err(failed)?;
         headers.store(0, Ordering::Relaxed);
         let kind = entry.header().entry_type();
+        let global = kind == EntryType::XGlobalHeader;
+        let kind = of(kind);
         let path = entry.path_bytes().map_err(failed)?.into_owned();
         // What the whole archive is about (a git host writes the commit here) has no name to check.
-        let path = if kind == EntryType::XGlobalHeader { None } else { name::read(&path)? };
-        let target =
-            path.as_ref().and_then(|path| name::target(path, says)).filter(|_| kind != EntryType::Directory);
-        let mut file = match (&path, target) {
-            (Some(path), Some(target)) => {
-                if let Some(what) = no_file(kind) {
-                    return Err(not_a_file(&path.to_string(), what));
-                }
-                Some(sink.create(&target)?)
+        let path = if global { None } else { name::read(&path)? };
+        let mut file = None;
+        if let Some(path) = path
+            && let Some(target) = select.target(&path, kind, sink)?
+        {
+            if let Kind::Other(what) = kind {
+                return Err(not_a_file(&path.to_string(), what, select.field()));
             }
-            _ => None,
-        };
+            file = Some(sink.create(&target)?);
+        }
         loop {
             let read = entry.read(&mut buffer).await.map_err(failed)?;
             headers.store(0, Ordering::Relaxed);
@@ -102,15 +122,15 @@ async fn give(
     Ok(())
 }
 
-/// What an entry is that is no file.
-fn no_file(kind: EntryType) -> Option<&'static str> {
+fn of(kind: EntryType) -> Kind {
     match kind {
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => None,
-        EntryType::Symlink => Some("a symbolic link"),
-        EntryType::Link => Some("a hard link"),
-        EntryType::Char | EntryType::Block => Some("a device"),
-        EntryType::Fifo => Some("a named pipe"),
-        _ => Some("of an unknown kind"),
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
+        EntryType::Directory => Kind::Folder,
+        EntryType::Symlink => Kind::Other("a symbolic link"),
+        EntryType::Link => Kind::Other("a hard link"),
+        EntryType::Char | EntryType::Block => Kind::Other("a device"),
+        EntryType::Fifo => Kind::Other("a named pipe"),
+        _ => Kind::Other("of an unknown kind"),
     }
 }
 

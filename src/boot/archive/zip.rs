@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{BREAKS_OFF, DAMAGED, broken, name, not_a_file};
+use super::{BREAKS_OFF, DAMAGED, FIELD, broken, name, not_a_file};
 use crate::boot::http::Body;
 use crate::boot::sink::Sink;
 use crate::boot::source::{Entry, Refused, SourceError};
@@ -43,7 +43,7 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
             continue;
         };
         if let Some(what) = entry.unix_mode().and_then(no_file) {
-            return Err(not_a_file(&path.to_string(), what));
+            return Err(not_a_file(&path.to_string(), what, FIELD));
         }
         let mut file = sink.create(&target)?;
         loop {

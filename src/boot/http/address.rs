@@ -10,7 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Where an address leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Zone {
+pub(crate) enum Zone {
     /// To the pod itself.
     Loopback,
     /// To the node's own link, where clouds serve their metadata.
@@ -26,7 +26,7 @@ const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254
 const NAT64: &[u8] = &[0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 
 impl Zone {
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             // 0.0.0.0/8 is "this host", and Linux takes it for the loopback.
             IpAddr::V4(v4) if v4.is_loopback() || v4.octets()[0] == 0 => Self::Loopback,
@@ -42,7 +42,7 @@ impl Zone {
     }
 
     /// Whether a server here may redirect to `target`.
-    pub(super) fn may_lead_to(self, target: Self) -> bool {
+    pub(crate) fn may_lead_to(self, target: Self) -> bool {
         target == Self::Network || target == self
     }
 }

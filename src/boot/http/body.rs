@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -16,32 +16,58 @@ use super::error::HttpError;
 
 /// A body that is checked while it is read: its size at every chunk, its checksum at its end.
 pub(crate) struct Body {
-    pub(super) stream: BoxStream<'static, reqwest::Result<Bytes>>,
-    pub(super) progress: Rc<Progress>,
-    pub(super) place: String,
-    pub(super) connect_seconds: u32,
-    pub(super) limit: u64,
-    pub(super) seen: u64,
-    pub(super) checksum: Option<Checksum>,
+    stream: BoxStream<'static, Result<Bytes, HttpError>>,
+    progress: Arc<Progress>,
+    place: String,
+    limit: u64,
+    seen: u64,
+    checksum: Option<Checksum>,
     /// Read already, by [`Body::peek`].
-    pub(super) held: Vec<u8>,
+    held: Vec<u8>,
     /// Why [`Body::reader`] ended early.
-    pub(super) failure: Option<HttpError>,
+    failure: Option<HttpError>,
+}
+
+/// What a body's SHA-256 must be.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    /// In hexadecimal digits.
+    pub(crate) sha256: &'a str,
+    /// Who says so: `the profile says`.
+    pub(crate) by: &'static str,
 }
 
 /// What the body's SHA-256 should be, and what it is so far.
-pub(super) struct Checksum {
+struct Checksum {
     expected: String,
+    by: &'static str,
     hasher: Sha256,
 }
 
 impl Checksum {
-    pub(super) fn new(expected: &str) -> Self {
-        Self { expected: expected.to_owned(), hasher: Sha256::new() }
+    fn new(expected: Expected<'_>) -> Self {
+        Self { expected: expected.sha256.to_owned(), by: expected.by, hasher: Sha256::new() }
     }
 }
 
 impl Body {
+    /// What comes from `place` by `stream`: `limit` bytes at most, whose SHA-256 must be the `expected` one.
+    pub(crate) fn new(
+        stream: BoxStream<'static, Result<Bytes, HttpError>>,
+        place: String,
+        progress: Arc<Progress>,
+        limit: u64,
+        expected: Option<Expected<'_>>,
+    ) -> Self {
+        let checksum = expected.map(Checksum::new);
+        Self { stream, progress, place, limit, seen: 0, checksum, held: Vec::new(), failure: None }
+    }
+
+    /// Where it comes from: scheme, host and path.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The next bytes; `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
         if !self.held.is_empty() {
@@ -98,9 +124,9 @@ impl Body {
         let Some(chunk) = self.stream.next().await else {
             return self.end().map(|()| None);
         };
-        let chunk = chunk.map_err(|error| HttpError::of(&self.place, self.connect_seconds, &error))?;
+        let chunk = chunk?;
         self.seen += chunk.len() as u64;
-        self.progress.received(self.seen);
+        self.progress.received(&self.place, self.seen);
         if self.seen > self.limit {
             return Err(HttpError::TooLarge { place: self.place.clone(), limit: self.limit });
         }
@@ -112,18 +138,19 @@ impl Body {
 
     /// Compares the checksum, once.
     fn end(&mut self) -> Result<(), HttpError> {
-        let Some(Checksum { expected, hasher }) = self.checksum.take() else {
+        let Some(Checksum { expected, by, hasher }) = self.checksum.take() else {
             return Ok(());
         };
         let found = hex(&hasher.finalize());
         if found == expected {
             return Ok(());
         }
-        Err(HttpError::Checksum { place: self.place.clone(), found, expected })
+        Err(HttpError::Checksum { place: self.place.clone(), found, by, expected })
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use reqwest::{Proxy, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::Progress;
 use super::address::{Resolver, Zone};
 use super::error::HttpError;
+use super::transport::{Terms, Transport};
 use crate::boot::source::{SourceError, read_object};
 use crate::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
 use crate::profile::remote;
@@ -23,7 +25,7 @@ use crate::profile::remote;
 /// What every request of a source is made with.
 pub(crate) struct Client<'a> {
     pub(super) says: &'a remote::Client,
-    pub(super) progress: Rc<Progress>,
+    pub(super) progress: Arc<Progress>,
     /// When the source's time is over.
     pub(super) deadline: Instant,
     /// What the profile writes itself. Sent to the profile's own host only.
@@ -31,6 +33,8 @@ pub(crate) struct Client<'a> {
     /// What is never told. Sent to the profile's own host only.
     pub(super) secret_headers: HeaderMap,
     tls: ClientConfig,
+    /// For what the profile itself names: its connections are used again.
+    first: OnceLock<reqwest::Client>,
 }
 
 /// Shown in servers' logs.
@@ -42,7 +46,7 @@ impl<'a> Client<'a> {
         says: &'a remote::Client,
         mount: &Path,
         seconds: u32,
-        progress: Rc<Progress>,
+        progress: Arc<Progress>,
     ) -> Result<Self, SourceError> {
         let seconds = says.timeout_seconds.unwrap_or(seconds).min(seconds);
         let mut secret_headers = HeaderMap::new();
@@ -68,12 +72,38 @@ impl<'a> Client<'a> {
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         };
         let deadline = Instant::now() + Duration::from_secs(seconds.into());
-        Ok(Self { says, progress, deadline, headers, secret_headers, tls: tls(roots)? })
+        let tls = tls(roots)?;
+        Ok(Self { says, progress, deadline, headers, secret_headers, tls, first: OnceLock::new() })
+    }
+
+    /// A client without mounted files, which sends nothing of its own. Deadlines are its user's.
+    pub(crate) fn new(says: &'a remote::Client, roots: RootCertStore) -> Result<Self, HttpError> {
+        Ok(Self {
+            says,
+            progress: Arc::default(),
+            deadline: Instant::now(),
+            headers: HeaderMap::new(),
+            secret_headers: HeaderMap::new(),
+            tls: tls(roots)?,
+            first: OnceLock::new(),
+        })
     }
 
     /// The client for one hop. What differs from hop to hop is where its names may lead: `from` is where a
     /// redirect came from.
     pub(super) fn hop(&self, from: Option<Zone>) -> Result<reqwest::Client, HttpError> {
+        let proxy = self.says.proxy.as_deref();
+        match (from, self.first.get()) {
+            (None, Some(client)) => Ok(client.clone()),
+            (None, None) => {
+                let client = self.build(None, proxy)?;
+                Ok(self.first.get_or_init(|| client).clone())
+            }
+            (from, _) => self.build(from, proxy),
+        }
+    }
+
+    fn build(&self, from: Option<Zone>, proxy: Option<&str>) -> Result<reqwest::Client, HttpError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(self.tls.clone())
@@ -85,7 +115,7 @@ impl<'a> Client<'a> {
             .no_proxy()
             // A second attempt is this module's own to make.
             .retry(reqwest::retry::never());
-        if let Some(proxy) = &self.says.proxy {
+        if let Some(proxy) = proxy {
             let why = |error: reqwest::Error| format!("client.proxy is no address of a proxy: {error}");
             builder = builder.proxy(Proxy::all(proxy).map_err(|error| HttpError::Setup(why(error)))?);
         }
@@ -94,19 +124,52 @@ impl<'a> Client<'a> {
             .map_err(|error| HttpError::Setup(format!("the HTTP client cannot be set up: {error}")))
     }
 
-    /// `text` without anything that the client's own headers hold, for what a server says.
-    pub(super) fn redact(&self, text: &str) -> String {
+    /// A client for a library that makes its requests itself. `store` is where most of them go, `secrets` is what no
+    /// log may show, and the rest says what an error's body and status mean.
+    pub(crate) fn transport(
+        &self,
+        store: &Url,
+        secrets: Vec<String>,
+        terms: Terms,
+    ) -> Result<Transport, HttpError> {
+        Ok(Transport {
+            client: self.hop(None)?,
+            direct: self.build(None, None)?,
+            store: store.clone(),
+            attempts: self.says.attempts,
+            connect_seconds: self.says.connect_timeout_seconds,
+            deadline: self.deadline,
+            secrets,
+            terms,
+            failed: Mutex::default(),
+        })
+    }
+
+    /// When the source's time is over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// `text` without anything that the client's own headers or `more` hold, for what a server says.
+    pub(super) fn redact(&self, more: &HeaderMap, text: &str) -> String {
         let mut text = text.to_owned();
-        for value in self.secret_headers.values().filter_map(|value| value.to_str().ok()) {
+        let sensitive = more.values().filter(|value| value.is_sensitive());
+        for value in self.secret_headers.values().chain(sensitive).filter_map(|value| value.to_str().ok()) {
             // A scheme (`Bearer`, `Basic`) and what follows it, one by one: a server may repeat either.
-            for secret in
-                [value].into_iter().chain(value.split(' ').skip(1)).filter(|secret| !secret.is_empty())
-            {
+            let password = password(value);
+            let parts = [value].into_iter().chain(value.split(' ').skip(1)).chain(password.as_deref());
+            for secret in parts.filter(|secret| !secret.is_empty()) {
                 text = text.replace(secret, "[redacted]");
             }
         }
         text
     }
+}
+
+/// The password in a header `Authorization: Basic …`.
+fn password(header: &str) -> Option<String> {
+    let pair = String::from_utf8(STANDARD.decode(header.strip_prefix("Basic ")?).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 /// Where a request goes, as logs may show it: without user and query.
@@ -196,11 +259,11 @@ async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, S
     Ok(roots)
 }
 
-fn tls(roots: RootCertStore) -> Result<ClientConfig, SourceError> {
+fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {
     // Named here, so that it does not matter what the process installed.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| setup(format!("TLS cannot be set up: {error}")))?;
+        .map_err(|error| HttpError::Setup(format!("TLS cannot be set up: {error}")))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

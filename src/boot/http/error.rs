@@ -3,13 +3,15 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
+use reqwest::{StatusCode, Url};
 
-use super::address::ResolveError;
+use super::address::{ResolveError, Zone};
+use super::redirect;
 
 /// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
 /// the message that a documented error format has a field for.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
     /// The profile's own address is none.
     #[error("{url:?} is no address that boot can ask: {why}")]
@@ -84,6 +86,22 @@ pub enum HttpError {
         remedy: &'static str,
         /// When to come back, if the server says so.
         retry_after: Option<Duration>,
+        /// What it asks for, where the status is 401.
+        demand: Option<Box<Demand>>,
+    },
+    /// What should have been a token is none.
+    #[error("{place}: its answer holds no token: is it the server that gives the registry's tokens?")]
+    Token {
+        /// What was asked.
+        place: String,
+    },
+    /// Nobody gives boot credentials.
+    #[error("boot gets no credentials: {error}{remedy}")]
+    Identity {
+        /// Why not.
+        error: Box<HttpError>,
+        /// What to do, ready to be appended; empty where the error says it.
+        remedy: String,
     },
     /// The server wants patience that there is no time for.
     #[error("{error}; it asks to come back in {} s, and only {left} s of the source's time are left", after.as_secs())]
@@ -124,15 +142,46 @@ pub enum HttpError {
         limit: u64,
     },
     /// The answer is not what the profile says.
-    #[error("{place}: the answer's SHA-256 is {found}, and the profile says {expected}: correct one of them")]
+    #[error("{place}: the answer's SHA-256 is {found}, and {by} {expected}: correct one of them")]
     Checksum {
         /// What was asked.
         place: String,
         /// What it is.
         found: String,
+        /// Who says what it should be.
+        by: &'static str,
         /// What it should be.
         expected: String,
     },
+}
+
+/// What a server asks of whoever wants its answer.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    pub(super) url: Url,
+    pub(super) zone: Zone,
+    /// The header `WWW-Authenticate`.
+    pub(super) values: Vec<HeaderValue>,
+}
+
+impl Demand {
+    /// The values of the header `WWW-Authenticate`.
+    pub(crate) fn challenges(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// Where the server is.
+    pub(crate) fn zone(&self) -> Zone {
+        self.zone
+    }
+
+    /// An address that the server names, where it may name it: the rules are those of a redirect.
+    ///
+    /// # Errors
+    /// Where it leads to another scheme or to the node.
+    pub(crate) fn leads_to(&self, address: &str) -> Result<Url, HttpError> {
+        redirect::lead(&self.url, address, self.zone)
+    }
 }
 
 impl HttpError {
@@ -180,6 +229,7 @@ impl HttpError {
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_temporary(*status),
+            Self::Identity { error, .. } => error.is_temporary(),
             Self::Name { .. }
             | Self::ConnectTimeout { .. }
             | Self::Connect { .. }
@@ -190,17 +240,37 @@ impl HttpError {
             | Self::Setup(_)
             | Self::Certificate { .. }
             | Self::Redirect { .. }
+            | Self::Token { .. }
             | Self::TooLarge { .. }
             | Self::Checksum { .. } => false,
         }
+    }
+
+    /// Whether the server says that there is no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { status: StatusCode::NOT_FOUND, .. })
     }
 
     /// When the server wants to be asked again.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
+            Self::Identity { error, .. } => error.retry_after(),
             _ => None,
         }
+    }
+
+    /// What the server asks for, if it does.
+    pub(crate) fn demand(&self) -> Option<&Demand> {
+        match self {
+            Self::Status { demand, .. } => demand.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the server refuses who asks, rather than what.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Status { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. })
     }
 
     /// Whether the server was had, and what it gave is not fit for a task.
@@ -229,7 +299,7 @@ fn is_temporary(status: StatusCode) -> bool {
 }
 
 /// What to do about a status.
-pub(super) fn remedy(status: StatusCode) -> &'static str {
+pub(crate) fn remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
             "give it credentials in client.headersFromSecret or client.token, or renew them"

@@ -1,27 +1,28 @@
 //! One request with its redirects, and all of its attempts.
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use reqwest::header::CONTENT_TYPE;
+use futures::{StreamExt, TryStreamExt};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::address::Zone;
-use super::body::{Body, Checksum};
+use super::body::{Body, Expected};
 use super::client::{Client, place};
-use super::error::{HttpError, remedy};
-use super::{redirect, retry};
+use super::error::{self, Demand, HttpError};
+use super::redirect;
+use super::retry::{self, Attempts};
 use crate::boot::source::SourceError;
 
 /// How much of an error's body is read, and for how long, to find the server's own sentence.
-const MAX_ERROR_BYTES: u64 = 64 * 1024;
-const ERROR_TIME: Duration = Duration::from_secs(5);
+pub(super) const MAX_ERROR_BYTES: u64 = 64 * 1024;
+pub(super) const ERROR_TIME: Duration = Duration::from_secs(5);
 
 /// How much of the server's own sentence is told, in characters.
-const MAX_SAID: usize = 500;
+pub(super) const MAX_SAID: usize = 500;
 
 /// What is asked.
 pub(crate) struct Request<'a> {
@@ -31,12 +32,35 @@ pub(crate) struct Request<'a> {
     pub(crate) url: Url,
     /// Content type and body.
     pub(crate) body: Option<(&'a str, Cow<'a, str>)>,
-    /// What the body's SHA-256 must be, in hexadecimal digits.
-    pub(crate) sha256: Option<&'a str>,
+    /// Sent beside the client's own, and as those to this address' host only.
+    pub(crate) headers: HeaderMap,
+    /// Where the server is that named the address; `None` where the profile does.
+    pub(crate) from: Option<Zone>,
+    /// What the body's SHA-256 must be.
+    pub(crate) sha256: Option<Expected<'a>>,
     /// Bytes of the answer at most.
     pub(crate) limit: u64,
     /// Finds the server's own sentence in an error's body, where the format is known.
     pub(crate) said: fn(&[u8]) -> Option<String>,
+    /// What to do about a status.
+    pub(crate) remedy: fn(StatusCode) -> &'static str,
+}
+
+impl Request<'_> {
+    /// A GET, and nothing special about it.
+    pub(crate) fn get(url: Url, limit: u64) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            body: None,
+            headers: HeaderMap::new(),
+            from: None,
+            sha256: None,
+            limit,
+            said: |_| None,
+            remedy: error::remedy,
+        }
+    }
 }
 
 impl Client<'_> {
@@ -47,10 +71,19 @@ impl Client<'_> {
         request: &Request<'_>,
         take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
+        self.fetch_by(async || self.exchange(request).await, take).await
+    }
+
+    /// As [`Client::fetch`], where it takes more than one request to be answered: `ask` makes them all.
+    pub(crate) async fn fetch_by<T>(
+        &self,
+        ask: impl AsyncFnMut() -> Result<Body, HttpError>,
+        take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
         let Some(seconds) = self.says.timeout_seconds else {
-            return self.attempts(request, take).await;
+            return self.attempts(ask, take).await;
         };
-        let in_time = timeout_at(self.deadline, self.attempts(request, take)).await;
+        let in_time = timeout_at(self.deadline, self.attempts(ask, take)).await;
         in_time.unwrap_or_else(|_| {
             let doing = self.progress.describe();
             Err(SourceError::too_slow(seconds, "client.timeoutSeconds of the source", doing))
@@ -59,14 +92,12 @@ impl Client<'_> {
 
     async fn attempts<T>(
         &self,
-        request: &Request<'_>,
+        mut ask: impl AsyncFnMut() -> Result<Body, HttpError>,
         mut take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let mut pauses = retry::pauses(self.says.attempts);
-        let mut attempts = 0;
+        let mut attempts = Attempts::new(self.says.attempts, self.deadline);
         loop {
-            attempts += 1;
-            let result = match self.exchange(request).await {
+            let result = match ask().await {
                 Ok(body) => take(body).await,
                 Err(error) => Err(error.into()),
             };
@@ -74,28 +105,18 @@ impl Client<'_> {
                 Err(SourceError::Http(error)) if error.is_temporary() => error,
                 result => return result,
             };
-            let Some(pause) = pauses.next() else {
-                return Err(match attempts {
-                    1 => error,
-                    _ => HttpError::GaveUp { error: Box::new(error), attempts },
-                }
-                .into());
-            };
-            let (after, left) = (error.retry_after().unwrap_or_default(), self.deadline - Instant::now());
-            if after >= left {
-                return Err(
-                    HttpError::TooPatient { error: Box::new(error), after, left: left.as_secs() }.into()
-                );
-            }
-            self.progress.failed(&error.to_string());
-            sleep(pause.max(after)).await;
+            let failed = error.to_string();
+            let pause = attempts.again(error)?;
+            self.progress.failed(&failed);
+            sleep(pause).await;
         }
     }
 
-    async fn exchange(&self, request: &Request<'_>) -> Result<Body, HttpError> {
+    /// Asks once, redirects included.
+    pub(crate) async fn exchange(&self, request: &Request<'_>) -> Result<Body, HttpError> {
         let mut method = request.method.clone();
         let mut url = request.url.clone();
-        let mut from = None;
+        let mut from = request.from;
         let mut redirects = 0;
         loop {
             let response = self.hop_to(request, &method, &url, from).await?;
@@ -103,7 +124,7 @@ impl Client<'_> {
             let peer = response.remote_addr().filter(|_| self.says.proxy.is_none());
             let zone = peer.map_or(Zone::Network, |address| Zone::of(address.ip()));
             let Some(target) = redirect::target(&url, &response, zone)? else {
-                return self.answer(request, &url, response).await;
+                return self.answer(request, url, zone, response).await;
             };
             if redirects == self.says.redirects {
                 return Err(redirect::too_many(&url, &target, redirects));
@@ -130,6 +151,7 @@ impl Client<'_> {
         let mut builder = self.hop(from)?.request(method.clone(), url.clone());
         if url.origin() == request.url.origin() {
             builder = builder.headers(self.headers.clone()).headers(self.secret_headers.clone());
+            builder = builder.headers(request.headers.clone());
         }
         if let (Some((kind, body)), &Method::POST) = (&request.body, method) {
             builder = builder.header(CONTENT_TYPE, *kind).body(body.to_string());
@@ -138,20 +160,35 @@ impl Client<'_> {
         sent.map_err(|error| HttpError::of(&place, self.says.connect_timeout_seconds, &error))
     }
 
-    async fn answer(&self, request: &Request<'_>, url: &Url, response: Response) -> Result<Body, HttpError> {
-        let place = place(url);
+    async fn answer(
+        &self,
+        request: &Request<'_>,
+        url: Url,
+        zone: Zone,
+        response: Response,
+    ) -> Result<Body, HttpError> {
+        let place = place(&url);
         let status = response.status();
         if !status.is_success() {
-            return Err(self.refusal(request, place, response).await);
+            let values = || response.headers().get_all(WWW_AUTHENTICATE).iter().cloned().collect();
+            // Another host's is none of the profile's: credentials would be given to it.
+            let asks = status == StatusCode::UNAUTHORIZED && url.origin() == request.url.origin();
+            let demand = asks.then(|| Box::new(Demand { values: values(), url, zone }));
+            return Err(self.refusal(request, place, demand, response).await);
         }
         if response.content_length().is_some_and(|length| length > request.limit) {
             return Err(HttpError::TooLarge { place, limit: request.limit });
         }
-        let checksum = request.sha256.map(Checksum::new);
-        Ok(self.body(place, response, request.limit, checksum))
+        Ok(self.body(place, response, request.limit, request.sha256))
     }
 
-    async fn refusal(&self, request: &Request<'_>, place: String, response: Response) -> HttpError {
+    async fn refusal(
+        &self,
+        request: &Request<'_>,
+        place: String,
+        demand: Option<Box<Demand>>,
+        response: Response,
+    ) -> HttpError {
         let status = response.status();
         let retry_after = retry::after(&response);
         let mut body = self.body(place.clone(), response, MAX_ERROR_BYTES, None);
@@ -159,23 +196,16 @@ impl Client<'_> {
         let read = timeout(ERROR_TIME, body.read(MAX_ERROR_BYTES)).await;
         let said = read.ok().and_then(Result::ok).and_then(|body| (request.said)(&body));
         let said = said.map_or_else(String::new, |said| {
-            let said: String = self.redact(&said).chars().take(MAX_SAID).collect();
+            let said: String = self.redact(&request.headers, &said).chars().take(MAX_SAID).collect();
             format!(" and says {said:?}")
         });
-        HttpError::Status { place, status, said, remedy: remedy(status), retry_after }
+        let remedy = (request.remedy)(status);
+        HttpError::Status { place, status, said, remedy, retry_after, demand }
     }
 
-    fn body(&self, place: String, response: Response, limit: u64, checksum: Option<Checksum>) -> Body {
-        Body {
-            stream: response.bytes_stream().boxed(),
-            progress: Rc::clone(&self.progress),
-            place,
-            connect_seconds: self.says.connect_timeout_seconds,
-            limit,
-            seen: 0,
-            checksum,
-            held: Vec::new(),
-            failure: None,
-        }
+    fn body(&self, place: String, response: Response, limit: u64, expected: Option<Expected<'_>>) -> Body {
+        let (from, seconds) = (place.clone(), self.says.connect_timeout_seconds);
+        let stream = response.bytes_stream().map_err(move |error| HttpError::of(&from, seconds, &error));
+        Body::new(stream.boxed(), place, Arc::clone(&self.progress), limit, expected)
     }
 }

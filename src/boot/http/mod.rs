@@ -8,6 +8,7 @@
 //! | `retry` | is another attempt worth it, and when |
 //! | `address` | which addresses are the node's own; names to addresses |
 //! | `body` | the answer as it streams in: limit, checksum |
+//! | `transport` | the same for a library that makes its requests itself |
 //! | `progress` | what is waited for just now, for whoever cuts it off |
 
 mod address;
@@ -18,9 +19,12 @@ mod exchange;
 mod progress;
 mod redirect;
 mod retry;
+mod transport;
 
-pub(crate) use body::Body;
+pub(crate) use address::Zone;
+pub(crate) use body::{Body, Expected, hex};
 pub(crate) use client::Client;
-pub(crate) use error::HttpError;
+pub(crate) use error::{Demand, HttpError, remedy};
 pub(crate) use exchange::Request;
 pub(crate) use progress::Progress;
+pub(crate) use transport::{Said, Terms, Transport};

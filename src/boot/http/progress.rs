@@ -1,49 +1,52 @@
 //! What is waited for just now. Whoever cuts a fetch off drops its future; this is what is left of it to tell.
 
-use std::cell::{Cell, RefCell};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a fetch is waiting for.
 #[derive(Default)]
 pub(crate) struct Progress {
-    step: Cell<Step>,
-    /// Where from: scheme, host and path.
-    place: RefCell<String>,
-    /// The last attempt's error.
-    last: RefCell<String>,
+    step: Mutex<Step>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 enum Step {
     #[default]
     NotBegun,
-    Answer,
-    Body(u64),
-    Again,
+    /// Scheme, host and path that were asked.
+    Answer(String),
+    Body(String, u64),
+    /// The last attempt's error.
+    Again(String),
 }
 
 impl Progress {
-    pub(super) fn asked(&self, place: &str) {
-        place.clone_into(&mut self.place.borrow_mut());
-        self.step.set(Step::Answer);
+    pub(crate) fn asked(&self, place: &str) {
+        *self.step() = Step::Answer(place.to_owned());
     }
 
-    pub(super) fn received(&self, bytes: u64) {
-        self.step.set(Step::Body(bytes));
+    pub(super) fn received(&self, place: &str, bytes: u64) {
+        let mut step = self.step();
+        match &mut *step {
+            Step::Body(_, received) => *received = bytes,
+            other => *other = Step::Body(place.to_owned(), bytes),
+        }
     }
 
     pub(super) fn failed(&self, error: &str) {
-        error.clone_into(&mut self.last.borrow_mut());
-        self.step.set(Step::Again);
+        *self.step() = Step::Again(error.to_owned());
     }
 
     /// It in words, where there is something to say.
     pub(crate) fn describe(&self) -> Option<String> {
-        let place = self.place.borrow();
-        match self.step.get() {
+        match &*self.step() {
             Step::NotBegun => None,
-            Step::Answer => Some(format!("{place} has not answered")),
-            Step::Body(bytes) => Some(format!("{place} is still sending, {bytes} bytes so far")),
-            Step::Again => Some(format!("the last attempt failed: {}", self.last.borrow())),
+            Step::Answer(place) => Some(format!("{place} has not answered")),
+            Step::Body(place, bytes) => Some(format!("{place} is still sending, {bytes} bytes so far")),
+            Step::Again(error) => Some(format!("the last attempt failed: {error}")),
         }
+    }
+
+    fn step(&self) -> MutexGuard<'_, Step> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

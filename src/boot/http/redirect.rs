@@ -20,12 +20,16 @@ pub(super) fn target(asked: &Url, answer: &Response, from: Zone) -> Result<Optio
     let Some(location) = answer.headers().get(LOCATION).filter(|_| followed) else {
         return Ok(None);
     };
-    let target = location.to_str().ok().and_then(|location| asked.join(location).ok());
-    let Some(target) = target else {
+    lead(asked, location.to_str().unwrap_or_default(), from).map(Some)
+}
+
+/// An address that the answer of `asked` names, from there.
+pub(super) fn lead(asked: &Url, address: &str, from: Zone) -> Result<Url, HttpError> {
+    let Some(target) = asked.join(address).ok().filter(|_| !address.is_empty()) else {
         return Err(refused(asked, "an address", "which cannot be read: name the target in the profile"));
     };
     check(asked, &target, from)?;
-    Ok(Some(target))
+    Ok(target)
 }
 
 fn check(asked: &Url, target: &Url, from: Zone) -> Result<(), HttpError> {

@@ -5,14 +5,51 @@ use std::time::{Duration, SystemTime};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use reqwest::Response;
 use reqwest::header::RETRY_AFTER;
+use tokio::time::Instant;
+
+use super::error::HttpError;
 
 /// The pause before the second attempt, and what it grows to. Each is lengthened by chance up to its double, so
 /// that the thousand tasks which a failing server leaves do not come back at the same moment.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// The attempts of one request.
+pub(super) struct Attempts {
+    made: u32,
+    pauses: ExponentialBackoff,
+    /// When the source's time is over.
+    deadline: Instant,
+}
+
+impl Attempts {
+    /// `most` of them.
+    pub(super) fn new(most: u32, deadline: Instant) -> Self {
+        Self { made: 0, pauses: pauses(most), deadline }
+    }
+
+    /// How long to wait before the attempt that follows one that ended with `error`.
+    ///
+    /// # Errors
+    /// The same one, where there is no attempt left or no time for one.
+    pub(super) fn again(&mut self, error: HttpError) -> Result<Duration, HttpError> {
+        self.made += 1;
+        let Some(pause) = self.pauses.next() else {
+            return Err(match self.made {
+                1 => error,
+                attempts => HttpError::GaveUp { error: Box::new(error), attempts },
+            });
+        };
+        let (after, left) = (error.retry_after().unwrap_or_default(), self.deadline - Instant::now());
+        if after >= left {
+            return Err(HttpError::TooPatient { error: Box::new(error), after, left: left.as_secs() });
+        }
+        Ok(pause.max(after))
+    }
+}
+
 /// The pauses between `attempts` attempts.
-pub(super) fn pauses(attempts: u32) -> ExponentialBackoff {
+fn pauses(attempts: u32) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(FIRST)
         .with_max_delay(LONGEST)

@@ -3,10 +3,10 @@
 use reqwest::{Method, Url};
 
 use super::SourceError;
+use super::becomes::Becomes;
 use super::remote::Api;
-use crate::boot::http::{Body, HttpError, Request};
-use crate::boot::sink::{Gives, Sink};
-use crate::boot::{archive, json};
+use crate::boot::http::{Body, Expected, HttpError, Request};
+use crate::boot::sink::Sink;
 use crate::profile::remote::{self, Http};
 
 impl Api for Http {
@@ -24,31 +24,16 @@ impl Api for Http {
                 remote::Method::Get => Method::GET,
                 remote::Method::Post => Method::POST,
             },
-            url: url(&self.url, &self.path, &self.query)?,
             body: self.body.as_deref().map(|body| (self.content_type.as_str(), body.into())),
-            sha256: self.sha256.as_deref(),
-            limit,
-            said: |_| None,
+            sha256: self.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" }),
+            ..Request::get(url(&self.url, &self.path, &self.query)?, limit)
         })
     }
 
     async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        if let Some(path) = &self.file {
-            let mut file = sink.create(path)?;
-            while let Some(chunk) = body.chunk().await? {
-                file.write(&chunk)?;
-            }
-            return sink.finish(file);
-        }
-        if let Some(archive) = &self.archive {
-            return archive::unpack(body, archive, sink).await;
-        }
-        let answer = body.read(json::MAX_BYTES).await?;
-        for part in &self.json {
-            let pairs = json::object(&answer, &part.pointer)?;
-            json::give(pairs, Gives::new(part.into, part.secret), &part.prefix, sink)?;
-        }
-        Ok(())
+        let becomes =
+            Becomes { file: self.file.as_deref(), archive: self.archive.as_ref(), json: &self.json };
+        becomes.give(body, sink).await
     }
 }
 

@@ -4,11 +4,14 @@
 //! its line in [`of`]. What a source finds it gives to a [`Sink`], which checks every name, path and size;
 //! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
 
+mod becomes;
 mod error;
 mod http;
 mod init_image;
 mod inline;
 mod mounted;
+mod object_store;
+mod oci;
 mod optimus;
 mod remote;
 
@@ -17,8 +20,10 @@ use futures::future::LocalBoxFuture;
 pub(crate) use self::error::{Entry, Refused, SourceError};
 use self::init_image::InitImage;
 use self::inline::InlineSource;
-use self::mounted::Mounted;
 pub(crate) use self::mounted::read_object;
+use self::mounted::{Keys, Mounted};
+use self::object_store::ObjectStoreSource;
+use self::oci::OciSource;
 use self::remote::RemoteSource;
 use super::sink::Sink;
 use crate::plan::BootSpec;
@@ -75,6 +80,8 @@ fn of(from: &From, seconds: u32) -> Box<dyn Source + '_> {
         From::Mounted(object) => Box::new(Mounted::new(object)),
         From::Http(remote) => Box::new(RemoteSource::new(remote, seconds)),
         From::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
+        From::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
+        From::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
         From::InitImage(left) => Box::new(InitImage::new(left)),
     }
 }

@@ -70,11 +70,9 @@ impl Api for Optimus {
         ]);
         Ok(Request {
             method: Method::POST,
-            url,
             body: Some(("application/json", input.into())),
-            sha256: None,
-            limit: limit.min(json::MAX_BYTES),
             said,
+            ..Request::get(url, limit.min(json::MAX_BYTES))
         })
     }
 

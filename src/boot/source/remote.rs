@@ -1,7 +1,7 @@
 //! What the sources that ask a server have in common: open a client, ask until there is an answer, begin anew with each.
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -32,17 +32,17 @@ pub(super) struct RemoteSource<'a, A> {
     remote: &'a Remote<A>,
     /// The time of the whole boot.
     seconds: u32,
-    progress: Rc<Progress>,
+    progress: Arc<Progress>,
 }
 
 impl<'a, A: Api> RemoteSource<'a, A> {
     pub(super) fn new(remote: &'a Remote<A>, seconds: u32) -> Self {
-        Self { remote, seconds, progress: Rc::default() }
+        Self { remote, seconds, progress: Arc::default() }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let Remote { request: api, path } = self.remote;
-        let progress = Rc::clone(&self.progress);
+        let progress = Arc::clone(&self.progress);
         let client = Client::open(api.client(), Path::new(path), self.seconds, progress).await?;
         client
             .fetch(&api.request(sink.limit())?, async |mut body| {

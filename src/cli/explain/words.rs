@@ -10,6 +10,7 @@ use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
 use crate::plan::{BootSpec, Injected};
 use crate::pod::Pod;
+use crate::profile::object_store::{Credentials, ObjectStore, StoreClient};
 use crate::profile::remote::{Client, JsonPart, Optimus};
 use crate::profile::spec::Into;
 use crate::selection::{Because, Selection, Skip, select};
@@ -199,17 +200,7 @@ fn what(source: &BootSource) -> String {
         }
         From::Http(remote) => {
             let says = &remote.request;
-            let becomes = if let Some(path) = &says.file {
-                format!("file {path}")
-            } else if says.archive.is_some() {
-                "an archive of files".to_owned()
-            } else {
-                let part = |part: &JsonPart| match part.into {
-                    Into::Env => "env",
-                    Into::Files => "files",
-                };
-                format!("JSON as {}", says.json.iter().map(part).collect::<Vec<_>>().join(" and "))
-            };
+            let becomes = becomes(says.file.as_deref(), says.archive.is_some(), &says.json);
             format!("{} {}{}: {becomes}{}", says.method.as_str(), says.url, says.path, client(&says.client))
         }
         From::InitImage(_) => "env and files that bootlace-init left, which win over all above".to_owned(),
@@ -218,7 +209,53 @@ fn what(source: &BootSource) -> String {
             let Optimus { host, project, job, .. } = &**says;
             format!("Optimus at {host}, job {job} of {project}: env and files{}", client(&says.client))
         }
+        From::ObjectStore(remote) => objects(&remote.request),
+        From::Oci(remote) => {
+            let says = &remote.request;
+            let files =
+                if says.path.is_empty() { "files".to_owned() } else { format!("files of {}", says.path) };
+            let secret = says.pull_secret.as_ref().map(|name| format!(", credentials from Secret {name}"));
+            let plain = if says.plain_http { ", without TLS" } else { "" };
+            format!(
+                "OCI {}: {files}{}{plain}{}",
+                says.reference,
+                secret.unwrap_or_default(),
+                client(&says.client)
+            )
+        }
     }
+}
+
+/// What is made of an answer or of an object.
+fn becomes(file: Option<&str>, is_archive: bool, json: &[JsonPart]) -> String {
+    if let Some(path) = file {
+        return format!("file {path}");
+    }
+    if is_archive {
+        return "an archive of files".to_owned();
+    }
+    let part = |part: &JsonPart| match part.into {
+        Into::Env => "env",
+        Into::Files => "files",
+    };
+    format!("JSON as {}", json.iter().map(part).collect::<Vec<_>>().join(" and "))
+}
+
+/// Objects, and as whom they are asked for.
+fn objects(says: &ObjectStore) -> String {
+    let becomes = match (&says.prefix, &says.folder) {
+        (Some(_), Some(folder)) => format!("every object as a file below {folder}"),
+        (Some(_), None) => "every object as a file".to_owned(),
+        (None, _) => becomes(says.file.as_deref(), says.archive.is_some(), &says.json),
+    };
+    let credentials = match &says.credentials {
+        None => "by the pod's workload identity".to_owned(),
+        Some(Credentials { secret: Some(secret), .. }) => format!("credentials from Secret {secret}"),
+        Some(_) => "without credentials".to_owned(),
+    };
+    let StoreClient { ca, proxy, .. } = &says.client;
+    let client = client(&Client { ca: ca.clone(), proxy: proxy.clone(), ..Client::default() });
+    format!("{}: {becomes}, {credentials}{client}", says.address())
 }
 
 /// Who a request says it is, and whom it trusts.

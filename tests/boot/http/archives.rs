@@ -10,20 +10,20 @@ use zip::write::SimpleFileOptions;
 use super::server::{Reply, Server, ok};
 use super::{Client, MARK};
 
-const REGULAR: u8 = b'0';
-const HARD_LINK: u8 = b'1';
-const SYMLINK: u8 = b'2';
-const DEVICE: u8 = b'3';
+pub(crate) const REGULAR: u8 = b'0';
+pub(crate) const HARD_LINK: u8 = b'1';
+pub(crate) const SYMLINK: u8 = b'2';
+pub(crate) const DEVICE: u8 = b'3';
 const BLOCK_DEVICE: u8 = b'4';
-const FOLDER: u8 = b'5';
-const PIPE: u8 = b'6';
+pub(crate) const FOLDER: u8 = b'5';
+pub(crate) const PIPE: u8 = b'6';
 const GLOBAL: u8 = b'g';
 
 /// An entry: its kind, its name, what it holds.
-type Packed<'a> = (u8, &'a str, &'a [u8]);
+pub(crate) type Packed<'a> = (u8, &'a str, &'a [u8]);
 
 /// A tar with these entries, their names written as they are: the library's own way would clean them up.
-fn tar(entries: &[Packed<'_>]) -> Vec<u8> {
+pub(crate) fn tar(entries: &[Packed<'_>]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (kind, name, content) in entries {
         let mut header = tar::Header::new_ustar();
@@ -50,7 +50,7 @@ fn tar(entries: &[Packed<'_>]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(bytes).unwrap();
     gzip.finish().unwrap()

@@ -1,6 +1,6 @@
 //! Sources that are fetched over the network, from real servers in this process, with TLS of a private CA.
 
-mod archives;
+pub(crate) mod archives;
 mod failures;
 mod gives;
 mod optimus;
@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-fn merge(into: &mut Value, more: &Value) {
+pub(crate) fn merge(into: &mut Value, more: &Value) {
     for (field, value) in more.as_object().unwrap() {
         into[field] = value.clone();
     }

@@ -30,8 +30,12 @@ pub(crate) enum Reply {
     Never,
     /// With a body of spaces, one at a time, until the client goes.
     Drip(Duration),
+    /// The same, with header lines.
+    DripAfter(Vec<String>, Duration),
     /// With less than it promised.
     Cut(Vec<u8>),
+    /// The same, with header lines.
+    CutAfter(Vec<String>, Vec<u8>),
 }
 
 pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Reply {
@@ -199,20 +203,28 @@ fn serve(
             while stop.wait(Duration::from_mins(1)) {}
             Ok(())
         }
-        Reply::Drip(pace) => {
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")?;
-            while stop.wait(pace) {
-                stream.write_all(b" ")?;
-                stream.flush()?;
-            }
-            Ok(())
-        }
-        Reply::Cut(body) => {
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len() + 1)?;
-            stream.write_all(&body)?;
-            stream.flush()
-        }
+        Reply::Drip(pace) => drip(stream, Vec::new(), pace, stop),
+        Reply::DripAfter(headers, pace) => drip(stream, headers, pace, stop),
+        Reply::Cut(body) => cut(stream, Vec::new(), &body),
+        Reply::CutAfter(headers, body) => cut(stream, headers, &body),
     }
+}
+
+fn drip(mut stream: impl Write, headers: Vec<String>, pace: Duration, stop: &Stop) -> io::Result<()> {
+    let headers = headers.into_iter().chain([String::new()]).collect::<Vec<_>>().join("\r\n");
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n{headers}\r\n")?;
+    while stop.wait(pace) {
+        stream.write_all(b" ")?;
+        stream.flush()?;
+    }
+    Ok(())
+}
+
+fn cut(mut stream: impl Write, headers: Vec<String>, body: &[u8]) -> io::Result<()> {
+    let headers = headers.into_iter().chain([String::new()]).collect::<Vec<_>>().join("\r\n");
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{headers}\r\n", body.len() + 1)?;
+    stream.write_all(body)?;
+    stream.flush()
 }
 
 fn read(stream: &mut impl Read) -> io::Result<Asked> {

@@ -10,18 +10,20 @@ use anyhow::{Context, Result};
 use crate::command::{command, output};
 
 /// Packages and what each is here for.
-pub const PACKAGES: [(&str, &str); 15] = [
+pub const PACKAGES: [(&str, &str); 16] = [
     ("busybox-static", "the programs in the test image"),
     ("ca-certificates", "the authorities of the package registries"),
     ("conntrack", "kube-proxy clears stale UDP flows with it"),
     ("containerd", "the node's container runtime"),
     ("containernetworking-plugins", "the pods' network devices"),
+    ("docker-registry", "the registry that boot is tested against"),
     ("etcd-server", "the API server's storage"),
     ("gcc", "links, and compiles the few C files among the dependencies"),
     ("iproute2", "the node's network device"),
     ("iptables", "kube-proxy's rules"),
     ("kmod", "loads kernel modules"),
     ("libc6-dev", "linking"),
+    ("npm", "the Azure Blob server of the tests, and Node, which runs it"),
     ("python3-venv", "Airflow's environment"),
     ("runc", "starts containers"),
     ("tini", "process 1 of the cluster"),
@@ -29,7 +31,7 @@ pub const PACKAGES: [(&str, &str); 15] = [
 ];
 
 /// Services in those packages, which Debian would start now and at each boot.
-const SERVICES: [&str; 2] = ["containerd", "etcd"];
+const SERVICES: [&str; 3] = ["containerd", "docker-registry", "etcd"];
 
 /// What Debian's packaging asks before it starts a service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

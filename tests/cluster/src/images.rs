@@ -24,6 +24,8 @@ pub const KIT: &str = "localhost/kit:test";
 /// The ENV of [`ENTRYPOINT`] and [`KIT`].
 const ENV: [&str; 3] =
     ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "OF_IMAGE=image", "BOTH=image"];
+/// An S3 server beside busybox: `versitygw`. See [`crate::store`].
+pub const STORE: &str = "localhost/store:test";
 /// As a plugin image of Optimus: a shell, and an entrypoint that sources the env of its job before it starts what the
 /// pod's `args` say, here the probe.
 pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
@@ -37,11 +39,11 @@ pub const PROFILE: &str = "release";
 /// Where Debian's busybox-static is.
 const MACHINE_BUSYBOX: &str = "/bin/busybox";
 
-/// Writes the test images, and the product's when `with_product`, to `folder`.
+/// Writes the test images, with `store` as the S3 server, and the product's when `with_product`, to `folder`.
 ///
 /// # Errors
 /// When a binary does not build or a file cannot be written.
-pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
+pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()> {
     let root = root()?;
     let file = |name: &str| folder.join(format!("{name}.tar"));
     if with_product {
@@ -49,6 +51,8 @@ pub async fn build(folder: &Path, with_product: bool) -> Result<()> {
     }
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
+    archive::write(&file("store"), STORE, &layer.program("/bin/versitygw", store)?, &config)?;
+    let (layer, config) = busybox().await?;
     let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
     archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
 

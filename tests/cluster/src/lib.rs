@@ -4,7 +4,7 @@
 //!
 //! - [`prerequisites`]: what the machine must have; [`debian`] installs packages.
 //! - [`tools`]: Kubernetes, Helm and `CoreDNS` from their sources; [`cache`] keeps them.
-//! - [`images`]: the images that the node holds.
+//! - [`images`]: the images that the node holds; [`store`] is the S3 server in one of them.
 //! - [`cluster`]: starts a cluster and holds it; [`run`] is its folder; [`keeper`] cleans up behind it, together
 //!   with [`cgroup`].
 //! - [`install`]: Bootlace on the cluster.
@@ -32,5 +32,6 @@ pub mod prerequisites;
 pub mod run;
 pub mod scenario;
 pub mod stage;
+pub mod store;
 pub mod tools;
 pub mod wait;

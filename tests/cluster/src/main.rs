@@ -9,7 +9,9 @@ use bootlace_cluster::cluster::Cluster;
 use bootlace_cluster::command::{command, run};
 use bootlace_cluster::run::RunDir;
 use bootlace_cluster::stage::stage;
-use bootlace_cluster::{airflow, demo, images, install, interrupt, keeper, node, prerequisites, tools};
+use bootlace_cluster::{
+    airflow, demo, images, install, interrupt, keeper, node, prerequisites, store, tools,
+};
 use bootlace_image::product;
 use clap::{Args, Parser};
 use tokio::process::Command;
@@ -105,6 +107,7 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             prerequisites::ensure().await?;
             tools::prepare().await?;
             airflow::prepare().await?;
+            store::prepare().await?;
         }
         Arguments::Up { bare } => {
             let mut cluster = start(bare).await?;
@@ -173,8 +176,9 @@ async fn start(bare: bool) -> Result<Cluster> {
     prerequisites::ensure().await?;
     let tools = tools::prepare().await?;
     airflow::prepare().await?;
+    let store = store::prepare().await?;
     let run = RunDir::create()?;
-    stage("building the images", images::build(&run.images(), !bare)).await?;
+    stage("building the images", images::build(&run.images(), &store, !bare)).await?;
     if !bare {
         images::copy_command_line(&run.bootlace())?;
     }

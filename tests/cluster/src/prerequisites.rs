@@ -44,7 +44,11 @@ pub async fn ensure() -> Result<()> {
     }
     refuse(&problems)?;
 
-    let missing = debian::missing().await?;
+    let mut missing = debian::missing().await?;
+    if find("npm").is_some() {
+        // Node's own packages bring an npm that Debian's would stand in the way of.
+        missing.retain(|package| *package != "npm");
+    }
     if !missing.is_empty() {
         let what = format!("installing Debian's {}", missing.join(", "));
         stage(&what, debian::install(&missing)).await?;

@@ -31,7 +31,7 @@ use component::Components;
 /// The node's name in the cluster.
 const NAME: &str = "node";
 /// The node's address, where the API server, the kubelet and `CoreDNS` listen. Also in `node/*.yaml`.
-const ADDRESS: &str = "10.99.0.1";
+pub const ADDRESS: &str = "10.99.0.1";
 /// The API server's port.
 const API_PORT: u16 = 6443;
 /// The addresses of Services. `CoreDNS` has the tenth, in `node/cluster.yaml`.

@@ -23,6 +23,8 @@ mod env_precedence;
 mod harness;
 mod inject;
 mod job;
+mod object_store;
+mod oci_source;
 mod optimus_image;
 mod post_start;
 mod refused;

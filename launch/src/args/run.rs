@@ -1,0 +1,169 @@
+//! The arguments of `run`, and of the two steps that it takes itself.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bootlace_launch::handover::{Kind, MAX_OUTPUTS, is_data_key};
+
+use super::{Place, PlaceFlags, UsageError, flags, seconds, split_once};
+use crate::outputs::Declared;
+
+/// Run the task as a child and hand its outputs over.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) place: Place,
+    /// The folder that the sidecar looks into, in the format of `bootlace_launch::handover`.
+    pub(crate) handover: PathBuf,
+    /// From the task's end until its outputs are stored.
+    pub(crate) deadline: Duration,
+    /// Whether the outputs of a task that failed are handed over too.
+    pub(crate) on_failure: bool,
+    /// Never empty.
+    pub(crate) outputs: Vec<Declared>,
+    /// Never empty.
+    pub(crate) argv: Vec<OsString>,
+}
+
+/// Become the task, in the child that `run` forked for it.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) place: Place,
+    /// The process that forked it.
+    pub(crate) parent: i32,
+    /// Never empty.
+    pub(crate) argv: Vec<OsString>,
+}
+
+pub(super) fn run(words: impl Iterator<Item = OsString>) -> Result<Run, UsageError> {
+    let mut place = PlaceFlags::default();
+    let mut handover = None;
+    let mut deadline = None;
+    let mut on_failure = false;
+    let mut outputs: Vec<Declared> = Vec::new();
+    let argv = flags(words, |flag, value| {
+        match flag {
+            b"handover" => handover = Some(PathBuf::from(value)),
+            b"deadline" => deadline = Some(seconds("--deadline", value)?),
+            b"on-failure" if value == "store" => on_failure = true,
+            b"on-failure" => return Err(UsageError::new("`--on-failure` is not `store`")),
+            b"output" => outputs.push(output("--output", value, false)?),
+            b"optional-output" => outputs.push(output("--optional-output", value, true)?),
+            _ => return place.take(flag, value),
+        }
+        Ok(true)
+    })?;
+
+    if outputs.is_empty() {
+        return Err(UsageError::new("`run` needs an `--output`; without one, `exec` does"));
+    }
+    if outputs.len() > MAX_OUTPUTS {
+        return Err(UsageError::new(format!("there are more than {MAX_OUTPUTS} outputs")));
+    }
+    for (at, output) in outputs.iter().enumerate() {
+        if outputs.iter().take(at).any(|other| other.key == output.key) {
+            return Err(UsageError::new(format!("output {} is declared twice", output.key)));
+        }
+    }
+    Ok(Run {
+        place: place.finish()?,
+        handover: handover.ok_or_else(|| UsageError::new("`--handover=DIR` is missing"))?,
+        deadline: deadline.ok_or_else(|| UsageError::new("`--deadline=SECONDS` is missing"))?,
+        on_failure,
+        outputs,
+        argv: command("run", argv)?,
+    })
+}
+
+pub(super) fn task(words: impl Iterator<Item = OsString>) -> Result<Task, UsageError> {
+    let mut place = PlaceFlags::default();
+    let mut parent = None;
+    let argv = flags(words, |flag, value| {
+        match flag {
+            b"parent" => parent = value.to_str().and_then(|text| text.parse().ok()),
+            _ => return place.take(flag, value),
+        }
+        Ok(true)
+    })?;
+    let parent = parent.ok_or_else(|| UsageError::new("`--parent=PID` is missing"))?;
+    Ok(Task { place: place.finish()?, parent, argv: command("task", argv)? })
+}
+
+pub(super) fn command(verb: &str, argv: Option<Vec<OsString>>) -> Result<Vec<OsString>, UsageError> {
+    argv.filter(|argv| !argv.is_empty())
+        .ok_or_else(|| UsageError::new(format!("`{verb}` needs `--` and the task's command")))
+}
+
+/// Reads `KEY:KIND:FILE`. The first two hold no colon; a file's name may.
+fn output(flag: &str, value: &OsStr, optional: bool) -> Result<Declared, UsageError> {
+    let declared = || {
+        let (key, rest) = split_once(value.as_bytes(), b':')?;
+        let (kind, file) = split_once(rest, b':')?;
+        let key = str::from_utf8(key).ok().filter(|key| is_data_key(key))?.to_owned();
+        let kind = Kind::parse(str::from_utf8(kind).ok()?)?;
+        let file = Some(OsStr::from_bytes(file).to_owned()).filter(|file| !file.is_empty())?;
+        Some(Declared { key, kind, file, optional })
+    };
+    declared()
+        .ok_or_else(|| UsageError::new(format!("`{flag}` is not `KEY:ConfigMap:FILE` or `KEY:Secret:FILE`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Run, UsageError> {
+        let words =
+            ["--container=base", "--handover=/run", "--deadline=60"].into_iter().chain(args.iter().copied());
+        run(words.map(OsString::from))
+    }
+
+    #[test]
+    fn an_output_is_a_key_a_kind_and_a_file() {
+        let run =
+            parse(&["--output=A.b:Secret:/out/a:b c", "--optional-output=B:ConfigMap:*.txt", "--", "x"])
+                .unwrap();
+        let declared = |key: &str, kind, file: &str, optional| Declared {
+            key: key.to_owned(),
+            kind,
+            file: file.into(),
+            optional,
+        };
+        assert_eq!(
+            run.outputs,
+            [
+                declared("A.b", Kind::Secret, "/out/a:b c", false),
+                declared("B", Kind::ConfigMap, "*.txt", true)
+            ]
+        );
+        assert!(!run.on_failure);
+        assert!(parse(&["--on-failure=store", "--output=A:Secret:a", "--", "x"]).unwrap().on_failure);
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        let output = "--output=A:Secret:a";
+        for (args, sentence) in [
+            (&["--", "x"][..], "`run` needs an `--output`"),
+            (&[output], "`run` needs `--` and the task's command"),
+            (&[output, "--"], "`run` needs `--` and the task's command"),
+            (&[output, output, "--", "x"], "output A is declared twice"),
+            (&["--output=A:Secret:", "--", "x"], "`--output` is not `KEY:ConfigMap:FILE`"),
+            (&["--output=A:Secret", "--", "x"], "`--output` is not `KEY:ConfigMap:FILE`"),
+            (&["--output=A:Pod:a", "--", "x"], "`--output` is not `KEY:ConfigMap:FILE`"),
+            (
+                &["--optional-output=A/b:Secret:a", "--", "x"],
+                "`--optional-output` is not `KEY:ConfigMap:FILE`",
+            ),
+            (&[output, "--on-failure=x", "--", "x"], "`--on-failure` is not `store`"),
+            (&[output, "--timeout=1", "--", "x"], "`--timeout` is not known here"),
+        ] {
+            let error = parse(args).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{args:?}: {error}");
+        }
+        let many: Vec<_> = (0..=MAX_OUTPUTS).map(|number| format!("--output=K{number}:Secret:a")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).chain(["--", "x"]).collect();
+        assert!(parse(&many).unwrap_err().to_string().contains("more than 100 outputs"));
+    }
+}

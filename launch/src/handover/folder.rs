@@ -1,0 +1,178 @@
+//! A folder that somebody else can write to as well.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::fcntl::{OFlag, open, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+/// Any user may make, rename and remove files in it: the launcher and the sidecar need not be the same one.
+const FOLDER_MODE: u32 = 0o777;
+
+/// Any user may read it.
+const FILE_MODE: u32 = 0o644;
+
+/// An open folder. Its names are opened below it and never through a link, whoever else writes to it meanwhile.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl Folder {
+    /// Opens a folder at a path that is trusted: its links are followed.
+    ///
+    /// # Errors
+    /// As of open(2).
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self(open(path, flags, Mode::empty())?))
+    }
+
+    /// Opens the folder `name` in this one.
+    ///
+    /// # Errors
+    /// As of open(2); a link is not a folder.
+    pub fn folder(&self, name: &str) -> io::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(Self(openat(&self.0, one(name)?, flags, Mode::empty())?))
+    }
+
+    /// Makes the folder `name`, for every user.
+    ///
+    /// # Errors
+    /// As of mkdir(2) and chmod(2).
+    pub fn make_folder(&self, name: &str) -> io::Result<Self> {
+        mkdirat(&self.0, one(name)?, Mode::S_IRWXU)?;
+        let folder = self.folder(name)?;
+        // Set afterwards, because the umask of the task's image counts where it is made.
+        let file = File::from(folder.0);
+        file.set_permissions(Permissions::from_mode(FOLDER_MODE))?;
+        Ok(Self(file.into()))
+    }
+
+    /// Makes the file `name`, readable for every user. It must not be there yet.
+    ///
+    /// # Errors
+    /// As of open(2) and chmod(2).
+    pub fn create(&self, name: &str) -> io::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&self.0, one(name)?, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+        Ok(file)
+    }
+
+    /// Puts a file `name` of this content in the place of what is there, all at once.
+    ///
+    /// # Errors
+    /// As of open(2), write(2) and rename(2).
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let name = one(name)?;
+        let new = format!("{name}.new");
+        match self.remove(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.create(&new)?.write_all(bytes)?;
+        Ok(renameat(&self.0, new.as_str(), &self.0, name)?)
+    }
+
+    /// Removes the file `name`.
+    ///
+    /// # Errors
+    /// As of unlink(2).
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.0, one(name)?, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// Reads the file `name`, which must be a regular one of at most `max` bytes.
+    ///
+    /// # Errors
+    /// As of open(2) and read(2); [`io::ErrorKind::InvalidInput`] where it is no regular file,
+    /// [`io::ErrorKind::FileTooLarge`] where it has more bytes.
+    pub fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
+        // Without O_NONBLOCK a named pipe would keep the reader until somebody writes.
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&self.0, one(name)?, flags, Mode::empty())?);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if metadata.len() > max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        // One more than it may have, because it may grow meanwhile.
+        let mut bytes = Vec::new();
+        file.take(max + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+    }
+}
+
+/// Checks that a name is that of one entry, so that it does not lead out of the folder.
+fn one(name: &str) -> io::Result<&str> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn reads_regular_files_only_and_follows_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let folder = Folder::open(dir.path()).unwrap();
+        fs::write(path("file"), "12345").unwrap();
+        symlink("file", path("link")).unwrap();
+        nix::unistd::mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
+        let _listener = UnixListener::bind(path("socket")).unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        symlink("/etc", path("etc")).unwrap();
+
+        assert_eq!(folder.read("file", 5).unwrap(), b"12345");
+        assert_eq!(folder.read("file", 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        for name in
+            ["link", "fifo", "socket", "folder", "etc", "absent", "", ".", "..", "folder/x", "/etc/passwd"]
+        {
+            folder.read(name, 5).unwrap_err();
+        }
+        folder.folder("folder").unwrap();
+        for name in ["etc", "file", "link", "..", "folder/.."] {
+            folder.folder(name).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_sparse_file_is_refused_by_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        File::create(dir.path().join("sparse")).unwrap().set_len(2 << 30).unwrap();
+        let error = Folder::open(dir.path()).unwrap().read("sparse", 1 << 20).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn replaces_what_another_put_there_without_writing_through_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "untouched").unwrap();
+        for name in ["word", "word.new"] {
+            symlink(&victim, dir.path().join(name)).unwrap();
+        }
+        folder.create("word").unwrap_err();
+        for content in ["one", "two"] {
+            folder.replace("word", content.as_bytes()).unwrap();
+            assert_eq!(folder.read("word", 10).unwrap(), content.as_bytes());
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+        assert!(!dir.path().join("word.new").exists());
+    }
+}

@@ -1,0 +1,36 @@
+//! What one body becomes: a file, an archive's files, or what objects in JSON hold.
+
+use super::SourceError;
+use crate::boot::http::Body;
+use crate::boot::sink::{Gives, Sink};
+use crate::boot::{archive, json};
+use crate::profile::remote::{Archive, JsonPart};
+
+/// The profile's word for it. It says exactly one of them.
+pub(super) struct Becomes<'a> {
+    pub(super) file: Option<&'a str>,
+    pub(super) archive: Option<&'a Archive>,
+    pub(super) json: &'a [JsonPart],
+}
+
+impl Becomes<'_> {
+    /// Gives to `sink` what is made of `body`.
+    pub(super) async fn give(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        if let Some(path) = self.file {
+            let mut file = sink.create(path)?;
+            while let Some(chunk) = body.chunk().await? {
+                file.write(&chunk)?;
+            }
+            return sink.finish(file);
+        }
+        if let Some(archive) = self.archive {
+            return archive::unpack(body, archive, sink).await;
+        }
+        let answer = body.read(json::MAX_BYTES).await?;
+        for part in self.json {
+            let pairs = json::object(&answer, &part.pointer)?;
+            json::give(pairs, Gives::new(part.into, part.secret), &part.prefix, sink)?;
+        }
+        Ok(())
+    }
+}

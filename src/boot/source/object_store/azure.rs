@@ -1,0 +1,74 @@
+//! Azure Blob Storage.
+
+use std::sync::Arc;
+
+use ::object_store::ObjectStore;
+use ::object_store::azure::{AzureConfigKey as Key, MicrosoftAzureBuilder};
+
+use super::open::{Setup, Who, workload};
+use super::words;
+use crate::boot::source::SourceError;
+use crate::profile::object_store::Azure;
+
+/// What Azure Workload Identity tells a pod.
+/// <https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>
+const WORKLOAD: [(&str, Key); 4] = [
+    ("AZURE_CLIENT_ID", Key::ClientId),
+    ("AZURE_TENANT_ID", Key::AuthorityId),
+    ("AZURE_FEDERATED_TOKEN_FILE", Key::FederatedTokenFile),
+    ("AZURE_AUTHORITY_HOST", Key::AuthorityHost),
+];
+
+/// The keys of a Secret: an account's key, a shared access signature, or a service principal.
+const ACCOUNT_KEY: &str = "AZURE_STORAGE_KEY";
+const SIGNATURE: &str = "AZURE_STORAGE_SAS_TOKEN";
+const PRINCIPAL: [(&str, Key); 3] = [
+    ("AZURE_TENANT_ID", Key::AuthorityId),
+    ("AZURE_CLIENT_ID", Key::ClientId),
+    ("AZURE_CLIENT_SECRET", Key::ClientSecret),
+];
+const KEYS: &str = "AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+                    AZURE_CLIENT_SECRET";
+
+/// Where it is.
+pub(super) fn address(says: &Azure) -> String {
+    says.endpoint.clone().unwrap_or_else(|| format!("https://{}.blob.core.windows.net", says.account))
+}
+
+/// Opens it at `address`.
+pub(super) fn open(says: &Azure, address: &str, setup: Setup) -> Result<Arc<dyn ObjectStore>, SourceError> {
+    let Setup { who, connector, retry } = setup;
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_account(&says.account)
+        .with_container_name(&says.container)
+        .with_endpoint(address.trim_end_matches('/').to_owned())
+        .with_http_connector(connector)
+        .with_retry(retry);
+    let mut used = "AZURE_AUTHORITY_HOST";
+    match &who {
+        Who::Workload => {
+            for (key, value) in workload(&WORKLOAD)? {
+                builder = builder.with_config(key, value);
+            }
+        }
+        Who::Secret { .. } => {
+            if let Some(key) = who.key(ACCOUNT_KEY)? {
+                used = ACCOUNT_KEY;
+                builder = builder.with_access_key(key);
+            } else if let Some(signature) = who.key(SIGNATURE)? {
+                used = SIGNATURE;
+                builder = builder.with_config(Key::SasKey, signature);
+            } else {
+                for (name, key) in PRINCIPAL {
+                    builder = builder.with_config(key, who.required(name, KEYS)?);
+                }
+            }
+        }
+        Who::Anonymous => builder = builder.with_skip_signature(true),
+    }
+    let built = builder.build().map_err(|_| match &who {
+        Who::Secret { .. } => who.refused(used, "cannot be read: copy it as the portal or `az` shows it"),
+        _ => words::unusable(used),
+    });
+    Ok(Arc::new(built?))
+}

@@ -1,0 +1,147 @@
+//! `objectStore`: an object, or all objects below a prefix, of S3, Google Cloud Storage or Azure Blob Storage.
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | `open` | which store is it, and who asks |
+//! | `s3`, `gcs`, `azure` | one store's address, and the keys of its Secret |
+//! | `service` | the library's requests, made as boot makes its own |
+//! | `words` | what does a store's error mean, and what is to be done |
+//! | `prefix` | many objects, several at a time |
+//!
+//! The library signs, lists and goes on where a download broke off. Whom boot trusts, how often it asks, and what it
+//! says of an error is `boot::http`'s, as for every source.
+
+mod azure;
+mod gcs;
+mod open;
+mod prefix;
+mod s3;
+mod service;
+mod words;
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+
+use ::object_store::path::Path;
+use ::object_store::{GetOptions, GetResult};
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use tokio::time::timeout_at;
+
+use self::open::Store;
+use self::service::Whole;
+use super::becomes::Becomes;
+use super::{Source, SourceError};
+use crate::boot::http::{Body, Client, Expected, HttpError, Progress, Transport};
+use crate::boot::sink::Sink;
+use crate::plan::boot_spec::Remote;
+use crate::profile::object_store::ObjectStore;
+use crate::profile::remote;
+
+/// What an object store holds.
+pub(super) struct ObjectStoreSource<'a> {
+    remote: &'a Remote<ObjectStore>,
+    /// The time of the whole boot.
+    seconds: u32,
+    progress: Arc<Progress>,
+    transport: OnceCell<Arc<Transport>>,
+    /// Objects of a prefix that are there already.
+    objects: Cell<usize>,
+}
+
+impl<'a> ObjectStoreSource<'a> {
+    pub(super) fn new(remote: &'a Remote<ObjectStore>, seconds: u32) -> Self {
+        let (progress, transport, objects) = Default::default();
+        Self { remote, seconds, progress, transport, objects }
+    }
+
+    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let Remote { request: says, path } = self.remote;
+        let settings = client(says);
+        let client =
+            Client::open(&settings, std::path::Path::new(path), self.seconds, Arc::clone(&self.progress))
+                .await?;
+        let store = open::open(says, &client, std::path::Path::new(path)).await?;
+        // Set once: a source is fetched once.
+        let _ = self.transport.set(Arc::clone(&store.transport));
+        let fetch = async {
+            match (&says.object, &says.prefix) {
+                (Some(key), _) => self.object(&store, key, sink).await,
+                (None, prefix) => {
+                    let prefix = prefix.as_deref().unwrap_or_default();
+                    prefix::give(&store, says, prefix, sink, &self.objects).await
+                }
+            }
+        };
+        let Some(seconds) = says.client.timeout_seconds else {
+            return fetch.await;
+        };
+        let in_time = timeout_at(client.deadline(), fetch).await;
+        in_time.unwrap_or_else(|_| {
+            Err(SourceError::too_slow(seconds, "client.timeoutSeconds of the source", self.doing()))
+        })
+    }
+
+    async fn object(&self, store: &Store, key: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let says = &self.remote.request;
+        let address = says.address();
+        let Some(path) = Path::parse(key).ok().filter(|path| path.as_ref() == key) else {
+            return Err(SourceError::Content(format!(
+                "the key {key:?} holds an empty part, . or .., or a control character, and boot cannot ask for it: \
+                 correct object in the profile, or store it under another key"
+            )));
+        };
+        self.progress.asked(&address);
+        let found = get(store, &path).await?;
+        if found.meta.size > sink.limit() {
+            return Err(HttpError::TooLarge { place: address, limit: sink.limit() }.into());
+        }
+        let (kind, place) = (store.kind, address.clone());
+        let stream = found.into_stream().map_err(move |error| words::of_body(kind, &place, &error)).boxed();
+        let sha256 = says.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" });
+        let mut body = Body::new(stream, address, Arc::clone(&self.progress), sink.limit(), sha256);
+        let becomes =
+            Becomes { file: says.file.as_deref(), archive: says.archive.as_ref(), json: &says.json };
+        becomes.give(&mut body, sink).await
+    }
+}
+
+impl Source for ObjectStoreSource<'_> {
+    fn title(&self) -> String {
+        self.remote.request.address()
+    }
+
+    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
+        self.give(sink).boxed_local()
+    }
+
+    fn doing(&self) -> Option<String> {
+        if let Some(failed) = self.transport.get().and_then(|transport| transport.failed()) {
+            return Some(format!("the last attempt failed: {failed}"));
+        }
+        match self.objects.get() {
+            0 => self.progress.describe(),
+            objects => Some(format!("{objects} objects are there, and more are to come")),
+        }
+    }
+}
+
+/// The profile's words in those of `boot::http`, of which a store needs but some.
+fn client(says: &ObjectStore) -> remote::Client {
+    let says = &says.client;
+    remote::Client {
+        ca: says.ca.clone(),
+        proxy: says.proxy.clone(),
+        connect_timeout_seconds: says.connect_timeout_seconds,
+        timeout_seconds: says.timeout_seconds,
+        attempts: says.attempts,
+        ..remote::Client::default()
+    }
+}
+
+/// The object at `path`, which streams in.
+async fn get(store: &Store, path: &Path) -> Result<GetResult, SourceError> {
+    let mut options = GetOptions::default();
+    options.extensions.insert(Whole);
+    store.objects.get_opts(path, options).await.map_err(|error| words::of(store, &error))
+}

@@ -1,0 +1,74 @@
+//! Amazon S3, and stores that speak its protocol.
+
+use std::sync::Arc;
+
+use ::object_store::ObjectStore;
+use ::object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
+
+use super::open::{Setup, Who, env, workload};
+use super::words;
+use crate::boot::source::SourceError;
+use crate::profile::object_store::S3;
+
+/// What EKS tells a pod that has an identity: by a role for its service account, or by Pod Identity. Keys in the env
+/// are not among them: they belong into a Secret.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>
+const WORKLOAD: [(&str, Key); 6] = [
+    ("AWS_ROLE_ARN", Key::RoleArn),
+    ("AWS_ROLE_SESSION_NAME", Key::RoleSessionName),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", Key::WebIdentityTokenFile),
+    ("AWS_ENDPOINT_URL_STS", Key::StsEndpoint),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", Key::ContainerCredentialsFullUri),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Key::ContainerAuthorizationTokenFile),
+];
+
+const KEYS: &str =
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where they are temporary";
+
+/// Where it is.
+pub(super) fn address(says: &S3) -> String {
+    let region = region(says);
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let endpoint = says.endpoint.clone().unwrap_or_else(|| format!("https://s3.{region}.{suffix}"));
+    if !says.virtual_hosted {
+        return endpoint;
+    }
+    match endpoint.split_once("://") {
+        Some((scheme, host)) => format!("{scheme}://{}.{host}", says.bucket),
+        None => endpoint,
+    }
+}
+
+fn region(says: &S3) -> String {
+    let told = || env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"));
+    says.region.clone().or_else(told).unwrap_or_else(|| "us-east-1".to_owned())
+}
+
+/// Opens it at `address`.
+pub(super) fn open(says: &S3, address: &str, setup: Setup) -> Result<Arc<dyn ObjectStore>, SourceError> {
+    let Setup { who, connector, retry } = setup;
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&says.bucket)
+        .with_region(region(says))
+        .with_endpoint(address)
+        .with_virtual_hosted_style_request(says.virtual_hosted)
+        .with_http_connector(connector)
+        .with_retry(retry);
+    match &who {
+        Who::Workload => {
+            for (key, value) in workload(&WORKLOAD)? {
+                builder = builder.with_config(key, value);
+            }
+        }
+        Who::Secret { .. } => {
+            builder = builder
+                .with_access_key_id(who.required("AWS_ACCESS_KEY_ID", KEYS)?)
+                .with_secret_access_key(who.required("AWS_SECRET_ACCESS_KEY", KEYS)?);
+            if let Some(token) = who.key("AWS_SESSION_TOKEN")? {
+                builder = builder.with_token(token);
+            }
+        }
+        Who::Anonymous => builder = builder.with_skip_signature(true),
+    }
+    Ok(Arc::new(builder.build().map_err(|_| words::unusable("s3"))?))
+}

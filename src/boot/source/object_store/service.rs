@@ -1,0 +1,75 @@
+//! The library's requests, made as boot makes its own.
+
+use std::sync::Arc;
+
+use ::object_store::ClientOptions;
+use ::object_store::client::{
+    HttpClient, HttpConnector, HttpError as ServiceError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
+};
+use async_trait::async_trait;
+use http_body_util::{BodyExt, Limited};
+use reqwest::{Request, Url};
+
+use crate::boot::http::{HttpError, Transport};
+
+/// Marks a request for an object, whose size the source's own limit bounds while it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Whole;
+
+/// How many bytes any other answer may have: a page of a list, or credentials, which the library keeps in memory. S3
+/// lists 1,000 objects a page and Azure 5,000, each with its name of at most 1,024 bytes and some hundred bytes more.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// Gives the library its client.
+#[derive(Debug, Clone)]
+pub(super) struct Connector(Arc<Transport>);
+
+impl Connector {
+    pub(super) fn new(transport: Arc<Transport>) -> Self {
+        Self(transport)
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> ::object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Self::clone(self)))
+    }
+}
+
+#[async_trait]
+impl HttpService for Connector {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, ServiceError> {
+        let (parts, body) = request.into_parts();
+        let is_object = parts.extensions.get::<Whole>().is_some();
+        let url = Url::parse(&parts.uri.to_string()).map_err(|error| {
+            failed(HttpError::Address { url: parts.uri.path().to_owned(), why: error.to_string() })
+        })?;
+        let mut request = Request::new(parts.method, url.clone());
+        *request.headers_mut() = parts.headers;
+        // Boot only reads: what it sends is a form that asks for credentials, in one piece.
+        *request.body_mut() = body.as_bytes().filter(|bytes| !bytes.is_empty()).cloned().map(Into::into);
+        let response = self.0.send(request).await.map_err(failed)?;
+
+        let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        let transport = Arc::clone(&self.0);
+        let broke = move |error: &reqwest::Error| failed(transport.broke(&url, error));
+        let body = if is_object {
+            HttpResponseBody::new(body.map_err(move |error| broke(&error)))
+        } else {
+            let endless = "it sends more than a list of objects or credentials ever take";
+            HttpResponseBody::new(Limited::new(body, MAX_ANSWER).map_err(move |error| {
+                match error.downcast::<reqwest::Error>() {
+                    Ok(error) => broke(&error),
+                    Err(_) => failed(HttpError::Setup(endless.to_owned())),
+                }
+            }))
+        };
+        Ok(HttpResponse::from_parts(parts, body))
+    }
+}
+
+/// An error that the library neither understands nor tries again: the transport has done both.
+fn failed(error: HttpError) -> ServiceError {
+    ServiceError::new(HttpErrorKind::Unknown, error)
+}

@@ -1,0 +1,104 @@
+//! Artifacts: named blobs, as ORAS pushes files and folders.
+//! <https://oras.land/docs/concepts/artifact/>
+
+use super::selection::{FIELD, Selection, is_below};
+use super::{Descriptor, Repository};
+use crate::boot::archive::{Kind, Select, unpack_tar};
+use crate::boot::path::AssetPath;
+use crate::boot::sink::Sink;
+use crate::boot::source::{Entry, Refused, SourceError};
+
+/// ORAS' name for the folder that it was run in.
+const HERE: &str = ".";
+
+/// Gives the files of `blobs` to `sink`.
+pub(super) async fn give(
+    repository: &Repository<'_>,
+    blobs: &[Descriptor],
+    selection: Selection<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let mut nameless = 0;
+    for blob in blobs {
+        match blob.title() {
+            Some(title) if blob.is_packed_folder() => {
+                give_folder(repository, blob, title, selection, sink).await?;
+            }
+            Some(title) => give_file(repository, blob, title, selection, sink).await?,
+            None => nameless += 1,
+        }
+    }
+    if nameless > 0 {
+        sink.note(format!(
+            "{nameless} of its blobs are left out, as they have no org.opencontainers.image.title"
+        ));
+    }
+    Ok(())
+}
+
+async fn give_file(
+    repository: &Repository<'_>,
+    blob: &Descriptor,
+    title: &str,
+    selection: Selection<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let refused = |error| SourceError::refused(Entry::File, title, Refused::Path(error));
+    let path = AssetPath::parse(title).map_err(refused)?;
+    let Some(target) = selection.target(&path) else { return Ok(()) };
+    let (mark, limit) = (sink.mark(), sink.limit());
+    let ask = async || repository.session.blob(blob, limit).await;
+    let take = async |mut body: crate::boot::http::Body| {
+        sink.rewind(&mark);
+        let mut file = sink.create(&target)?;
+        while let Some(chunk) = body.chunk().await? {
+            file.write(&chunk)?;
+        }
+        sink.finish(file)
+    };
+    repository.client.fetch_by(ask, take).await
+}
+
+async fn give_folder(
+    repository: &Repository<'_>,
+    blob: &Descriptor,
+    title: &str,
+    selection: Selection<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    if title != HERE {
+        let refused = |error| SourceError::refused(Entry::File, title, Refused::Path(error));
+        AssetPath::parse(title).map_err(refused)?;
+    }
+    let mut folder = Folder { title, selection };
+    let (mark, limit) = (sink.mark(), sink.limit());
+    let ask = async || repository.session.blob(blob, limit).await;
+    let take = async |mut body: crate::boot::http::Body| {
+        sink.rewind(&mark);
+        unpack_tar(&mut body, &mut folder, sink).await
+    };
+    repository.client.fetch_by(ask, take).await
+}
+
+/// A folder that ORAS packed: each of its entries begins with the folder's own name.
+struct Folder<'a> {
+    title: &'a str,
+    selection: Selection<'a>,
+}
+
+impl Select for Folder<'_> {
+    fn target(&mut self, path: &AssetPath, kind: Kind, _: &Sink<'_>) -> Result<Option<String>, SourceError> {
+        let name = path.to_string();
+        if self.title != HERE && name != self.title && !is_below(&name, self.title) {
+            return Err(SourceError::Archive(format!(
+                "the archive's entry {name:?} does not lie in {:?}, as its blob is called: push the folder with oras",
+                self.title
+            )));
+        }
+        Ok(self.selection.target(path).filter(|_| kind != Kind::Folder))
+    }
+
+    fn field(&self) -> &'static str {
+        FIELD
+    }
+}

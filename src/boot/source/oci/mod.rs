@@ -1,0 +1,193 @@
+//! `oci`: an artifact's files, or an image's, from a registry.
+//!
+//! An artifact is a list of named blobs: files, and folders that were packed. An image is a list of layers, each a tar
+//! of what it adds to the ones below it, and of what it removes. Both are unpacked while they stream in.
+
+mod artifact;
+mod image;
+mod selection;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use reqwest::StatusCode;
+
+use self::selection::Selection;
+use super::{Source, SourceError, read_object};
+use crate::boot::http::{Client, HttpError, Progress};
+use crate::boot::sink::Sink;
+use crate::plan::boot_spec::{DIR_PULL_SECRET, Remote};
+use crate::profile::oci::Oci;
+use crate::registry::{
+    Credentials, Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, Session, credentials,
+    manifest,
+};
+
+/// How many indexes may lead to an image: one is usual, and a second is allowed.
+const MAX_INDEXES: usize = 3;
+
+/// What a registry holds.
+pub(super) struct OciSource<'a> {
+    remote: &'a Remote<Oci>,
+    /// The time of the whole boot.
+    seconds: u32,
+    progress: Arc<Progress>,
+}
+
+impl<'a> OciSource<'a> {
+    pub(super) fn new(remote: &'a Remote<Oci>, seconds: u32) -> Self {
+        Self { remote, seconds, progress: Arc::default() }
+    }
+
+    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let Remote { request: says, path } = self.remote;
+        let mount = Path::new(path);
+        let client = Client::open(&says.client, mount, self.seconds, Arc::clone(&self.progress)).await?;
+        let own = &says.client;
+        if !own.headers.is_empty() || own.headers_from_secret.is_some() || own.token.is_some() {
+            return Err(setup(
+                "a registry takes its credentials from oci.pullSecret, and no headers: remove client.headers, \
+                 client.headersFromSecret and client.token",
+            ));
+        }
+        let reference: Reference =
+            says.reference.parse().map_err(|error| setup(format!("oci.reference: {error}")))?;
+        let platform = match &says.platform {
+            Some(platform) => platform.parse().map_err(|error| setup(format!("oci.platform: {error}")))?,
+            None => Platform::own(),
+        };
+        let credentials = self.credentials(&reference).await?;
+        let session = Session::new(&client, &reference, says.plain_http, credentials, remedy)?;
+        let repository = Repository { client: &client, session: &session };
+
+        let image = repository.image(&platform, sink).await?;
+        check_size(&image, sink.limit())?;
+        let selection = Selection { path: &says.path, prefix: &says.prefix };
+        if image.layers.iter().any(|blob| blob.title().is_some()) {
+            artifact::give(&repository, &image.layers, selection, sink).await?;
+        } else {
+            image::give(&repository, &image, selection, sink).await?;
+        }
+        if sink.files() == 0 {
+            return Err(nothing(&says.path));
+        }
+        Ok(())
+    }
+
+    /// Those of the pull secret for this registry.
+    async fn credentials(&self, reference: &Reference) -> Result<Vec<Credentials>, SourceError> {
+        let Remote { request: says, path } = self.remote;
+        let Some(secret) = &says.pull_secret else { return Ok(Vec::new()) };
+        let keys = read_object(&Path::new(path).join(DIR_PULL_SECRET)).await?;
+        let Some(json) = keys.get(credentials::KEY) else {
+            return Err(SourceError::Missing(format!(
+                "Secret {secret} of oci.pullSecret does not exist in the pod's namespace, or it has no key {:?}: create \
+                 it with `kubectl create secret docker-registry`",
+                credentials::KEY
+            )));
+        };
+        let mut keyring = Keyring::default();
+        let named = |what: String| setup(format!("Secret {secret}, which oci.pullSecret names, {what}"));
+        keyring.add(json).map_err(|error| named(error.to_string()))?;
+        let found = keyring.lookup(reference);
+        if found.is_empty() {
+            let what = format!(
+                "has no entry for {}/{}: add one, or remove oci.pullSecret where none is needed",
+                reference.registry(),
+                reference.repository()
+            );
+            return Err(named(what));
+        }
+        Ok(found)
+    }
+}
+
+impl Source for OciSource<'_> {
+    fn title(&self) -> String {
+        format!("OCI {}", self.remote.request.reference)
+    }
+
+    fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
+        self.give(sink).boxed_local()
+    }
+
+    fn doing(&self) -> Option<String> {
+        self.progress.describe()
+    }
+}
+
+/// A repository, asked with attempts and deadlines.
+struct Repository<'r> {
+    client: &'r Client<'r>,
+    session: &'r Session<'r>,
+}
+
+impl Repository<'_> {
+    /// What the reference comes to on a platform.
+    async fn image(&self, platform: &Platform, sink: &mut Sink<'_>) -> Result<Image, SourceError> {
+        let mut digest: Option<Digest> = None;
+        for _ in 0..=MAX_INDEXES {
+            let index = match self.manifest(digest.as_ref()).await? {
+                Manifest::Image(image) => {
+                    if let Some(digest) = digest {
+                        sink.note(format!("the image for {platform} is {digest}"));
+                    }
+                    return Ok(image);
+                }
+                Manifest::Index(index) => index,
+            };
+            let chosen = platform.choose(&index).map_err(|error| {
+                SourceError::Missing(format!("{error}: push one, or choose with oci.platform"))
+            })?;
+            digest = Some(chosen.digest.clone());
+        }
+        Err(SourceError::Content(format!(
+            "its indexes name each other: more than {MAX_INDEXES} lead to no image. Push it anew"
+        )))
+    }
+
+    async fn manifest(&self, digest: Option<&Digest>) -> Result<Manifest, SourceError> {
+        let ask = async || self.session.manifest(digest).await;
+        let bytes =
+            self.client.fetch_by(ask, async |mut body| Ok(body.read(manifest::MAX_BYTES).await?)).await?;
+        Manifest::read(&bytes).map_err(|error| SourceError::Content(error.to_string()))
+    }
+}
+
+/// Told before a byte of it is downloaded.
+fn check_size(image: &Image, limit: u64) -> Result<(), SourceError> {
+    let size = image.layers.iter().fold(0, |size: u64, blob| size.saturating_add(blob.size));
+    if size <= limit {
+        return Ok(());
+    }
+    Err(SourceError::Content(format!(
+        "it takes {size} bytes, and the source may take {limit}: raise limits.size of the source if it should be"
+    )))
+}
+
+fn nothing(path: &str) -> SourceError {
+    SourceError::Content(if path.is_empty() {
+        "it holds no files: push it with some".to_owned()
+    } else {
+        format!("it holds no file at or below {path:?}: correct oci.path")
+    })
+}
+
+fn setup(why: impl Into<String>) -> SourceError {
+    HttpError::Setup(why.into()).into()
+}
+
+fn remedy(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            "name a Secret with credentials in oci.pullSecret, or renew what it holds"
+        }
+        StatusCode::FORBIDDEN => {
+            "let the registry give the credentials of oci.pullSecret the right to pull this"
+        }
+        StatusCode::NOT_FOUND => "correct oci.reference, or push what it names",
+        status => crate::boot::http::remedy(status),
+    }
+}

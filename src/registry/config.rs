@@ -1,0 +1,86 @@
+//! Configurations: what an image starts.
+//! <https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md>
+
+use serde::Deserialize;
+
+/// What an image's configuration takes at most. Most of it is history.
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
+
+/// What an image says of the process that it starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// `Entrypoint`.
+    pub entrypoint: Vec<String>,
+    /// `Cmd`, which a pod's `args` replace.
+    pub cmd: Vec<String>,
+    /// `Env`: `NAME=value` records.
+    pub env: Vec<String>,
+}
+
+/// A configuration cannot be read. It tells nothing of what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration cannot be read, at line {line} column {column}: push the image anew")]
+pub(crate) struct BrokenConfig {
+    line: usize,
+    column: usize,
+}
+
+impl ImageConfig {
+    /// Reads a configuration's bytes. What is null or not there is empty, as Docker writes both.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BrokenConfig> {
+        #[derive(Deserialize)]
+        struct Image {
+            config: Option<Config>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Config {
+            entrypoint: Option<Vec<String>>,
+            cmd: Option<Vec<String>>,
+            env: Option<Vec<String>>,
+        }
+        let image: Image = serde_json::from_slice(bytes)
+            .map_err(|error| BrokenConfig { line: error.line(), column: error.column() })?;
+        let Config { entrypoint, cmd, env } = image.config.unwrap_or_default();
+        let [entrypoint, cmd, env] = [entrypoint, cmd, env].map(Option::unwrap_or_default);
+        Ok(Self { entrypoint, cmd, env })
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub(crate) fn size(&self) -> usize {
+        [&self.entrypoint, &self.cmd, &self.env]
+            .into_iter()
+            .flatten()
+            .map(|word| word.len() + size_of::<String>())
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_builders_write_is_read() {
+        let read = |json: &str| ImageConfig::read(json.as_bytes());
+        let full = read(
+            r#"{"architecture": "amd64", "config": {"Entrypoint": ["/a"], "Cmd": ["b", ""], "Env": ["C=d"]}}"#,
+        );
+        let full = full.unwrap();
+        assert_eq!(
+            (full.entrypoint, full.cmd, full.env),
+            (vec!["/a".into()], vec!["b".into(), String::new()], vec!["C=d".into()])
+        );
+        for empty in
+            ["{}", r#"{"config": null}"#, r#"{"config": {"Entrypoint": null, "Cmd": null, "User": "1"}}"#]
+        {
+            assert_eq!(read(empty).unwrap(), ImageConfig::default(), "{empty}");
+        }
+        for broken in ["", "hunter2", r#"{"config": {"Cmd": "hunter2"}}"#, "[]"] {
+            let error = read(broken).unwrap_err().to_string();
+            assert!(
+                error.starts_with("the configuration cannot be read, at line ") && !error.contains("hunter2")
+            );
+        }
+    }
+}

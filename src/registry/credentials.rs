@@ -1,0 +1,234 @@
+//! Pull secrets: which of their entries are for a registry, by the kubelet's rules.
+//! <https://kubernetes.io/docs/concepts/containers/images/#config-json>
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+
+use super::reference::{HUB, is_hub};
+use super::{Digest, Reference};
+
+/// The key of a Secret of type `kubernetes.io/dockerconfigjson`.
+pub(crate) const KEY: &str = ".dockerconfigjson";
+
+/// A user and a password. It cannot be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    user: String,
+    password: String,
+}
+
+/// The entries of one or several pull secrets.
+#[derive(Clone, Default)]
+pub(crate) struct Keyring {
+    entries: Vec<(Pattern, Credentials)>,
+}
+
+/// What an entry is for: `*.example.com`, `registry.example.com:5000/team`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pattern {
+    host: String,
+    port: Option<String>,
+    path: String,
+}
+
+/// Why a pull secret cannot be read. It holds nothing of what the secret does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is no JSON of that shape.
+    #[error("holds no JSON like {{\"auths\": {{\"registry.example.com\": {{\"auth\": …}}}}}}")]
+    Json,
+    /// An entry's `auth` is not `user:password` in base64.
+    #[error("has an entry whose auth is not user:password in base64")]
+    Auth,
+}
+
+impl Credentials {
+    /// What tells these apart from others, and nothing about them; `None` of none.
+    pub(crate) fn fingerprint(all: &[Self]) -> Option<Digest> {
+        // Fields with their lengths, so that no two lists are written alike.
+        let field = |text: &String| format!("{}:{text}", text.len());
+        let text: String = all.iter().flat_map(|one| [field(&one.user), field(&one.password)]).collect();
+        (!all.is_empty()).then(|| Digest::of(text.as_bytes()))
+    }
+
+    /// The header `Authorization` that says so.
+    pub(crate) fn basic(&self) -> Option<HeaderValue> {
+        let pair = STANDARD.encode(format!("{}:{}", self.user, self.password));
+        let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+impl Keyring {
+    /// Adds the entries of a Secret's `.dockerconfigjson`. Those without a user are left out, as the kubelet does.
+    pub(crate) fn add(&mut self, json: &[u8]) -> Result<(), Unreadable> {
+        #[derive(Deserialize)]
+        struct Config {
+            auths: BTreeMap<String, Entry>,
+        }
+        #[derive(Deserialize)]
+        struct Entry {
+            #[serde(default)]
+            username: String,
+            #[serde(default)]
+            password: String,
+            #[serde(default)]
+            auth: String,
+        }
+        let config: Config = serde_json::from_slice(json).map_err(|_| Unreadable::Json)?;
+        for (key, entry) in config.auths {
+            let credentials = if entry.auth.is_empty() {
+                Credentials { user: entry.username, password: entry.password }
+            } else {
+                decode(&entry.auth).ok_or(Unreadable::Auth)?
+            };
+            if !credentials.user.is_empty() {
+                self.entries.push((Pattern::read(&key), credentials));
+            }
+        }
+        Ok(())
+    }
+
+    /// The credentials for what `reference` names, those with the longest path first: each may be tried.
+    pub(crate) fn lookup(&self, reference: &Reference) -> Vec<Credentials> {
+        let mut found: Vec<_> =
+            self.entries.iter().filter(|(pattern, _)| pattern.is_for(reference)).collect();
+        found.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.path.len()));
+        let mut all: Vec<Credentials> = Vec::new();
+        for (_, credentials) in found {
+            if !all.contains(credentials) {
+                all.push(credentials.clone());
+            }
+        }
+        all
+    }
+}
+
+fn decode(auth: &str) -> Option<Credentials> {
+    let pair = String::from_utf8(STANDARD.decode(auth.trim()).ok()?).ok()?;
+    let (user, password) = pair.split_once(':')?;
+    // Some tools pad with NUL bytes.
+    let password = password.trim_end_matches('\0');
+    Some(Credentials { user: user.to_owned(), password: password.to_owned() })
+}
+
+impl Pattern {
+    fn read(key: &str) -> Self {
+        let key = key.split_once("://").map_or(key, |(_, rest)| rest);
+        let (authority, path) = key.split_once('/').unwrap_or((key, ""));
+        // The API's own version, which Docker writes for its hub.
+        let path = path
+            .strip_prefix("v1")
+            .or_else(|| path.strip_prefix("v2"))
+            .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+            .unwrap_or(path);
+        let (host, port) = split(authority);
+        let host = if is_hub(host) { HUB } else { host };
+        Self { host: host.to_owned(), port: port.map(str::to_owned), path: path.trim_matches('/').to_owned() }
+    }
+
+    fn is_for(&self, reference: &Reference) -> bool {
+        let (host, port) = split(reference.registry());
+        let labels = || self.host.split('.').zip(host.split('.'));
+        self.port.as_deref() == port
+            && self.host.split('.').count() == host.split('.').count()
+            && labels().all(|(pattern, label)| is_like(label, pattern))
+            && reference.repository().starts_with(&self.path)
+    }
+}
+
+fn split(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+/// Whether a host's label is as the pattern says, in which `*` stands for anything.
+fn is_like(label: &str, pattern: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return label == pattern };
+    let Some(label) = label.strip_prefix(start) else { return false };
+    let ends = label.char_indices().map(|(at, _)| at).chain([label.len()]);
+    ends.filter_map(|at| label.get(at..)).any(|tail| is_like(tail, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn keyring(keys: &[&str]) -> Keyring {
+        let auths: serde_json::Map<_, _> = keys
+            .iter()
+            .map(|key| ((*key).to_owned(), json!({"username": key, "password": "hunter2"})))
+            .collect();
+        let mut keyring = Keyring::default();
+        keyring.add(json!({"auths": auths}).to_string().as_bytes()).unwrap();
+        keyring
+    }
+
+    fn users(keys: &[&str], reference: &str) -> Vec<String> {
+        let found = keyring(keys).lookup(&reference.parse().unwrap());
+        found.into_iter().map(|credentials| credentials.user).collect()
+    }
+
+    /// The table of the kubelet's own documentation, and of its tests.
+    #[test]
+    fn entries_are_matched_as_the_kubelet_does() {
+        for (key, reference, fits) in [
+            ("registry.example.com", "registry.example.com/a/b", true),
+            ("https://registry.example.com/v1/", "registry.example.com/a", true),
+            ("https://index.docker.io/v1/", "nginx", true),
+            ("docker.io", "nginx", true),
+            ("registry.example.com", "nginx", false),
+            ("*.example.com", "registry.example.com/a", true),
+            ("*.example.com", "a.registry.example.com/a", false),
+            ("reg*.example.com", "registry.example.com/a", true),
+            ("*", "registry.example.com/a", false),
+            ("registry.example.com:5000", "registry.example.com:5000/a", true),
+            ("registry.example.com", "registry.example.com:5000/a", false),
+            ("*.example.com:5000", "registry.example.com:5000/a", true),
+            ("registry.example.com/team", "registry.example.com/team/a", true),
+            ("registry.example.com/team", "registry.example.com/other/a", false),
+            ("registry.example.com/v2/team", "registry.example.com/team/a", true),
+            ("registry.example.com/v2x", "registry.example.com/team/a", false),
+        ] {
+            assert_eq!(!users(&[key], reference).is_empty(), fits, "{key} for {reference}");
+        }
+        let keys = ["a.example", "a.example/team/sql", "a.example/team", "b.example"];
+        assert_eq!(users(&keys, "a.example/team/sql"), ["a.example/team/sql", "a.example/team", "a.example"]);
+    }
+
+    #[test]
+    fn credentials_stand_in_either_form_and_show_in_none() {
+        let auth = STANDARD.encode("etl:hunter:2\0");
+        let json = json!({"auths": {"a.example": {"auth": auth}, "b.example": {"email": "x"}}});
+        let mut keyring = Keyring::default();
+        keyring.add(json.to_string().as_bytes()).unwrap();
+        let found = keyring.lookup(&"a.example/x".parse().unwrap());
+        assert_eq!(found[0].basic().unwrap(), format!("Basic {}", STANDARD.encode("etl:hunter:2")));
+        assert_eq!(format!("{found:?}"), "[Credentials(…)]");
+        assert!(keyring.lookup(&"b.example/x".parse().unwrap()).is_empty());
+        for (json, error) in [
+            ("{}", Unreadable::Json),
+            ("hunter2", Unreadable::Json),
+            (r#"{"auths": {"a": {"auth": "hunter2!"}}}"#, Unreadable::Auth),
+            (r#"{"auths": {"a": {"auth": "aHVudGVyMg=="}}}"#, Unreadable::Auth),
+        ] {
+            assert_eq!(Keyring::default().add(json.as_bytes()).unwrap_err(), error, "{json}");
+        }
+    }
+}

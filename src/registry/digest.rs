@@ -1,0 +1,58 @@
+//! What a blob is called: the SHA-256 of its bytes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+/// A digest as the OCI image specification writes it, `sha256:` and 64 hexadecimal digits. The specification knows
+/// sha512, too; no registry of use makes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Digest {
+    hex: String,
+}
+
+const ALGORITHM: &str = "sha256:";
+
+/// Text is no digest.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is sha256: and 64 digits from 0 to f")]
+pub(crate) struct NoDigest;
+
+impl Digest {
+    /// The digest of bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self { hex: crate::boot::http::hex(&Sha256::digest(bytes)) }
+    }
+
+    /// The digits.
+    pub(crate) fn hex(&self) -> &str {
+        &self.hex
+    }
+}
+
+impl FromStr for Digest {
+    type Err = NoDigest;
+
+    fn from_str(text: &str) -> Result<Self, NoDigest> {
+        let hex = text.strip_prefix(ALGORITHM).ok_or(NoDigest)?;
+        let digits = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if hex.len() == 64 && digits { Ok(Self { hex: hex.to_owned() }) } else { Err(NoDigest) }
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = NoDigest;
+
+    fn try_from(text: String) -> Result<Self, NoDigest> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ALGORITHM}{}", self.hex)
+    }
+}

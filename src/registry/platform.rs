@@ -1,0 +1,193 @@
+//! Platforms: which of an index' images is for a node.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use super::manifest::Descriptor;
+
+/// What an image is made for, in Go's words: `linux/arm64/v8`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct Platform {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    variant: String,
+}
+
+/// Text is no platform.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no platform: write it like linux/arm64")]
+pub(crate) struct NoPlatform(String);
+
+/// What images of `BuildKit` are marked with that describe another one and hold no program.
+const UNKNOWN: &str = "unknown";
+
+impl Platform {
+    /// The one that this program runs on.
+    pub(crate) fn own() -> Self {
+        // Rust's words and Go's differ for these; the others are the same.
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" => "ppc64le",
+            "loongarch64" => "loong64",
+            same => same,
+        };
+        Self::linux(architecture)
+    }
+
+    /// Linux on an architecture, in Go's words.
+    pub(crate) fn linux(architecture: &str) -> Self {
+        Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: String::new() }
+    }
+
+    /// Whether an image for `offered` is one for this platform. A variant that is what its architecture begins with
+    /// may be left out, as containerd has it.
+    fn takes(&self, offered: &Self) -> bool {
+        fn variant(platform: &Platform) -> &str {
+            match (platform.architecture.as_str(), platform.variant.as_str()) {
+                ("arm64", "v8") | ("amd64", "v1") => "",
+                ("arm", "") => "v7",
+                (_, variant) => variant,
+            }
+        }
+        self.os == offered.os
+            && self.architecture == offered.architecture
+            && variant(self) == variant(offered)
+    }
+
+    /// Chooses an index' image: the first for this platform, or the only one where it names no platform (an index
+    /// around an artifact).
+    ///
+    /// # Errors
+    /// Where there is none: it lists what there is.
+    pub(crate) fn choose<'i>(&self, index: &'i [Descriptor]) -> Result<&'i Descriptor, NotOffered> {
+        let takes =
+            |offered: &&Descriptor| offered.platform.as_ref().is_some_and(|offered| self.takes(offered));
+        if let Some(found) = index.iter().find(takes) {
+            return Ok(found);
+        }
+        if let [only] = index
+            && only.platform.is_none()
+        {
+            return Ok(only);
+        }
+        let offered = index.iter().filter_map(|one| one.platform.as_ref());
+        let offered = offered.filter(|platform| platform.os != UNKNOWN).map(ToString::to_string);
+        Err(NotOffered { wanted: self.clone(), offered: offered.collect() })
+    }
+}
+
+/// An index has nothing for a platform.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotOffered {
+    /// The platform.
+    pub(crate) wanted: Platform,
+    /// What there is.
+    pub(crate) offered: Vec<String>,
+}
+
+impl fmt::Display for NotOffered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wanted, offered } = self;
+        if offered.is_empty() {
+            return write!(f, "its index names no platform for any of its images, and so none for {wanted}");
+        }
+        write!(f, "its index has no image for {wanted}, only for {}", offered.join(", "))
+    }
+}
+
+impl FromStr for Platform {
+    type Err = NoPlatform;
+
+    fn from_str(text: &str) -> Result<Self, NoPlatform> {
+        let mut parts = text.split('/');
+        let mut part = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
+        let (os, architecture, variant) = (part(), part(), part());
+        match (os, architecture, parts.next()) {
+            (Some(os), Some(architecture), None) => {
+                Ok(Self { os, architecture, variant: variant.unwrap_or_default() })
+            }
+            _ => Err(NoPlatform(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        if self.variant.is_empty() { Ok(()) } else { write!(f, "/{}", self.variant) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn index(platforms: &[Option<&str>]) -> Vec<Descriptor> {
+        let entry = |(position, platform): (usize, Option<&str>)| {
+            let platform = platform.map(|platform| platform.parse::<Platform>().unwrap());
+            let platform =
+                platform.map(|p| json!({"os": p.os, "architecture": p.architecture, "variant": p.variant}));
+            let digest = format!("sha256:{position:064}");
+            serde_json::from_value(
+                json!({"mediaType": "m", "digest": digest, "size": position, "platform": platform}),
+            )
+            .unwrap()
+        };
+        platforms.iter().copied().enumerate().map(entry).collect()
+    }
+
+    #[test]
+    fn the_first_image_that_fits_is_taken() {
+        let all = [
+            Some("unknown/unknown"),
+            Some("windows/amd64"),
+            Some("linux/amd64/v3"),
+            Some("linux/amd64"),
+            Some("linux/amd64"),
+            Some("linux/arm/v6"),
+            Some("linux/arm/v7"),
+            Some("linux/arm64/v8"),
+            None,
+        ];
+        let index = index(&all);
+        for (wanted, position) in [
+            ("linux/amd64", 3),
+            ("linux/amd64/v1", 3),
+            ("linux/amd64/v3", 2),
+            ("linux/arm", 6),
+            ("linux/arm/v6", 5),
+            ("linux/arm64", 7),
+            ("windows/amd64", 1),
+        ] {
+            let chosen = wanted.parse::<Platform>().unwrap().choose(&index).unwrap();
+            assert_eq!(chosen.size, position, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_what_is() {
+        let wanted: Platform = "linux/s390x".parse().unwrap();
+        let told = |all: &[Option<&str>]| wanted.choose(&index(all)).unwrap_err().to_string();
+        assert_eq!(
+            told(&[Some("linux/amd64"), Some("unknown/unknown"), Some("linux/arm64/v8")]),
+            "its index has no image for linux/s390x, only for linux/amd64, linux/arm64/v8"
+        );
+        assert_eq!(
+            told(&[None, None]),
+            "its index names no platform for any of its images, and so none for linux/s390x"
+        );
+        wanted.choose(&index(&[None])).unwrap();
+        for text in ["", "linux", "linux/", "/arm64", "linux/arm64/v8/x"] {
+            text.parse::<Platform>().unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! References: what a registry is asked for under an image's name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Digest;
+use crate::pod::{Image, NotAnImage};
+
+/// Docker Hub's name in references, where none is written.
+pub(super) const HUB: &str = "docker.io";
+/// Where Docker Hub's API is.
+const HUB_HOST: &str = "registry-1.docker.io";
+
+/// A repository of a registry, and a tag or a digest in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    name: Image,
+    digest: Option<Digest>,
+}
+
+impl Reference {
+    /// The registry as the reference names it: host, and port where one is written.
+    pub(crate) fn registry(&self) -> &str {
+        self.name.registry()
+    }
+
+    /// Where the registry's API is: host, and port where one is written.
+    pub(crate) fn host(&self) -> &str {
+        if self.registry() == HUB { HUB_HOST } else { self.registry() }
+    }
+
+    /// The repository.
+    pub(crate) fn repository(&self) -> &str {
+        self.name.repository()
+    }
+
+    /// The digest, if the reference has one: it counts, and a tag beside it does not.
+    pub(crate) fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// What the registry is asked for: the digest or the tag.
+    pub(crate) fn version(&self) -> String {
+        match (&self.digest, self.name.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or("latest").to_owned(),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = NotAnImage;
+
+    fn from_str(text: &str) -> Result<Self, NotAnImage> {
+        let name = Image::parse(text)?;
+        let digest = name.digest().map(str::parse).transpose();
+        let digest = digest.map_err(|_| NotAnImage { name: text.to_owned() })?;
+        Ok(Self { name, digest })
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+/// Whether a host is one of Docker Hub's names.
+pub(super) fn is_hub(host: &str) -> bool {
+    [HUB, HUB_HOST, "index.docker.io"].contains(&host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_digest_counts_and_a_tag_beside_it_does_not() {
+        let digest = format!("sha256:{HEX}");
+        for (text, host, repository, version) in [
+            ("nginx", "registry-1.docker.io", "library/nginx", "latest"),
+            ("localhost:5000/nginx:1", "localhost:5000", "nginx", "1"),
+            ("registry.example.com/a/b/c:v1", "registry.example.com", "a/b/c", "v1"),
+            (&format!("a.example/b@{digest}"), "a.example", "b", &digest),
+            (&format!("a.example/b:v1@{digest}"), "a.example", "b", &digest),
+        ] {
+            let read: Reference = text.parse().unwrap();
+            assert_eq!((read.host(), read.repository(), &*read.version()), (host, repository, version));
+        }
+        assert!(format!("a.example/b@sha512:{HEX}{HEX}").parse::<Reference>().is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! One conversation with a registry: what is asked, and in whose name.
+//!
+//! Asked first without credentials: a registry that wants some says how, and a public one needs none. Credentials go to
+//! the registry and to the server that it names for its tokens, and nowhere else; a blob often lies on a third one, which
+//! the registry redirects to with an address that is good for a while.
+
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+
+use super::challenge::Challenge;
+use super::{Credentials, Descriptor, Digest, Reference, manifest};
+use crate::boot::http::{Body, Client, Demand, Expected, HttpError, Request, Zone};
+
+/// What a token's answer takes at most: tokens that list many rights take some kilobytes.
+const MAX_TOKEN_BYTES: u64 = 1 << 20;
+
+/// A conversation about one repository.
+pub(crate) struct Session<'c> {
+    client: &'c Client<'c>,
+    reference: &'c Reference,
+    /// `https://registry.example.com/v2/team/sql/`.
+    base: Url,
+    /// Those that may be tried, the likeliest first; none for anonymous.
+    credentials: Vec<Credentials>,
+    remedy: fn(StatusCode) -> &'static str,
+    /// Where the registry may be; `None` for anywhere.
+    reach: Option<Zone>,
+    /// What the registry was satisfied with last.
+    authorization: Mutex<Option<HeaderValue>>,
+}
+
+impl<'c> Session<'c> {
+    /// Speaks plain HTTP only where `plain` says so. `remedy` says what to do about a status.
+    ///
+    /// # Errors
+    /// Where the reference makes no address.
+    pub(crate) fn new(
+        client: &'c Client<'c>,
+        reference: &'c Reference,
+        plain: bool,
+        credentials: Vec<Credentials>,
+        remedy: fn(StatusCode) -> &'static str,
+    ) -> Result<Self, HttpError> {
+        let scheme = if plain { "http" } else { "https" };
+        let base = format!("{scheme}://{}/v2/{}/", reference.host(), reference.repository());
+        let base =
+            Url::parse(&base).map_err(|error| HttpError::Address { url: base, why: error.to_string() })?;
+        let authorization = Mutex::default();
+        Ok(Self { client, reference, base, credentials, remedy, reach: None, authorization })
+    }
+
+    /// Limits where the registry may be, where the reference is not to be trusted: as if a server in `reach` had named
+    /// it.
+    ///
+    /// # Errors
+    /// Where the reference itself holds an address elsewhere.
+    pub(crate) fn within(self, reach: Zone) -> Result<Self, HttpError> {
+        let host = self.base.host_str().unwrap_or_default();
+        let literal = host.trim_matches(['[', ']']).parse().ok();
+        if literal.is_some_and(|address| !reach.may_lead_to(Zone::of(address))) {
+            let why = "it is an address of the node itself, where no registry may be".to_owned();
+            return Err(HttpError::Address { url: self.base.to_string(), why });
+        }
+        Ok(Self { reach: Some(reach), ..self })
+    }
+
+    /// A manifest: the reference's own, or one that an index names.
+    pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<Body, HttpError> {
+        let digest = digest.or_else(|| self.reference.digest());
+        let version = digest.map_or_else(|| self.reference.version(), ToString::to_string);
+        let mut request = self.request(&format!("manifests/{version}"), manifest::MAX_BYTES)?;
+        request.headers.insert(ACCEPT, HeaderValue::from_static(manifest::ACCEPT));
+        request.sha256 = digest.map(|digest| self.expected(digest));
+        self.get(request).await
+    }
+
+    /// A blob, which may take `limit` bytes.
+    pub(crate) async fn blob(&self, blob: &Descriptor, limit: u64) -> Result<Body, HttpError> {
+        let mut request = self.request(&format!("blobs/{}", blob.digest), limit)?;
+        request.sha256 = Some(self.expected(&blob.digest));
+        self.get(request).await
+    }
+
+    fn expected<'d>(&self, digest: &'d Digest) -> Expected<'d> {
+        let by =
+            if self.reference.digest() == Some(digest) { "the reference says" } else { "its manifest says" };
+        Expected { sha256: digest.hex(), by }
+    }
+
+    fn request<'r>(&self, path: &str, limit: u64) -> Result<Request<'r>, HttpError> {
+        let url = self.base.join(path);
+        let url = url.map_err(|error| HttpError::Address { url: path.to_owned(), why: error.to_string() })?;
+        Ok(Request { from: self.reach, remedy: self.remedy, said, ..Request::get(url, limit) })
+    }
+
+    /// Asks in the name that was good enough last; where that is refused, in each that may be.
+    async fn get(&self, mut request: Request<'_>) -> Result<Body, HttpError> {
+        if let Some(kept) = self.kept().clone() {
+            request.headers.insert(AUTHORIZATION, kept);
+        }
+        let refusal = match self.client.exchange(&request).await {
+            Err(error) if error.demand().is_some() => error,
+            result => return result,
+        };
+        let Some(demand) = refusal.demand() else { return Err(refusal) };
+        let Some(challenge) = Challenge::read(demand.challenges()) else { return Err(refusal) };
+        let mut last = None;
+        // A token is also given to nobody, for what is public.
+        let anonymous = self.credentials.is_empty().then_some(None);
+        for credentials in self.credentials.iter().map(Some).chain(anonymous) {
+            let Some(authorization) = self.authorize(&challenge, demand, credentials).await.transpose()
+            else {
+                continue;
+            };
+            let asked = match authorization {
+                Ok(authorization) => {
+                    request.headers.insert(AUTHORIZATION, authorization.clone());
+                    self.client.exchange(&request).await.inspect(|_| *self.kept() = Some(authorization))
+                }
+                Err(error) => Err(error),
+            };
+            match asked {
+                Err(error) if error.is_refused() => last = Some(error),
+                result => return result,
+            }
+        }
+        Err(last.unwrap_or(refusal))
+    }
+
+    /// What satisfies the challenge; `None` where nothing does without credentials.
+    async fn authorize(
+        &self,
+        challenge: &Challenge,
+        demand: &Demand,
+        credentials: Option<&Credentials>,
+    ) -> Result<Option<HeaderValue>, HttpError> {
+        let basic = credentials.and_then(Credentials::basic);
+        let Challenge::Bearer { realm, service, scope } = challenge else { return Ok(basic) };
+        let mut url = demand.leads_to(realm)?;
+        let own_scope = || format!("repository:{}:pull", self.reference.repository());
+        url.query_pairs_mut()
+            .extend_pairs(service.iter().map(|service| ("service", service)))
+            .append_pair("scope", &scope.clone().unwrap_or_else(own_scope));
+        let headers = basic.map(|basic| (AUTHORIZATION, basic)).into_iter().collect::<HeaderMap>();
+        let from = Some(demand.zone());
+        let request =
+            Request { headers, from, remedy: self.remedy, said, ..Request::get(url, MAX_TOKEN_BYTES) };
+        let mut body = self.client.exchange(&request).await?;
+        let place = body.place().to_owned();
+        token(&body.read(MAX_TOKEN_BYTES).await?).map(Some).ok_or(HttpError::Token { place })
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
+        self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token in the answer of a token's server, as a header.
+fn token(answer: &[u8]) -> Option<HeaderValue> {
+    #[derive(Deserialize)]
+    struct Answer {
+        token: Option<String>,
+        /// What OAuth 2 calls it.
+        access_token: Option<String>,
+    }
+    let Answer { token, access_token } = serde_json::from_slice(answer).ok()?;
+    let token = token.or(access_token).filter(|token| !token.is_empty())?;
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// A registry's own sentence about an error (distribution-spec, "Error Codes").
+fn said(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    struct One {
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let Errors { errors } = serde_json::from_slice(body).ok()?;
+    let One { code, message } = errors.into_iter().next()?;
+    Some(format!("{code}: {message}"))
+}

@@ -1,0 +1,68 @@
+//! What is counted of lookups.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::LookupError;
+use super::cache::Answer;
+
+/// From an answer that is kept to one that the deadline cut off; in seconds.
+const DURATIONS: [f64; 8] = [1e-5, 1e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0];
+
+/// What is counted of lookups.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    answers: Family<Labels, Counter>,
+    durations: Histogram,
+    /// Registries that are not asked because they failed.
+    pub(super) open_circuits: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    result: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let durations = Histogram::new(DURATIONS);
+        Self { answers: Family::default(), durations, open_circuits: Gauge::default() }
+    }
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("entrypoint_lookups", "Entrypoints asked for, by result", self.answers.clone());
+        registry.register_with_unit(
+            "entrypoint_lookup_duration",
+            "Time that a review waited for an entrypoint",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        registry.register(
+            "entrypoint_circuits_open",
+            "Registries that are not asked for entrypoints, because they failed",
+            self.open_circuits.clone(),
+        );
+    }
+
+    pub(super) fn answered(&self, answer: &Answer, took: Duration) {
+        let result = match answer.as_ref().map_err(|error| &**error) {
+            Ok(_) => "found",
+            Err(LookupError::TimedOut { .. }) => "timed_out",
+            Err(LookupError::CircuitOpen { .. }) => "circuit_open",
+            Err(LookupError::Busy(_)) => "busy",
+            Err(error) if error.is_outage() => "failed",
+            Err(_) => "refused",
+        };
+        self.answers.get_or_create(&Labels { result }).inc();
+        self.durations.observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,205 @@
+//! The workload identities of the clouds: what a webhook of the cloud puts into the boot container's env, and servers
+//! that answer as its services do. In a process of their own, as that env is the process's.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{MARK, remote};
+use crate::http::server::{Asked, Reply, Server, ok, status};
+use crate::process;
+use crate::support::Container;
+
+/// A temporary key.
+const KEY: &str = "ASIAEXAMPLE";
+
+/// Boots from `says` with `env`; code and log.
+fn boot(container: &Container, says: &Value, env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = process::boot(container, &[remote(container, says)]);
+    let output = command.envs(env.iter().copied()).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(!log.contains(MARK), "{log}");
+    (output.status.code(), log)
+}
+
+/// The token that the kubelet mounts.
+fn token(container: &Container) -> String {
+    let file = container.beside("token");
+    fs::write(&file, format!("{MARK}-token")).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+fn says(store: &Value) -> Value {
+    let mut says = json!({"object": "in/a", "file": "a", "client": {"attempts": 1}});
+    crate::http::merge(&mut says, store);
+    says
+}
+
+/// A store that takes one bearer token.
+fn bearer_store() -> Server {
+    Server::plain(|asked, _| {
+        let right = format!("authorization: Bearer {MARK}-access");
+        if !asked.headers.contains(&right) {
+            return status(401, &[], "");
+        }
+        whole()
+    })
+}
+
+/// An object as stores give it.
+fn whole() -> Reply {
+    let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
+    Reply::Whole(200, headers.to_vec(), b"whole".to_vec())
+}
+
+#[test]
+fn a_role_of_the_service_account_reads_s3() {
+    // versitygw knows no temporary keys.
+    let store = Server::plain(|asked, _| {
+        let has = |start: &str| asked.headers.iter().any(|line| line.starts_with(start));
+        let signed = format!("authorization: AWS4-HMAC-SHA256 Credential={KEY}/");
+        if !has(&signed) || !has(&format!("x-amz-security-token: {MARK}-session")) {
+            return status(403, &[], "");
+        }
+        whole()
+    });
+    let asks_well = |asked: &Asked| {
+        asked.line.starts_with("POST /?Action=AssumeRoleWithWebIdentity&")
+            && asked.line.ends_with(&format!("&WebIdentityToken={MARK}-token"))
+    };
+    let sts = Server::plain(move |asked, _| {
+        if !asks_well(asked) {
+            return status(400, &[], &format!("{asked:?}"));
+        }
+        ok(format!(
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{KEY}\
+             </AccessKeyId><SecretAccessKey>{MARK}</SecretAccessKey><SessionToken>{MARK}-session</SessionToken><Expiration>\
+             2036-11-21T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+             </AssumeRoleWithWebIdentityResponse>"
+        ))
+    });
+    let container = Container::new();
+    let (token, sts) = (token(&container), sts.url());
+    let env = [
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/tasks"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", &*token),
+        ("AWS_ENDPOINT_URL_STS", &*sts),
+        // No way in: it would be anybody's who may set the env.
+        ("AWS_ACCESS_KEY_ID", "AKIAWRONG"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong"),
+    ];
+    let s3 = json!({"s3": {"bucket": "assets", "endpoint": store.url()}});
+    let (code, log) = boot(&container, &says(&s3), &env);
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(container.assets()["a"], b"whole");
+}
+
+#[test]
+fn a_federated_token_reads_azure() {
+    let authority = Server::plain(|asked, _| {
+        let body = String::from_utf8_lossy(&asked.body);
+        if asked.line != "POST /tenant/oauth2/v2.0/token"
+            || !body.contains(&format!("client_assertion={MARK}-token"))
+        {
+            return status(400, &[], "");
+        }
+        ok(json!({"access_token": format!("{MARK}-access"), "expires_in": 3600}).to_string())
+    });
+    let store = bearer_store();
+    let container = Container::new();
+    let (token, authority) = (token(&container), authority.url());
+    let env = [
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_FEDERATED_TOKEN_FILE", &*token),
+        ("AZURE_AUTHORITY_HOST", &*authority),
+    ];
+    let azure = json!({"azure": {"account": "account", "container": "assets", "endpoint": store.url()}});
+    let (code, log) = boot(&container, &says(&azure), &env);
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(store.asked()[0].line, "GET /assets/in/a");
+}
+
+#[test]
+fn the_metadata_service_reads_google_cloud_storage() {
+    let metadata = Server::plain(|asked, _| {
+        let known = asked.line.starts_with("GET /computeMetadata/v1/instance/service-accounts/default/token");
+        if !known || !asked.headers.contains(&"metadata-flavor: Google".to_owned()) {
+            return status(404, &[], "");
+        }
+        ok(json!({"access_token": format!("{MARK}-access"), "expires_in": 3600}).to_string())
+    });
+    let store = bearer_store();
+    let container = Container::new();
+    let host = metadata.url().replace("http://", "");
+    let gcs = json!({"gcs": {"bucket": "assets", "endpoint": store.url()}});
+    let (code, log) = boot(&container, &says(&gcs), &[("GCE_METADATA_HOST", &host)]);
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(container.assets()["a"], b"whole");
+}
+
+#[test]
+fn a_pod_without_an_identity_is_told_what_to_give_it() {
+    let sts = Server::plain(|_, _| {
+        let code = "<Error><Code>AccessDenied</Code><Message>Not authorized to perform sts:AssumeRole</Message></Error>";
+        status(403, &[], &format!("<ErrorResponse>{code}</ErrorResponse>"))
+    });
+    let container = Container::new();
+    let (token, sts) = (token(&container), sts.url());
+    let env = [
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/tasks"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", &*token),
+        ("AWS_ENDPOINT_URL_STS", &*sts),
+    ];
+    let s3 = json!({"s3": {"bucket": "assets", "endpoint": "http://127.0.0.1:9"}});
+    let (code, log) = boot(&container, &says(&s3), &env);
+    assert_eq!(code, Some(69));
+    let sentence = log.lines().last().unwrap();
+    assert_eq!(sentence.matches("credentials.secret").count(), 1, "{log}");
+    assert!(sentence.contains("(s3://assets/in/a)"), "{log}");
+    assert!(
+        sentence.contains(&format!("boot gets no credentials: {sts}/: it answered 403 Forbidden")),
+        "{log}"
+    );
+    assert!(sentence.ends_with("or set credentials.anonymous where the bucket is public"), "{log}");
+}
+
+#[test]
+fn a_token_that_is_not_mounted_is_named() {
+    let container = Container::new();
+    let env = [("AWS_ROLE_ARN", "arn"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nobody/mounted/it")];
+    let (code, log) = boot(&container, &says(&json!({"s3": {"bucket": "assets"}})), &env);
+    assert_eq!(code, Some(69));
+    assert!(
+        log.lines().last().unwrap().contains("\"/nobody/mounted/it\" cannot be read: No such file"),
+        "{log}"
+    );
+}
+
+/// It is asked without the proxy, which would not reach it.
+#[test]
+fn nobody_who_gives_credentials_is_told_with_what_to_do() {
+    let container = Container::new();
+    let proxy = Server::plain(|_, _| status(500, &[], ""));
+    let mut says = says(&json!({"s3": {"bucket": "assets", "endpoint": "http://store.invalid"}}));
+    says["client"]["proxy"] = proxy.url().into();
+    let token = token(&container);
+    let env = [
+        // The discard port, where nobody listens.
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/v1/credentials"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &*token),
+    ];
+    let (code, log) = boot(&container, &says, &env);
+    assert_eq!(code, Some(75), "{log}");
+    let sentence = log.lines().last().unwrap();
+    assert!(
+        sentence.contains(
+            "boot gets no credentials: http://127.0.0.1:9/v1/credentials: it cannot be connected to"
+        )
+    );
+    assert!(
+        sentence.contains("; give the pod's service account an identity of the cloud, name a Secret"),
+        "{log}"
+    );
+    assert!(proxy.asked().is_empty());
+}

@@ -1,0 +1,148 @@
+//! What becomes of all objects below a prefix.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::stores::{Kind, Store};
+use super::{boot, failure, source};
+use crate::support::Container;
+
+#[test]
+fn objects_below_a_prefix_become_files_without_it() {
+    for store in Store::each("below-a-prefix") {
+        for key in ["jobs/daily/a.sql", "jobs/daily/deep/b c.sql", "jobs/daily-2/c.sql", "jobs/d.sql"] {
+            store.put(key, key.as_bytes());
+        }
+        for (prefix, folder, expected) in [
+            (
+                "jobs/daily",
+                None,
+                vec![("a.sql", "jobs/daily/a.sql"), ("deep/b c.sql", "jobs/daily/deep/b c.sql")],
+            ),
+            ("jobs/daily-2/", Some("in/sql"), vec![("in/sql/c.sql", "jobs/daily-2/c.sql")]),
+            (
+                "",
+                None,
+                vec![
+                    ("jobs/daily/a.sql", "jobs/daily/a.sql"),
+                    ("jobs/daily/deep/b c.sql", "jobs/daily/deep/b c.sql"),
+                    ("jobs/daily-2/c.sql", "jobs/daily-2/c.sql"),
+                    ("jobs/d.sql", "jobs/d.sql"),
+                ],
+            ),
+        ] {
+            let container = Container::new();
+            boot(&container, &source(&container, &store, &json!({"prefix": prefix, "folder": folder}))).log();
+            let expected: BTreeMap<String, Vec<u8>> =
+                expected.into_iter().map(|(path, content)| (path.to_owned(), content.into())).collect();
+            assert_eq!(container.assets(), expected, "{:?} {prefix:?}", store.kind);
+        }
+    }
+}
+
+#[test]
+fn a_thousand_objects_come_whole_and_more_than_one_page_of_them() {
+    for store in Store::each("many-objects") {
+        let keys: Vec<_> = (0..1100).map(|n| format!("in/part-{:02}/{n:04}", n % 17)).collect();
+        for key in &keys {
+            store.put(key, key.as_bytes());
+        }
+        let container = Container::new();
+        boot(&container, &source(&container, &store, &json!({"prefix": "in"}))).log();
+        let assets = container.assets();
+        assert_eq!(assets.len(), keys.len(), "{:?}", store.kind);
+        for key in &keys {
+            assert_eq!(assets[key.strip_prefix("in/").unwrap()], key.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn more_files_or_bytes_than_the_limits_fail_the_boot() {
+    for store in Store::each("over-the-limit") {
+        for n in 0..5 {
+            store.put(&format!("in/{n}"), b"12345");
+        }
+        for (limits, why) in [
+            (json!({"bytes": 1 << 20, "files": 4}), "with it the source gives more than 4 files"),
+            (json!({"bytes": 24, "files": 100}), "with it the source gives more than 24 bytes"),
+        ] {
+            let container = Container::new();
+            let mut source = source(&container, &store, &json!({"prefix": "in"}));
+            source["limits"] = limits;
+            let (code, sentence) = failure(&container, &source);
+            assert!(code == 65 && sentence.contains(why), "{sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_prefix_without_objects_is_missing_and_may_be_optional() {
+    for store in Store::each("nothing-below") {
+        store.put("input/a", b"a");
+        let container = Container::new();
+        let mut source = source(&container, &store, &json!({"prefix": "in"}));
+        let (code, sentence) = failure(&container, &source);
+        assert_eq!(code, 69);
+        assert!(
+            sentence.contains("no object lies below \"in\" in ")
+                && sentence.contains("nothing-below: correct"),
+            "{sentence}"
+        );
+        source["optional"] = json!(true);
+        let log = boot(&container, &source).log();
+        assert!(log.contains("left out, as it is optional: no object lies below"), "{log}");
+    }
+}
+
+/// A store has no folders: web pages make an empty object with a slash at its end.
+#[test]
+fn what_stands_for_a_folder_is_none() {
+    for store in [Kind::Gcs, Kind::Azure].map(|kind| Store::new(kind, "folders")) {
+        for key in ["in/", "in/deep/", "in/empty/"] {
+            store.put(key, b"");
+        }
+        store.put("in/deep/a", b"a");
+        store.put("in/zero", b"");
+        let container = Container::new();
+        boot(&container, &source(&container, &store, &json!({"prefix": "in"}))).log();
+        let expected = [("deep/a", b"a".as_slice()), ("zero", b"")]
+            .map(|(path, content)| (path.to_owned(), content.to_vec()));
+        assert_eq!(container.assets(), BTreeMap::from(expected), "{:?}", store.kind);
+    }
+}
+
+#[test]
+fn an_object_that_would_be_a_file_and_a_folder_is_refused() {
+    for store in [Kind::Gcs, Kind::Azure].map(|kind| Store::new(kind, "file-and-folder")) {
+        store.put("in/a", b"a");
+        store.put("in/a/b", b"b");
+        let container = Container::new();
+        let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+        assert_eq!(code, 65);
+        assert!(sentence.contains("a path cannot be both a file and a folder: rename one"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_key_that_could_leave_its_folder_is_refused() {
+    for (position, key) in ["in/../a", "in/./a", "in//a", "in/a\nb", "in/.."].into_iter().enumerate() {
+        let store = Store::new(Kind::Gcs, &format!("odd-names-{position}"));
+        store.put("in/good", b"a");
+        store.put(key, b"a");
+        let container = Container::new();
+        let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+        assert_eq!(code, 65, "{sentence}");
+        assert!(sentence.contains(&format!("the object {key:?} has an empty part, . or ..")), "{sentence}");
+    }
+}
+
+#[test]
+fn a_name_that_no_file_can_have_is_refused() {
+    let store = Store::new(Kind::Gcs, "long-names");
+    store.put(&format!("in/{}", "x".repeat(300)), b"a");
+    let container = Container::new();
+    let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+    assert!(code == 65 && sentence.contains("takes 300 bytes, and Linux takes 255 at most"), "{sentence}");
+}

@@ -1,0 +1,141 @@
+//! A task's files come from an object store of its own namespace, with keys from a Secret.
+
+use anyhow::Result;
+use bootlace_cluster::images::{PROBE, STORE};
+use bootlace_cluster::scenario::{Namespace, scenario};
+use kube::ResourceExt;
+use serde_json::json;
+
+/// What no log and no pod's spec may hold.
+const KEY: &str = "zq7Xv0hunter2";
+
+/// A Secret with the keys, and the S3 server that takes them and holds two objects in the bucket `assets`.
+async fn start_store(namespace: &Namespace) -> Result<()> {
+    let script = "mkdir -p /data/meta /data/root/assets/jobs/daily/sql \
+                  && echo 'select 1' > /data/root/assets/jobs/daily/sql/q.sql \
+                  && echo '{\"env\": {\"REGION\": \"eu-west-1\"}}' > /data/root/assets/jobs/config.json \
+                  && exec versitygw --quiet --port :7070 posix --sidecar /data/meta /data/root";
+    let key = |name: &str, key: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "s3", "key": key}}});
+    let objects = [
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"},
+            "stringData": {"AWS_ACCESS_KEY_ID": "tasks", "AWS_SECRET_ACCESS_KEY": KEY},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "store"},
+            "spec": {"selector": {"app": "store"}, "ports": [{"port": 80, "targetPort": 7070}]},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "store", "labels": {"app": "store"}},
+            "spec": {"containers": [{
+                "name": "s3", "image": STORE, "command": ["sh", "-c", script],
+                "env": [key("ROOT_ACCESS_KEY", "AWS_ACCESS_KEY_ID"), key("ROOT_SECRET_KEY", "AWS_SECRET_ACCESS_KEY")],
+                "readinessProbe": {"tcpSocket": {"port": 7070}, "periodSeconds": 1},
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }], "volumes": [{"name": "data", "emptyDir": {}}]},
+        }),
+    ];
+    for object in objects {
+        namespace.create(&object.to_string()).await?;
+    }
+    namespace.pod_ready("store").await.map(drop)
+}
+
+#[tokio::test]
+async fn a_job_boots_from_a_prefix_and_an_object_with_keys_from_a_secret() -> Result<()> {
+    scenario("object-store")
+        .run(async |namespace| {
+            start_store(namespace).await?;
+            namespace
+                .profile(
+                    "
+                    sources:
+                    - name: queries
+                      objectStore:
+                        s3: { bucket: assets, endpoint: 'http://store' }
+                        prefix: jobs/daily
+                        folder: in
+                        credentials: { secret: s3 }
+                    - name: settings
+                      objectStore:
+                        s3: { bucket: assets, endpoint: 'http://store' }
+                        object: jobs/config.json
+                        json: [{ pointer: /env, into: Env }]
+                        credentials: { secret: s3 }
+                    ",
+                )
+                .await?;
+            let job = json!({
+                "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "daily"},
+                "spec": {"backoffLimit": 0, "template": {
+                    "metadata": {"labels": {"bootlace.dev/task": namespace.name()}},
+                    "spec": {"restartPolicy": "Never", "containers": [{
+                        "name": "main", "image": PROBE, "command": ["/probe"],
+                        "args": ["environ", "file=/var/assets/in/sql/q.sql"],
+                    }]},
+                }},
+            });
+            namespace.create(&job.to_string()).await?;
+            let pods = namespace.job_completed("daily").await?;
+            let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
+            let process = namespace.process(&pod.name_any(), "main").await?;
+            assert_eq!(process.file("/var/assets/in/sql/q.sql")?, b"select 1\n");
+            assert_eq!(process.env("REGION"), Some(&b"eu-west-1"[..]));
+
+            let log = namespace.log(&pod.name_any(), "bootlace-boot").await?;
+            assert!(
+                log.contains("source \"queries\" (s3://assets/jobs/daily): 0 variables, 1 file, 9 B in "),
+                "{log}"
+            );
+            let everything = format!("{log}{}", serde_json::to_string(pod)?);
+            assert!(!everything.contains(KEY), "{everything}");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn wrong_keys_end_the_task_with_a_sentence_that_names_the_remedy() -> Result<()> {
+    scenario("object-store-denied")
+        .run(async |namespace| {
+            start_store(namespace).await?;
+            let wrong = json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"},
+                "stringData": {"AWS_ACCESS_KEY_ID": "tasks", "AWS_SECRET_ACCESS_KEY": format!("{KEY}-wrong")},
+            });
+            namespace.create(&wrong.to_string()).await?;
+            namespace
+                .profile(
+                    "
+                    sources:
+                    - name: queries
+                      objectStore:
+                        s3: { bucket: assets, endpoint: 'http://store' }
+                        prefix: jobs/daily
+                        credentials: { secret: wrong }
+                    ",
+                )
+                .await?;
+            let pod = json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": "task", "labels": {"bootlace.dev/task": namespace.name()}},
+                "spec": {"restartPolicy": "Never", "containers": [
+                    {"name": "main", "image": PROBE, "command": ["/probe"]},
+                ]},
+            });
+            namespace.create(&pod.to_string()).await?;
+            namespace.pod_failed("task").await?;
+            let log = namespace.log("task", "bootlace-boot").await?;
+            let sentence = log.lines().last().unwrap();
+            for part in [
+                "source \"queries\" (s3://assets/jobs/daily) of BootProfile ",
+                ": http://store/assets: it answered 403 Forbidden and says \"SignatureDoesNotMatch: ",
+                "correct the keys in the Secret of credentials.secret",
+            ] {
+                assert!(sentence.contains(part), "{part:?} is not in: {sentence}");
+            }
+            assert!(!log.contains(KEY), "{log}");
+            Ok(())
+        })
+        .await
+}

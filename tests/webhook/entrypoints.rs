@@ -1,0 +1,220 @@
+//! What an image starts, from Debian's docker-registry with TLS of a private CA and a password.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bootlace::registry::ImageConfig;
+use bootlace::webhook::entrypoints::{Entrypoints, LookupError, Metrics, Question, Settings};
+use bootlace_test_registry::{Access, PASSWORD, Registry, manifest};
+use prometheus_client::encoding::text;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+/// The component, and what it counts.
+struct Webhook {
+    entrypoints: Entrypoints,
+    counted: prometheus_client::registry::Registry,
+}
+
+impl Webhook {
+    fn new(ca: &str, deadline: Duration) -> Self {
+        let mut counted = prometheus_client::registry::Registry::default();
+        let metrics = Metrics::default();
+        metrics.register(&mut counted);
+        let settings = Settings { deadline, ca: Some(ca.as_bytes().to_vec()), loopback: true };
+        Self { entrypoints: Entrypoints::new(&settings, metrics).unwrap(), counted }
+    }
+
+    fn of(registry: &Registry) -> Self {
+        Self::new(registry.ca(), Duration::from_secs(30))
+    }
+
+    async fn ask(&self, image: &str, secrets: &[String]) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
+        let pull_secrets: Vec<_> = secrets.iter().map(|secret| secret.as_bytes().to_vec()).collect();
+        let question = Question { image, pull_secrets: &pull_secrets, architecture: Some("arm64") };
+        let answer = self.entrypoints.resolve(&question).await;
+        if let Err(error) = &answer {
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+        answer
+    }
+
+    async fn refusal(&self, image: &str, secrets: &[String]) -> String {
+        self.ask(image, secrets).await.unwrap_err().to_string()
+    }
+
+    /// A metric's value.
+    fn count(&self, line: &str) -> u64 {
+        let mut encoded = String::new();
+        text::encode(&mut encoded, &self.counted).unwrap();
+        let value =
+            encoded.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')).unwrap_or("0");
+        value.parse().unwrap()
+    }
+}
+
+fn registry() -> Registry {
+    Registry::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Access::Password).unwrap()
+}
+
+/// Pushes an image that starts `entrypoint`, in OCI's words or Docker's.
+async fn push(
+    registry: &Registry,
+    tag: &str,
+    entrypoint: &str,
+    docker: bool,
+) -> bootlace_test_registry::Blob {
+    let config =
+        json!({"config": {"Entrypoint": [entrypoint], "Cmd": ["--help"], "Env": ["A=b"]}}).to_string();
+    let kind = if docker { "application/vnd.docker.container.image.v1+json" } else { OCI_CONFIG };
+    let config = registry.blob("team/image", kind, config).await.unwrap();
+    let mut manifest = manifest(&config, &[]);
+    if docker {
+        manifest["mediaType"] = json!("application/vnd.docker.distribution.manifest.v2+json");
+    }
+    registry.manifest("team/image", tag, &manifest).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_image_by_tag_by_digest_and_from_an_index() {
+    let registry = registry();
+    let webhook = Webhook::of(&registry);
+    let secrets = [registry.pull_secret(PASSWORD)];
+    let name = |version: &str| format!("{}/team/image{version}", registry.host());
+    let oci = push(&registry, "v1", "/arm", false).await;
+    let docker = push(&registry, "v2", "/amd", true).await;
+    for (kind, image, tag) in [
+        ("application/vnd.oci.image.index.v1+json", &oci, "index"),
+        ("application/vnd.docker.distribution.manifest.list.v2+json", &docker, "list"),
+    ] {
+        let other = if tag == "index" { &docker } else { &oci };
+        let images = [other.clone().made_for("linux/amd64"), image.clone().made_for("linux/arm64")];
+        let images: Vec<_> = images.iter().map(bootlace_test_registry::Blob::descriptor).collect();
+        let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": images});
+        registry.manifest("team/image", tag, &index).await.unwrap();
+    }
+    for (version, entrypoint) in [
+        (":v1".to_owned(), "/arm"),
+        (":v2".to_owned(), "/amd"),
+        (format!("@{}", oci.digest()), "/arm"),
+        (":index".to_owned(), "/arm"),
+        (":list".to_owned(), "/amd"),
+    ] {
+        let config = webhook.ask(&name(&version), &secrets).await.unwrap();
+        assert_eq!(config.entrypoint, [entrypoint], "{version}");
+        assert_eq!((&*config.cmd[0], &*config.env[0]), ("--help", "A=b"));
+    }
+    let amd = Question {
+        image: &name(":index"),
+        pull_secrets: &[secrets[0].clone().into()],
+        architecture: Some("amd64"),
+    };
+    assert_eq!(webhook.entrypoints.resolve(&amd).await.unwrap().entrypoint, ["/amd"]);
+    assert_eq!(webhook.count("entrypoint_lookups_total{result=\"found\"}"), 6);
+}
+
+#[tokio::test]
+async fn an_answer_outlives_its_registry_but_only_for_who_asked() {
+    let registry = registry();
+    let webhook = Webhook::of(&registry);
+    push(&registry, "v1", "/a", false).await;
+    let image = format!("{}/team/image:v1", registry.host());
+    let other = json!({"auths": {"other.example.com": {"username": "a", "password": "hunter2"}}}).to_string();
+    let own = registry.pull_secret(PASSWORD);
+    // Several secrets, of which the second is for this registry.
+    let secrets = [other.clone(), own.clone()];
+    let config = webhook.ask(&image, &secrets).await.unwrap();
+    let refused = webhook.refusal(&image, std::slice::from_ref(&other)).await;
+    let sentence = "it answered 401 Unauthorized and says \"UNAUTHORIZED: authentication required\": give the pod or its \
+                    service account a pull secret that may read the image";
+    assert!(refused.ends_with(sentence), "{refused}");
+    let wrong = webhook.refusal(&image, &[registry.pull_secret("hunter2")]).await;
+    assert!(wrong.ends_with(sentence), "{wrong}");
+    drop(registry);
+    assert_eq!(webhook.ask(&image, &secrets).await.unwrap(), config);
+    assert_eq!(webhook.ask(&image, &[own]).await.unwrap(), config);
+    assert_eq!(webhook.refusal(&image, &[]).await, refused, "an error is kept, too");
+    assert_eq!(webhook.count("entrypoint_lookups_total{result=\"refused\"}"), 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_up_says_what_to_change() {
+    let registry = registry();
+    let webhook = Webhook::of(&registry);
+    let secrets = [registry.pull_secret(PASSWORD)];
+    registry.artifact("team/image", "artifact", &[("a", b"a")]).await.unwrap();
+    let long = json!({"config": {"Env": ["x".repeat(40_000)]}}).to_string();
+    let long = registry.blob("team/image", OCI_CONFIG, long).await.unwrap();
+    registry.manifest("team/image", "long", &manifest(&long, &[])).await.unwrap();
+    let broken = registry.blob("team/image", OCI_CONFIG, "hunter2").await.unwrap();
+    registry.manifest("team/image", "broken", &manifest(&broken, &[])).await.unwrap();
+    for (tag, sentence) in [
+        (":artifact", "team/image:artifact: it is an artifact, which nothing can start"),
+        (":gone", "correct the pod's image, or push it"),
+        (":long", "its ENTRYPOINT, CMD and ENV take more than 32768 bytes: shorten them"),
+        (":broken", "the configuration cannot be read, at line 1 column 1: push the image anew"),
+        (":-", "is not the name of an image: write REGISTRY"),
+    ] {
+        let said = webhook.refusal(&format!("{}/team/image{tag}", registry.host()), &secrets).await;
+        assert!(said.contains(sentence), "{said}");
+    }
+    let image = format!("{}/team/image:v1", registry.host());
+    let said = webhook.refusal(&image, &["hunter2".to_owned()]).await;
+    assert!(said.starts_with("a pull secret holds no JSON like"), "{said}");
+    let elsewhere = Webhook::of(&self::registry());
+    let said = elsewhere.refusal(&image, &secrets).await;
+    assert!(said.contains("its certificate is not accepted"), "{said}");
+}
+
+#[tokio::test]
+async fn no_image_leads_to_the_node() {
+    let entrypoints = Entrypoints::new(&Settings::default(), Metrics::default()).unwrap();
+    for (image, why) in [
+        ("169.254.169.254/a:v1", "an address of the node itself"),
+        ("127.0.0.1:6443/a:v1", "an address of the node itself"),
+        ("localhost:6443/a:v1", "an address of the node itself"),
+    ] {
+        let question = Question { image, pull_secrets: &[], architecture: None };
+        let error = entrypoints.resolve(&question).await.unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+/// A registry that takes connections and says nothing: what it costs is bounded, and soon nothing.
+#[tokio::test]
+async fn a_registry_that_hangs_is_cut_off_and_then_left_alone() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let deadline = Duration::from_millis(300);
+    let webhook = Webhook::new(registry().ca(), deadline);
+    for number in 0..3 {
+        let begun = Instant::now();
+        let said = webhook.refusal(&format!("{host}/a:{number}"), &[]).await;
+        assert!(said.starts_with(&format!("{host} did not answer within 0.3 s: is it running")), "{said}");
+        assert!(begun.elapsed() >= deadline);
+    }
+    assert_eq!(webhook.count("entrypoint_circuits_open"), 1);
+    for number in 3..10 {
+        let said = webhook.refusal(&format!("{host}/a:{number}"), &[]).await;
+        assert!(said.starts_with(&format!("{host} is not asked for another ")), "{said}");
+    }
+    assert_eq!(webhook.count("entrypoint_lookups_total{result=\"timed_out\"}"), 3);
+    assert_eq!(webhook.count("entrypoint_lookups_total{result=\"circuit_open\"}"), 7);
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_are_answered_by_one_lookup() {
+    let registry = registry();
+    let webhook = Webhook::of(&registry);
+    push(&registry, "v1", "/a", false).await;
+    let (image, secrets) = (format!("{}/team/image:v1", registry.host()), [registry.pull_secret(PASSWORD)]);
+    let all = futures::future::join_all((0..50).map(|_| webhook.ask(&image, &secrets))).await;
+    let first = all[0].as_ref().unwrap();
+    assert!(
+        all.iter().all(|answer| Arc::ptr_eq(answer.as_ref().unwrap(), first)),
+        "the same answer, not an equal one"
+    );
+}
