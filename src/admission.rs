@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::patch;
 use crate::plan::{self, Images, Lookup, Origin, PlanError, Planned, ProfileRef, Recipes};
-use crate::pod::Pod;
+use crate::pod::{Json, Pod};
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
 
-/// A pod's way through admission.
-pub enum Decision {
+/// A pod's way through admission. `P` is the pod as it becomes; a review's answer is the patch alone.
+pub enum Decision<P = Value> {
     /// It is a task, and this is what it becomes.
-    Inject(Box<Injection>),
+    Inject(Box<Injection<P>>),
     /// It is left alone.
     Skip(Skip),
     /// It is a task that cannot be booted as it asks.
@@ -23,7 +23,7 @@ pub enum Decision {
 }
 
 /// What is done to a pod, and why.
-pub struct Injection {
+pub struct Injection<P = Value> {
     /// Why it counts as a task.
     pub because: Because,
     /// Who names the profile.
@@ -35,7 +35,7 @@ pub struct Injection {
     /// What it becomes, as operations.
     pub patch: Vec<PatchOperation>,
     /// The pod with the patch applied.
-    pub pod: Value,
+    pub pod: P,
 }
 
 /// What a review came to, in one word for metrics and logs.
@@ -108,7 +108,10 @@ pub struct Subject {
 /// is asked.
 #[must_use]
 pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
-    let Ok(answered) = respond(body, |object, origin| Ok::<_, Infallible>(admit(object, origin, recipes)));
+    let decide = |object: Json<'_>, origin: Origin<'_>| {
+        Ok::<_, Infallible>(decide(object, origin, recipes, None).unwrap_or_else(|_| unasked()))
+    };
+    let Ok(answered) = respond(body, decide);
     answered
 }
 
@@ -118,18 +121,18 @@ pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
 /// # Errors
 /// What must be looked up. With the answers to all of it in `registry`, the next try comes to an answer.
 pub fn answer_with(body: &[u8], recipes: &Recipes, registry: &Images) -> Result<Answered, Box<Lookup>> {
-    respond(body, |object, origin| admit_with(object, origin, recipes, Some(registry)))
+    respond(body, |object, origin| decide(object, origin, recipes, Some(registry)))
 }
 
 fn respond<E>(
     body: &[u8],
-    admit: impl FnOnce(Value, Origin<'_>) -> Result<Decision, E>,
+    decide: impl FnOnce(Json<'_>, Origin<'_>) -> Result<Decision<()>, E>,
 ) -> Result<Answered, E> {
     let (response, outcome, subject) = match review::parse(body) {
         Ok(Incoming::Pod(mut request)) => {
             let mut subject = subject(&mut request);
             let Request { uid, object, namespace: _ } = request;
-            let decision = admit(object, Origin { namespace: &subject.namespace, uid: Some(&uid) })?;
+            let decision = decide(object, Origin { namespace: &subject.namespace, uid: Some(&uid) })?;
             let (response, outcome, profile) = answer_pod(uid, decision);
             subject.profile = profile;
             (response, outcome, subject)
@@ -146,16 +149,16 @@ fn respond<E>(
     Ok(Answered { response, outcome, subject })
 }
 
-fn subject(request: &mut Request) -> Subject {
+fn subject(request: &mut Request<'_>) -> Subject {
     let name = |field| {
-        let name = request.object.get("metadata")?.get(field)?.as_str()?;
+        let name = request.object.as_object()?.get("metadata")?.as_object()?.get(field)?.as_str()?;
         (!name.is_empty()).then(|| name.to_owned())
     };
     let pod = name("name").or_else(|| name("generateName")).unwrap_or_default();
     Subject { namespace: std::mem::take(&mut request.namespace), pod, profile: None }
 }
 
-fn answer_pod(uid: String, decision: Decision) -> (Response, Outcome, Option<String>) {
+fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option<String>) {
     match decision {
         Decision::Inject(injection) => {
             let Injection { profile, warnings, patch, because, named_by, .. } = *injection;
@@ -181,7 +184,7 @@ fn answer_pod(uid: String, decision: Decision) -> (Response, Outcome, Option<Str
 /// there is no review. No registry is asked.
 #[must_use]
 pub fn admit<'a>(object: Value, origin: impl Into<Origin<'a>>, recipes: &Recipes) -> Decision {
-    admit_with(object, origin, recipes, None).unwrap_or_else(|_| Decision::Refuse(defect(&UNASKED)))
+    admit_with(object, origin, recipes, None).unwrap_or_else(|_| unasked())
 }
 
 /// The same, where a registry can be asked; see [`answer_with`].
@@ -194,47 +197,55 @@ pub fn admit_with<'a>(
     recipes: &Recipes,
     registry: Option<&Images>,
 ) -> Result<Decision, Box<Lookup>> {
-    let decided = match decide(&object, origin.into(), recipes, registry) {
-        Ok(decided) => decided,
-        Err(refusal) => return Ok(Decision::Refuse(refusal)),
-    };
-    let Parts { because, named_by, profile, warnings, patch } = match decided {
-        Decided::Inject(parts) => *parts,
-        Decided::Skip(skip) => return Ok(Decision::Skip(skip)),
-        Decided::Lookup(lookup) => return Err(Box::new(lookup)),
-    };
-    if let Err(error) = patch::apply(&mut object, &patch) {
-        return Ok(Decision::Refuse(defect(&error)));
-    }
-    Ok(Decision::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: object })))
+    Ok(match decide(Json::from(&object), origin.into(), recipes, registry)? {
+        Decision::Inject(injection) => {
+            let Injection { because, named_by, profile, warnings, patch, pod: () } = *injection;
+            // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
+            if let Err(error) = json_patch::patch_unsafe(&mut object, &patch) {
+                return Ok(Decision::Refuse(defect(&error)));
+            }
+            Decision::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: object }))
+        }
+        Decision::Skip(skip) => Decision::Skip(skip),
+        Decision::Refuse(refusal) => Decision::Refuse(refusal),
+    })
 }
 
-/// What is decided on a pod.
-enum Decided {
-    Inject(Box<Parts>),
+fn decide(
+    object: Json<'_>,
+    origin: Origin<'_>,
+    recipes: &Recipes,
+    registry: Option<&Images>,
+) -> Result<Decision<()>, Box<Lookup>> {
+    let injection = match consider(&object, origin, recipes, registry) {
+        Ok(Considered::Inject(injection)) => injection,
+        Ok(Considered::Skip(skip)) => return Ok(Decision::Skip(skip)),
+        Ok(Considered::Lookup(lookup)) => return Err(Box::new(lookup)),
+        Err(refusal) => return Ok(Decision::Refuse(refusal)),
+    };
+    Ok(match patch::apply(object, &injection.patch) {
+        Ok(_) => Decision::Inject(injection),
+        Err(error) => Decision::Refuse(defect(&error)),
+    })
+}
+
+/// What a pod comes to, before its patch is tried.
+enum Considered {
+    Inject(Box<Injection<()>>),
     Skip(Skip),
     Lookup(Lookup),
 }
 
-/// What is decided on a pod before it is changed.
-struct Parts {
-    because: Because,
-    named_by: NamedBy,
-    profile: ProfileRef,
-    warnings: Vec<String>,
-    patch: Vec<PatchOperation>,
-}
-
-fn decide(
-    object: &Value,
+fn consider(
+    object: &Json<'_>,
     origin: Origin<'_>,
     recipes: &Recipes,
     registry: Option<&Images>,
-) -> Result<Decided, Refusal> {
+) -> Result<Considered, Refusal> {
     let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
     let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(origin.namespace)) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
-        Selection::Skip(skip) => return Ok(Decided::Skip(skip)),
+        Selection::Skip(skip) => return Ok(Considered::Skip(skip)),
     };
     let name = pod.display_name();
     let sentence = |error: &dyn fmt::Display| format!("bootlace: pod {name}: {error}");
@@ -246,11 +257,11 @@ fn decide(
     };
     let plan = match plan::plan(&pod, origin, recipe, registry).map_err(refuse)? {
         Planned::Plan(plan) => *plan,
-        Planned::Lookup(lookup) => return Ok(Decided::Lookup(lookup)),
+        Planned::Lookup(lookup) => return Ok(Considered::Lookup(lookup)),
     };
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Decided::Inject(Box::new(Parts { because, named_by, profile, warnings, patch })))
+    Ok(Considered::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: () })))
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
@@ -259,5 +270,8 @@ fn defect(error: &dyn fmt::Display) -> Refusal {
     Refusal { code: 500, reason: "InternalError", message, profile: None, undefined: None }
 }
 
-/// Said where nobody has to ask a registry, and one is to be asked all the same.
-const UNASKED: &str = "a registry is to be asked where none may be: report this as a defect of Bootlace";
+/// Where nobody has to ask a registry, and one is to be asked all the same.
+fn unasked<P>() -> Decision<P> {
+    let error = "a registry is to be asked where none may be: report this as a defect of Bootlace";
+    Decision::Refuse(defect(&error))
+}

@@ -11,6 +11,7 @@ mod becomes;
 mod init_image;
 mod layout;
 mod modes;
+mod patches;
 mod pods;
 mod refused;
 mod secret;
