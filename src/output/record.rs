@@ -159,7 +159,7 @@ impl Pipe {
 pub fn run_label(task: &Identity) -> String {
     let mut hash = Sha256::new_with_prefix(b"bootlace run\0");
     for part in [&task.scheduler, &task.workflow, &task.run] {
-        super::name::add(&mut hash, part.as_deref());
+        super::name::add(&mut hash, part.as_deref().map(str::as_bytes));
     }
     super::name::hex(&hash.finalize(), 16)
 }
