@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bootlace_launch::handover::is_data_key;
+use bootlace_launch::handover::{MAX_FILES, is_data_key};
 use k8s_openapi::ByteString;
 
 /// An output's files, by the names that they have in the object.
@@ -21,13 +21,16 @@ pub fn size(data: &Data) -> usize {
 /// Checks that an object can hold it, and gives its size.
 ///
 /// # Errors
-/// Where there is nothing in it, a name is no data key, or it is too large.
+/// Where there is nothing in it, or too much of it, or a name is no data key.
 pub fn check(data: &Data) -> Result<u32, DataError> {
     if data.is_empty() {
         return Err(DataError::Empty);
     }
     if let Some(name) = data.keys().find(|name| !is_data_key(name)) {
         return Err(DataError::Name(name.chars().take(253).collect()));
+    }
+    if data.len() > MAX_FILES {
+        return Err(DataError::TooMany(data.len()));
     }
     let bytes = size(data);
     match u32::try_from(bytes) {
@@ -57,6 +60,9 @@ pub enum DataError {
         "{0:?} is no name of a file in a ConfigMap or Secret: use letters, digits, `-`, `_` and `.`, 253 at most"
     )]
     Name(String),
+    /// How many files there are.
+    #[error("there are {0} files in it, and {MAX_FILES} are taken at most: pack them into one")]
+    TooMany(usize),
     /// Its size.
     #[error(
         "it takes {0} bytes, names of files included, and a ConfigMap or Secret holds {MAX_BYTES} at most: store large \
@@ -79,6 +85,9 @@ mod tests {
         assert_eq!(check(&data(&[("a", MAX_BYTES - 3), ("bc", 0)])), Ok(1 << 20));
         assert_eq!(check(&data(&[("a", MAX_BYTES - 3), ("bc", 1)])), Err(DataError::TooLarge(MAX_BYTES + 1)));
         assert_eq!(check(&data(&[])), Err(DataError::Empty));
+        let files = |count: usize| (0..count).map(|name| (name.to_string(), ByteString(vec![]))).collect();
+        check(&files(100)).unwrap();
+        assert_eq!(check(&files(101)), Err(DataError::TooMany(101)));
         for name in ["", ".", "..", "..a", "a/b", "a b", "ü", &"n".repeat(254)] {
             assert!(matches!(check(&data(&[(name, 1)])), Err(DataError::Name(_))), "{name}");
         }

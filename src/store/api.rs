@@ -167,7 +167,7 @@ impl Service {
             let message = format!("output {key}: {error}");
             match error {
                 DataError::TooLarge(_) => Denial::too_large(message),
-                DataError::Empty | DataError::Name(_) => Denial::invalid(message),
+                DataError::Empty | DataError::Name(_) | DataError::TooMany(_) => Denial::invalid(message),
             }
         })?;
         let now = Timestamp::now();

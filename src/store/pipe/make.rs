@@ -41,6 +41,7 @@ pub fn pipe(
             kind: *kind,
             object: name,
             size,
+            files: files.keys().cloned().collect(),
             hash: content.to_string(),
             producer: Producer::new(&told.task, &pod, &uid, container),
             expires,
@@ -178,7 +179,7 @@ mod tests {
                            "bootlace.dev/pipe-run": run_label(&told(0).task)},
             },
             "spec": {
-                "key": "Cert", "kind": "Secret", "object": name, "size": 8, "hash": pipe["spec"]["hash"],
+                "key": "Cert", "kind": "Secret", "object": name, "size": 8, "files": ["tls.crt"], "hash": pipe["spec"]["hash"],
                 "producer": {
                     "scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load", "attempt": "2",
                     "pod": "load-1", "podUid": "u-1", "container": "base",
