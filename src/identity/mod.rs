@@ -7,6 +7,7 @@ mod airflow;
 mod cron_job;
 mod job;
 mod job_set;
+mod joined;
 mod time;
 
 use serde::{Deserialize, Serialize};
@@ -114,10 +115,10 @@ pub fn recognise(pod: &Pod<'_>) -> Option<&'static dyn Scheduler> {
     SCHEDULERS.iter().copied().find(|scheduler| scheduler.recognises(pod))
 }
 
-/// Who the task is; empty where nobody that Bootlace knows made the pod.
+/// Who the task is: as its maker says, unless the pod names its run itself; empty where nobody tells.
 #[must_use]
 pub fn identify(pod: &Pod<'_>) -> Identity {
-    recognise(pod).map(|scheduler| scheduler.identity(pod)).unwrap_or_default()
+    joined::identity(pod, recognise(pod).map(|scheduler| scheduler.identity(pod)).unwrap_or_default())
 }
 
 #[cfg(test)]
