@@ -4,7 +4,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`spec`] | what the webhook tells the sidecar, which is also what the pod may ask the store for |
+//! | [`mod@name`] | how the object is called that holds an output |
+//! | [`record`] | the `Pipe`, which tells what is stored, and owns the object |
 
+pub mod name;
+pub mod record;
 pub mod spec;
 
+pub use name::{ContentHash, Named};
+pub use record::{Pipe, Record, run_label};
 pub use spec::{Declared, Kind, PipeSpec, Quota};
