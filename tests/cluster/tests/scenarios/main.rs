@@ -18,6 +18,8 @@ mod containers;
 mod distroless;
 mod drain;
 mod dry_run;
+mod env_modes;
+mod env_precedence;
 mod harness;
 mod inject;
 mod job;
