@@ -73,12 +73,9 @@ impl<'p, 'a> Changes<'p, 'a> {
             Some(name) => match self.pod.containers.iter().find(|container| container.name == name) {
                 Some(container) => vec![container],
                 None => {
-                    let known: Vec<_> =
-                        self.pod.containers.iter().map(|container| container.name).collect();
+                    let known: Vec<_> = self.pod.containers.iter().map(|container| container.name).collect();
                     let known = known.join(", ");
-                    return Err(wrong(format!(
-                        "the pod has no container {name:?}: write one of {known}"
-                    )));
+                    return Err(wrong(format!("the pod has no container {name:?}: write one of {known}")));
                 }
             },
         };

@@ -200,12 +200,15 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_is_told_with_what_is() {
-        let error = chosen("{task: gencert}", None, &["B t - 1 10:01", "B t - 2 10:02"].map(pipe)).unwrap_err();
+        let error =
+            chosen("{task: gencert}", None, &["B t - 1 10:01", "B t - 2 10:02"].map(pipe)).unwrap_err();
         assert_eq!(
             error,
             "pipe A of etl, run r is not stored yet (of this run there are B by task t): let task gencert, which should \
              have stored it, run earlier, or wait for it to end; the request can be tried again"
         );
-        assert!(chosen("{}", None, &[]).unwrap_err().contains("stored yet: let the task that declares it run"));
+        assert!(
+            chosen("{}", None, &[]).unwrap_err().contains("stored yet: let the task that declares it run")
+        );
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Entry {
     #[serde(deserialize_with = "text_or_number")]
     pub(super) map_index: Option<String>,
     /// Not there yet, so that it is refused with a sentence of its own.
-    wait: Option<Value>,
+    pub(super) wait: Option<Value>,
 }
 
 impl Entry {
@@ -88,9 +88,9 @@ fn check(entry: &Entry) -> Result<(), &'static str> {
         );
     }
     match (mount_path, env) {
-        (Some(_), Some(_)) => {
-            Err("an entry is mounted or a variable: write one of mountPath and env, and a second entry for the other")
-        }
+        (Some(_), Some(_)) => Err(
+            "an entry is mounted or a variable: write one of mountPath and env, and a second entry for the other",
+        ),
         (Some(path), None) if !path.starts_with('/') || path.contains(':') || path == "/" => {
             Err("mountPath is an absolute path without a colon: write /etc/tls")
         }

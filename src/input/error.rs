@@ -143,16 +143,12 @@ impl InputError {
     #[must_use]
     pub fn passes(&self) -> Option<Passing> {
         match self {
-            Self::NotYet { .. } => Some(Passing {
-                code: 429,
-                reason: "TooManyRequests",
-                retry_after_seconds: RETRY_SECONDS,
-            }),
-            Self::Unknown { .. } => Some(Passing {
-                code: 503,
-                reason: "ServiceUnavailable",
-                retry_after_seconds: RETRY_SECONDS,
-            }),
+            Self::NotYet { .. } => {
+                Some(Passing { code: 429, reason: "TooManyRequests", retry_after_seconds: RETRY_SECONDS })
+            }
+            Self::Unknown { .. } => {
+                Some(Passing { code: 503, reason: "ServiceUnavailable", retry_after_seconds: RETRY_SECONDS })
+            }
             _ => None,
         }
     }

@@ -47,6 +47,10 @@ pub struct Record {
     pub object: String,
     /// Bytes of the object's data, names of its keys included.
     pub size: u32,
+    /// Names of its files, which are the keys of the object's data.
+    #[serde(default)]
+    #[schemars(length(max = 100), inner(length(max = 253)))]
+    pub files: Vec<String>,
     /// Hash of the data: `sha256:` and 64 hexadecimal digits.
     #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
     pub hash: String,

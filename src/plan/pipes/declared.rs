@@ -1,6 +1,5 @@
 //! What a pod's tasks hand over: the profile's outputs, and those of the pod's annotation.
 
-use bootlace_launch::handover::MAX_OUTPUTS;
 use super::PipesError;
 use crate::names;
 use crate::output::key;
@@ -9,6 +8,7 @@ use crate::profile::Profile;
 use crate::profile::pipes::Output;
 use crate::profile::rules;
 use crate::yaml_list;
+use bootlace_launch::handover::MAX_OUTPUTS;
 
 /// The outputs of a pod, each with its container.
 #[derive(Debug, Default)]
@@ -80,11 +80,7 @@ fn annotated(text: &str) -> Result<Vec<Output>, PipesError> {
 /// As in the profile's schema.
 const MAX_FILE_BYTES: usize = 1024;
 
-fn assigned(
-    output: Output,
-    tasks: &[&Container<'_>],
-    by: &dyn Fn() -> String,
-) -> Result<Output, PipesError> {
+fn assigned(output: Output, tasks: &[&Container<'_>], by: &dyn Fn() -> String) -> Result<Output, PipesError> {
     let known = || tasks.iter().map(|task| task.name.to_owned()).collect::<Vec<_>>();
     let container = match (&output.container, tasks) {
         (Some(name), _) if tasks.iter().any(|task| task.name == name) => name.clone(),
@@ -117,7 +113,8 @@ mod tests {
         }
         let pod = Pod::read(&pod).unwrap();
         let tasks: Vec<_> = pod.containers.iter().collect();
-        let spec: BootProfileSpec = serde_saphyr::from_str(&format!("{{pipes: {{outputs: {profile}}}}}")).unwrap();
+        let spec: BootProfileSpec =
+            serde_saphyr::from_str(&format!("{{pipes: {{outputs: {profile}}}}}")).unwrap();
         let profile = Profile { name: "etl".to_owned(), spec, ..Profile::default() };
         let outputs = Outputs::declared(&pod, &tasks, &profile).map_err(|error| error.to_string())?;
         let word = |output: &Output| {
@@ -130,7 +127,8 @@ mod tests {
 
     #[test]
     fn the_annotations_outputs_come_after_the_profiles_and_in_their_place() {
-        let profile = "[{key: Log, file: /l, kind: ConfigMap, optional: true}, {key: A, file: /a, kind: Secret}]";
+        let profile =
+            "[{key: Log, file: /l, kind: ConfigMap, optional: true}, {key: A, file: /a, kind: Secret}]";
         assert_eq!(declared(None, profile, &["main"]).unwrap(), "main:Log?=ConfigMap:/l main:A=Secret:/a");
         let own = "- {key: A, file: '/b/*.pem', kind: ConfigMap}\n- key: \"{{.Pipes.Cert}}\"\n  file: /c\n  kind: Secret\n";
         assert_eq!(
@@ -150,14 +148,26 @@ mod tests {
             ("{key: A}", "is no YAML list (it is no list)"),
             ("- [", "is no YAML list ("),
             ("- A", "its entry 1: invalid type: string \"A\""),
-            ("- {key: A, file: /a, kind: Pod}", "its entry 1: unknown variant `Pod`, expected `ConfigMap` or `Secret`"),
+            (
+                "- {key: A, file: /a, kind: Pod}",
+                "its entry 1: unknown variant `Pod`, expected `ConfigMap` or `Secret`",
+            ),
             ("- {key: A, file: /a}", "its entry 1: missing field `kind`"),
-            ("- {key: A, path: /a, kind: Secret}", "its entry 1: unknown field `path`, expected one of `key`, `file`"),
+            (
+                "- {key: A, path: /a, kind: Secret}",
+                "its entry 1: unknown field `path`, expected one of `key`, `file`",
+            ),
             ("- {key: A/B, file: /a, kind: Secret}", "its entry 1: key is the word that later tasks name"),
             ("- {key: ..a, file: /a, kind: Secret}", "its entry 1: key is the word that later tasks name"),
-            ("- {key: A, file: a, kind: Secret}", "its entry 1: file is an absolute path in the task's container"),
+            (
+                "- {key: A, file: a, kind: Secret}",
+                "its entry 1: file is an absolute path in the task's container",
+            ),
             ("- {key: A, file: /out/, kind: Secret}", "its entry 1: file is an absolute path"),
-            ("- {key: A, file: /out/**/a, kind: Secret}", "its entry 1: file holds no folder . or .. and no **"),
+            (
+                "- {key: A, file: /out/**/a, kind: Secret}",
+                "its entry 1: file holds no folder . or .. and no **",
+            ),
             ("- {key: A, file: /out/../a, kind: Secret}", "its entry 1: file holds no folder . or .."),
             (
                 "[{key: A, file: /a, kind: Secret}, {key: A, file: /b, kind: Secret}]",
@@ -177,7 +187,8 @@ mod tests {
         assert!(error.starts_with("BootProfile \"etl\""), "{error}");
         let long = format!("- {{key: A, file: /{}, kind: Secret}}", "x".repeat(1024));
         assert!(declared(Some(&long), "[]", &["main"]).unwrap_err().contains("more than 1024 bytes"));
-        let many: String = (0..=MAX_OUTPUTS).map(|n| format!("- {{key: K{n}, file: /a, kind: Secret}}\n")).collect();
+        let many: String =
+            (0..=MAX_OUTPUTS).map(|n| format!("- {{key: K{n}, file: /a, kind: Secret}}\n")).collect();
         assert!(declared(Some(&many), "[]", &["main"]).unwrap_err().contains("101 outputs"));
     }
 }

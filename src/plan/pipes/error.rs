@@ -65,7 +65,9 @@ pub enum PipesError {
         known: Vec<String>,
     },
     /// There are more than a launcher takes.
-    #[error("the pod and its BootProfile declare {count} outputs, and {MAX_OUTPUTS} is the limit: use patterns")]
+    #[error(
+        "the pod and its BootProfile declare {count} outputs, and {MAX_OUTPUTS} is the limit: use patterns"
+    )]
     TooMany {
         /// How many.
         count: usize,

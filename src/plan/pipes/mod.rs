@@ -6,12 +6,14 @@
 //! | `declared` | which outputs, of which container: the profile's and the annotation's |
 //! | `shared` | where the sidecar finds the file of a task that no launcher starts |
 //! | `sidecar` | the sidecar, its volumes, and what it is told |
+//! | `sources` | which objects do boot's own sources take |
 //! | `error` | why that cannot be |
 
 mod declared;
 mod error;
 mod shared;
 mod sidecar;
+pub(super) mod sources;
 
 use std::fmt::Display;
 
@@ -19,9 +21,8 @@ use serde_json::{Value, json};
 
 pub(super) use declared::Outputs;
 pub use error::PipesError;
-pub(super) use sidecar::Sidecar;
+pub(super) use sidecar::{From, Handing, Sidecar};
 
-use super::Version;
 use crate::names;
 use crate::profile::BootProfileSpec;
 use crate::profile::pipes::OnFailure;
@@ -48,14 +49,6 @@ pub(super) fn flags(outputs: &Outputs, container: &str, profile: &BootProfileSpe
 /// The mount by which the launcher of `container` hands over: its own folder alone, so that no task sees another's.
 pub(super) fn mount(container: &str) -> Value {
     json!({"name": names::VOLUME_RUN, "mountPath": names::MOUNT_RUN, "subPath": container})
-}
-
-/// Checks that the cluster takes native sidecars.
-pub(super) fn check_version(version: Option<Version>) -> Result<(), PipesError> {
-    match version {
-        Some(version) if version < Version::NATIVE_SIDECARS => Err(PipesError::TooOld { version }),
-        _ => Ok(()),
-    }
 }
 
 /// What the pod's author should know of outputs that no launcher hands over.

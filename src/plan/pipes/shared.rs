@@ -86,7 +86,10 @@ mod tests {
         assert_eq!(file("/out/deep/*.txt").unwrap(), "/bootlace-shared/1/*.txt");
         assert_eq!(file("/out/deeper/x").unwrap(), "/bootlace-shared/0/deeper/x");
         for (path, sentence) in [
-            ("/tmp/a", "is /tmp/a, which lies on no volume of the pod, and no launcher can hand it over because it is so"),
+            (
+                "/tmp/a",
+                "is /tmp/a, which lies on no volume of the pod, and no launcher can hand it over because it is so",
+            ),
             ("/out", "lies on no volume"),
             ("/outer/a", "lies on no volume"),
             ("/named/a", "on volume \"named\" with a subPathExpr"),

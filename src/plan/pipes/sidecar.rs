@@ -14,7 +14,7 @@ use crate::identity::Identity;
 use crate::names;
 use crate::output::{Declared, PipeSpec};
 use crate::plan::recipe::json;
-use crate::plan::{PlanError, ProfileRef, Store, boot};
+use crate::plan::{PlanError, ProfileRef, Store, Version, boot};
 use crate::pod::{Container, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Resources;
@@ -55,6 +55,8 @@ pub(in crate::plan) struct From<'r> {
     pub(in crate::plan) spec: &'r BootProfileSpec,
     pub(in crate::plan) profile: ProfileRef,
     pub(in crate::plan) store: Option<&'r Store>,
+    /// The API server's version, where it is known.
+    pub(in crate::plan) kubernetes: Option<Version>,
     /// The boot container, whose image the sidecar shares.
     pub(in crate::plan) boot: &'r Value,
 }
@@ -74,6 +76,9 @@ impl Sidecar {
         let Some(store) = from.store else {
             return Err(PipesError::NoStore { profile: from.profile.name.clone() }.into());
         };
+        if let Some(version) = from.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
+            return Err(PipesError::TooOld { version }.into());
+        }
         if task.run.is_none() {
             return Err(PipesError::NoRun.into());
         }
@@ -96,10 +101,17 @@ impl Sidecar {
                 });
             }
         }
-        let launched = declared.iter().filter(|output| output.shared_file.is_none());
-        let launched: std::collections::BTreeSet<_> =
-            launched.map(|output| output.container.as_str()).collect();
-        let launched = u64::try_from(launched.len()).unwrap_or(u64::MAX);
+        let hands_over = |task: &&Handing<'_, '_>| {
+            task.unlaunched.is_none() && outputs.of(task.container.name).next().is_some()
+        };
+        let launched = tasks.iter().filter(hands_over).fold(0, |count, _| count + 1);
+        if from.kubernetes.is_none() {
+            warnings.push(format!(
+                "bootlace: outputs take a native sidecar, which Kubernetes {} and later have, and the cluster's version \
+                 is not known here",
+                Version::NATIVE_SIDECARS
+            ));
+        }
         let volume = (launched > 0).then(|| volume(launched)).as_ref().map(json).transpose()?;
         let pipes = &from.spec.pipes;
         let spec = PipeSpec {
