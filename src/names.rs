@@ -121,6 +121,8 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "bootlace";
 /// Who reports the Events of a boot.
 pub const EVENT_CONTROLLER: &str = "bootlace.dev/boot";
+/// Who reports the Events of outputs.
+pub const EVENT_CONTROLLER_PIPE: &str = "bootlace.dev/pipe";
 
 /// Whether a Secret's name is one that Bootlace makes for a pod's boot env.
 #[must_use]

@@ -36,7 +36,7 @@ enum Command {
     /// Make and show serving certificates.
     Certs(certs::Args),
     /// Print the custom resource definitions.
-    Crds,
+    Crds(crds::Args),
 }
 
 impl Cli {
@@ -50,7 +50,7 @@ impl Cli {
             Command::Certs(args) => certs::run(&args),
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),
-            Command::Crds => crds::run(),
+            Command::Crds(args) => crds::run(&args),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -36,6 +36,10 @@ use crate::identity::Identity;
     printcolumn = r#"{"name":"Expires","type":"string","priority":1,"jsonPath":".spec.expires"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.key == oldSelf.key && self.kind == oldSelf.kind && self.object == oldSelf.object && self.size == oldSelf.size && self.hash == oldSelf.hash",
+    "message": "what a Pipe says of its object cannot change: the object cannot either",
+}]))]
 pub struct Record {
     /// The key that later tasks name it by.
     #[schemars(length(min = 1, max = 253))]
@@ -109,8 +113,20 @@ impl Producer {
         (&self.scheduler, &self.workflow, &self.run) == (&task.scheduler, &task.workflow, &task.run)
     }
 
-    fn task(&self) -> (Option<&str>, Option<&str>) {
-        (self.task.as_deref(), self.map_index.as_deref())
+    /// Whether it is the same task of the same run, and the same element of it, whatever the attempt and the pod.
+    #[must_use]
+    pub fn is_of_task(&self, other: &Self) -> bool {
+        let exact = |one: &Self| {
+            let Self { scheduler, workflow, run, task, map_index, container, .. } = one.clone();
+            (scheduler, workflow, run, task, map_index, container)
+        };
+        exact(self) == exact(other)
+    }
+
+    /// Which try of the task it was, where the scheduler counts them.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u64> {
+        self.attempt.as_deref()?.parse().ok()
     }
 }
 
@@ -142,13 +158,9 @@ impl Pipe {
     /// else what was stored later.
     #[must_use]
     pub fn by_age(&self, other: &Self) -> Ordering {
-        let attempt = |pipe: &Self| {
-            pipe.spec.producer.attempt.as_deref().and_then(|attempt| attempt.parse::<u64>().ok())
-        };
-        let by_attempt = match (attempt(self), attempt(other)) {
-            (Some(one), Some(two)) if self.spec.producer.task() == other.spec.producer.task() => {
-                one.cmp(&two)
-            }
+        let (one, two) = (&self.spec.producer, &other.spec.producer);
+        let by_attempt = match (one.attempt(), two.attempt()) {
+            (Some(first), Some(second)) if one.is_of_task(two) => first.cmp(&second),
             _ => Ordering::Equal,
         };
         // All times are written by the store in one form, in which texts are in the order of times.
