@@ -7,7 +7,7 @@ use crate::pod::Pod;
 
 /// The scheduler's short name of tasks whose run stands in an annotation. The same for all, whoever made the pod: what
 /// joins them is the annotation.
-const NAME: &str = "annotation";
+pub(super) const NAME: &str = "annotation";
 
 /// Who the task is, where its pod names its run; `told` is what its maker says.
 pub(super) fn identity(pod: &Pod<'_>, told: Identity) -> Identity {

@@ -91,15 +91,21 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether the pod names its run itself, and so shares it with pods of other makers.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.scheduler.as_deref() == Some(joined::NAME)
+    }
+
     /// Who made the pod and which task it is, in words: `task load of etl, run manual__2026, attempt 1`.
     #[must_use]
     pub fn describe(&self) -> String {
         let task = self.task.as_deref().map(|task| format!("task {task}"));
         let parts = [
-            self.workflow.as_deref().map(|workflow| match task {
-                Some(ref task) => format!("{task} of {workflow}"),
-                None => workflow.to_owned(),
-            }),
+            match (task, self.workflow.as_deref()) {
+                (Some(task), Some(workflow)) => Some(format!("{task} of {workflow}")),
+                (task, workflow) => task.or_else(|| workflow.map(str::to_owned)),
+            },
             self.run.as_deref().map(|run| format!("run {run}")),
             self.map_index.as_deref().map(|index| format!("map index {index}")),
             self.attempt.as_deref().map(|attempt| format!("attempt {attempt}")),

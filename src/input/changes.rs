@@ -68,34 +68,9 @@ impl<'p, 'a> Changes<'p, 'a> {
         pipe: &Pipe,
     ) -> Result<(), InputError> {
         let wrong = |what: String| InputError::Entry { position, what };
-        let tasks: Vec<_> = match &entry.container {
-            None => self.tasks.clone(),
-            Some(name) => match self.pod.containers.iter().find(|container| container.name == name) {
-                Some(container) => vec![container],
-                None => {
-                    let known: Vec<_> = self.pod.containers.iter().map(|container| container.name).collect();
-                    let known = known.join(", ");
-                    return Err(wrong(format!("the pod has no container {name:?}: write one of {known}")));
-                }
-            },
-        };
+        let tasks = self.containers(entry).map_err(&wrong)?;
         let taken = self.take(pipe);
-        let file = match (&entry.file, &entry.env) {
-            (Some(file), _) => {
-                if !pipe.spec.files.iter().any(|known| known == file) {
-                    let (asked, files) = (asked.words(), pipe.spec.files.clone());
-                    return Err(InputError::WhichFile { asked, files });
-                }
-                Some(file.as_str())
-            }
-            (None, None) => None,
-            (None, Some(_)) => match pipe.spec.files.as_slice() {
-                [only] => Some(only.as_str()),
-                files => {
-                    return Err(InputError::WhichFile { asked: asked.words(), files: files.to_vec() });
-                }
-            },
-        };
+        let file = file(entry, asked, pipe)?;
         for container in tasks {
             if let Some(path) = &entry.mount_path {
                 self.mount(container, path, file, &taken, &wrong)?;
@@ -104,6 +79,16 @@ impl<'p, 'a> Changes<'p, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// The containers that an entry is for, or what is wrong with it.
+    fn containers(&self, entry: &Entry) -> Result<Vec<&'p Container<'a>>, String> {
+        let Some(name) = &entry.container else { return Ok(self.tasks.clone()) };
+        let named = self.pod.containers.iter().find(|container| container.name == name);
+        named.map(|container| vec![container]).ok_or_else(|| {
+            let known: Vec<_> = self.pod.containers.iter().map(|container| container.name).collect();
+            format!("the pod has no container {name:?}: write one of {}", known.join(", "))
+        })
     }
 
     fn mount(
@@ -124,10 +109,10 @@ impl<'p, 'a> Changes<'p, 'a> {
         }
         self.use_once(container, path.trim_end_matches('/'), wrong)?;
         let volume = self.volume(taken)?;
-        let mut mount = json!({"name": volume, "mountPath": path, "readOnly": true});
-        if let Some(file) = file {
-            mount["subPath"] = file.into();
-        }
+        let mount = match file {
+            None => json!({"name": volume, "mountPath": path, "readOnly": true}),
+            Some(file) => json!({"name": volume, "mountPath": path, "subPath": file, "readOnly": true}),
+        };
         let mounts = CONTAINERS.with_trailing_token(container.index).with_trailing_token("volumeMounts");
         self.append(mounts, container.mounts.is_some(), mount);
         Ok(())
@@ -229,5 +214,16 @@ impl<'p, 'a> Changes<'p, 'a> {
             AddOperation { path: array, value: json!([value]) }
         };
         self.inputs.operations.push(PatchOperation::Add(operation));
+    }
+}
+
+/// The one file of the object that an entry means; none where it means all of them.
+fn file<'e>(entry: &'e Entry, asked: &Asked, pipe: &'e Pipe) -> Result<Option<&'e str>, InputError> {
+    let files = &pipe.spec.files;
+    match (&entry.file, files.as_slice()) {
+        (Some(file), files) if files.contains(file) => Ok(Some(file)),
+        (None, _) if entry.env.is_none() => Ok(None),
+        (None, [only]) => Ok(Some(only)),
+        _ => Err(InputError::WhichFile { asked: asked.words(), files: files.clone() }),
     }
 }

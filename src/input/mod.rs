@@ -31,6 +31,7 @@ use crate::identity::{self, Identity};
 use crate::output::{Kind, Pipe};
 use crate::pod::Pod;
 use crate::profile::BootProfileSpec;
+use crate::profile::spec::Source;
 use changes::Changes;
 use choose::Asked;
 use entries::Entry;
@@ -106,80 +107,107 @@ pub fn resolve(
     profile: &BootProfileSpec,
     answers: Option<&Answers>,
 ) -> Result<Resolved, InputError> {
-    let references = references::find(object)?;
-    let entries = entries::of(pod)?;
-    let sources: Vec<_> = profile
-        .sources
-        .iter()
-        .enumerate()
-        .filter_map(|(position, source)| Some((position, source, source.pipe.as_ref()?)))
-        .collect();
-    if references.is_empty() && entries.is_empty() && sources.is_empty() {
+    let (references, entries) = (references::find(object)?, entries::of(pod)?);
+    let takes_nothing = profile.sources.iter().all(|source| source.pipe.is_none());
+    if references.is_empty() && entries.is_empty() && takes_nothing {
         return Ok(Resolved::Inputs(Inputs::default()));
     }
-    let own = identity::identify(pod);
-    let of_reference = |reference: &Reference| {
-        // What an entry without a use of its own says is said for the placeholders.
-        let entry = entries.iter().find(|entry| entry.key == reference.key && !entry.has_use());
-        Asked::new(&reference.key, &own, entry)
-    };
-    let of_source = |pipe: &crate::profile::pipes::Pipe| {
-        let entry = Entry { task: pipe.task.clone(), ..Entry::default() };
-        Asked::new(&pipe.key, &own, Some(&entry))
-    };
-    let uses = || entries.iter().filter(|entry| entry.has_use());
-
-    let Some(answers) = answers else {
-        let named = references.iter().map(|reference| (reference.field.clone(), of_reference(reference)));
-        let entered = uses().map(|entry| (entry.describe(), Asked::new(&entry.key, &own, Some(entry))));
-        let sourced = sources
-            .iter()
-            .map(|(_, source, pipe)| (format!("source {:?} of the profile", source.name), of_source(pipe)));
-        let left = named.chain(entered).chain(sourced).map(|(what, asked)| {
-            format!("{what} takes {}: the webhook looks it up when the pod is created", asked.words())
-        });
-        let sources = sources.iter().map(|(position, ..)| (*position, None)).collect();
-        return Ok(Resolved::Inputs(Inputs { left: left.collect(), sources, ..Inputs::default() }));
-    };
+    let wants = wants(&identity::identify(pod), &references, &entries, profile);
+    let Some(answers) = answers else { return Ok(Resolved::Inputs(left(&wants))) };
 
     let mut runs: Vec<Identity> = Vec::new();
-    let asked = references.iter().map(of_reference);
-    let asked = asked.chain(uses().map(|entry| Asked::new(&entry.key, &own, Some(entry))));
-    for asked in asked.chain(sources.iter().map(|(_, _, pipe)| of_source(pipe))) {
+    for Want { asked, .. } in &wants {
         if asked.run.run.is_none() {
             return Err(InputError::NoRun { asked: asked.words() });
         }
         if answers.get(&asked.run).is_none() && !runs.contains(&asked.run) {
-            runs.push(asked.run);
+            runs.push(asked.run.clone());
         }
     }
     if !runs.is_empty() {
         return Ok(Resolved::Ask(runs));
     }
-    let pick = |asked: &Asked| match answers.get(&asked.run) {
-        Some(Ok(pipes)) => asked.choose(pipes),
-        Some(Err(why)) => Err(InputError::Unknown { asked: asked.words(), why: why.clone() }),
-        None => Err(InputError::Unknown { asked: asked.words(), why: "nobody was asked".to_owned() }),
-    };
-
     let mut changes = Changes::new(pod, containers);
-    for reference in &references {
-        let asked = of_reference(reference);
-        changes.name(reference, &asked, pick(&asked)?)?;
-    }
-    for (position, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.has_use()) {
-        let asked = Asked::new(&entry.key, &own, Some(entry));
-        changes.enter(position, entry, &asked, pick(&asked)?)?;
-    }
-    for (position, source, pipe) in sources {
-        let asked = of_source(pipe);
-        match pick(&asked) {
-            Ok(found) => changes.source(position, found),
-            Err(InputError::NotYet { .. }) if source.optional => {
-                changes.without_source(position, &source.name, &asked);
-            }
-            Err(error) => return Err(error),
+    for Want { goes, asked } in &wants {
+        let found = pick(asked, answers);
+        match *goes {
+            Goes::Field(reference) => changes.name(reference, asked, found?)?,
+            Goes::Entry(position, entry) => changes.enter(position, entry, asked, found?)?,
+            Goes::Source(position, source) => match found {
+                Err(InputError::NotYet { .. }) if source.optional => {
+                    changes.without_source(position, &source.name, asked);
+                }
+                found => changes.source(position, found?),
+            },
         }
     }
     Ok(Resolved::Inputs(changes.finish()))
+}
+
+/// A stored output that is taken, and where it goes.
+struct Want<'w> {
+    goes: Goes<'w>,
+    asked: Asked,
+}
+
+/// Where it goes.
+#[derive(Clone, Copy)]
+enum Goes<'w> {
+    /// A field names the object.
+    Field(&'w Reference),
+    /// An entry of the annotation, by its position.
+    Entry(usize, &'w Entry),
+    /// A source of the profile, by its position.
+    Source(usize, &'w Source),
+}
+
+/// All that the pod of `own` takes.
+fn wants<'w>(
+    own: &Identity,
+    references: &'w [Reference],
+    entries: &'w [Entry],
+    profile: &'w BootProfileSpec,
+) -> Vec<Want<'w>> {
+    let by_fields = references.iter().map(|reference| {
+        // What an entry without a use of its own says is said for the placeholders.
+        let entry = entries.iter().find(|entry| entry.key == reference.key && !entry.has_use());
+        Want { goes: Goes::Field(reference), asked: Asked::new(&reference.key, own, entry) }
+    });
+    let by_entries =
+        entries.iter().enumerate().filter(|(_, entry)| entry.has_use()).map(|(position, entry)| Want {
+            goes: Goes::Entry(position, entry),
+            asked: Asked::new(&entry.key, own, Some(entry)),
+        });
+    let by_sources = profile.sources.iter().enumerate().filter_map(|(position, source)| {
+        let pipe = source.pipe.as_ref()?;
+        let entry = Entry { task: pipe.task.clone(), ..Entry::default() };
+        Some(Want { goes: Goes::Source(position, source), asked: Asked::new(&pipe.key, own, Some(&entry)) })
+    });
+    by_fields.chain(by_entries).chain(by_sources).collect()
+}
+
+/// What is taken where nothing can be looked up: nothing, and what it would be in words.
+fn left(wants: &[Want<'_>]) -> Inputs {
+    let mut inputs = Inputs::default();
+    for Want { goes, asked } in wants {
+        let what = match goes {
+            Goes::Field(reference) => reference.field.clone(),
+            Goes::Entry(_, entry) => entry.describe(),
+            Goes::Source(position, source) => {
+                inputs.sources.push((*position, None));
+                format!("source {:?} of the profile", source.name)
+            }
+        };
+        let asked = asked.words();
+        inputs.left.push(format!("{what} takes {asked}: the webhook looks it up when the pod is created"));
+    }
+    inputs
+}
+
+fn pick<'a>(asked: &Asked, answers: &'a Answers) -> Result<&'a Pipe, InputError> {
+    match answers.get(&asked.run) {
+        Some(Ok(pipes)) => asked.choose(pipes),
+        Some(Err(why)) => Err(InputError::Unknown { asked: asked.words(), why: why.clone() }),
+        None => Err(InputError::Unknown { asked: asked.words(), why: "nobody was asked".to_owned() }),
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! They are found in the raw JSON, and only their strings are replaced: all around them stays to the byte.
 
+use std::fmt::Write as _;
+
 use bootlace_launch::handover::is_data_key;
 use json_patch::jsonptr::PointerBuf;
 use serde_json::Value;
@@ -94,15 +96,15 @@ impl<'a> Walk<'a> {
     }
 
     fn field(&self) -> String {
-        let mut field = String::new();
-        for step in &self.place {
-            match step {
-                Step::Field(name) if field.is_empty() => field += name,
-                Step::Field(name) => field += &format!(".{name}"),
-                Step::Element(position) => field += &format!("[{position}]"),
-            }
-        }
-        field
+        self.place.iter().fold(String::new(), |mut field, step| {
+            let dot = if field.is_empty() { "" } else { "." };
+            // Writing to a String cannot fail.
+            let _ = match step {
+                Step::Field(name) => write!(field, "{dot}{name}"),
+                Step::Element(position) => write!(field, "[{position}]"),
+            };
+            field
+        })
     }
 
     fn pointer(&self) -> PointerBuf {

@@ -329,14 +329,14 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         if spec.pipes.outputs.iter().take(position).any(|earlier| earlier.key == says.key) {
             return Err(twice(field, "key", &says.key));
         }
-        output(field, says)?;
+        output(&field, says)?;
     }
     optional(RESOURCES, "spec.pipes.resources", spec.pipes.resources.as_ref())
 }
 
 /// Checks one output, of a profile or of a pod.
-pub(crate) fn output(field: String, says: &Output) -> Result<(), Broken> {
-    all(OUTPUT, &field, says)
+pub(crate) fn output(field: &str, says: &Output) -> Result<(), Broken> {
+    all(OUTPUT, field, says)
 }
 
 fn client(field: &str, says: &Client) -> Result<(), Broken> {

@@ -214,8 +214,8 @@ fn what_cannot_be_is_refused_with_a_sentence() {
             json!({}),
             "has the files tls.crt, tls.key, and a variable takes one",
         ),
-        (Some("- {key: Cert, mountPath: /a, file: no}"), json!({}), "has the files tls.crt, tls.key"),
-        (Some("- {key: Token, env: A, container: no}"), json!({}), "the pod has no container \"no\""),
+        (Some("- {key: Cert, mountPath: /a, file: other}"), json!({}), "has the files tls.crt, tls.key"),
+        (Some("- {key: Token, env: A, container: side}"), json!({}), "the pod has no container \"side\""),
         (
             Some("[{key: Token, env: A}, {key: Settings, env: A}]"),
             json!({}),
@@ -269,10 +269,10 @@ fn a_profiles_source_takes_what_the_run_stored() {
         spec.sources.iter().map(|source| serde_json::to_value(&source.from).unwrap()).collect();
     assert_eq!(
         told[1],
-        json!({"Mounted": {"kind": "Secret", "name": "shop.r1.cert-1", "path": "/bootlace-sources/1",
+        json!({"mounted": {"kind": "Secret", "name": "shop.r1.cert-1", "path": "/bootlace-sources/1",
             "into": "Files", "prefix": "certs/", "optional": false}})
     );
-    assert_eq!(told[2]["Mounted"]["path"], "/bootlace-sources/3");
+    assert_eq!(told[2]["mounted"]["path"], "/bootlace-sources/3");
     let mounts = boot["volumeMounts"].as_array().unwrap();
     assert!(mounts.contains(
         &json!({"name": "bootlace-source-1", "mountPath": "/bootlace-sources/1", "readOnly": true})

@@ -68,7 +68,7 @@ fn annotated(text: &str) -> Result<Vec<Output>, PipesError> {
         if output.file.len() > MAX_FILE_BYTES {
             return Err(wrong(format!("file has more than {MAX_FILE_BYTES} bytes: write a shorter path")));
         }
-        rules::output(String::new(), &output).map_err(|broken| wrong(broken.message))?;
+        rules::output("", &output).map_err(|broken| wrong(broken.message))?;
         if outputs.iter().any(|earlier| earlier.key == output.key) {
             return Err(PipesError::Twice { key: output.key });
         }
@@ -187,8 +187,9 @@ mod tests {
         assert!(error.starts_with("BootProfile \"etl\""), "{error}");
         let long = format!("- {{key: A, file: /{}, kind: Secret}}", "x".repeat(1024));
         assert!(declared(Some(&long), "[]", &["main"]).unwrap_err().contains("more than 1024 bytes"));
-        let many: String =
-            (0..=MAX_OUTPUTS).map(|n| format!("- {{key: K{n}, file: /a, kind: Secret}}\n")).collect();
+        let many: Vec<_> =
+            (0..=MAX_OUTPUTS).map(|n| format!("{{key: K{n}, file: /a, kind: Secret}}")).collect();
+        let many = format!("[{}]", many.join(", "));
         assert!(declared(Some(&many), "[]", &["main"]).unwrap_err().contains("101 outputs"));
     }
 }
