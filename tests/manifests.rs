@@ -142,6 +142,16 @@ fn the_reference_holds_every_name() {
         names::FILE_TASK,
         names::ENV_BOOT_SPEC,
         names::ENV_HELD_PREFIX,
+        names::ANNOTATION_PIPE_OUT,
+        names::ANNOTATION_PIPE_IN,
+        names::ANNOTATION_RUN,
+        names::ANNOTATION_WORKFLOW,
+        names::CONTAINER_PIPE,
+        names::VOLUME_RUN,
+        names::VOLUME_PIPE_PREFIX,
+        names::MOUNT_RUN,
+        names::MOUNT_SHARED,
+        names::ENV_PIPES,
     ] {
         assert!(reference.contains(name), "docs/reference.md does not hold {name}");
     }

@@ -4,11 +4,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`spec`] | what the webhook tells the sidecar, which is also what the pod may ask the store for |
+//! | [`key`] | how a key is written where an object's name could stand |
 //! | [`data`] | what is in it, and how much that may be |
 //! | [`mod@name`] | how the object is called that holds an output |
 //! | [`record`] | the `Pipe`, which tells what is stored, and owns the object |
 
 pub mod data;
+pub mod key;
 pub mod name;
 pub mod record;
 pub mod spec;

@@ -77,9 +77,11 @@ impl Kind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Quota {
     /// In the pod's namespace.
+    #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_namespace: Option<u32>,
     /// Of the task's run.
+    #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_run: Option<u32>,
 }

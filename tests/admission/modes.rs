@@ -1,6 +1,6 @@
 //! The way that the boot env takes: what decides it, and what a container becomes by it.
 
-use bootlace::admission::{self, Decision, Injection};
+use bootlace::admission::{self, Decision, Found, Injection};
 use bootlace::names;
 use bootlace::plan::{BootSpec, ImageConfig, Images, Lookup, Recipes, Settings, Version};
 use bootlace::profile::Profile;
@@ -119,8 +119,12 @@ fn the_profiles_table_combines_with_the_pods_args() {
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run", "--help"]].concat());
 }
 
-fn ask(pod: &Value, recipes: &Recipes, images: &Images) -> Result<Decision, Box<Lookup>> {
-    admission::admit_with(pod.clone(), "team", recipes, Some(images))
+fn ask(pod: &Value, recipes: &Recipes, images: &Images) -> Result<Decision, Lookup> {
+    let found = Found { images: Some(images.clone()), ..Found::default() };
+    admission::admit_with(pod.clone(), "team", recipes, &found).map_err(|lookup| match *lookup {
+        admission::Lookup::Images(lookup) => lookup,
+        admission::Lookup::Pipes { .. } => panic!("nothing is taken from a pipe"),
+    })
 }
 
 #[test]
@@ -133,7 +137,7 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
     let Err(lookup) = ask(&pod, &recipes, &Images::default()) else { panic!("nothing is asked") };
     let image = "registry.example.com/etl/runner:2.1".to_owned();
     assert_eq!(
-        *lookup,
+        lookup,
         Lookup {
             namespace: "team".to_owned(),
             service_account: Some("runner".to_owned()),

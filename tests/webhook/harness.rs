@@ -10,6 +10,7 @@ use bootlace::profile::folder;
 use bootlace::server::listener::{Director, Limits, Server, Stage, Transport};
 use bootlace::server::tls::{Certificate, Issued, Lifetimes, Names, Serving, authority};
 use bootlace::webhook::metrics::Metrics;
+use bootlace::webhook::pipes::Pipes;
 use bootlace::webhook::profiles::InForce;
 use bootlace::webhook::reviews::Reviews;
 use rustls::ClientConfig;
@@ -90,7 +91,7 @@ impl Webhook {
         let director = Director::default();
         let server = Server {
             transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config().unwrap()))),
-            app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics)).router(),
+            app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics), Pipes::nowhere()).router(),
             limits,
             metrics: metrics.server.clone(),
             stage: director.follower(),

@@ -14,9 +14,13 @@ use axum::routing::post;
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info};
 
+use body::Collected;
+
 use super::metrics::Metrics;
+use super::pipes::Pipes;
 use super::profiles::InForce;
-use crate::admission::{self, Answered, Outcome};
+use crate::admission::{self, Answered, Found, Lookup, Outcome};
+use crate::input::Answers;
 use crate::plan::Recipes;
 use crate::server::metrics::Counted;
 
@@ -31,14 +35,15 @@ const LARGE_AT_ONCE: usize = 2;
 pub struct Reviews {
     profiles: Arc<InForce>,
     metrics: Arc<Metrics>,
+    pipes: Pipes,
     large: Arc<Semaphore>,
 }
 
 impl Reviews {
-    /// Answers from `profiles`, as they are when a review comes.
+    /// Answers from `profiles`, as they are when a review comes, and where a pod takes from earlier tasks from `pipes`.
     #[must_use]
-    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { profiles, metrics, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
+    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>, pipes: Pipes) -> Arc<Self> {
+        Arc::new(Self { profiles, metrics, pipes, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
     }
 
     /// The routes of the review port.
@@ -46,15 +51,56 @@ impl Reviews {
         Router::new().route(PATH, post(mutate).fallback(only_post)).fallback(only_mutate).with_state(self)
     }
 
-    fn answer(&self, body: &[u8], recipes: &Recipes) -> Response<Body> {
+    /// Decides, looks up what that takes, and decides again with what was found.
+    async fn answer(self: Arc<Self>, body: Collected, recipes: Arc<Recipes>) -> Response<Body> {
         let started = Instant::now();
-        let answered = admission::answer(body, recipes);
+        let (body, mut found) = (Arc::new(body), Found { images: None, pipes: Some(Answers::default()) });
+        loop {
+            let decided = if body.is_large() {
+                let (body, recipes, asked) = (Arc::clone(&body), Arc::clone(&recipes), found.clone());
+                let decide = move || admission::answer_with(&body.bytes, &recipes, &asked);
+                // Parsing takes milliseconds here: not on a thread that others' connections wait for.
+                match tokio::task::spawn_blocking(decide).await {
+                    Ok(decided) => decided,
+                    Err(_) => {
+                        return sentence(
+                            StatusCode::INTERNAL_SERVER_ERROR,
+                            "The review could not be answered.",
+                        );
+                    }
+                }
+            } else {
+                admission::answer_with(&body.bytes, &recipes, &found)
+            };
+            match decided {
+                Ok(answered) => return self.write(&answered, started),
+                Err(lookup) => self.look_up(*lookup, &mut found).await,
+            }
+        }
+    }
+
+    /// Each lookup leaves an answer to all that was asked, so nothing is asked twice.
+    async fn look_up(&self, lookup: Lookup, found: &mut Found) {
+        match lookup {
+            Lookup::Pipes { namespace, runs } => {
+                let answers = found.pipes.get_or_insert_default();
+                for run in runs {
+                    let answer = self.pipes.list(&namespace, &run, &self.metrics).await;
+                    answers.add(run, answer);
+                }
+            }
+            // Nobody asks, as there is no answer to begin with; from here on nobody may.
+            Lookup::Images(_) => found.images = None,
+        }
+    }
+
+    fn write(&self, answered: &Answered, started: Instant) -> Response<Body> {
         let json = answered.response.to_json();
         self.metrics.answered(answered.outcome, started.elapsed());
         if let Some(profile) = &answered.subject.profile {
             self.metrics.used(profile, answered.outcome);
         }
-        log(&answered);
+        log(answered);
         match json {
             Ok(json) => reply(StatusCode::OK, (CONTENT_TYPE, "application/json"), json),
             Err(error) => {
@@ -79,15 +125,7 @@ async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Bod
     let _in_flight = Counted::of(&reviews.metrics.in_flight);
     let collected = body::collect(body, &reviews.large).await;
     let endless = collected.endless;
-    let mut response = if collected.is_large() {
-        let (other, held) = (Arc::clone(&reviews), collected);
-        // Parsing takes milliseconds here: not on a thread that others' connections wait for.
-        tokio::task::spawn_blocking(move || other.answer(&held.bytes, &recipes)).await.unwrap_or_else(|_| {
-            sentence(StatusCode::INTERNAL_SERVER_ERROR, "The review could not be answered.")
-        })
-    } else {
-        reviews.answer(&collected.bytes, &recipes)
-    };
+    let mut response = Arc::clone(&reviews).answer(collected, recipes).await;
     if endless {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
