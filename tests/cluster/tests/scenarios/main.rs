@@ -23,6 +23,7 @@ mod env_precedence;
 mod harness;
 mod inject;
 mod job;
+mod kill;
 mod object_store;
 mod oci_source;
 mod optimus_image;
