@@ -11,6 +11,7 @@
 )]
 
 mod airflow;
+mod airflow_sources;
 mod boot_failure;
 mod boot_image;
 mod certificates;
@@ -19,14 +20,17 @@ mod distroless;
 mod drain;
 mod dry_run;
 mod harness;
+mod http_source;
 mod inject;
 mod job;
 mod object_store;
 mod oci_source;
 mod optimus_image;
 mod post_start;
+mod profile_change;
 mod refused;
 mod restricted;
+mod servers;
 mod sources;
 mod store;
 mod unknown_command;
