@@ -1,12 +1,13 @@
 //! The whole way, walked once: from a review, or a bare pod, to its answer.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::patch;
-use crate::plan::{self, Origin, PlanError, ProfileRef, Recipes};
+use crate::plan::{self, Images, Lookup, Origin, PlanError, Planned, ProfileRef, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
@@ -103,13 +104,33 @@ pub struct Subject {
     pub profile: Option<String>,
 }
 
-/// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out.
+/// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out. No registry
+/// is asked.
 #[must_use]
 pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
+    let Ok(answered) = respond(body, |object, origin| Ok::<_, Infallible>(admit(object, origin, recipes)));
+    answered
+}
+
+/// The same, where a registry can be asked: `registry` holds what was looked up for this review so far, nothing at
+/// first.
+///
+/// # Errors
+/// What must be looked up. With the answers to all of it in `registry`, the next try comes to an answer.
+pub fn answer_with(body: &[u8], recipes: &Recipes, registry: &Images) -> Result<Answered, Box<Lookup>> {
+    respond(body, |object, origin| admit_with(object, origin, recipes, Some(registry)))
+}
+
+fn respond<E>(
+    body: &[u8],
+    admit: impl FnOnce(Value, Origin<'_>) -> Result<Decision, E>,
+) -> Result<Answered, E> {
     let (response, outcome, subject) = match review::parse(body) {
         Ok(Incoming::Pod(mut request)) => {
             let mut subject = subject(&mut request);
-            let (response, outcome, profile) = answer_pod(request, &subject.namespace, recipes);
+            let Request { uid, object, namespace: _ } = request;
+            let decision = admit(object, Origin { namespace: &subject.namespace, uid: Some(&uid) })?;
+            let (response, outcome, profile) = answer_pod(uid, decision);
             subject.profile = profile;
             (response, outcome, subject)
         }
@@ -122,7 +143,7 @@ pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
             (response, Outcome::Malformed, Subject::default())
         }
     };
-    Answered { response, outcome, subject }
+    Ok(Answered { response, outcome, subject })
 }
 
 fn subject(request: &mut Request) -> Subject {
@@ -134,9 +155,8 @@ fn subject(request: &mut Request) -> Subject {
     Subject { namespace: std::mem::take(&mut request.namespace), pod, profile: None }
 }
 
-fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response, Outcome, Option<String>) {
-    let Request { uid, object, namespace: _ } = request;
-    match admit(object, Origin { namespace, uid: Some(&uid) }, recipes) {
+fn answer_pod(uid: String, decision: Decision) -> (Response, Outcome, Option<String>) {
+    match decision {
         Decision::Inject(injection) => {
             let Injection { profile, warnings, patch, because, named_by, .. } = *injection;
             let audit = [
@@ -158,19 +178,42 @@ fn answer_pod(request: Request, namespace: &str, recipes: &Recipes) -> (Response
 }
 
 /// Decides on a pod that is being created, and where it is a task returns it injected. `origin` is the namespace, where
-/// there is no review.
+/// there is no review. No registry is asked.
 #[must_use]
-pub fn admit<'a>(mut object: Value, origin: impl Into<Origin<'a>>, recipes: &Recipes) -> Decision {
-    let decided = decide(&object, origin.into(), recipes);
+pub fn admit<'a>(object: Value, origin: impl Into<Origin<'a>>, recipes: &Recipes) -> Decision {
+    admit_with(object, origin, recipes, None).unwrap_or_else(|_| Decision::Refuse(defect(&UNASKED)))
+}
+
+/// The same, where a registry can be asked; see [`answer_with`].
+///
+/// # Errors
+/// What must be looked up first.
+pub fn admit_with<'a>(
+    mut object: Value,
+    origin: impl Into<Origin<'a>>,
+    recipes: &Recipes,
+    registry: Option<&Images>,
+) -> Result<Decision, Box<Lookup>> {
+    let decided = match decide(&object, origin.into(), recipes, registry) {
+        Ok(decided) => decided,
+        Err(refusal) => return Ok(Decision::Refuse(refusal)),
+    };
     let Parts { because, named_by, profile, warnings, patch } = match decided {
-        Ok(Ok(parts)) => parts,
-        Ok(Err(skip)) => return Decision::Skip(skip),
-        Err(refusal) => return Decision::Refuse(refusal),
+        Decided::Inject(parts) => *parts,
+        Decided::Skip(skip) => return Ok(Decision::Skip(skip)),
+        Decided::Lookup(lookup) => return Err(Box::new(lookup)),
     };
     if let Err(error) = patch::apply(&mut object, &patch) {
-        return Decision::Refuse(defect(&error));
+        return Ok(Decision::Refuse(defect(&error)));
     }
-    Decision::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: object }))
+    Ok(Decision::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: object })))
+}
+
+/// What is decided on a pod.
+enum Decided {
+    Inject(Box<Parts>),
+    Skip(Skip),
+    Lookup(Lookup),
 }
 
 /// What is decided on a pod before it is changed.
@@ -182,11 +225,16 @@ struct Parts {
     patch: Vec<PatchOperation>,
 }
 
-fn decide(object: &Value, origin: Origin<'_>, recipes: &Recipes) -> Result<Result<Parts, Skip>, Refusal> {
+fn decide(
+    object: &Value,
+    origin: Origin<'_>,
+    recipes: &Recipes,
+    registry: Option<&Images>,
+) -> Result<Decided, Refusal> {
     let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
     let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(origin.namespace)) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
-        Selection::Skip(skip) => return Ok(Err(skip)),
+        Selection::Skip(skip) => return Ok(Decided::Skip(skip)),
     };
     let name = pod.display_name();
     let sentence = |error: &dyn fmt::Display| format!("bootlace: pod {name}: {error}");
@@ -196,14 +244,20 @@ fn decide(object: &Value, origin: Origin<'_>, recipes: &Recipes) -> Result<Resul
         let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
         refusal(sentence(&error)).with_profile(profile).with_undefined(error.undefined())
     };
-    let plan = plan::plan(&pod, origin, recipe).map_err(refuse)?;
+    let plan = match plan::plan(&pod, origin, recipe, registry).map_err(refuse)? {
+        Planned::Plan(plan) => *plan,
+        Planned::Lookup(lookup) => return Ok(Decided::Lookup(lookup)),
+    };
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Ok(Parts { because, named_by, profile, warnings, patch }))
+    Ok(Decided::Inject(Box::new(Parts { because, named_by, profile, warnings, patch })))
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
-fn defect(error: &patch::PatchError) -> Refusal {
+fn defect(error: &dyn fmt::Display) -> Refusal {
     let message = format!("bootlace: {error}");
     Refusal { code: 500, reason: "InternalError", message, profile: None, undefined: None }
 }
+
+/// Said where nobody has to ask a registry, and one is to be asked all the same.
+const UNASKED: &str = "a registry is to be asked where none may be: report this as a defect of Bootlace";

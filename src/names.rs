@@ -31,6 +31,11 @@ pub const LABEL_PROFILE: &str = "bootlace.dev/profile";
 pub const ANNOTATION_INJECTED: &str = "bootlace.dev/injected";
 /// Pod annotation: comma-separated names of the containers that are tasks.
 pub const ANNOTATION_CONTAINERS: &str = "bootlace.dev/containers";
+/// Pod annotation: the image's entrypoint, where the pod names no command, as a JSON array of strings; or an object of
+/// such arrays by container.
+pub const ANNOTATION_ENTRYPOINT: &str = "bootlace.dev/entrypoint";
+/// Pod annotation: the way that the boot env takes, in place of the profile's (see `profile::spec::EnvMode`).
+pub const ANNOTATION_ENV_MODE: &str = "bootlace.dev/env-mode";
 /// Pod annotation: a boot image of the pod's own, which the profile must allow.
 pub const ANNOTATION_INIT_IMAGE: &str = "bootlace.dev/init-image";
 /// Kubernetes' own annotation that names a pod's main container.
@@ -78,6 +83,12 @@ pub const FILE_ENV: &str = layout::FILE_ENVIRON;
 /// Below [`MOUNT`], followed by `/` and a container's name: the env names that the pod's spec sets itself for
 /// that container and a source may give too, each ended by a NUL byte. The launcher lets the pod's win.
 pub const DIR_ENV_KEEP: &str = layout::DIR_KEEP;
+/// Below [`MOUNT`], followed by `/` and a container's name: what of that container's spec refers to the boot env, as the
+/// spec has it. The launcher resolves it.
+pub const DIR_ENV_REFERENCES: &str = layout::DIR_REFERENCES;
+/// Below [`MOUNT`], followed by `/` and a container's name: the boot env as the kubelet reads it for that container's
+/// `fileKeyRef` variables.
+pub const DIR_ENV_FILE: &str = "env/file";
 /// The folder of assets, below [`MOUNT`].
 pub const DIR_ASSETS: &str = "assets";
 /// In the layout of Optimus: the folder of assets, below the mount path.
@@ -119,6 +130,10 @@ pub fn is_env_secret(name: &str) -> bool {
             && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
+/// Env of the boot container, followed by a container's number, `_` and a name: what the pod's own `envFrom` gives to
+/// that container. Boot looks at the names only, and lets the pod's win.
+pub const ENV_HELD_PREFIX: &str = "BOOTLACE_HELD_";
+
 /// The program of a boot image of the pod's own, where the profile names none.
 pub const IMAGE_INIT: &str = "/bootlace-init";
 

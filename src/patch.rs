@@ -9,7 +9,7 @@ use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
 use serde_json::{Value, json};
 
 use crate::names;
-use crate::plan::{Command, Plan, Task};
+use crate::plan::{Command, EnvWay, Plan, Task};
 use crate::pod::Pod;
 use crate::profile::spec::Position;
 
@@ -74,29 +74,32 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
 
 fn change(patch: &mut Patch, task: Task, mounts: &[Value], env_from: Option<&Value>) {
     let container = CONTAINERS.with_trailing_token(task.index);
-    patch.append_all(&container.with_trailing_token("volumeMounts"), task.has_mounts, mounts);
-    match (task.command, env_from) {
-        (Command::Launched(words), _) => {
-            let first = container.with_trailing_token("command").with_trailing_token(0_usize);
-            // Added in front one by one: the command's own words are never written again.
-            for word in words.into_iter().rev() {
-                patch.add(first.clone(), word.into());
-            }
+    patch.append_all(&container.with_trailing_token("volumeMounts"), task.has.mounts, mounts);
+    let command = container.with_trailing_token("command");
+    match task.command {
+        // Added in front one by one: the command's own words are never written again.
+        Command::Launched(words) => patch.prepend_all(&command, words),
+        Command::Written { words, .. } => patch.add(command, words.into()),
+        Command::Unchanged => {}
+    }
+    // In front of the pod's own, because a later entry wins over an earlier one, and `env` over all of them.
+    if let (EnvWay::Secret, Some(entry)) = (task.way, env_from) {
+        let list = container.with_trailing_token("envFrom");
+        if task.has.env_from {
+            patch.add(list.with_trailing_token(0_usize), entry.clone());
+        } else {
+            patch.add(list, json!([entry]));
         }
-        // In front of the pod's own, because a later entry wins over an earlier one, and `env` over all of them.
-        (Command::Secret { has_env_from }, Some(entry)) => {
-            let list = container.with_trailing_token("envFrom");
-            if has_env_from {
-                patch.add(list.with_trailing_token(0_usize), entry.clone());
-            } else {
-                patch.add(list, json!([entry]));
-            }
-        }
-        (Command::Secret { .. } | Command::Sourcing | Command::Unknown, _) => {}
+    }
+    let env = container.with_trailing_token("env");
+    match (task.env.is_empty(), task.has.env) {
+        (true, _) => {}
+        (false, true) => patch.prepend_all(&env, task.env),
+        (false, false) => patch.add(env, task.env.into()),
     }
     let hook = json!({"exec": {"command": task.hook}});
     let lifecycle = container.with_trailing_token("lifecycle");
-    match (task.has_lifecycle, task.replaces_handler) {
+    match (task.has.lifecycle, task.has.handler) {
         (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),
         (true, false) => patch.add(lifecycle.with_trailing_token("postStart"), hook),
         (false, false) => patch.add(lifecycle, json!({"postStart": hook})),
@@ -113,6 +116,14 @@ impl Patch {
 
     fn replace(&mut self, path: PointerBuf, value: Value) {
         self.0.push(PatchOperation::Replace(ReplaceOperation { path, value }));
+    }
+
+    /// Adds at the start of an array that is there.
+    fn prepend_all<T: Into<Value>>(&mut self, path: &Pointer, values: Vec<T>) {
+        let first = path.with_trailing_token(0_usize);
+        for value in values.into_iter().rev() {
+            self.add(first.clone(), value.into());
+        }
     }
 
     /// Adds at the end of an array, or makes the array where it is absent: adding to an absent one fails.

@@ -107,6 +107,8 @@ fn the_reference_holds_every_name() {
         names::LABEL_PROFILE,
         names::ANNOTATION_INJECTED,
         names::ANNOTATION_CONTAINERS,
+        names::ANNOTATION_ENTRYPOINT,
+        names::ANNOTATION_ENV_MODE,
         names::ANNOTATION_DEFAULT_CONTAINER,
         names::ANNOTATION_INIT_IMAGE,
         names::CONTAINER_BOOT,
@@ -127,11 +129,14 @@ fn the_reference_holds_every_name() {
         names::FILE_LAUNCHER,
         names::FILE_ENV,
         names::DIR_ENV_KEEP,
+        names::DIR_ENV_REFERENCES,
+        names::DIR_ENV_FILE,
         names::DIR_ASSETS,
         names::FILE_OPTIMUS_ENV,
         names::FILE_OPTIMUS_SECRET,
         names::FILE_TASK,
         names::ENV_BOOT_SPEC,
+        names::ENV_HELD_PREFIX,
     ] {
         assert!(reference.contains(name), "docs/reference.md does not hold {name}");
     }

@@ -11,10 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::hook::Way;
 use crate::hook::handler::Handler;
 use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
+use crate::hook::{Unreadable, Way};
 
 pub(crate) use run::{Run, Task};
 
@@ -35,13 +35,17 @@ launch run --container=NAME --handover=DIR --deadline=SECONDS OUTPUT... [FLAGS] 
     --optional-output=KEY:KIND:FILE        may be missing
   --on-failure=store hands the outputs of a COMMAND over that failed, too.
 
-launch hook --container=NAME --timeout=SECONDS [FLAGS] [HANDLER]
-  Proves that the container's first process holds the boot env, then runs HANDLER, which is one of:
+launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--argument=WORD]...]...
+    [HANDLER]
+  Proves that the container's first process holds the boot env, runs each --command, then HANDLER, which is one of:
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
-  --env=launch|sourced     how the boot env gets there (default launch); sourced: the image's entrypoint reads it from
-                           a file whenever it likes, which cannot be proven
+  --env=launch|file|home|sourced
+                           how the boot env gets there (default launch); home: the hook writes it to $HOME/.env;
+                           sourced: the image's entrypoint reads it from a file whenever it likes, which cannot be
+                           proven
+  --unreadable=fail|warn   what to do where the first process may not be read (default fail)
 
 FLAGS
   --root=DIR               where the boot volume is mounted (default /bootlace)
@@ -90,15 +94,20 @@ pub(crate) struct Exec {
     pub(crate) place: Place,
     /// Never empty.
     pub(crate) argv: Vec<OsString>,
+    /// How many words of it, at its start, are the launcher's and not the task's.
+    pub(crate) own: usize,
 }
 
 /// Prove that the boot env arrived, then run the pod's own postStart handler.
 #[derive(Debug)]
 pub(crate) struct Hook {
     pub(crate) place: Place,
-    /// For the proof and the handler together.
+    /// For the proof, the commands and the handler together.
     pub(crate) timeout: Duration,
     pub(crate) env: Way,
+    pub(crate) unreadable: Unreadable,
+    /// Commands with their arguments, none empty.
+    pub(crate) commands: Vec<Vec<OsString>>,
     pub(crate) handler: Option<Handler>,
 }
 
@@ -170,7 +179,7 @@ fn init(words: impl Iterator<Item = OsString>) -> Result<Init, UsageError> {
 fn exec(words: impl Iterator<Item = OsString>) -> Result<Exec, UsageError> {
     let mut place = PlaceFlags::default();
     let argv = flags(words, |flag, value| place.take(flag, value))?;
-    Ok(Exec { argv: run::command("exec", argv)?, place: place.finish()? })
+    Ok(Exec { argv: run::command("exec", argv)?, own: 0, place: place.finish()? })
 }
 
 fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
@@ -180,8 +189,16 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
     let mut sleep = None;
     let mut http = None;
     let mut headers = Vec::new();
+    let mut unreadable = Unreadable::default();
+    let mut commands: Vec<Vec<OsString>> = Vec::new();
     let argv = flags(words, |flag, value| {
         match flag {
+            b"unreadable" => unreadable = Unreadable::parse(value)?,
+            b"command" => commands.push(vec![value.to_owned()]),
+            b"argument" => match commands.last_mut() {
+                Some(command) => command.push(value.to_owned()),
+                None => return Err(UsageError::new("`--argument` needs a `--command` before it")),
+            },
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
             b"env" => env = Way::parse(value)?,
             b"sleep" => sleep = Some(seconds("--sleep", value)?),
@@ -204,7 +221,7 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
         _ => return Err(UsageError::new("`--sleep`, `--http` and `--` exclude each other")),
     };
     let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
-    Ok(Hook { place: place.finish()?, timeout, env, handler })
+    Ok(Hook { place: place.finish()?, timeout, env, unreadable, commands, handler })
 }
 
 /// Hands each `--flag=value` to `take`, which says whether it knows the flag. Gives what follows `--`, where
@@ -344,6 +361,20 @@ mod tests {
     }
 
     #[test]
+    fn hook_takes_commands_of_the_profiles_own() {
+        let hook = hook(&[
+            "--env=file",
+            "--unreadable=warn",
+            "--command=a",
+            "--argument=--command=x",
+            "--argument=",
+            "--command=b",
+        ]);
+        assert_eq!(hook.commands, [vec!["a", "--command=x", ""], vec!["b"]]);
+        assert_eq!((hook.env, hook.unreadable), (Way::File, Unreadable::Warn));
+    }
+
+    #[test]
     fn refuses_what_it_does_not_know() {
         let hook = ["hook", "--container=base", "--timeout=1"];
         for (args, sentence) in [
@@ -361,9 +392,11 @@ mod tests {
             (&["exec", "sh"], "not of the form"),
             (&["hook", "--container=base"], "`--timeout=SECONDS` is missing"),
             (&["hook", "--container=base", "--timeout=-1"], "not a whole number of seconds"),
-            (&[&hook[..], &["--env=shell"]].concat(), "`--env` is neither launch nor sourced"),
             (&[&hook[..], &["--sleep=1", "--", "sh"]].concat(), "exclude each other"),
             (&[&hook[..], &["--"]].concat(), "needs the handler's command"),
+            (&[&hook[..], &["--argument=x"]].concat(), "needs a `--command` before it"),
+            (&[&hook[..], &["--env=shell"]].concat(), "`--env` is not one of"),
+            (&[&hook[..], &["--unreadable=no"]].concat(), "`--unreadable` is neither"),
             (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),
             (&[&hook[..], &["--http=https://a/"]].concat(), "`--http`"),
             (&[&hook[..], &["--http=http://a/", "--header=A: b\r\nC: d"]].concat(), "on one line"),

@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use std::{fmt, fs, io};
 
 use bootlace_launch::environ::{self, ParseError};
-use bootlace_launch::{keep, layout};
+use bootlace_launch::{keep, layout, references};
 
 use crate::args::Place;
 use crate::merge::{self, Merged};
+use crate::resolve::{self, Resolved};
 
-/// The bytes of the two files; [`BootEnv::over`] gives them meaning.
+/// The bytes of the files; [`BootEnv::over`] and [`BootEnv::resolve`] give them meaning.
 pub(crate) struct BootEnv {
     environ: File,
     keep: File,
+    /// Most pods refer to nothing that boot gives.
+    references: Option<File>,
 }
 
 struct File {
@@ -24,8 +27,12 @@ struct File {
 
 impl BootEnv {
     pub(crate) fn load(place: &Place) -> Result<Self, LoadError> {
-        let keep = place.root.join(layout::DIR_KEEP).join(&place.container);
-        Ok(Self { environ: File::read(place.root.join(layout::FILE_ENVIRON))?, keep: File::read(keep)? })
+        let of_container = |folder| place.root.join(folder).join(&place.container);
+        Ok(Self {
+            environ: File::read(place.root.join(layout::FILE_ENVIRON))?,
+            keep: File::read(of_container(layout::DIR_KEEP))?,
+            references: File::read_if_there(of_container(layout::DIR_REFERENCES))?,
+        })
     }
 
     /// The env that a process gets which would have started with `process`.
@@ -34,6 +41,20 @@ impl BootEnv {
         let keep = keep::parse(&self.keep.bytes).map_err(|error| self.keep.damaged(error))?;
         Ok(merge::merge(process, &boot, &keep))
     }
+
+    /// What refers to the boot env in the spec of a process that gets `merged`: its variables, and its arguments, which
+    /// are those in `argv` behind the launcher's `own`.
+    pub(crate) fn resolve<'a>(
+        &self,
+        merged: &Merged<'_>,
+        argv: &'a [OsString],
+        own: usize,
+    ) -> Result<Resolved<'a>, LoadError> {
+        let Some(file) = &self.references else { return Ok(Resolved::of(argv)) };
+        let texts = references::parse(&file.bytes).map_err(|error| file.damaged(error))?;
+        let boot = environ::parse(&self.environ.bytes).map_err(|error| self.environ.damaged(error))?;
+        Ok(resolve::resolve(&texts, &boot, merged, argv, own))
+    }
 }
 
 impl File {
@@ -41,6 +62,13 @@ impl File {
         match fs::read(&path) {
             Ok(bytes) => Ok(Self { path, bytes }),
             Err(error) => Err(LoadError::Unreadable { path, error }),
+        }
+    }
+
+    fn read_if_there(path: PathBuf) -> Result<Option<Self>, LoadError> {
+        match Self::read(path) {
+            Err(LoadError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
         }
     }
 

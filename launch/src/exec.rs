@@ -18,7 +18,9 @@ pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&exec.place).map_err(ExecError::NoBootEnv)?;
     let merged = boot.over(&process).map_err(ExecError::NoBootEnv)?;
-    program::exec(&exec.argv, &merged).map_err(ExecError::NotStarted)
+    let resolved = boot.resolve(&merged, &exec.argv, exec.own).map_err(ExecError::NoBootEnv)?;
+    let merged = merged.with(&resolved.env);
+    program::exec(&resolved.argv, &merged).map_err(ExecError::NotStarted)
 }
 
 /// Why the task was not started.

@@ -1,11 +1,13 @@
-//! `hook`: the container's postStart. It proves that the task holds the boot env, then runs the handler that
-//! the pod's spec had as its postStart, both inside one limit.
+//! `hook`: the container's postStart. It proves that the task holds the boot env (or puts it where the task looks for
+//! it), then runs the profile's own commands and the handler that the pod's spec had as its postStart, all inside
+//! one limit.
 //!
 //! The kubelet has no limit of its own for a hook, and one that hangs blocks the pod's deletion
 //! (kubernetes/kubernetes, `pkg/kubelet/lifecycle/handlers.go`). A hook that fails makes it kill the
 //! container, with all that runs in it.
 
 pub(crate) mod handler;
+mod home;
 mod hosts;
 pub(crate) mod http;
 mod process;
@@ -19,7 +21,9 @@ use std::{env, fmt};
 use crate::args::{Hook, UsageError};
 use crate::boot_env::{BootEnv, LoadError};
 use crate::deadline::Deadline;
+use crate::report;
 use handler::HandlerError;
+use home::HomeError;
 use process::Proc;
 use proof::{Proof, ProofError};
 
@@ -29,6 +33,10 @@ pub(crate) enum Way {
     /// The launcher in front of its command loads it.
     #[default]
     Launch,
+    /// The kubelet reads it from a file when it starts the container.
+    File,
+    /// The task's entrypoint sources the file that the hook writes.
+    Home,
     /// The image's entrypoint sources it from a file among its assets, whenever it likes: there is nothing to prove.
     Sourced,
 }
@@ -37,13 +45,35 @@ impl Way {
     pub(crate) fn parse(word: &OsStr) -> Result<Self, UsageError> {
         match word.as_encoded_bytes() {
             b"launch" => Ok(Self::Launch),
+            b"file" => Ok(Self::File),
+            b"home" => Ok(Self::Home),
             b"sourced" => Ok(Self::Sourced),
-            _ => Err(UsageError::new("`--env` is neither launch nor sourced")),
+            _ => Err(UsageError::new("`--env` is not one of launch, file, home and sourced")),
         }
     }
 }
 
-/// Proves, then runs the handler. A task that has ended before is no failure: it keeps its own result.
+/// What becomes of a container whose first process may not be read, so that nothing is proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It runs on, and its termination message says so.
+    Warn,
+}
+
+impl Unreadable {
+    pub(crate) fn parse(word: &OsStr) -> Result<Self, UsageError> {
+        match word.as_encoded_bytes() {
+            b"fail" => Ok(Self::Fail),
+            b"warn" => Ok(Self::Warn),
+            _ => Err(UsageError::new("`--unreadable` is neither fail nor warn")),
+        }
+    }
+}
+
+/// Proves, then runs commands and handler. A task that has ended before is no failure: it keeps its own result.
 pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
     let deadline = Deadline::after(hook.timeout);
     // The kubelet runs a hook with the container's configured env, so this is what the task's process would
@@ -51,17 +81,28 @@ pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&hook.place).map_err(HookError::NoBootEnv)?;
     let merged = boot.over(&process).map_err(HookError::NoBootEnv)?;
+    let resolved = boot.resolve(&merged, &[], 0).map_err(HookError::NoBootEnv)?;
+    let merged = merged.with(&resolved.env);
 
+    let proc = Proc::mounted();
     let proven = match hook.env {
-        Way::Launch => proof::wait(&Proc::mounted(), &merged, deadline).map_err(HookError::NotProven)?,
         Way::Sourced => Proof::Holds,
+        Way::Home => home::write(&proc, &merged).map_err(HookError::NotWritten)?,
+        way @ (Way::Launch | Way::File) => {
+            proof::wait(&proc, &merged, way, hook.unreadable, deadline).map_err(HookError::NotProven)?
+        }
     };
     match proven {
-        Proof::Ended => Ok(()),
-        Proof::Holds => match &hook.handler {
-            None => Ok(()),
-            Some(handler) => handler.run(&merged, deadline).map_err(HookError::Handler),
-        },
+        Proof::Holds => {}
+        Proof::Ended => return Ok(()),
+        Proof::Unreadable(error) => report::warning(&error, &hook.place),
+    }
+    for (number, command) in (1..).zip(&hook.commands) {
+        handler::exec(command, &merged, deadline).map_err(|error| HookError::Command { number, error })?;
+    }
+    match &hook.handler {
+        None => Ok(()),
+        Some(handler) => handler.run(&merged, deadline).map_err(HookError::Handler),
     }
 }
 
@@ -70,6 +111,12 @@ pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
 pub(crate) enum HookError {
     NoBootEnv(LoadError),
     NotProven(ProofError),
+    NotWritten(HomeError),
+    /// One of the profile's own commands failed, counted from 1.
+    Command {
+        number: usize,
+        error: HandlerError,
+    },
     Handler(HandlerError),
 }
 
@@ -78,6 +125,10 @@ impl fmt::Display for HookError {
         match self {
             Self::NoBootEnv(error) => write!(f, "its boot env is missing: {error}"),
             Self::NotProven(error) => error.fmt(f),
+            Self::NotWritten(error) => error.fmt(f),
+            Self::Command { number, error } => {
+                write!(f, "command {number} of the BootProfile's `hook.commands` failed: {error}")
+            }
             Self::Handler(error) => write!(f, "the pod's own postStart failed: {error}"),
         }
     }

@@ -11,6 +11,10 @@ pub const FILE_ENVIRON: &str = "env/environ";
 /// sets no env: the launcher takes a missing file for a boot that did not finish.
 pub const DIR_KEEP: &str = "env/keep";
 
+/// The folder, below [`MOUNT`], of the task containers' references to the boot env, in files named like them and in
+/// the format of [`crate::references`]. A container without such references has no file.
+pub const DIR_REFERENCES: &str = "env/references";
+
 /// Where a boot image of the pod's own leaves what it gives.
 pub const MOUNT_OUT: &str = "/bootlace-out";
 

@@ -8,7 +8,7 @@
 //! - `hook` is the container's postStart: it proves that the task holds the boot env, then runs the pod's own
 //!   postStart handler.
 //!
-//! The way of a start: [`args`] → [`boot_env`] → [`merge`] → [`program`]. What fails becomes one sentence on
+//! The way of a start: [`args`] → [`boot_env`] → [`merge`] → [`resolve`] → [`program`]. What fails becomes one sentence on
 //! standard error and in the container's termination message ([`report`]), and one of the codes in [`exit`].
 
 mod args;
@@ -24,6 +24,7 @@ mod merge;
 mod outputs;
 mod program;
 mod report;
+mod resolve;
 mod run;
 mod signals;
 mod supervise;

@@ -13,7 +13,7 @@ use crate::env::Env;
 #[derive(Debug)]
 pub(crate) struct Merged<'a> {
     /// What the process held without the boot env.
-    own: Env<'a>,
+    pub(crate) own: Env<'a>,
     /// What only the boot env can have given: variables that the process did not hold, or held with another
     /// value.
     pub(crate) given: Env<'a>,
@@ -26,6 +26,16 @@ impl<'a> Merged<'a> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a OsStr, &'a OsStr)> {
         self.own.iter().filter(|(name, _)| self.given.get(name).is_none()).chain(self.given.iter())
+    }
+
+    /// The same with variables of the pod's own as they read with the boot env.
+    pub(crate) fn with<'b>(self, resolved: &'b [(OsString, OsString)]) -> Merged<'b>
+    where
+        'a: 'b,
+    {
+        let resolved = resolved.iter().map(|(name, value)| (&**name, &**value));
+        let changed = resolved.filter(|(name, value)| self.own.get(name) != Some(value));
+        Merged { given: self.given.iter().chain(changed).collect(), own: self.own }
     }
 }
 

@@ -28,6 +28,11 @@ fn sentence(what: &dyn fmt::Display, place: &Place) -> String {
     format!("bootlace: container {}: {what}\n", place.container.display())
 }
 
+/// Reports what did not fail the container, but should be known: the task's own message replaces it.
+pub(crate) fn warning(error: &impl std::error::Error, place: &Place) {
+    tell(&sentence(&format_args!("warning: {error}"), place), &place.termination_log);
+}
+
 /// Reports wrong arguments; they may not have named the termination message's file.
 pub(crate) fn usage(error: &UsageError) {
     tell(&format!("bootlace: {error}\n"), Path::new(TERMINATION_LOG));

@@ -20,7 +20,7 @@ use crate::args::{Exec, Run};
 pub(crate) fn supervise(run: Run) -> Exec {
     let mut argv = vec![this_program(), "supervise".into()];
     argv.extend(env::args_os().skip(2));
-    Exec { place: run.place, argv }
+    Exec { own: argv.len().saturating_sub(run.argv.len()), place: run.place, argv }
 }
 
 /// Where this program lies. Its own name says it, as Bootlace's webhook writes a path there; `/proc` need not be

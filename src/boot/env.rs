@@ -1,5 +1,6 @@
 //! Env variables that a source may give.
 
+use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -9,13 +10,6 @@ use bootlace_launch::environ::{InvalidRecord, Record};
 /// Linux takes at most 32 pages in one env string (`MAX_ARG_STRLEN`), its name, `=` and ending NUL included:
 /// with more, the task's exec fails. Counted in pages of 4 KiB, the smallest that there are.
 pub(crate) const MAX_RECORD_BYTES: usize = 32 * 4096;
-
-/// Variables that decide which code runs in the task, or where it looks for its own: a source cannot give
-/// them, so that whoever may write a `ConfigMap` does not thereby choose the task's programs.
-const RESERVED: &[&str] = &["BASH_ENV", "ENV", "GCONV_PATH", "GLIBC_TUNABLES", "HOME", "IFS", "PATH"];
-
-/// The same, by prefix: what the dynamic linker reads.
-const RESERVED_PREFIX: &str = "LD_";
 
 /// A variable's name that every shell and every language can read: letters, digits and `_`, no digit first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +23,14 @@ impl EnvName {
         if !name.bytes().next().is_some_and(first) || !name.bytes().all(word) {
             return Err(EnvError::NotAName);
         }
-        if RESERVED.contains(&name) || name.starts_with(RESERVED_PREFIX) {
-            return Err(EnvError::Reserved);
-        }
         Ok(Self(name.to_owned()))
+    }
+}
+
+/// Compares as its text does.
+impl Borrow<str> for EnvName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -74,6 +72,11 @@ impl EnvValue {
         Ok(Record::new(OsStr::new(&name.0), OsStr::from_bytes(&self.bytes))?)
     }
 
+    /// What it is. It may be a secret.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Its size in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.bytes.len() as u64
@@ -103,10 +106,13 @@ pub enum EnvError {
     NotAName,
     /// The name is one that decides which code runs.
     #[error(
-        "this variable decides which programs the task runs, so a source cannot give it: set it in the pod's spec, \
-         or rename it, a key with items[].as"
+        "this variable decides {decides}, so that a source cannot set it by itself: list it under env.allow of the \
+         BootProfile, set it in the pod's spec, or rename it, a key with items[].as"
     )]
-    Reserved,
+    Reserved {
+        /// What it decides.
+        decides: &'static str,
+    },
     /// Name and value are more than Linux takes.
     #[error(
         "name and value take {size} bytes, and Linux takes {MAX_RECORD_BYTES} at most in one variable: give it as a \
@@ -132,13 +138,6 @@ mod tests {
         }
         for name in ["", "1A", "db-user", "a.b", "A=B", "A\0", "A B", "Ä", "BASH_FUNC_ls%%"] {
             assert_eq!(EnvName::parse(name), Err(EnvError::NotAName), "{name:?}");
-        }
-    }
-
-    #[test]
-    fn what_decides_which_code_runs_is_refused() {
-        for name in ["LD_PRELOAD", "LD_", "PATH", "HOME", "IFS", "ENV", "BASH_ENV", "GLIBC_TUNABLES"] {
-            assert_eq!(EnvName::parse(name), Err(EnvError::Reserved), "{name:?}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::env::EnvError;
+use super::env_file::NotInFile;
 use super::layout::LayoutError;
 use super::path::PathError;
 use super::source::SourceError;
@@ -66,6 +67,34 @@ pub enum BootError {
         earlier: String,
         /// Its file.
         other: String,
+    },
+    /// A source sets what the pod's spec does not ask the kubelet for.
+    #[error(
+        "source {source_name:?} sets the variable {name:?}, and the kubelet hands over only what env.file.keys of \
+         BootProfile {profile:?} lists: list it there"
+    )]
+    NoFileKey {
+        /// The source.
+        source_name: String,
+        /// The variable.
+        name: String,
+        /// The profile.
+        profile: String,
+    },
+    /// The kubelet cannot be handed a value by file.
+    #[error(
+        "source {source_name:?} sets the variable {name:?}, and its value cannot be handed over with env.mode File: \
+         {error}. Change the value, or set another env.mode in BootProfile {profile:?}"
+    )]
+    NotInFile {
+        /// The source.
+        source_name: String,
+        /// The variable.
+        name: String,
+        /// The profile.
+        profile: String,
+        /// Why.
+        error: NotInFile,
     },
     /// The layout has no place for what a source gave.
     #[error(transparent)]
@@ -147,7 +176,11 @@ impl BootError {
             Self::Store(error) if error.is_content() => DATA,
             Self::Store(error) if error.is_temporary() => TEMPORARY,
             Self::Store(_) => UNAVAILABLE,
-            Self::FileAndFolder { .. } | Self::Layout(_) | Self::Env(_) => DATA,
+            Self::FileAndFolder { .. }
+            | Self::Layout(_)
+            | Self::Env(_)
+            | Self::NoFileKey { .. }
+            | Self::NotInFile { .. } => DATA,
             Self::Volume(_) | Self::Start(_) => IO,
         }
     }

@@ -32,6 +32,8 @@ pub(crate) enum Event<'a> {
     Overridden { source: &'a str, entry: Entry, name: &'a str, earlier: &'a str },
     /// The store has put the env into a Secret.
     Stored { secret: &'a str, how: &'static str, milliseconds: Millis },
+    /// The pod's own spec gives a container what a source gives, too.
+    Held { container: &'a str, name: &'a str },
     /// Everything is on the volume.
     Booted {
         #[serde(flatten)]
@@ -56,6 +58,7 @@ impl Event<'_> {
             | Self::Fetched { .. }
             | Self::Overridden { .. }
             | Self::Stored { .. }
+            | Self::Held { .. }
             | Self::Booted { .. } => "INFO",
             Self::Noted { .. } | Self::Untold { .. } => "WARN",
             Self::Failed { .. } => "ERROR",
@@ -87,6 +90,10 @@ impl fmt::Display for Event<'_> {
                 write!(f, "env in Secret {secret}: {how}, in {milliseconds}")
             }
             Self::Untold { why } => write!(f, "no Event tells of this boot: {why}"),
+            Self::Held { container, name } => write!(
+                f,
+                "container {container:?} gets the variable {name:?} from its own spec, which wins over the sources"
+            ),
             Self::Booted { amount, milliseconds } => write!(f, "booted: {amount} in {milliseconds}"),
             Self::Failed { error, exit_code: _ } => write!(f, "bootlace: {error}"),
         }

@@ -40,7 +40,7 @@ pub(crate) async fn all<'a>(
     let begun = Instant::now();
     let deadline = begun + Duration::from_secs(spec.timeout_seconds.into());
     let fetch = async |Named { name, optional, limits, source }: &'a Named<'a>| {
-        let mut sink = Sink::new(volume, *limits);
+        let mut sink = Sink::new(volume, *limits).allowing(&spec.allow);
         let in_time = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
         let too_slow = || SourceError::too_slow(spec.timeout_seconds, "boot.timeoutSeconds", source.doing());
         match in_time.unwrap_or_else(|_| Err(too_slow())) {
@@ -113,6 +113,10 @@ mod tests {
             layout: Layout::default(),
             sources: Vec::new().into(),
             keep: std::collections::BTreeMap::new(),
+            held: std::collections::BTreeMap::new(),
+            references: std::collections::BTreeMap::new(),
+            file_keys: None,
+            allow: Vec::new().into(),
         };
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();

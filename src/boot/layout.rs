@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 
 use super::BootError;
+use super::container::ForContainer;
 use super::env::{EnvName, EnvValue};
 use super::merge::{Content, From};
 use super::path::AssetPath;
@@ -63,16 +64,20 @@ const SHELLS_OWN: &[&str] = &[
 ///
 /// # Errors
 /// Where a source's file lies in the place of one, or a variable cannot come out of one.
-pub(crate) fn env_files(content: &Content<'_>, spec: &BootSpec<'_>) -> Result<Vec<EnvFile>, BootError> {
+pub(crate) fn env_files(
+    content: &Content<'_>,
+    spec: &BootSpec<'_>,
+    containers: &[ForContainer<'_>],
+) -> Result<Vec<EnvFile>, BootError> {
     match spec.layout {
         Layout::Bootlace => Ok(Vec::new()),
-        Layout::Optimus => optimus(content, spec),
+        Layout::Optimus => optimus(content, containers),
     }
 }
 
-fn optimus(content: &Content<'_>, spec: &BootSpec<'_>) -> Result<Vec<EnvFile>, BootError> {
+fn optimus(content: &Content<'_>, containers: &[ForContainer<'_>]) -> Result<Vec<EnvFile>, BootError> {
     // Sourced, they would win over what the pod's spec sets itself: what does is left out.
-    let kept: HashSet<&str> = spec.keep.values().flatten().map(|name| &**name).collect();
+    let kept: HashSet<&str> = containers.iter().flat_map(|container| &container.keep).copied().collect();
     let mut env = EnvFile { name: names::FILE_OPTIMUS_ENV, content: Vec::new() };
     let mut secret = EnvFile { name: names::FILE_OPTIMUS_SECRET, content: Vec::new() };
     for (name, From { source, given }) in &content.env {

@@ -61,6 +61,11 @@ pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &Report<'_>) -> Resul
 }
 
 impl Content<'_> {
+    /// Whether there is a variable called `name`.
+    pub(crate) fn gives(&self, name: &str) -> bool {
+        self.env.contains_key(name)
+    }
+
     /// How much it is.
     pub(crate) fn amount(&self) -> Amount {
         let files = self.files.iter().map(|(_, from)| &from.given);

@@ -9,8 +9,9 @@
 //! | fetch | `fetch` | what does each source give, within the profile's time |
 //! | | `source` | where does it come from: one file a kind |
 //! | | `http`, `archive`, `json` | what sources have in common: requests, unpacking, objects |
-//! | | `sink` | may a source give that: names, paths, sizes |
+//! | | `sink`, `reserved` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
+//! | hand on | `container`, `env_file` | what does each task container need beside the env itself |
 //! | lay out | `layout` | which env files do the task's images expect among the assets |
 //! | store | `store` | has the env put into a Secret, where the task takes it from there |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
@@ -23,7 +24,9 @@
 //! or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
 
 mod archive;
+mod container;
 mod env;
+mod env_file;
 mod error;
 mod event;
 mod fetch;
@@ -33,11 +36,13 @@ mod layout;
 mod merge;
 mod path;
 mod report;
+mod reserved;
 mod sink;
 mod source;
 mod store;
 mod volume;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,28 +90,25 @@ fn store_token() -> PathBuf {
 pub fn run(args: &Args) -> ExitCode {
     // Everything goes to one stream: the runtime collects two of them separately, and the sentence that says
     // what failed must be the last line.
-    match run_to(args, |name| std::env::var(name).ok(), &mut io::stderr()) {
+    let env: Vec<_> = std::env::vars_os().collect();
+    match run_to(args, &env, &mut io::stderr()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.exit_code().into(),
     }
 }
 
-/// Boots as `env` says, which returns a variable's value, and tells on `log` how it went. Where it fails, the
+/// Boots as `env` says, which are the process's variables, and tells on `log` how it went. Where it fails, the
 /// same sentence is the log's last line and the termination message, and an Event on the pod where there is a store.
 ///
 /// # Errors
 /// Where the task cannot be booted: the error says why and what to change, and holds no value of a source.
-pub fn run_to(
-    args: &Args,
-    env: impl Fn(&str) -> Option<String>,
-    log: &mut dyn Write,
-) -> Result<(), BootError> {
+pub fn run_to(args: &Args, env: &[(OsString, OsString)], log: &mut dyn Write) -> Result<(), BootError> {
     let report = Report::new(log);
     let failed = |error: &BootError| report.failure(error, &args.termination_log);
     let spec = read_spec(env).inspect_err(failed)?;
     report.set_format(spec.log_format);
     let runtime = fetch::runtime().inspect_err(failed)?;
-    let result = boot(args, &spec, &runtime, &report).inspect_err(failed);
+    let result = boot(args, env, &spec, &runtime, &report).inspect_err(failed);
     runtime.block_on(tell(args, &spec, &result, &report));
     // The system looks names up on a thread that cannot be stopped: boot does not wait for its answer.
     runtime.shutdown_background();
@@ -116,6 +118,7 @@ pub fn run_to(
 /// Returns what was done, in words.
 fn boot(
     args: &Args,
+    env: &[(OsString, OsString)],
     spec: &BootSpec<'_>,
     runtime: &Runtime,
     report: &Report<'_>,
@@ -128,7 +131,8 @@ fn boot(
     let sources = source::all(spec);
     let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
     let content = merge::merge(fetched, report)?;
-    let env_files = layout::env_files(&content, spec)?;
+    let containers = container::all(spec, &content, env, report)?;
+    let env_files = layout::env_files(&content, spec, &containers)?;
     if let Some(secret) = &spec.env_secret {
         let store = spec.store.as_deref().ok_or(BootError::NoStore)?;
         let env = store::env(&content)?;
@@ -136,7 +140,7 @@ fn boot(
         let how = runtime.block_on(store::Client::new(store, &args.store_token)?.put_env(secret, &env))?;
         report.tell(&Event::Stored { secret, how, milliseconds: begun.elapsed().into() });
     }
-    volume.write(&content, &env_files, spec, &args.launcher)?;
+    volume.write(&content, &env_files, spec, &containers, &args.launcher)?;
     for named in &sources {
         named.source.written();
     }
@@ -161,9 +165,13 @@ async fn tell(args: &Args, spec: &BootSpec<'_>, result: &Result<String, BootErro
     }
 }
 
-fn read_spec(env: impl Fn(&str) -> Option<String>) -> Result<BootSpec<'static>, BootError> {
-    if env(names::ENV_BOOT_SPEC).is_none() {
+fn read_spec(env: &[(OsString, OsString)]) -> Result<BootSpec<'static>, BootError> {
+    let value = |name: &str| {
+        let (_, value) = env.iter().find(|(of, _)| of == name)?;
+        value.to_str().map(str::to_owned)
+    };
+    if value(names::ENV_BOOT_SPEC).is_none() {
         return Err(BootError::NoSpec);
     }
-    BootSpec::from_env(env).map_err(|error| BootError::spec(&error))
+    BootSpec::from_env(value).map_err(|error| BootError::spec(&error))
 }

@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::env::{EnvName, EnvValue};
+use super::env::{EnvError, EnvName, EnvValue};
 use super::event::Amount;
 use super::path::{AssetPath, FileTree};
+use super::reserved;
 use super::source::{Entry, Refused, SourceError};
 use super::volume::{Scratch, Staged, StagedFile, Volume};
 use crate::plan::boot_spec::SourceLimits;
@@ -17,6 +18,8 @@ use crate::profile::spec::Into;
 pub(crate) struct Sink<'v> {
     volume: &'v Volume,
     limits: SourceLimits,
+    /// Variables that a source may set although they decide which code runs.
+    allow: &'v [String],
     /// Bytes given so far, those of open files included.
     given: Rc<Cell<u64>>,
     found: Found,
@@ -85,7 +88,13 @@ pub(crate) struct NewFile {
 impl<'v> Sink<'v> {
     /// An empty sink whose files are staged on `volume`.
     pub(crate) fn new(volume: &'v Volume, limits: Option<SourceLimits>) -> Self {
-        Self { volume, limits: limits.unwrap_or(NO_LIMITS), given: Rc::default(), found: Found::default() }
+        let limits = limits.unwrap_or(NO_LIMITS);
+        Self { volume, limits, allow: &[], given: Rc::default(), found: Found::default() }
+    }
+
+    /// The same, which takes the variables that `allow` means, too.
+    pub(crate) fn allowing(self, allow: &'v [String]) -> Self {
+        Self { allow, ..self }
     }
 
     /// Bytes that the source may give: a source need not fetch more.
@@ -149,6 +158,9 @@ impl<'v> Sink<'v> {
 
     fn variable(&mut self, name: &str, value: Vec<u8>, secret: bool) -> Result<(), SourceError> {
         let refused = |refused: Refused| SourceError::refused(Entry::Variable, name, refused);
+        if let Some(decides) = reserved::decides(name, self.allow) {
+            return Err(refused(EnvError::Reserved { decides }.into()));
+        }
         let name = EnvName::parse(name).map_err(|error| refused(error.into()))?;
         let value = EnvValue::parse(&name, value, secret).map_err(|error| refused(error.into()))?;
         count(&self.given, value.len(), self.limits.bytes).map_err(refused)?;
@@ -230,6 +242,23 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();
         (root, volume)
+    }
+
+    #[test]
+    fn what_decides_which_code_runs_is_taken_only_where_the_profile_allows_it() {
+        let (_root, volume) = volume();
+        let allow = ["PATH".to_owned()];
+        let mut sink = Sink::new(&volume, None).allowing(&allow);
+        sink.env("PATH", b"/opt".to_vec()).unwrap();
+        let error = sink.env("LD_PRELOAD", b"hunter2".to_vec()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("variable \"LD_PRELOAD\": this variable decides which libraries"),
+            "{error}"
+        );
+        assert!(
+            error.contains("list it under env.allow of the BootProfile") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 
     #[test]

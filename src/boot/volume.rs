@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use bootlace_launch::{environ, keep};
 
 use super::BootError;
+use super::container::ForContainer;
 use super::layout::EnvFile;
 use super::merge::Content;
 use super::path::check_name;
@@ -162,6 +163,7 @@ impl Volume {
         content: &Content<'_>,
         env_files: &[EnvFile],
         spec: &BootSpec<'_>,
+        containers: &[ForContainer<'_>],
         launcher: &Path,
     ) -> Result<(), BootError> {
         self.write_launcher(launcher)?;
@@ -170,7 +172,7 @@ impl Volume {
             self.write_file(&self.root.join(names::DIR_ASSETS).join(name), content)?;
         }
         self.write_task(spec)?;
-        self.write_keep_lists(spec)?;
+        self.write_containers(containers)?;
         self.write_env(content)?;
         Ok(self.remove(&self.root.join(DIR_STAGING))?)
     }
@@ -210,14 +212,21 @@ impl Volume {
         Ok(self.write_file(&target, &json)?)
     }
 
-    fn write_keep_lists(&self, spec: &BootSpec<'_>) -> Result<(), BootError> {
-        let folder = self.root.join(names::DIR_ENV_KEEP);
-        self.make_folder(&folder)?;
-        for (container, kept) in &spec.keep {
-            check_name(container)
-                .map_err(|error| BootError::Container { container: container.to_string(), error })?;
-            let kept = kept.iter().map(|name| OsStr::new(&**name));
-            self.write_file(&folder.join(&**container), &keep::encode(kept))?;
+    fn write_containers(&self, containers: &[ForContainer<'_>]) -> Result<(), BootError> {
+        let [keep, references, file] = [names::DIR_ENV_KEEP, names::DIR_ENV_REFERENCES, names::DIR_ENV_FILE]
+            .map(|dir| self.root.join(dir));
+        self.make_folder(&keep)?;
+        for container in containers {
+            check_name(container.name)
+                .map_err(|error| BootError::Container { container: container.name.to_owned(), error })?;
+            let kept = keep::encode(container.keep.iter().map(OsStr::new));
+            self.write_file(&keep.join(container.name), &kept)?;
+            for (folder, content) in [(&references, &container.references), (&file, &container.env_file)] {
+                if let Some(content) = content {
+                    self.make_folder(folder)?;
+                    self.write_file(&folder.join(container.name), content)?;
+                }
+            }
         }
         Ok(())
     }

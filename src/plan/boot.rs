@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
 use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource, Remote, SourceLimits};
-use super::{BootSpec, PlanError, Recipe, Settings, init_image, mounts, store};
+use super::{BootSpec, EnvWay, PlanError, Recipe, Settings, Task, init_image, mounts, store};
 use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod};
@@ -87,13 +87,26 @@ pub(super) fn volume_bytes(profile: &BootProfileSpec) -> u64 {
 }
 
 /// What boot is told of one pod.
-pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a Recipe) -> BootSpec<'a> {
+pub(super) fn spec<'a>(
+    pod: &Pod<'_>,
+    containers: &[&Container<'a>],
+    tasks: &[Task],
+    held: BTreeMap<String, String>,
+    recipe: &'a Recipe,
+) -> BootSpec<'a> {
     // For every task container, empty or not: the launcher takes a missing list for a boot that did not finish.
     let keep = |container: &&Container<'a>| {
-        let names = container.env.iter().filter(|name| recipe.given.may_hold(name));
-        let names = names.map(|&name| Cow::Borrowed(name)).collect();
-        (Cow::Borrowed(container.name), names)
+        // What may be missing is for boot to find.
+        let sure = container.variables().filter(|variable| variable.optional.is_none());
+        let names = sure.map(|variable| variable.name).filter(|name| recipe.given.may_hold(name));
+        (Cow::Borrowed(container.name), names.map(Cow::Borrowed).collect())
     };
+    let references = containers.iter().zip(tasks).filter_map(|(container, task)| {
+        let texts = task.references(container, &recipe.given);
+        (!texts.is_empty()).then_some((Cow::Borrowed(container.name), texts))
+    });
+    let env = &recipe.profile.spec.env;
+    let by_file = tasks.iter().any(|task| task.way == EnvWay::File);
     BootSpec {
         task: identity::identify(pod),
         profile: recipe.reference(),
@@ -104,6 +117,10 @@ pub(super) fn spec<'a>(pod: &Pod<'_>, containers: &[&Container<'a>], recipe: &'a
         layout: recipe.profile.spec.assets.layout,
         sources: Cow::Borrowed(&recipe.sources),
         keep: containers.iter().map(keep).collect(),
+        held,
+        references: references.collect(),
+        file_keys: by_file.then_some(Cow::Borrowed(&*env.file.keys)),
+        allow: Cow::Borrowed(&env.allow),
     }
 }
 
@@ -185,7 +202,7 @@ fn encode(spec: &BootSpec<'_>, profile: &str) -> Result<String, PlanError> {
 }
 
 /// The spec as env of the boot container: in as many variables as it takes.
-pub(super) fn env(spec: &BootSpec<'_>, profile: &str) -> Result<Value, PlanError> {
+pub(super) fn env(spec: &BootSpec<'_>, profile: &str) -> Result<Vec<Value>, PlanError> {
     let json = encode(spec, profile)?;
     let mut rest = json.as_str();
     let mut variables = Vec::new();
@@ -194,7 +211,7 @@ pub(super) fn env(spec: &BootSpec<'_>, profile: &str) -> Result<Value, PlanError
         variables.push(json!({"name": boot_spec::env_name(variables.len()), "value": part}));
         rest = after;
     }
-    Ok(Value::Array(variables))
+    Ok(variables)
 }
 
 /// A Guaranteed pod stays Guaranteed only if each injected container's requests equal its limits.

@@ -47,6 +47,20 @@ pub struct BootSpec<'a> {
     /// A container whose spec sets none has an empty list, as the launcher takes a missing one for a boot that
     /// did not finish.
     pub keep: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
+    /// By task container: the start of the names under which boot's own env holds what the pod's `envFrom` gives to
+    /// that container. Those win, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<String, String>,
+    /// By task container: the texts of its spec that refer to what boot may give, each with the key of its place
+    /// ([`bootlace_launch::references::Place`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<Cow<'a, str>, Vec<(String, Cow<'a, str>)>>,
+    /// The names that the kubelet hands over from a file; none where the env takes another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_keys: Option<Cow<'a, [String]>>,
+    /// The variables of those that decide which code runs that sources may set all the same.
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    pub allow: Cow<'a, [String]>,
 }
 
 /// The env variable that holds the spec's part at `position`: `BOOTLACE_SPEC`, `BOOTLACE_SPEC_1`, …

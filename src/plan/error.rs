@@ -1,7 +1,9 @@
 //! Why a pod and a profile cannot be brought together.
 
-use super::InitImageError;
+use super::{InitImageError, Version};
 use crate::names;
+use crate::pod::WrongType;
+use crate::profile::spec::EnvMode;
 use crate::profile::templates::{FieldError, InvalidTemplate};
 use crate::template::RenderError;
 
@@ -52,25 +54,70 @@ pub enum PlanError {
         /// The profile.
         profile: String,
     },
-    /// The profile asks for the launcher, and a container's command is not known.
+    /// Somebody asks for the launcher, and a container's command is not known.
     #[error(
-        "container {container:?} has no command, and BootProfile {profile:?} has env.mode Launch: add the image's \
-         entrypoint as `command` to the container, or set env.mode to Auto"
+        "container {container:?} has no command{because}, and {asks}: add the image's entrypoint as `command` to the \
+         container, as the pod's annotation {} or in env.images of the BootProfile, or set env.mode to Auto",
+        names::ANNOTATION_ENTRYPOINT
     )]
     CommandUnknown {
         /// The container.
         container: String,
+        /// Why the registry does not tell, in parentheses; empty where it was not asked.
+        because: String,
+        /// Who asks for the launcher.
+        asks: String,
+    },
+    /// The entrypoint annotation cannot be meant so.
+    #[error(
+        "the annotation {} {what}: write a JSON array of strings such as [\"python\", \"-m\", \"job\"], or an \
+         object of such arrays by container",
+        names::ANNOTATION_ENTRYPOINT
+    )]
+    Entrypoint {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The env mode annotation names no mode.
+    #[error(
+        "the annotation {} is {says:?}, which is no env mode: write one of {}, or remove it",
+        names::ANNOTATION_ENV_MODE,
+        EnvMode::ALL.map(EnvMode::as_str).join(", ")
+    )]
+    EnvMode {
+        /// What it says.
+        says: String,
+    },
+    /// The cluster does not know `fileKeyRef`.
+    #[error(
+        "{asks}, which takes Kubernetes {} or later, and the API server is {version}: set another env.mode",
+        Version::FILE_KEY_REF
+    )]
+    TooOldForFile {
+        /// Who asks for the mode.
+        asks: String,
+        /// The API server's version.
+        version: Version,
+    },
+    /// No variables are named for `fileKeyRef`.
+    #[error(
+        "{asks}, and BootProfile {profile:?} names no variables to hand over: list them under env.file.keys, or set \
+         another env.mode"
+    )]
+    NoFileKeys {
+        /// Who asks for the mode.
+        asks: String,
         /// The profile.
         profile: String,
     },
-    /// The profile asks for a Secret, and there is no store to create it.
+    /// A Secret is asked for, and there is no store to create it.
     #[error(
-        "BootProfile {profile:?} has env.mode Secret, and no store is installed to create the Secret: install the chart \
-         with store.enabled, or set env.mode to Auto"
+        "{asks}, and no store is installed to create the Secret: install the chart with store.enabled, or set the mode \
+         to Auto"
     )]
     NoStore {
-        /// The profile.
-        profile: String,
+        /// Who asks for it.
+        asks: String,
     },
     /// A Secret would be named after a review, and there is none.
     #[error(
@@ -81,6 +128,9 @@ pub enum PlanError {
         /// The profile.
         profile: String,
     },
+    /// A field that is read only where it is needed has another type than the API gives it.
+    #[error(transparent)]
+    WrongType(#[from] WrongType),
     /// A postStart handler that the hook cannot take over.
     #[error(
         "container {container:?} has a postStart handler {handler}, which Bootlace's hook cannot run after its own: \

@@ -48,6 +48,11 @@ impl Given {
         self.prefixes.extend(env.map(|part| part.prefix.clone()));
     }
 
+    /// Whether boot sets nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.prefixes.is_empty()
+    }
+
     /// Whether boot may set `name`.
     pub(super) fn may_hold(&self, name: &str) -> bool {
         self.names.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))

@@ -257,8 +257,12 @@ impl<'r> Chosen<'r> {
             layout: crate::profile::spec::Layout::Bootlace,
             sources: Cow::Borrowed(&[]),
             keep: BTreeMap::new(),
+            held: BTreeMap::new(),
+            references: BTreeMap::new(),
+            file_keys: None,
+            allow: Cow::Borrowed(&[]),
         };
-        set(&mut install, "env", boot::env(&nothing, &spec.profile.name)?);
+        set(&mut install, "env", boot::env(&nothing, &spec.profile.name)?.into());
         // In full, so that what was judged is what every runtime pulls.
         set(&mut init, "image", self.image().into());
         set(&mut init, "env", env(namespace, spec));

@@ -14,8 +14,11 @@ pub struct Injected {
     pub version: String,
     /// The task containers.
     pub containers: Vec<String>,
-    /// The way that env takes into them.
+    /// The way that env takes into them; where it differs from one to another, the weakest.
     pub env_mode: EnvWay,
+    /// Why it is that one; empty in what earlier versions left.
+    #[serde(default)]
+    pub because: String,
     /// The Secret that the store may create for this pod, and no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_secret: Option<String>,
@@ -26,7 +29,7 @@ pub struct Injected {
 
 /// The way that the boot env takes into a pod's task containers.
 ///
-/// In the order of their strength: of several containers, the weakest counts.
+/// From the strongest to the weakest: the launcher leaves a task no chance to run without its env.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub enum EnvWay {
@@ -34,8 +37,27 @@ pub enum EnvWay {
     Launch,
     /// A Secret that the store creates, for at least one of them.
     Secret,
+    /// The kubelet reads it from a file.
+    File,
     /// The entrypoint of at least one image sources it, as the layout of Optimus has it.
     Sourced,
+    /// An entrypoint sources what the hook writes to its home.
+    Hook,
     /// None, for at least one of them: its command is not known.
     None,
+}
+
+impl EnvWay {
+    /// The word for it in the annotation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::Secret => "secret",
+            Self::File => "file",
+            Self::Sourced => "sourced",
+            Self::Hook => "hook",
+            Self::None => "none",
+        }
+    }
 }

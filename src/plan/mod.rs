@@ -3,15 +3,21 @@
 mod boot;
 pub mod boot_spec;
 mod containers;
+mod entrypoint;
 mod error;
 mod fill;
 mod given;
+mod held;
 mod init_image;
 mod injected;
+mod lookup;
+mod mode;
 mod mounts;
 mod recipe;
+mod references;
 mod store;
 mod task;
+mod version;
 
 use std::sync::Arc;
 
@@ -21,14 +27,19 @@ pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
 pub use init_image::InitImageError;
 pub use injected::{EnvWay, Injected};
+pub use lookup::{ImageConfig, Images, Lookup};
 pub use recipe::{Recipe, Recipes};
 pub use store::{Origin, Store};
-pub use task::{Command, Task};
+pub use task::{Command, Has, Task};
+pub use version::Version;
 
+use entrypoint::{Annotated, Runs};
+use held::Held;
 use init_image::Chosen;
+use mode::Wanted;
 
 use crate::identity::Identity;
-use crate::pod::Pod;
+use crate::pod::{Container, Pod};
 use crate::profile::spec::{Position, PullPolicy};
 use crate::template::Context;
 
@@ -41,6 +52,8 @@ pub struct Settings {
     pub boot_image_pull_policy: Option<PullPolicy>,
     /// The store, where one is installed.
     pub store: Option<Store>,
+    /// The API server's version, where it is known.
+    pub kubernetes: Option<Version>,
 }
 
 impl Default for Settings {
@@ -50,6 +63,7 @@ impl Default for Settings {
             boot_image: concat!("registry.example.com/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
             boot_image_pull_policy: None,
             store: None,
+            kubernetes: None,
         }
     }
 }
@@ -79,21 +93,52 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Plans what `pod`, which comes from `origin`, becomes.
+/// What planning a pod comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Planned {
+    /// This is what it becomes.
+    Plan(Box<Plan>),
+    /// A registry must be asked first.
+    Lookup(Lookup),
+}
+
+/// Plans what `pod`, which comes from `origin`, becomes. `registry` holds what was looked up for it so far; without
+/// it no registry is to be asked.
 ///
 /// # Errors
 /// Where the pod and the profile cannot be brought together: the error says what to change.
-pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe) -> Result<Plan, PlanError> {
+pub fn plan(
+    pod: &Pod<'_>,
+    origin: Origin<'_>,
+    recipe: &Recipe,
+    registry: Option<&Images>,
+) -> Result<Planned, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
     let init_image = init_image::choose(pod, recipe)?;
     let recipe = init_image.as_ref().map_or(recipe, Chosen::recipe);
     let containers = containers::tasks(pod)?;
-    let tasks: Vec<_> =
-        containers.iter().map(|container| task::plan(container, recipe)).collect::<Result<_, _>>()?;
-    let mut spec = boot::spec(pod, &containers, recipe);
-    let env_mode = tasks.iter().map(Task::env_way).max().unwrap_or(EnvWay::None);
-    if tasks.iter().any(|task| task.env_way() == EnvWay::Secret) {
+    let wanted = Wanted::by(pod, recipe)?;
+    let annotated = Annotated::read(pod, &containers)?;
+    let registry = registry.filter(|_| wanted.asks_registry(recipe));
+    let runs = |&container: &&Container<'_>| {
+        entrypoint::runs(container, &annotated, &profile.spec.env.images, registry)
+    };
+    let runs: Vec<_> = containers.iter().map(runs).collect();
+    if runs.contains(&Runs::Ask) {
+        return Ok(Planned::Lookup(lookup(pod, origin.namespace, &containers, &runs)));
+    }
+    let tasks =
+        containers.iter().zip(runs).map(|(container, runs)| task::plan(container, runs, wanted, recipe));
+    let tasks: Vec<_> = tasks.collect::<Result<_, _>>()?;
+
+    let held = if recipe.given.is_empty() {
+        Held::default()
+    } else {
+        held::of(&containers, profile.spec.boot.position)?
+    };
+    let mut spec = boot::spec(pod, &containers, &tasks, held.prefixes, recipe);
+    if tasks.iter().any(|task| task.way == EnvWay::Secret) {
         spec.env_secret = Some(store::secret_name(origin, &profile.name)?);
     }
     if !recipe.templated.is_empty() {
@@ -105,16 +150,22 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe) -> Result<Plan, 
     }
     let mut boot = recipe.boot.clone();
     if let Some(container) = boot.as_object_mut() {
-        container.insert("env".to_owned(), boot::env(&spec, &profile.name)?);
+        let mut env = boot::env(&spec, &profile.name)?;
+        env.extend(held.env);
+        container.insert("env".to_owned(), env.into());
+        if !held.env_from.is_empty() {
+            container.insert("envFrom".to_owned(), held.env_from.into());
+        }
         if pod.is_guaranteed() {
             container.insert("resources".to_owned(), recipe.guaranteed.clone());
         }
     }
+    let weakest = tasks.iter().max_by_key(|task| task.way);
     let boot = match &init_image {
         Some(chosen) => chosen.containers(pod, origin.namespace, &spec, boot)?.into(),
         None => vec![boot],
     };
-    Ok(Plan {
+    Ok(Planned::Plan(Box::new(Plan {
         boot,
         position: profile.spec.boot.position,
         volumes: Arc::clone(&recipe.volumes),
@@ -124,14 +175,26 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe) -> Result<Plan, 
             generation: profile.generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             containers: tasks.iter().map(|task| task.name.clone()).collect(),
-            env_mode,
+            env_mode: weakest.map_or(EnvWay::None, |task| task.way),
+            because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
             env_secret: spec.env_secret.clone(),
             init_image: init_image.map(|chosen| chosen.image()),
         },
         env_from: spec.env_secret.as_deref().map(store::env_from),
-        warnings: tasks.iter().filter_map(Task::warning).collect(),
+        warnings: tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect(),
         task: spec.task,
         profile: spec.profile,
         tasks,
-    })
+    })))
+}
+
+fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &[Runs]) -> Lookup {
+    let asked = containers.iter().zip(runs).filter(|(_, runs)| **runs == Runs::Ask);
+    Lookup {
+        namespace: namespace.to_owned(),
+        service_account: pod.service_account.map(str::to_owned),
+        pull_secrets: pod.pull_secrets.iter().map(|&name| name.to_owned()).collect(),
+        architecture: pod.architecture.map(str::to_owned),
+        images: asked.map(|(container, _)| container.image.to_owned()).collect(),
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::boot_spec::BootSource;
 use super::given::Given;
 use super::init_image::InitImageRecipe;
-use super::{PlanError, ProfileRef, Settings, Store, boot, task};
+use super::{PlanError, ProfileRef, Settings, Store, Version, boot, task};
 use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 
@@ -36,6 +36,8 @@ pub struct Recipe {
     pub(super) given: Given,
     /// Which of them hold templates; none in most profiles, which then cost nothing more.
     pub(super) templated: Vec<usize>,
+    /// The API server's version, where it is known.
+    pub(super) kubernetes: Option<Version>,
     /// What is different in a pod with a boot image of its own; none where the profile allows no such image.
     pub(super) init_image: Option<Box<InitImageRecipe>>,
 }
@@ -57,6 +59,7 @@ impl Recipe {
             given: Given::by(&sources),
             sources,
             templated: templates::check(&spec.sources)?,
+            kubernetes: settings.kubernetes,
             init_image: None,
             profile,
         };

@@ -1,12 +1,20 @@
 //! What a task container becomes: mounts, a launcher in front of its command, a postStart hook.
 
-use k8s_openapi::api::core::v1 as core;
+use std::collections::BTreeSet;
 
-use super::{EnvWay, PlanError, Recipe};
+use bootlace_launch::expansion;
+use k8s_openapi::api::core::v1 as core;
+use serde_json::{Value, json};
+
+use super::entrypoint::Runs;
+use super::given::Given;
+use super::mode::Wanted;
+use super::references::{self, Text};
+use super::{EnvWay, PlanError, Recipe, Version};
 use crate::names;
 use crate::pod::{Container, HttpGet, PostStart};
 use crate::profile::Profile;
-use crate::profile::spec::{BootProfileSpec, EnvMode, Layout};
+use crate::profile::spec::{self, BootProfileSpec, Unreadable};
 
 /// What a task container becomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,16 +23,36 @@ pub struct Task {
     pub index: usize,
     /// Its name.
     pub name: String,
-    /// Whether `volumeMounts` is there already.
-    pub has_mounts: bool,
-    /// How the boot env gets into it.
+    /// The way that the boot env takes into it.
+    pub way: EnvWay,
+    /// Why it is that one.
+    pub because: String,
+    /// What its spec has already.
+    pub has: Has,
+    /// What becomes of its command.
     pub command: Command,
+    /// What goes before its `env`.
+    pub env: Vec<Value>,
     /// The command of the postStart hook.
     pub hook: Vec<String>,
-    /// Whether `lifecycle` is there already.
-    pub has_lifecycle: bool,
-    /// Whether the hook takes over a postStart handler of the pod's own.
-    pub replaces_handler: bool,
+    /// What the pod's author should know.
+    pub warnings: Vec<String>,
+}
+
+/// What a container's spec has already, so that it is added to and not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is about a field of its own")]
+pub struct Has {
+    /// `volumeMounts`.
+    pub mounts: bool,
+    /// `env`.
+    pub env: bool,
+    /// `envFrom`.
+    pub env_from: bool,
+    /// `lifecycle`.
+    pub lifecycle: bool,
+    /// `lifecycle.postStart`: a handler of the pod's own, which the hook takes over.
+    pub handler: bool,
 }
 
 /// How the boot env gets into a container, and what becomes of its command.
@@ -32,72 +60,124 @@ pub struct Task {
 pub enum Command {
     /// These words go in front of it.
     Launched(Vec<String>),
-    /// It stays as it is: the kubelet puts the boot env into the container, from a Secret.
-    Secret {
-        /// Whether `envFrom` is there already.
-        has_env_from: bool,
+    /// The spec names none; this is it, the image's own words included. `args` stay behind it.
+    Written {
+        /// The words.
+        words: Vec<String>,
+        /// How many of them are the image's.
+        of_image: usize,
     },
-    /// The spec does not name it: it stays with the image, which sources the boot env itself.
-    Sourcing,
-    /// The spec does not name it: it stays with the image, and the boot env cannot be loaded.
-    Unknown,
+    /// It stays as it is, be it the spec's or the image's.
+    Unchanged,
 }
 
 /// Where the kubelet takes a container's termination message from, unless the container says otherwise.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
 impl Task {
-    /// The way that the boot env takes into it.
-    pub(super) fn env_way(&self) -> EnvWay {
-        match self.command {
-            Command::Launched(_) => EnvWay::Launch,
-            Command::Secret { .. } => EnvWay::Secret,
-            Command::Sourcing => EnvWay::Sourced,
-            Command::Unknown => EnvWay::None,
+    /// What of the spec the launcher has to resolve.
+    pub(super) fn references<'a>(&self, container: &Container<'a>, given: &Given) -> Vec<Text<'a>> {
+        match &self.command {
+            Command::Launched(_) => references::of(container, 0, given),
+            Command::Written { of_image, .. } => references::of(container, *of_image, given),
+            // The kubelet resolves what it hands over itself, and nobody can in the hook's way.
+            Command::Unchanged => Vec::new(),
         }
-    }
-
-    /// What the pod's author should know.
-    pub(super) fn warning(&self) -> Option<String> {
-        let name = &self.name;
-        (self.command == Command::Unknown).then(|| format!(
-            "bootlace: container {name:?} has no command, so the boot env cannot be loaded into it: add the image's \
-             entrypoint as `command`. Assets and hook are injected; where there is boot env, the hook will fail it."
-        ))
     }
 }
 
-pub(super) fn plan(container: &Container<'_>, recipe: &Recipe) -> Result<Task, PlanError> {
+pub(super) fn plan(
+    container: &Container<'_>,
+    runs: Runs,
+    wanted: Wanted,
+    recipe: &Recipe,
+) -> Result<Task, PlanError> {
     let profile = &recipe.profile;
     check_paths_are_free(container, profile)?;
-    let command = command(container, recipe)?;
+    let (way, because) = wanted.way(container, &runs, recipe)?;
+    let warnings = warnings(container, way, &runs, recipe);
+    let command = match (way, runs) {
+        (EnvWay::Launch, Runs::Image { words, .. }) => {
+            let of_image = words.len();
+            // The kubelet expands what stands in `command`, and would not have expanded the image's own words.
+            let words = launcher(container).into_iter().chain(words).map(|word| expansion::escape(&word));
+            Command::Written { words: words.collect(), of_image }
+        }
+        (EnvWay::Launch, _) => {
+            Command::Launched(launcher(container).iter().map(|word| expansion::escape(word)).collect())
+        }
+        _ => Command::Unchanged,
+    };
     Ok(Task {
         index: container.index,
         name: container.name.to_owned(),
-        has_mounts: container.mounts.is_some(),
-        hook: hook(container, profile.spec.hook.timeout_seconds, &command)?,
+        way,
+        because,
+        has: Has {
+            mounts: container.mounts.is_some(),
+            env: container.has_env(),
+            env_from: container.has_env_from(),
+            lifecycle: container.has_lifecycle,
+            handler: container.post_start.is_some(),
+        },
         command,
-        has_lifecycle: container.has_lifecycle,
-        replaces_handler: container.post_start.is_some(),
+        env: if way == EnvWay::File { file_keys(container, &profile.spec.env.file.keys) } else { Vec::new() },
+        hook: hook(container, way, &profile.spec.hook)?,
+        warnings,
     })
 }
 
-fn command(container: &Container<'_>, recipe: &Recipe) -> Result<Command, PlanError> {
-    let profile = || recipe.profile.name.clone();
-    let secret = Command::Secret { has_env_from: container.has_env_from };
-    match (recipe.profile.spec.env.mode, &container.command) {
-        // Its images do that themselves, whoever else is there.
-        (EnvMode::Auto, None) if recipe.profile.spec.assets.layout == Layout::Optimus => {
-            Ok(Command::Sourcing)
+fn warnings(container: &Container<'_>, way: EnvWay, runs: &Runs, recipe: &Recipe) -> Vec<String> {
+    let name = container.name;
+    let mut warnings = Vec::new();
+    match way {
+        EnvWay::File if recipe.kubernetes.is_none() => warnings.push(format!(
+            "bootlace: container {name:?} takes its env from a file, which Kubernetes {} and later do, and the \
+             cluster's version is not known here",
+            Version::FILE_KEY_REF
+        )),
+        EnvWay::Launch | EnvWay::Secret | EnvWay::File | EnvWay::Sourced => {}
+        EnvWay::Hook => {
+            let names = references::names(&references::of(container, 0, &recipe.given), &recipe.given);
+            if !names.is_empty() {
+                let names: Vec<_> = names.iter().map(|name| expansion::unresolved(name)).collect();
+                warnings.push(format!(
+                    "bootlace: container {name:?} refers to {}, which stay as they are with env.mode Hook: boot's \
+                     variables are in $HOME/.env only",
+                    names.join(", ")
+                ));
+            }
         }
-        (EnvMode::Secret, _) | (EnvMode::Auto, None) if recipe.store.is_some() => Ok(secret),
-        (EnvMode::Secret, _) => Err(PlanError::NoStore { profile: profile() }),
-        (EnvMode::Auto | EnvMode::Launch, Some(_)) => Ok(Command::Launched(launcher(container))),
-        (EnvMode::Launch, None) => {
-            Err(PlanError::CommandUnknown { container: container.name.to_owned(), profile: profile() })
+        EnvWay::None => {
+            let because = match runs {
+                Runs::Unknown { because: Some(because) } => format!(" ({because})"),
+                _ => String::new(),
+            };
+            warnings.push(format!(
+                "bootlace: container {name:?} has no command{because}, so the boot env cannot be loaded into it: add the \
+                 image's entrypoint as `command`. Assets and hook are injected; where there is boot env, the hook will \
+                 fail it."
+            ));
         }
-        (EnvMode::Auto, None) => Ok(Command::Unknown),
     }
+    warnings
+}
+
+/// Variables that the kubelet reads from the file that boot writes for `container`. They stand before the pod's own, so
+/// that those can refer to them, and win where they are set.
+fn file_keys(container: &Container<'_>, keys: &[String]) -> Vec<Value> {
+    let path = format!("{}/{}", names::DIR_ENV_FILE, container.name);
+    let sure: BTreeSet<_> = container
+        .variables()
+        .filter(|variable| variable.optional.is_none())
+        .map(|variable| variable.name)
+        .collect();
+    let variable = |key: &String| {
+        // Optional: a source need not give each, and boot leaves out what the pod's `envFrom` gives.
+        let from = json!({"volumeName": names::VOLUME, "path": path, "key": key, "optional": true});
+        json!({"name": key, "valueFrom": {"fileKeyRef": from}})
+    };
+    keys.iter().filter(|key| !sure.contains(key.as_str())).map(variable).collect()
 }
 
 /// The mounts of a task container.
@@ -156,22 +236,29 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
     words
 }
 
-/// The hook's command: the proof, where there can be one, then the pod's own handler, which the hook takes over.
-fn hook(
-    container: &Container<'_>,
-    timeout_seconds: u32,
-    command: &Command,
-) -> Result<Vec<String>, PlanError> {
+/// The hook's command: the proof, the profile's own commands, then the pod's own handler, which the hook takes over.
+fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec<String>, PlanError> {
     let mut words = call("hook", container);
-    if *command == Command::Sourcing {
-        words.push("--env=sourced".to_owned());
+    match way {
+        EnvWay::Launch | EnvWay::Secret | EnvWay::None => {}
+        EnvWay::File => words.push("--env=file".to_owned()),
+        EnvWay::Sourced => words.push("--env=sourced".to_owned()),
+        EnvWay::Hook => words.push("--env=home".to_owned()),
+    }
+    if says.unreadable == Unreadable::Warn {
+        words.push("--unreadable=warn".to_owned());
+    }
+    for command in &says.commands {
+        let Some((program, arguments)) = command.split_first() else { continue };
+        words.push(format!("--command={program}"));
+        words.extend(arguments.iter().map(|argument| format!("--argument={argument}")));
     }
     // A sleep that the pod asks for comes on top: it would not fit otherwise, and fail at once.
     let sleep = match &container.post_start {
         Some(PostStart::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),
         _ => 0,
     };
-    words.push(format!("--timeout={}", timeout_seconds.saturating_add(sleep)));
+    words.push(format!("--timeout={}", says.timeout_seconds.saturating_add(sleep)));
     match &container.post_start {
         None => {}
         Some(PostStart::Exec(command)) => {

@@ -1,7 +1,9 @@
 //! A container of the pod: what Bootlace decides by.
 
+use serde_json::Value;
+
 use super::WrongType;
-use super::field::Object;
+use super::field::{Array, Object};
 
 /// What Bootlace reads of a container.
 #[derive(Debug, Clone)]
@@ -14,12 +16,14 @@ pub struct Container<'a> {
     pub image: &'a str,
     /// `command`; an empty array counts as none, as it does for the kubelet.
     pub command: Option<Vec<&'a str>>,
+    /// `args`; none where the array is absent.
+    pub args: Vec<&'a str>,
     /// Names in `env`.
     pub env: Vec<&'a str>,
-    /// `env` itself, read only for a profile with templates.
-    variables: Option<super::field::Array<'a>>,
-    /// Whether `envFrom` is there.
-    pub has_env_from: bool,
+    /// `env` itself, of which mostly the names are enough.
+    variables: Option<Array<'a>>,
+    /// `envFrom` itself, read only where a profile gives env.
+    sources: Option<Array<'a>>,
     /// `volumeMounts`; `None` where the array is absent.
     pub mounts: Option<Vec<Mount<'a>>>,
     /// Whether `lifecycle` is there.
@@ -110,12 +114,13 @@ impl<'a> Container<'a> {
             image: container.str("image")?.unwrap_or_default(),
             command: container
                 .array("command")?
-                .map(super::field::Array::strs)
+                .map(Array::strs)
                 .transpose()?
                 .filter(|command| !command.is_empty()),
+            args: container.array("args")?.map(Array::strs).transpose()?.unwrap_or_default(),
             env: env_names(container)?,
             variables: container.array("env")?,
-            has_env_from: container.array("envFrom")?.is_some(),
+            sources: container.array("envFrom")?,
             mounts: mounts(container)?,
             has_lifecycle: lifecycle.is_present(),
             post_start: post_start(container, &lifecycle.object("postStart")?)?,
@@ -127,11 +132,81 @@ impl<'a> Container<'a> {
     }
 }
 
+/// A variable in a container's `env`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Variable<'a> {
+    /// `name`.
+    pub name: &'a str,
+    /// `value`, which the kubelet expands; none where it is empty.
+    pub text: Option<&'a str>,
+    /// `valueFrom`, where it is a key of a `ConfigMap` or a Secret that may be missing: then nothing is set.
+    pub optional: Option<&'a Value>,
+}
+
+/// A source in a container's `envFrom`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnvFrom<'a> {
+    /// The field of the object's kind: `configMapRef` or `secretRef`.
+    pub field: &'static str,
+    /// The object's name.
+    pub name: &'a str,
+    /// Put in front of every key.
+    pub prefix: &'a str,
+    /// Whether the object may be missing.
+    pub optional: bool,
+}
+
 impl<'a> Container<'a> {
+    /// Whether `env` is there as an array.
+    #[must_use]
+    pub fn has_env(&self) -> bool {
+        self.variables.is_some()
+    }
+
+    /// Whether `envFrom` is there as an array.
+    #[must_use]
+    pub fn has_env_from(&self) -> bool {
+        self.sources.is_some()
+    }
+
+    /// The variables in `env`, in their order.
+    pub fn variables(&self) -> impl Iterator<Item = Variable<'a>> + use<'a> {
+        self.variables.into_iter().flat_map(Array::objects).filter_map(|variable| {
+            let variable = variable.ok()?;
+            let text = variable.str("value").ok()?.filter(|text| !text.is_empty());
+            let from = variable.object("valueFrom").ok()?;
+            let may_be_missing = |field| from.object(field).is_ok_and(|key| key.is_true("optional"));
+            let optional = (text.is_none()
+                && ["configMapKeyRef", "secretKeyRef"].into_iter().any(may_be_missing))
+            .then(|| variable.raw("valueFrom"))
+            .flatten();
+            Some(Variable { name: variable.str("name").ok()??, text, optional })
+        })
+    }
+
+    /// The sources in `envFrom`, in their order.
+    ///
+    /// # Errors
+    /// Where a field has another type than the API gives it.
+    pub fn env_from(&self) -> Result<Vec<EnvFrom<'a>>, WrongType> {
+        let mut sources = Vec::new();
+        for source in self.sources.into_iter().flat_map(Array::objects) {
+            let source = source?;
+            let prefix = source.str("prefix")?.unwrap_or_default();
+            for field in ["configMapRef", "secretRef"] {
+                let object = source.object(field)?;
+                if let Some(name) = object.str("name")? {
+                    sources.push(EnvFrom { field, name, prefix, optional: object.is_true("optional") });
+                }
+            }
+        }
+        Ok(sources)
+    }
+
     /// Variables whose value stands in the spec as it is: not from elsewhere, and nothing in it for the kubelet to
     /// expand.
     pub fn literal_env(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let variables = self.variables.into_iter().flat_map(super::field::Array::objects);
+        let variables = self.variables.into_iter().flat_map(Array::objects);
         variables.filter_map(|variable| {
             let variable = variable.ok()?;
             let (name, value) = (variable.str("name").ok()??, variable.str("value").ok()??);
@@ -170,7 +245,7 @@ fn post_start<'a>(container: &Object<'a>, handler: &Object<'a>) -> Result<Option
         return Ok(None);
     }
     if handler.has("exec") {
-        let command = handler.object("exec")?.array("command")?.map(super::field::Array::strs).transpose()?;
+        let command = handler.object("exec")?.array("command")?.map(Array::strs).transpose()?;
         return Ok(Some(PostStart::Exec(command.unwrap_or_default())));
     }
     if handler.has("sleep") {

@@ -89,6 +89,16 @@ impl<'a> Object<'a> {
         self.map.is_some()
     }
 
+    /// A field as it is.
+    pub(super) fn raw(&self, name: &str) -> Option<&'a Value> {
+        self.get(name)
+    }
+
+    /// Whether a field is `true`.
+    pub(super) fn is_true(&self, name: &str) -> bool {
+        self.get(name) == Some(&Value::Bool(true))
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }

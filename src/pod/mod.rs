@@ -9,7 +9,7 @@ mod image;
 
 use serde_json::Value;
 
-pub use container::{Container, HttpGet, Mount, PostStart, Resources};
+pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Resources, Variable};
 pub use field::{Strings, WrongType};
 pub use image::{Image, NotAnImage};
 
@@ -28,6 +28,12 @@ pub struct Pod<'a> {
     pub annotations: Strings<'a>,
     /// `kind/name` of the first of `metadata.ownerReferences`, where there is one.
     pub owner: Option<Owner<'a>>,
+    /// `spec.serviceAccountName`.
+    pub service_account: Option<&'a str>,
+    /// Names in `spec.imagePullSecrets`.
+    pub pull_secrets: Vec<&'a str>,
+    /// The architecture that `spec.nodeSelector` asks for.
+    pub architecture: Option<&'a str>,
     /// Whether `spec.os.name` is `windows`.
     pub windows: bool,
     /// Whether `spec.initContainers` is there as an array.
@@ -65,16 +71,14 @@ impl<'a> Pod<'a> {
             labels: metadata.strings("labels")?,
             annotations: metadata.strings("annotations")?,
             owner: owner(&metadata)?,
+            service_account: spec.str("serviceAccountName")?.filter(|name| !name.is_empty()),
+            pull_secrets: spec.array("imagePullSecrets")?.map_or_else(|| Ok(Vec::new()), names)?,
+            architecture: spec.object("nodeSelector")?.str(LABEL_ARCHITECTURE)?,
             windows: spec.object("os")?.str("name")? == Some("windows"),
             has_init_containers: init_containers.is_some(),
             init_containers: containers(init_containers)?,
             containers: containers(spec.array("containers")?)?,
-            volumes: spec
-                .array("volumes")?
-                .map(|volumes| {
-                    volumes.objects().map(|volume| Ok(volume?.str("name")?.unwrap_or_default())).collect()
-                })
-                .transpose()?,
+            volumes: spec.array("volumes")?.map(names).transpose()?,
         })
     }
 
@@ -97,6 +101,15 @@ impl<'a> Pod<'a> {
         !self.containers.is_empty()
             && self.all_containers().all(|container| container.resources.is_guaranteed())
     }
+}
+
+/// Set by every kubelet on its node.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-arch>
+const LABEL_ARCHITECTURE: &str = "kubernetes.io/arch";
+
+/// The names of an array's objects.
+fn names(array: field::Array<'_>) -> Result<Vec<&str>, WrongType> {
+    array.objects().map(|object| Ok(object?.str("name")?.unwrap_or_default())).collect()
 }
 
 fn containers(array: Option<field::Array<'_>>) -> Result<Vec<Container<'_>>, WrongType> {

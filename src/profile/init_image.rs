@@ -97,7 +97,7 @@ impl fmt::Display for AllowedImage {
 }
 
 /// Matched name by name, so that a `*` never reaches over a slash.
-fn covers(pattern: &str, repository: &str) -> bool {
+pub(super) fn covers(pattern: &str, repository: &str) -> bool {
     if pattern == "**" {
         return true;
     }

@@ -1,7 +1,9 @@
 //! Boot profiles: what a cluster's tasks boot with.
 
 mod defaults;
+pub mod env;
 pub mod folder;
+pub mod image;
 pub mod init_image;
 pub mod object_store;
 pub mod oci;

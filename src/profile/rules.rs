@@ -6,11 +6,12 @@
 
 use serde_json::{Value, json};
 
+use super::env::ImageCommand;
 use super::init_image::AllowedImage;
 use super::object_store::{Credentials, ObjectStore};
 use super::oci::Oci;
 use super::remote::{Ca, Client, Header, Http, Method};
-use super::spec::{BootProfileSpec, Into, Mounted, Resources, Source, Volume};
+use super::spec::{BootProfileSpec, Env, EnvMode, Into, Mounted, Resources, Source, Volume};
 
 /// A rule about a part of a profile.
 pub struct Rule<T: 'static> {
@@ -42,6 +43,18 @@ pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
         },
     },
 ];
+
+pub(super) const ENV: &[Rule<Env>] = &[Rule {
+    cel: "self.mode != 'File' || (has(self.file) && self.file.keys.size() > 0)",
+    message: "mode File hands over the variables that file.keys names: list them there",
+    holds: |says| says.mode != EnvMode::File || !says.file.keys.is_empty(),
+}];
+
+pub(super) const IMAGE_COMMAND: &[Rule<ImageCommand>] = &[Rule {
+    cel: "has(self.entrypoint) || has(self.cmd)",
+    message: "an image runs its entrypoint, its cmd or both: write at least one of them",
+    holds: |says| !says.entrypoint.is_empty() || !says.cmd.is_empty(),
+}];
 
 pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
     cel: "isQuantity(self.sizeLimit)",
@@ -227,6 +240,10 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         }
     }
     all(VOLUME, "spec.volume", &spec.volume)?;
+    all(ENV, "spec.env", &spec.env)?;
+    for (position, image) in spec.env.images.iter().enumerate() {
+        all(IMAGE_COMMAND, &format!("spec.env.images[{position}]"), image)?;
+    }
     for (position, source) in spec.sources.iter().enumerate() {
         let field = format!("spec.sources[{position}]");
         if spec.sources.iter().take(position).any(|earlier| earlier.name == source.name) {

@@ -10,6 +10,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::env::{EnvFile, ImageCommand};
 use super::init_image::InitImage;
 use super::object_store::ObjectStore;
 use super::oci::Oci;
@@ -359,9 +360,21 @@ impl Default for Volume {
 /// How the boot env reaches the task's process.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ENV)))]
 pub struct Env {
     /// The way.
     pub mode: EnvMode,
+    /// Variables that decide which code runs (`PATH`, `LD_*`, …) and that sources may set all the same: names, or
+    /// starts of names with a star behind them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 253), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*\*?$")))]
+    pub allow: Vec<String>,
+    /// Commands of images, for pods that name none. The first entry that matches a container's image counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub images: Vec<ImageCommand>,
+    /// What the mode `File` hands over.
+    pub file: EnvFile,
 }
 
 /// The way that the boot env takes into the task's process.
@@ -370,26 +383,65 @@ pub enum EnvMode {
     /// The strongest way that the pod allows.
     #[default]
     Auto,
-    /// A launcher in front of the container's command loads it and execs. A pod whose command is not in its
-    /// spec is refused.
+    /// A launcher in front of the container's command loads it and execs. A pod whose command is not known is
+    /// refused.
     Launch,
     /// A Secret of the pod's own, which the store creates of the boot env and the kubelet puts into the container. It
     /// needs no command, and takes text only: 1 MiB in all, names included.
     Secret,
+    /// The kubelet reads it from a file (`fileKeyRef`), on Kubernetes 1.35 and later.
+    File,
+    /// The postStart hook writes it to `$HOME/.env`, for an entrypoint that sources it. Nothing proves that it does.
+    Hook,
+}
+
+impl EnvMode {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Launch, Self::Secret, Self::File, Self::Hook];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "Auto",
+            Self::Launch => "Launch",
+            Self::Secret => "Secret",
+            Self::File => "File",
+            Self::Hook => "Hook",
+        }
+    }
 }
 
 /// The postStart hook that proves the env arrived.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Hook {
-    /// Seconds that the proof and the pod's own postStart handler together may take. Kubernetes itself sets
-    /// no limit, and a hook that hangs blocks the pod's deletion.
+    /// Seconds that the proof, the commands and the pod's own postStart handler together may take. Kubernetes itself
+    /// sets no limit, and a hook that hangs blocks the pod's deletion.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: u32,
+    /// Commands to run in each task container, one after another, after the proof and before the pod's own handler:
+    /// the program and its arguments, without a shell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 64), inner(length(max = 4096))))]
+    pub commands: Vec<Vec<String>>,
+    /// What becomes of a container whose first process may not be read, so that nothing is proven: it switched its
+    /// user, or is not dumpable.
+    pub unreadable: Unreadable,
 }
 
 impl Default for Hook {
     fn default() -> Self {
-        Self { timeout_seconds: 30 }
+        Self { timeout_seconds: 30, commands: Vec::new(), unreadable: Unreadable::default() }
     }
+}
+
+/// What becomes of a container whose first process may not be read.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Unreadable {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It runs on, and its termination message says so.
+    Warn,
 }

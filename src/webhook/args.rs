@@ -117,8 +117,8 @@ impl Args {
         Settings {
             boot_image: self.boot_image.clone(),
             boot_image_pull_policy: self.boot_image_pull_policy,
-            // Known once its CA is.
-            store: None,
+            // The store is known once its CA is, and Kubernetes' version once the API server has said it.
+            ..Settings::default()
         }
     }
 

@@ -7,13 +7,14 @@ use kube::{Api, Client};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::args::Args;
 use super::metrics::Metrics;
 use super::profiles::{self, InForce};
 use super::reviews::Reviews;
 use super::store;
+use crate::plan::Version;
 use crate::profile::folder;
 use crate::server::listener::{Director, Limits, Server, Transport};
 use crate::server::process::{self, Drain, End};
@@ -103,6 +104,12 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<()> {
     let client = Client::try_default().await.context(
         "there is no cluster to be reached: run in a pod, set KUBECONFIG, or run without one with --profiles",
     )?;
+    match client.apiserver_version().await.map(|info| Version::read(&info.major, &info.minor)) {
+        Ok(Some(version)) => shared.profiles.know(version),
+        // Pods that depend on it are told with a warning that it is not known.
+        Ok(None) => warn!("the API server does not tell its version"),
+        Err(error) => warn!(%error, "the API server's version cannot be had"),
+    }
     shared.readiness.missing(Part::Profiles, "no BootProfiles have been listed yet");
     shared.readiness.missing(Part::Namespaces, "no namespaces have been listed yet");
     tokio::spawn(profiles::namespaces::watch(

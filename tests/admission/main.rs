@@ -10,6 +10,7 @@
 mod becomes;
 mod init_image;
 mod layout;
+mod modes;
 mod pods;
 mod refused;
 mod secret;

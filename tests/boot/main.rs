@@ -7,6 +7,7 @@
 )]
 
 mod again;
+mod containers;
 mod content;
 mod http;
 mod init_image;

@@ -52,8 +52,9 @@ fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
         ),
         (
             json!({"into": "Env", "items": [{"key": "db-user", "as": "LD_PRELOAD"}]}),
-            "key \"db-user\": variable \"LD_PRELOAD\": this variable decides which programs the task runs, so a source \
-             cannot give it: set it in the pod's spec, or rename it, a key with items[].as",
+            "key \"db-user\": variable \"LD_PRELOAD\": this variable decides which libraries the dynamic linker loads, so \
+             that a source cannot set it by itself: list it under env.allow of the BootProfile, set it in the pod's \
+             spec, or rename it, a key with items[].as",
         ),
         (
             json!({"prefix": "../"}),

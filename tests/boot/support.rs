@@ -88,11 +88,10 @@ impl Container {
 
     /// Boots with an env of one's own.
     pub(crate) fn boot_env(&self, env: &[(&str, &str)]) -> Outcome {
-        let env =
-            |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let env: Vec<_> = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
         fs::write(&self.args.termination_log, "").unwrap();
         let mut log = Vec::new();
-        let result = boot::run_to(&self.args, env, &mut log);
+        let result = boot::run_to(&self.args, &env, &mut log);
         let message = fs::read_to_string(&self.args.termination_log).unwrap();
         Outcome { result, log: String::from_utf8(log).unwrap(), message }
     }

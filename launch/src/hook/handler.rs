@@ -43,7 +43,7 @@ fn sleep(duration: Duration, deadline: Deadline) -> Result<(), HandlerError> {
 ///
 /// Its output goes where the hook's own goes, so the kubelet treats it as it always did; none of it enters
 /// the termination message.
-fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
+pub(super) fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
     let status = child::run(argv, merged, deadline)
         .map_err(|error| HandlerError::NotEnded { error, limit: deadline.limit() })?;
     if status.success() { Ok(()) } else { Err(HandlerError::Failed(Ended(status))) }

@@ -13,6 +13,7 @@ use std::{fmt, io, thread};
 use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::hook::process::{Init, Proc};
+use crate::hook::{Unreadable, Way};
 use crate::merge::Merged;
 
 /// How long to wait between two looks. `/proc` tells nobody that a process has exec'ed, so there is nothing to
@@ -27,12 +28,14 @@ const SETTLE: Duration = Duration::from_secs(2);
 const NAMES: usize = 10;
 
 /// What was proven.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Proof {
     /// The first process holds the boot env, or there is none to hold.
     Holds,
     /// The container's first process has ended: its own result counts.
     Ended,
+    /// Nothing, and the container may run all the same.
+    Unreadable(ProofError),
 }
 
 /// What one look tells.
@@ -45,14 +48,30 @@ enum Look {
 }
 
 /// Looks until there is a proof, or until there can hardly be one any more, or until the deadline.
-pub(crate) fn wait(proc: &Proc, merged: &Merged<'_>, deadline: Deadline) -> Result<Proof, ProofError> {
+pub(crate) fn wait(
+    proc: &Proc,
+    merged: &Merged<'_>,
+    way: Way,
+    unreadable: Unreadable,
+    deadline: Deadline,
+) -> Result<Proof, ProofError> {
     if merged.given.is_empty() {
         return Ok(Proof::Holds);
     }
     let mut missing_since = None;
+    let mut unreadable_since = None;
     loop {
-        let error = match look(proc, merged, deadline.limit()) {
+        let error = match look(proc, merged, way, deadline.limit()) {
             Look::Proven(proof) => return Ok(proof),
+            Look::NotYet(error @ ProofError::Unreadable) if unreadable == Unreadable::Warn => {
+                // What comes after the proof must have its time, too.
+                if unreadable_since.get_or_insert_with(Instant::now).elapsed()
+                    >= SETTLE.min(deadline.limit() / 2)
+                {
+                    return Ok(Proof::Unreadable(error));
+                }
+                error
+            }
             Look::NotYet(error) => {
                 missing_since = None;
                 error
@@ -71,7 +90,7 @@ pub(crate) fn wait(proc: &Proc, merged: &Merged<'_>, deadline: Deadline) -> Resu
     }
 }
 
-fn look(proc: &Proc, merged: &Merged<'_>, limit: Duration) -> Look {
+fn look(proc: &Proc, merged: &Merged<'_>, way: Way, limit: Duration) -> Look {
     let init = match proc.container_init() {
         Ok(Init::Runs(init)) => init,
         Ok(Init::Unreadable) => return Look::NotYet(ProofError::Unreadable),
@@ -82,7 +101,7 @@ fn look(proc: &Proc, merged: &Merged<'_>, limit: Duration) -> Look {
         Ok(None) => Look::Proven(Proof::Ended),
         Ok(Some(environ)) if holds(&environ, merged) => Look::Proven(Proof::Holds),
         Ok(Some(_)) if proc.runs_this_program(&init) => Look::NotYet(ProofError::NotStarted(limit)),
-        Ok(Some(_)) => Look::Missing(ProofError::missing(&merged.given)),
+        Ok(Some(_)) => Look::Missing(ProofError::missing(&merged.given, way)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Look::NotYet(ProofError::Unreadable),
         Err(error) => Look::Missing(ProofError::NoProc(error)),
     }
@@ -114,31 +133,37 @@ fn split_once(record: &[u8]) -> Option<(&OsStr, &OsStr)> {
 /// Why there is no proof. It holds names, never values.
 #[derive(Debug)]
 pub(crate) enum ProofError {
-    Missing { names: Vec<String>, more: usize },
+    Missing { names: Vec<String>, more: usize, way: Way },
     NotStarted(Duration),
     Unreadable,
     NoProc(io::Error),
 }
 
 impl ProofError {
-    fn missing(given: &Env<'_>) -> Self {
+    fn missing(given: &Env<'_>, way: Way) -> Self {
         let names: Vec<_> = given.iter().take(NAMES).map(|(name, _)| name.display().to_string()).collect();
-        Self::Missing { more: given.iter().len() - names.len(), names }
+        Self::Missing { more: given.iter().len() - names.len(), names, way }
     }
 }
 
 impl fmt::Display for ProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { names, more } => {
+            Self::Missing { names, more, way } => {
                 write!(f, "its first process does not hold the boot env: {}", names.join(", "))?;
                 if *more > 0 {
                     write!(f, " and {more} more")?;
                 }
-                f.write_str(
-                    " did not arrive. Add `command` to the container, so that Bootlace can put its launcher \
-                     in front of it",
-                )
+                f.write_str(" did not arrive. ")?;
+                f.write_str(match way {
+                    Way::Launch | Way::Home | Way::Sourced => {
+                        "Add `command` to the container, so that Bootlace can put its launcher in front of it"
+                    }
+                    Way::File => {
+                        "The kubelet reads env files from 1.35 on: update the node, or set another `env.mode` in \
+                         the BootProfile"
+                    }
+                })
             }
             Self::NotStarted(limit) => write!(
                 f,
@@ -204,7 +229,7 @@ mod tests {
     fn lists_names_up_to_a_limit_and_no_values() {
         let names: Vec<String> = (0..12).map(|number| format!("N{number:02}")).collect();
         let given = names.iter().map(|name| (OsStr::new(name), OsStr::new("hunter2"))).collect();
-        let sentence = ProofError::missing(&given).to_string();
+        let sentence = ProofError::missing(&given, Way::Launch).to_string();
         assert!(sentence.contains(": N00, N01, "), "{sentence}");
         assert!(sentence.contains("N09 and 2 more did not arrive"), "{sentence}");
         assert!(!sentence.contains("hunter2"), "{sentence}");

@@ -278,3 +278,23 @@ fn wrong_arguments_are_told_apart_from_a_task_that_did_not_start() {
     assert_eq!(output.status.code(), Some(64));
     assert_eq!(stderr(&output), "bootlace: `exec` needs `--` and the task's command; see `launch --help`\n");
 }
+
+#[test]
+fn references_to_the_boot_env_are_resolved_in_arguments_and_in_the_pods_own_variables() {
+    let boot = Boot::new(&[("PORT", b"5432"), ("RAW", b"$(PORT)\xff")], &[]);
+    boot.references(&[("variable:URL", "$(HOST):$(PORT)"), ("argument:3", "$$(PORT) $(PORT) $(URL) $(RAW)")]);
+    let mut command = boot.exec();
+    // As the kubelet leaves them.
+    command.env("HOST", "db").env("URL", "db:$(PORT)");
+    command.args(["sh", "-c", r#"printf '%s|%s' "$0" "$URL""#, "$(PORT) $(PORT) db:$(PORT) $(RAW)"]);
+    let said = stdout(command.output().unwrap());
+    assert_eq!(said, b"$(PORT) 5432 db:5432 $(PORT)\xff|db:5432");
+}
+
+#[test]
+fn references_that_are_damaged_start_no_task() {
+    let boot = Boot::empty();
+    boot.references(&[("word:1", "$(A)")]);
+    let told = failed(&boot, &boot.exec().args(["echo", "ran"]).output().unwrap(), 78);
+    assert!(told.contains("env/references/base is damaged: record 1"), "{told}");
+}

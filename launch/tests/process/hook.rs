@@ -126,3 +126,118 @@ fn the_pods_own_poststart_gets_the_tasks_env() {
     assert_eq!((code.as_str(), told.as_str()), ("0\n", ""));
     assert_eq!(fs::read_to_string(boot.path().join("fifo.env")).unwrap(), "hunter2|two\nlines|pod");
 }
+
+#[test]
+fn a_task_that_cannot_be_read_may_run_on_where_the_profile_says_so() {
+    let hook = r#"( setpriv --bounding-set=-all --inh-caps=-all $launch_hook --timeout=4 --unreadable=warn \
+        -- touch "$fifo.ran"; echo $? > "$fifo" ) &"#;
+    let boot = boot();
+    let (code, told) = run(&boot, &format!(r#"{hook} exec $launch_exec cat "$fifo""#));
+    assert_eq!(code, "0\n");
+    assert!(
+        told.starts_with("bootlace: container base: warning: its first process may not be read"),
+        "{told}"
+    );
+    assert_eq!(boot.termination_message(), told);
+    assert!(boot.path().join("fifo.ran").exists(), "what comes after the proof has its time");
+}
+
+#[test]
+fn the_profiles_commands_run_before_the_pods_own_poststart() {
+    let boot = boot();
+    let say = |flag: &str, word: &str| {
+        format!(r#"{flag}sh {word}-c {word}'printf "%s " "$1 $ALPHA" >> "$fifo.said"' {word}sh {word}"#)
+    };
+    let hook = format!(
+        r#"( $launch_hook --timeout=30 {}first {}second -- {}third; echo $? > "$fifo" ) &"#,
+        say("--command=", "--argument="),
+        say("--command=", "--argument="),
+        say("", ""),
+    );
+    let (code, told) = run(&boot, &format!(r#"{hook} exec $launch_exec cat "$fifo""#));
+    assert_eq!((code.as_str(), told.as_str()), ("0\n", ""));
+    let said = fs::read_to_string(boot.path().join("fifo.said")).unwrap();
+    assert_eq!(said, "first hunter2 second hunter2 third hunter2 ");
+}
+
+#[test]
+fn a_command_of_the_profile_that_fails_is_named_by_its_number() {
+    let boot = boot();
+    let hook = r#"( $launch_hook --timeout=30 --command=true --command=false -- touch "$fifo.ran"; echo $? > "$fifo" ) &"#;
+    let (code, told) = run(&boot, &format!(r#"{hook} exec $launch_exec cat "$fifo""#));
+    assert_eq!(code, "1\n");
+    let expected =
+        "command 2 of the BootProfile's `hook.commands` failed: its command ended with exit code 1";
+    assert!(told.contains(expected), "{told}");
+    assert!(!boot.path().join("fifo.ran").exists());
+}
+
+#[test]
+fn a_file_in_the_tasks_home_gives_an_entrypoint_the_boot_env_to_the_byte() {
+    let value = b"it's \"one\" $HOME `x` \\ \xff\n# two\n".as_slice();
+    let boot = Boot::new(&[("ODD", value), ("EMPTY", b""), ("POD", b"boot")], &["POD"]);
+    let home = boot.path().join("home of it");
+    fs::create_dir(&home).unwrap();
+    // What lies there is replaced, and a link is not written through.
+    fs::write(home.join(".env"), "old").unwrap();
+    std::os::unix::fs::symlink(boot.environ(), home.join(".env.bootlace")).unwrap();
+    let environ = fs::read(boot.environ()).unwrap();
+    // The hook's own HOME is another one.
+    let hook = r#"( HOME=/nowhere $launch_hook --timeout=30 --env=home; echo $? > "$fifo" ) &"#;
+    // A second shell, because a process's environ is the one that it was started with.
+    let task = format!(r#"{hook} exec sh -c 'read code < "$fifo"; . ~/.env; env -0; exit $code'"#);
+    let script = format!(
+        "HOME='{}'; task=$(cat <<'END'\n{task}\nEND\n); export HOME POD=pod; exec sh -c \"$task\"",
+        home.display()
+    );
+    let output = boot.namespace(&script);
+    let told = stderr(&output);
+    assert_eq!(told, "");
+    let held = stdout(output);
+    let held: Vec<&[u8]> = held.split(|&byte| byte == 0).collect();
+    for record in [[b"ODD=", value].concat(), b"EMPTY=".to_vec(), b"POD=pod".to_vec()] {
+        assert!(held.contains(&record.as_slice()), "{}", record.escape_ascii());
+    }
+    assert_eq!(fs::read(boot.environ()).unwrap(), environ);
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(home.join(".env")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_home_that_cannot_be_written_says_what_to_set() {
+    for (home, parts) in [
+        ("unset HOME", ["has no HOME", "set HOME in the container's env"]),
+        ("export HOME=/proc", ["put at /proc/.env", "an emptyDir for one"]),
+    ] {
+        let boot = boot();
+        let hook = r#"( $launch_hook --timeout=30 --env=home; echo $? > "$fifo" ) &"#;
+        let (code, told) = run(&boot, &format!(r#"{home}; {hook} exec cat "$fifo""#));
+        assert_eq!(code, "1\n");
+        for part in parts {
+            assert!(told.contains(part), "{part:?} is not in {told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_kubelet_that_did_not_read_the_env_file_is_named() {
+    let boot = boot();
+    let hook = r#"( $launch_hook --timeout=30 --env=file; echo $? > "$fifo" ) &"#;
+    // An older kubelet sets the variable to nothing.
+    let (code, told) = run(&boot, &format!(r#"export ALPHA= BETA= POD=; {hook} exec cat "$fifo""#));
+    assert_eq!(code, "1\n");
+    assert!(told.contains("ALPHA, BETA did not arrive. The kubelet reads env files from 1.35 on"), "{told}");
+}
+
+#[test]
+fn the_pods_own_variables_are_proven_and_handed_on_as_the_task_reads_them() {
+    let boot = boot();
+    boot.references(&[("variable:LINK", "<$(ALPHA)>")]);
+    let hook =
+        r#"( $launch_hook --timeout=30 -- sh -c 'printf %s "$LINK" > "$fifo.env"'; echo $? > "$fifo" ) &"#;
+    let script = format!(r#"export LINK='<$(ALPHA)>'; {hook} exec $launch_exec cat "$fifo""#);
+    let (code, told) = run(&boot, &script);
+    assert_eq!((code.as_str(), told.as_str()), ("0\n", ""));
+    assert_eq!(fs::read_to_string(boot.path().join("fifo.env")).unwrap(), "<hunter2>");
+}

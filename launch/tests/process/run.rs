@@ -246,3 +246,15 @@ fn under_another_name_it_finds_itself_in_path() {
     let path = format!("{}:{PATH}", bin.display());
     assert_eq!(command.env("PATH", path).stdin(Stdio::null()).status().unwrap().code(), Some(5));
 }
+
+#[test]
+fn references_to_the_boot_env_are_resolved_in_the_tasks_own_words() {
+    let boot = Boot::new(&[("PORT", b"5432")], &[]);
+    let sidecar = boot.sidecar(Word::Stored);
+    let script = r#"echo "$0" > report.txt; [ "$0" = 5432 ]"#;
+    // Of the task's words, not of the launcher's.
+    boot.references(&[("argument:3", "$(PORT)")]);
+    let output = boot.run(&[OUTPUT]).args(["sh", "-c", script, "$(PORT)"]).output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    sidecar.join().unwrap();
+}

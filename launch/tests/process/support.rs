@@ -57,6 +57,15 @@ impl Boot {
         self.path().join(layout::DIR_KEEP).join("base")
     }
 
+    /// Leaves texts that refer to the boot env, as the container's spec has them, by the keys of their places.
+    pub(crate) fn references<'t>(&self, texts: &[(&'t str, &'t str)]) {
+        let record =
+            |&(key, text): &(&'t str, &'t str)| Record::new(OsStr::new(key), OsStr::new(text)).unwrap();
+        let folder = self.path().join(layout::DIR_REFERENCES);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("base"), environ::encode(texts.iter().map(record))).unwrap();
+    }
+
     fn termination_log(&self) -> PathBuf {
         self.path().join("termination-log")
     }

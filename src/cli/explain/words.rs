@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::identity;
 use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
-use crate::plan::{BootSpec, EnvWay, Injected};
+use crate::plan::{BootSpec, Injected};
 use crate::pod::Pod;
 use crate::profile::object_store::{Credentials, ObjectStore, StoreClient};
 use crate::profile::remote::{Client, JsonPart, Optimus};
@@ -36,6 +36,9 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
         "boots with",
         &format!("BootProfile {}, generation {} (Bootlace {})", mark.profile, mark.generation, mark.version),
     );
+    if !mark.because.is_empty() {
+        out.line("env by", &format!("{}: {}", mark.env_mode.as_str(), mark.because));
+    }
     out.gap();
 
     if let Some(init) = init_container(injected, names::CONTAINER_INIT) {
@@ -79,24 +82,20 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
         }
         let launched =
             text(&at("command/1")) == Some("exec") && text(&at("command/0")).is_some_and(is_launcher);
+        let hooked = Hooked::read(injected.pointer(&at("lifecycle/postStart/exec/command")));
         let secret = mark.env_secret.as_deref();
-        out.detail(&match secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret)) {
-            _ if launched => {
-                "launcher in front of its command: loads the boot env, then execs the command (same PID, no shell)"
-                    .to_owned()
-            }
-            Some(secret) => {
-                format!("env from Secret {secret}, which the store creates of the boot env before the task starts")
-            }
-            None if mark.env_mode == EnvWay::Sourced => {
-                "no launcher, because its command is not in the spec: the image's entrypoint sources .env and .secret itself"
-                    .to_owned()
-            }
-            None => "no launcher, because its command is not in the spec: the boot env is not loaded".to_owned(),
-        });
-        out.detail(&hook(injected.pointer(&at("lifecycle/postStart/exec/command"))));
+        let secret = secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret));
+        out.detail(&env_by(launched, secret, hooked.way));
+        out.detail(&hooked.describe());
         if let Some(kept) = spec.keep.get(name.as_str()).filter(|kept| !kept.is_empty()) {
             out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
+        }
+        if spec.held.contains_key(name.as_str()) {
+            out.detail("its envFrom is kept over the boot env, too: boot looks at the names");
+        }
+        let texts = spec.references.get(name.as_str()).map_or(0, Vec::len);
+        if texts > 0 {
+            out.detail(&format!("the launcher resolves $(NAME) in {texts} of its arguments and variables"));
         }
     }
     for warning in warnings {
@@ -276,27 +275,51 @@ fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
     names.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn hook(command: Option<&Value>) -> String {
-    let words: Vec<_> =
-        command.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let limit = words.iter().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
-    let proof = if words.contains(&"--env=sourced") {
-        format!("postStart hook, within {limit} s: proves nothing, as the image loads the boot env itself")
-    } else {
-        format!("postStart hook: proves within {limit} s that the process holds the boot env")
-    };
-    let own = match words.iter().position(|word| *word == "--") {
-        Some(end) => words.get(end + 1..).unwrap_or_default().join(" "),
-        None => words
-            .iter()
-            .filter_map(|word| {
-                word.strip_prefix("--sleep=")
-                    .map(|seconds| format!("sleep {seconds} s"))
-                    .or_else(|| word.strip_prefix("--http=").map(|url| format!("GET {url}")))
-            })
-            .collect(),
-    };
-    if own.is_empty() { proof } else { format!("{proof}, then runs the pod's own handler: {own}") }
+/// What the hook of a container is told to do.
+struct Hooked<'a> {
+    words: Vec<&'a str>,
+    /// Its `--env`; none for the launcher's.
+    way: Option<&'a str>,
+}
+
+impl<'a> Hooked<'a> {
+    fn read(command: Option<&'a Value>) -> Self {
+        let words = command.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let words: Vec<_> = words.collect();
+        Self { way: words.iter().find_map(|word| word.strip_prefix("--env=")), words }
+    }
+
+    fn describe(&self) -> String {
+        let flags = || self.words.iter().take_while(|word| **word != "--");
+        let limit = flags().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
+        let mut said = match self.way {
+            Some("home") => format!("postStart hook: writes $HOME/.env within {limit} s"),
+            Some("sourced") => {
+                format!(
+                    "postStart hook, within {limit} s: proves nothing, as the image loads the boot env itself"
+                )
+            }
+            _ => format!("postStart hook: proves within {limit} s that the process holds the boot env"),
+        };
+        // Writing to a String cannot fail.
+        for program in flags().filter_map(|word| word.strip_prefix("--command=")) {
+            let _ = write!(said, ", then runs the profile's {program}");
+        }
+        let own = match self.words.iter().position(|word| *word == "--") {
+            Some(end) => self.words.get(end + 1..).unwrap_or_default().join(" "),
+            None => flags()
+                .filter_map(|word| {
+                    word.strip_prefix("--sleep=")
+                        .map(|seconds| format!("sleep {seconds} s"))
+                        .or_else(|| word.strip_prefix("--http=").map(|url| format!("GET {url}")))
+                })
+                .collect(),
+        };
+        if !own.is_empty() {
+            let _ = write!(said, ", then runs the pod's own handler: {own}");
+        }
+        said
+    }
 }
 
 /// Text in two columns.
@@ -319,4 +342,27 @@ impl Lines {
     fn detail(&mut self, text: &str) {
         let _ = writeln!(self.0, "      - {text}");
     }
+}
+
+/// How the boot env gets into a container.
+fn env_by(launched: bool, secret: Option<&str>, hook: Option<&str>) -> String {
+    let words = match (launched, secret, hook) {
+        (true, ..) => {
+            "launcher in front of its command: loads the boot env, then execs the command (same PID, no shell)"
+        }
+        (false, Some(secret), _) => {
+            return format!(
+                "env from Secret {secret}, which the store creates of the boot env before the task starts"
+            );
+        }
+        (false, None, Some("file")) => {
+            "the kubelet reads the boot env from a file, variable by variable (fileKeyRef)"
+        }
+        (false, None, Some("home")) => "its entrypoint is to source $HOME/.env, which the hook writes",
+        (false, None, Some("sourced")) => {
+            "no launcher, because its command is not known: the image's entrypoint sources .env and .secret itself"
+        }
+        (false, None, _) => "no launcher, because its command is not known: the boot env is not loaded",
+    };
+    words.to_owned()
 }

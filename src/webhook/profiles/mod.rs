@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 pub use catalogue::Catalogue;
 pub use report::Report;
 
-use crate::plan::{PlanError, Recipes, Settings, Store};
+use crate::plan::{PlanError, Recipes, Settings, Store, Version};
 use crate::profile::{NamespaceDefaults, Profiles};
 
 /// The snapshot that reviews are answered from; none before the first lists. A review keeps the one that it
@@ -73,6 +73,11 @@ impl InForce {
     #[must_use]
     pub fn get(&self) -> Option<Arc<Recipes>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
+    }
+
+    /// Plans for this version of Kubernetes, from the next profiles on.
+    pub fn know(&self, version: Version) {
+        self.write().settings.kubernetes = Some(version);
     }
 
     /// Answers from `profiles` from now on. Where that is an error, what was in force stays.

@@ -15,6 +15,15 @@ pub const PRODUCT: &str = "localhost/bootlace:dev";
 pub const BUSYBOX: &str = "localhost/busybox:test";
 /// As the distroless images are: one static program, no shell, no libc. See the package `bootlace-probe`.
 pub const PROBE: &str = "localhost/probe:test";
+/// The probe as an image that names its own command, arguments and env: ENTRYPOINT, CMD and ENV.
+pub const ENTRYPOINT: &str = "localhost/entrypoint:test";
+/// As the distroless images for static programs are: the probe, users, a home, and a user of its own.
+pub const DISTROLESS: &str = "localhost/distroless:test";
+/// Busybox with the probe beside it, and an ENV of its own.
+pub const KIT: &str = "localhost/kit:test";
+/// The ENV of [`ENTRYPOINT`] and [`KIT`].
+const ENV: [&str; 3] =
+    ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "OF_IMAGE=image", "BOTH=image"];
 /// An S3 server beside busybox: `versitygw`. See [`crate::store`].
 pub const STORE: &str = "localhost/store:test";
 /// As a plugin image of Optimus: a shell, and an entrypoint that sources the env of its job before it starts what the
@@ -48,18 +57,33 @@ pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()
     archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
 
     let program = product::build(&root, PROFILE, "bootlace-probe")?;
+    let env = || ENV.map(str::to_owned).to_vec();
     let entrypoint = include_str!("../images/optimus-plugin.sh");
-    let plugin = layer.program("/probe", &program)?.file("/opt/entrypoint.sh", 0o755, entrypoint);
+    let layer = layer.program("/probe", &program)?;
+    let kit = Config { env: env(), cmd: config.cmd.clone(), ..Config::default() };
+    archive::write(&file("kit"), KIT, &layer, &kit)?;
+    let plugin = layer.file("/opt/entrypoint.sh", 0o755, entrypoint);
     let config = Config {
         env: config.env.iter().cloned().chain(["JOB_DIR=/data".to_owned()]).collect(),
         entrypoint: vec!["/opt/entrypoint.sh".to_owned()],
         ..Config::default()
     };
     archive::write(&file("optimus-plugin"), OPTIMUS_PLUGIN, &plugin, &config)?;
+
     let layer = Layer::new().program("/probe", &program)?;
     let entrypoint = vec!["/probe".to_owned()];
     let config = Config { entrypoint: entrypoint.clone(), ..Config::default() };
     archive::write(&file("probe"), PROBE, &layer, &config)?;
+    let cmd = vec!["argv".to_owned(), "environ".to_owned()];
+    let config = Config { entrypoint: entrypoint.clone(), cmd, env: env(), ..Config::default() };
+    archive::write(&file("entrypoint"), ENTRYPOINT, &layer, &config)?;
+    let distroless = Layer::new()
+        .program("/probe", &program)?
+        .folder("/tmp", 0o1777)
+        .file("/etc/passwd", 0o644, "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")
+        .file("/etc/group", 0o644, "nonroot:x:65532:\n");
+    let config = Config { user: "65532:65532".to_owned(), env: env(), ..Config::default() };
+    archive::write(&file("distroless"), DISTROLESS, &distroless, &config)?;
     let config = Config { entrypoint, cmd: vec!["wait".to_owned()], ..Config::default() };
     archive::write(&file("pause"), PAUSE, &layer, &config)?;
     Ok(())

@@ -1,7 +1,7 @@
 //! The one program of the test image that holds no shell: prints what its process really holds.
 //!
 //! `probe [ACTION…] [-- ARGUMENT…]`, actions in order: `argv`, `environ`, `status`, `file=PATH`, `write=PATH`,
-//! `exit=CODE`, `wait`. One line each item, bytes that are not printable ASCII escaped as in a Rust byte string
+//! `await=PATH` (goes on once there is such a file), `exit=CODE`, `wait`. One line each item, bytes that are not printable ASCII escaped as in a Rust byte string
 //! ([`slice::escape_ascii`]), so that a newline or a non-UTF-8 value shows as what it is:
 //!
 //! ```text
@@ -28,6 +28,10 @@ fn main() -> ExitCode {
             b"status" => status(),
             b"file" => file(value),
             b"write" => write(value),
+            b"await" => {
+                wait_for(value);
+                Ok(())
+            }
             b"exit" => {
                 return ExitCode::from(str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(2));
             }
@@ -70,6 +74,13 @@ fn status() -> std::io::Result<()> {
 fn file(path: &[u8]) -> std::io::Result<()> {
     let content = std::fs::read(std::ffi::OsStr::from_bytes(path))?;
     print([(format!("file {} ", path.escape_ascii()), content)])
+}
+
+/// Waits for a file that another process makes. Whoever waits for the probe has the deadline.
+fn wait_for(path: &[u8]) {
+    while !std::path::Path::new(std::ffi::OsStr::from_bytes(path)).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// Tries to make a file. That it cannot is nothing to fail for: it is what was asked.

@@ -142,3 +142,27 @@ async fn what_the_hook_cannot_take_over_is_refused() -> Result<()> {
         })
         .await
 }
+
+#[tokio::test]
+async fn the_profiles_own_commands_run_before_the_pods_handler_and_with_the_same_env() -> Result<()> {
+    scenario("post-start-commands")
+        .run(async |namespace| {
+            let say = |who: &str| {
+                json!(["sh", "-c", format!("echo {who}: $GREETING $OWNER '$(GREETING)' >> /shared/said")])
+            };
+            let mut profile: Value = serde_saphyr::from_str(PROFILE)?;
+            profile["hook"]["commands"] = json!([say("first"), say("second")]);
+            namespace.profile(&profile.to_string()).await?;
+            let mut handler = say("the pod");
+            let script = handler[2].as_str().unwrap_or_default().to_owned() + "; touch /shared/done";
+            handler[2] = json!(script);
+            let handler = json!({"exec": {"command": handler}});
+            namespace.create(&pod(namespace, UNTIL_HANDLED, &handler).to_string()).await?;
+            namespace.pod_succeeded("task").await?;
+            let line = |who: &str| format!("{who}: hello the pod $(GREETING)\n");
+            let expected = [line("first"), line("second"), line("the pod")].concat();
+            assert_eq!(namespace.log("task", "main").await?, expected);
+            Ok(())
+        })
+        .await
+}

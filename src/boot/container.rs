@@ -1,0 +1,99 @@
+//! What each task container finds beside the boot env: which of its own variables win, what of its spec refers to the
+//! boot env, and the env as the kubelet reads it, where that is the way.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+
+use bootlace_launch::environ::{self, Record};
+
+use super::BootError;
+use super::env_file;
+use super::event::Event;
+use super::merge::Content;
+use super::report::Report;
+use crate::plan::BootSpec;
+
+/// Files for one task container.
+pub(crate) struct ForContainer<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// The names that its own spec sets and boot has, too.
+    pub(crate) keep: BTreeSet<&'a str>,
+    /// Its references file; none where it refers to nothing.
+    pub(crate) references: Option<Vec<u8>>,
+    /// The kubelet's env file; none where the env takes another way.
+    pub(crate) env_file: Option<Vec<u8>>,
+}
+
+/// What each container of `spec` gets with `content`. `env` is boot's own, in which it finds the names of what the
+/// kubelet will give to the containers.
+///
+/// # Errors
+/// Where the kubelet cannot be handed the env by file.
+pub(crate) fn all<'a>(
+    spec: &'a BootSpec<'_>,
+    content: &Content<'_>,
+    env: &'a [(OsString, OsString)],
+    report: &Report<'_>,
+) -> Result<Vec<ForContainer<'a>>, BootError> {
+    if let Some(keys) = &spec.file_keys {
+        let stray = content.env.iter().find(|(name, _)| !keys.iter().any(|key| key == name.as_str()));
+        if let Some((name, from)) = stray {
+            let (name, source) = (name.to_string(), from.source.to_owned());
+            return Err(BootError::NoFileKey {
+                source_name: source,
+                name,
+                profile: spec.profile.name.clone(),
+            });
+        }
+    }
+    spec.keep.iter().map(|(name, kept)| one(spec, name, kept, content, env, report)).collect()
+}
+
+fn one<'a>(
+    spec: &'a BootSpec<'_>,
+    container: &'a str,
+    kept: &'a [std::borrow::Cow<'_, str>],
+    content: &Content<'_>,
+    env: &'a [(OsString, OsString)],
+    report: &Report<'_>,
+) -> Result<ForContainer<'a>, BootError> {
+    let held = spec.held.get(container).into_iter().flat_map(|prefix| held_names(env, prefix));
+    let mut keep: BTreeSet<&str> = held.filter(|name| content.gives(name)).collect();
+    for name in &keep {
+        report.tell(&Event::Held { container, name });
+    }
+    keep.extend(kept.iter().map(|name| &**name));
+
+    let texts = spec.references.get(container);
+    let references = texts.map(|texts| {
+        let record = |(key, text): &'a (String, std::borrow::Cow<'_, str>)| {
+            // A text that holds NUL reaches no process, so there is nothing to resolve.
+            Record::new(OsStr::new(key), OsStr::new(&**text)).ok()
+        };
+        environ::encode(texts.iter().filter_map(record))
+    });
+    let env_file = spec.file_keys.is_some().then(|| env_file(spec, content, &keep)).transpose()?;
+    Ok(ForContainer { name: container, keep, references, env_file })
+}
+
+/// The names in boot's env that begin with `prefix`, without it.
+fn held_names<'a>(env: &'a [(OsString, OsString)], prefix: &str) -> impl Iterator<Item = &'a str> {
+    // What is not UTF-8 is no name that boot could give.
+    env.iter().filter_map(move |(name, _)| name.to_str()?.strip_prefix(prefix))
+}
+
+fn env_file(spec: &BootSpec<'_>, content: &Content<'_>, keep: &BTreeSet<&str>) -> Result<Vec<u8>, BootError> {
+    let mut file = Vec::new();
+    for (name, from) in content.env.iter().filter(|(name, _)| !keep.contains(name.as_str())) {
+        env_file::append(&mut file, name.as_str(), from.given.bytes()).map_err(|error| {
+            BootError::NotInFile {
+                source_name: from.source.to_owned(),
+                name: name.to_string(),
+                profile: spec.profile.name.clone(),
+                error,
+            }
+        })?;
+    }
+    Ok(file)
+}

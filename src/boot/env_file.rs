@@ -1,0 +1,152 @@
+//! The boot env as the kubelet reads it for `fileKeyRef`: `NAME='value'`, a literal in single quotes.
+//!
+//! What that dialect cannot hold is an error, never a wrong value in the task. The rules are those of the kubelet's
+//! reader since Kubernetes 1.35 (kubernetes/kubernetes, `pkg/kubelet/util/env/env_util.go`) and of its use
+//! (`pkg/kubelet/kubelet_pods.go`).
+
+/// Bytes of a line with its end: what the kubelet's scanner takes (Go, `bufio.MaxScanTokenSize`).
+const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// Appends a variable to `file`.
+pub(super) fn append(file: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), NotInFile> {
+    if value.is_empty() {
+        return Err(NotInFile::Empty);
+    }
+    if value.contains(&b'\'') {
+        return Err(NotInFile::Quote);
+    }
+    if value.windows(2).any(|two| two == b"\r\n") {
+        return Err(NotInFile::CarriageReturn);
+    }
+    if str::from_utf8(value).is_err() {
+        return Err(NotInFile::NotUtf8);
+    }
+    let start = file.len();
+    for part in [name.as_bytes(), b"='", value, b"'\n"] {
+        file.extend_from_slice(part);
+    }
+    let record = file.get(start..).unwrap_or_default();
+    match record.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::len).max() {
+        Some(size) if size > MAX_LINE_BYTES => Err(NotInFile::LongLine { size }),
+        _ => Ok(()),
+    }
+}
+
+/// Why the kubelet cannot be handed a value by file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotInFile {
+    /// The kubelet takes it for missing.
+    #[error("it is empty, which the kubelet takes for missing")]
+    Empty,
+    /// There is no escape for it.
+    #[error("it holds a single quote, which ends a value in that file")]
+    Quote,
+    /// The kubelet's reader drops the first of the two.
+    #[error("it holds a carriage return at a line's end, which the kubelet drops")]
+    CarriageReturn,
+    /// The kubelet hands text to the container runtime.
+    #[error("it is not UTF-8, which the kubelet cannot hand on")]
+    NotUtf8,
+    /// The kubelet's reader stops there.
+    #[error("a line of it takes {size} bytes, and the kubelet reads {MAX_LINE_BYTES} at most")]
+    LongLine {
+        /// Its size in bytes, the name and the quotes included.
+        size: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The kubelet's reader, rule by rule.
+    fn kubelet_reads(file: &[u8], key: &str) -> Result<String, String> {
+        // Go's `bufio.ScanLines`: a line ends with a newline, and a carriage return before it is dropped.
+        let mut lines = file.split_inclusive(|&byte| byte == b'\n').map(|line| {
+            if line.len() > MAX_LINE_BYTES {
+                return Err("token too long".to_owned());
+            }
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            Ok(String::from_utf8(line.strip_suffix(b"\r").unwrap_or(line).to_vec()).unwrap())
+        });
+        while let Some(line) = lines.next() {
+            let line = line?;
+            let line = line.trim_start_matches([' ', '\t']);
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, value) = line.split_once('=').ok_or("missing '='")?;
+            let mut rest = value.strip_prefix('\'').ok_or("no quote")?.to_owned();
+            let mut read = String::new();
+            loop {
+                if let Some((inside, behind)) = rest.split_once('\'') {
+                    read.push_str(inside);
+                    let behind = behind.trim_start_matches([' ', '\t']);
+                    if !behind.is_empty() && !behind.starts_with('#') {
+                        return Err("content after the quote".to_owned());
+                    }
+                    break;
+                }
+                read.push_str(&rest);
+                read.push('\n');
+                rest = lines.next().ok_or("unclosed quote")??;
+            }
+            if name == key {
+                return Ok(read);
+            }
+        }
+        Ok(String::new())
+    }
+
+    fn refused(value: &[u8]) -> Option<NotInFile> {
+        append(&mut Vec::new(), "A", value).err()
+    }
+
+    #[test]
+    fn what_would_reach_the_task_as_something_else_is_refused() {
+        assert_eq!(refused(b""), Some(NotInFile::Empty));
+        assert_eq!(refused(b"it's"), Some(NotInFile::Quote));
+        assert_eq!(refused(b"a\r\nb"), Some(NotInFile::CarriageReturn));
+        assert_eq!(refused(b"\xff"), Some(NotInFile::NotUtf8));
+        for value in ["\"$A` \\ # =", "one\ntwo\n", "\n", "a\rb", "ends\r", " é "] {
+            assert_eq!(refused(value.as_bytes()), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_the_kubelet_reads() {
+        let longest = MAX_LINE_BYTES - "A=''\n".len();
+        for (value, fits) in [
+            (vec![b'x'; longest], true),
+            (vec![b'x'; longest + 1], false),
+            (["x".repeat(60_000), "y".repeat(60_000)].join("\n").into_bytes(), true),
+            (["x".to_owned(), "y".repeat(MAX_LINE_BYTES)].join("\n").into_bytes(), false),
+        ] {
+            assert_eq!(refused(&value).is_none(), fits, "{} bytes", value.len());
+            let mut file = [b"A='".as_slice(), &value, b"'\nB='1'\n"].concat();
+            assert_eq!(kubelet_reads(&file, "B").is_ok(), fits);
+            file.truncate(0);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_kubelet_reads_what_was_written(values in prop::collection::vec("[ab'\"#= \t\r\n$é]{0,12}", 1..6)) {
+            let mut file = Vec::new();
+            let mut written = Vec::new();
+            for (number, value) in values.iter().enumerate() {
+                let mut with = file.clone();
+                if append(&mut with, &format!("V{number}"), value.as_bytes()).is_ok() {
+                    file = with;
+                    written.push((format!("V{number}"), value));
+                }
+            }
+            for (name, value) in written {
+                let read = kubelet_reads(&file, &name);
+                prop_assert_eq!(read.as_ref(), Ok(value));
+            }
+        }
+    }
+}

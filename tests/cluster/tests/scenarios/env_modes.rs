@@ -1,0 +1,278 @@
+//! Every way of the env against every kind of container, each told by what the task's own process holds.
+
+use anyhow::{Context, Result, ensure};
+use bootlace_cluster::images::{DISTROLESS, ENTRYPOINT, KIT, PROBE};
+use bootlace_cluster::scenario::{Namespace, Process, Scenario, scenario, state};
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+/// The ways, as the annotation `bootlace.dev/env-mode` names them.
+pub(crate) const MODES: [&str; 4] = ["Launch", "Secret", "File", "Hook"];
+
+/// What boot gives.
+const VALUE: &str = "from \"boot\", $(not) a reference";
+
+/// The home of each task, which the mode `Hook` writes to.
+const HOME: &str = "/home/task";
+
+/// Gives one variable, and knows the command of the one image that has one.
+fn profile() -> String {
+    let image = json!({"image": ENTRYPOINT, "entrypoint": ["/probe"], "cmd": ["argv", "environ"]});
+    json!({
+        "env": {"images": [image], "file": {"keys": ["GIVEN"]}},
+        "sources": [{"name": "settings", "inline": {"env": {"GIVEN": VALUE}}}],
+    })
+    .to_string()
+}
+
+/// A task that shows its env. With the mode `Hook` nobody sources the file in an image without a shell, so the task
+/// shows that.
+fn pod(namespace: &Namespace, mode: &str, image: &str) -> Value {
+    let mut args = vec!["argv".to_owned(), "environ".to_owned(), "status".to_owned()];
+    if mode == "Hook" {
+        args.extend([format!("await={HOME}/.env"), format!("file={HOME}/.env")]);
+    }
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": mode.to_lowercase(),
+            "labels": {"bootlace.dev/task": namespace.name()},
+            "annotations": {"bootlace.dev/env-mode": mode},
+        },
+        "spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "main", "image": image, "command": ["/probe"], "args": args,
+                "env": [{"name": "HOME", "value": HOME}],
+                "volumeMounts": [{"name": "home", "mountPath": HOME}, {"name": "shared", "mountPath": "/shared"}],
+            }],
+            "volumes": [{"name": "home", "emptyDir": {}}, {"name": "shared", "emptyDir": {}}],
+        },
+    })
+}
+
+/// Checks that what boot gives is where the mode puts it.
+fn arrived(mode: &str, process: &Process) -> Result<()> {
+    if mode == "Hook" {
+        let file = String::from_utf8(process.file(&format!("{HOME}/.env"))?.to_vec())?;
+        ensure!(file == format!("export GIVEN='{VALUE}'\n"), "{file}");
+        return Ok(());
+    }
+    let held = process.env("GIVEN").map(<[u8]>::escape_ascii).map(|value| value.to_string());
+    ensure!(process.env("GIVEN") == Some(VALUE.as_bytes()), "the process holds {held:?}");
+    Ok(())
+}
+
+/// Runs a task in each mode, as `change` makes it, and has `check` look at its main container.
+async fn in_each_mode(
+    scenario: Scenario,
+    image: &str,
+    change: impl Fn(&mut Value),
+    check: impl Fn(&Pod, &Process) -> Result<()>,
+) -> Result<()> {
+    scenario
+        .run(async |namespace| {
+            namespace.profile(&profile()).await?;
+            for mode in MODES {
+                let mut pod = pod(namespace, mode, image);
+                change(&mut pod);
+                namespace.create(&pod.to_string()).await.with_context(|| format!("with {mode}"))?;
+            }
+            for mode in MODES {
+                let of_mode = || format!("with {mode}");
+                let name = mode.to_lowercase();
+                let pod = namespace.pod_succeeded(&name).await.with_context(of_mode)?;
+                let process = namespace.process(&name, "main").await.with_context(of_mode)?;
+                arrived(mode, &process).and_then(|()| check(&pod, &process)).with_context(of_mode)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+fn nothing(_: &mut Value) {}
+
+fn main_container(pod: &mut Value) -> &mut Value {
+    &mut pod["spec"]["containers"][0]
+}
+
+/// What the pod security standard `restricted` asks of a container.
+fn restricted_context() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+#[tokio::test]
+async fn busybox_with_a_command() -> Result<()> {
+    in_each_mode(scenario("env-modes-busybox"), KIT, nothing, |_, process| {
+        assert_eq!(process.env("OF_IMAGE"), Some(&b"image"[..]));
+        assert_eq!(process.status("Pid")?, "1");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_image_that_names_its_own_entrypoint() -> Result<()> {
+    let change =
+        |pod: &mut Value| drop(main_container(pod).as_object_mut().map(|main| main.remove("command")));
+    in_each_mode(scenario("env-modes-entrypoint"), ENTRYPOINT, change, |_, process| {
+        assert_eq!(process.argv.first().map(Vec::as_slice), Some(&b"/probe"[..]));
+        assert_eq!(
+            process.argv.get(3).map(Vec::as_slice),
+            Some(&b"status"[..]),
+            "the pod's args replace CMD"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_image_whose_entrypoint_the_annotation_names() -> Result<()> {
+    let change = |pod: &mut Value| {
+        drop(main_container(pod).as_object_mut().map(|main| main.remove("command")));
+        pod["metadata"]["annotations"]["bootlace.dev/entrypoint"] = json!(r#"["/probe"]"#);
+    };
+    in_each_mode(scenario("env-modes-annotation"), PROBE, change, |_, _| Ok(())).await
+}
+
+#[tokio::test]
+async fn a_distroless_image_with_a_user_of_its_own() -> Result<()> {
+    in_each_mode(scenario("env-modes-distroless"), DISTROLESS, nothing, |_, process| {
+        assert_eq!(process.status("Uid")?, "65532 65532 65532 65532");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_scratch_image_with_one_static_program() -> Result<()> {
+    in_each_mode(scenario("env-modes-scratch"), PROBE, nothing, |_, _| Ok(())).await
+}
+
+#[tokio::test]
+async fn a_read_only_root() -> Result<()> {
+    let change = |pod: &mut Value| {
+        main_container(pod)["securityContext"] = json!({"readOnlyRootFilesystem": true});
+        main_container(pod)["args"].as_array_mut().unwrap().push(json!("write=/file"));
+    };
+    in_each_mode(scenario("env-modes-read-only"), PROBE, change, |_, process| {
+        assert_eq!(process.write("/file")?, "read-only filesystem or storage medium");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_user_and_a_group_of_the_pods_own() -> Result<()> {
+    let change = |pod: &mut Value| {
+        pod["spec"]["securityContext"] = json!({"runAsUser": 1000, "runAsGroup": 3000, "fsGroup": 2000});
+    };
+    in_each_mode(scenario("env-modes-group"), KIT, change, |_, process| {
+        assert_eq!(
+            (process.status("Uid")?, process.status("Gid")?),
+            ("1000 1000 1000 1000", "3000 3000 3000 3000")
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_restricted_namespace() -> Result<()> {
+    let scenario = scenario("env-modes-restricted")
+        .label("pod-security.kubernetes.io/enforce", "restricted")
+        .label("pod-security.kubernetes.io/enforce-version", "latest");
+    let change = |pod: &mut Value| main_container(pod)["securityContext"] = restricted_context();
+    in_each_mode(scenario, PROBE, change, |_, process| {
+        assert_eq!(process.status("CapEff")?, "0000000000000000");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn two_task_containers() -> Result<()> {
+    scenario("env-modes-two")
+        .run(async |namespace| {
+            namespace.profile(&profile()).await?;
+            for mode in MODES {
+                let mut pod = pod(namespace, mode, PROBE);
+                let mut second = main_container(&mut pod).clone();
+                second["name"] = json!("second");
+                // Each has a home of its own, as each hook writes to one.
+                second["volumeMounts"][0]["name"] = json!("shared");
+                second["volumeMounts"].as_array_mut().unwrap().pop();
+                pod["spec"]["containers"].as_array_mut().unwrap().push(second);
+                pod["metadata"]["annotations"]["bootlace.dev/containers"] = json!("main,second");
+                namespace.create(&pod.to_string()).await.with_context(|| format!("with {mode}"))?;
+            }
+            for mode in MODES {
+                let name = mode.to_lowercase();
+                namespace.pod_succeeded(&name).await.with_context(|| format!("with {mode}"))?;
+                for container in ["main", "second"] {
+                    let process = namespace.process(&name, container).await?;
+                    arrived(mode, &process).with_context(|| format!("with {mode}, in {container}"))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Has the task wait for what its handler leaves.
+fn with_handler(pod: &mut Value, handler: &Value) {
+    let main = main_container(pod);
+    main["lifecycle"] = json!({"postStart": handler});
+    main["args"].as_array_mut().unwrap().push(json!("await=/shared/handled"));
+}
+
+#[tokio::test]
+async fn a_post_start_of_the_pods_own_that_runs_a_command() -> Result<()> {
+    let change = |pod: &mut Value| {
+        let script = "touch /shared/handled";
+        with_handler(pod, &json!({"exec": {"command": ["sh", "-c", script]}}));
+    };
+    in_each_mode(scenario("env-modes-post-exec"), KIT, change, |_, _| Ok(())).await
+}
+
+#[tokio::test]
+async fn a_post_start_of_the_pods_own_that_asks_over_http() -> Result<()> {
+    let change = |pod: &mut Value| {
+        with_handler(pod, &json!({"httpGet": {"port": 8080, "path": "/cgi-bin/handled"}}));
+        let script = r#"
+            mkdir /shared/cgi-bin
+            printf '#!/bin/sh\ntouch /shared/handled\nprintf "Content-Type: text/plain\n\nok\n"\n' > /shared/cgi-bin/handled
+            chmod 755 /shared/cgi-bin/handled
+            httpd -p 8080 -h /shared
+            exec /probe "$@"
+        "#;
+        main_container(pod)["command"] = json!(["sh", "-c", script, "sh"]);
+    };
+    in_each_mode(scenario("env-modes-post-http"), KIT, change, |_, _| Ok(())).await
+}
+
+#[tokio::test]
+async fn a_post_start_of_the_pods_own_that_sleeps() -> Result<()> {
+    let change = |pod: &mut Value| {
+        main_container(pod)["lifecycle"] = json!({"postStart": {"sleep": {"seconds": 1}}});
+    };
+    in_each_mode(scenario("env-modes-post-sleep"), PROBE, change, |_, _| Ok(())).await
+}
+
+#[tokio::test]
+async fn a_task_that_crashes_and_is_started_again() -> Result<()> {
+    let change = |pod: &mut Value| {
+        pod["spec"]["restartPolicy"] = json!("OnFailure");
+        let script = r#"[ -e /shared/once ] && exec /probe "$@"; touch /shared/once; exit 3"#;
+        main_container(pod)["command"] = json!(["sh", "-c", script, "sh"]);
+    };
+    in_each_mode(scenario("env-modes-crash"), KIT, change, |pod, _| {
+        assert_eq!(state::restarts(pod, "main"), 1);
+        Ok(())
+    })
+    .await
+}
