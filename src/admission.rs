@@ -7,7 +7,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::patch;
-use crate::plan::{self, Images, Lookup, Origin, PlanError, Planned, ProfileRef, Recipes};
+use crate::plan::{self, Found, Lookup, Origin, PlanError, Planned, ProfileRef, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
@@ -104,21 +104,20 @@ pub struct Subject {
     pub profile: Option<String>,
 }
 
-/// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out. No registry
-/// is asked.
+/// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out. Nothing is
+/// looked up.
 #[must_use]
 pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
     let Ok(answered) = respond(body, |object, origin| Ok::<_, Infallible>(admit(object, origin, recipes)));
     answered
 }
 
-/// The same, where a registry can be asked: `registry` holds what was looked up for this review so far, nothing at
-/// first.
+/// The same, where something may be looked up: `found` holds what was looked up for this review so far.
 ///
 /// # Errors
-/// What must be looked up. With the answers to all of it in `registry`, the next try comes to an answer.
-pub fn answer_with(body: &[u8], recipes: &Recipes, registry: &Images) -> Result<Answered, Box<Lookup>> {
-    respond(body, |object, origin| admit_with(object, origin, recipes, Some(registry)))
+/// What must be looked up. With the answers to all of it in `found`, the next try comes to an answer, or asks for more.
+pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answered, Box<Lookup>> {
+    respond(body, |object, origin| admit_with(object, origin, recipes, found))
 }
 
 fn respond<E>(
@@ -178,13 +177,14 @@ fn answer_pod(uid: String, decision: Decision) -> (Response, Outcome, Option<Str
 }
 
 /// Decides on a pod that is being created, and where it is a task returns it injected. `origin` is the namespace, where
-/// there is no review. No registry is asked.
+/// there is no review. Nothing is looked up.
 #[must_use]
 pub fn admit<'a>(object: Value, origin: impl Into<Origin<'a>>, recipes: &Recipes) -> Decision {
-    admit_with(object, origin, recipes, None).unwrap_or_else(|_| Decision::Refuse(defect(&UNASKED)))
+    admit_with(object, origin, recipes, &Found::default())
+        .unwrap_or_else(|_| Decision::Refuse(defect(&UNASKED)))
 }
 
-/// The same, where a registry can be asked; see [`answer_with`].
+/// The same, where something may be looked up; see [`answer_with`].
 ///
 /// # Errors
 /// What must be looked up first.
@@ -192,9 +192,9 @@ pub fn admit_with<'a>(
     mut object: Value,
     origin: impl Into<Origin<'a>>,
     recipes: &Recipes,
-    registry: Option<&Images>,
+    found: &Found,
 ) -> Result<Decision, Box<Lookup>> {
-    let decided = match decide(&object, origin.into(), recipes, registry) {
+    let decided = match decide(&object, origin.into(), recipes, found) {
         Ok(decided) => decided,
         Err(refusal) => return Ok(Decision::Refuse(refusal)),
     };
@@ -225,12 +225,7 @@ struct Parts {
     patch: Vec<PatchOperation>,
 }
 
-fn decide(
-    object: &Value,
-    origin: Origin<'_>,
-    recipes: &Recipes,
-    registry: Option<&Images>,
-) -> Result<Decided, Refusal> {
+fn decide(object: &Value, origin: Origin<'_>, recipes: &Recipes, found: &Found) -> Result<Decided, Refusal> {
     let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
     let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(origin.namespace)) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
@@ -244,7 +239,7 @@ fn decide(
         let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
         refusal(sentence(&error)).with_profile(profile).with_undefined(error.undefined())
     };
-    let plan = match plan::plan(&pod, origin, recipe, registry).map_err(refuse)? {
+    let plan = match plan::plan(&pod, origin, recipe, found).map_err(refuse)? {
         Planned::Plan(plan) => *plan,
         Planned::Lookup(lookup) => return Ok(Decided::Lookup(lookup)),
     };
@@ -259,5 +254,6 @@ fn defect(error: &dyn fmt::Display) -> Refusal {
     Refusal { code: 500, reason: "InternalError", message, profile: None, undefined: None }
 }
 
-/// Said where nobody has to ask a registry, and one is to be asked all the same.
-const UNASKED: &str = "a registry is to be asked where none may be: report this as a defect of Bootlace";
+/// Said where something is to be looked up although nothing can be.
+const UNASKED: &str =
+    "something is to be looked up where nothing can be: report this as a defect of Bootlace";

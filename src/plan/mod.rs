@@ -27,7 +27,7 @@ pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
 pub use init_image::InitImageError;
 pub use injected::{EnvWay, Injected};
-pub use lookup::{ImageConfig, Images, Lookup};
+pub use lookup::{Found, ImageConfig, Images, Lookup};
 pub use recipe::{Recipe, Recipes};
 pub use store::{Origin, Store};
 pub use task::{Command, Has, Task};
@@ -98,21 +98,15 @@ pub struct Plan {
 pub enum Planned {
     /// This is what it becomes.
     Plan(Box<Plan>),
-    /// A registry must be asked first.
+    /// This must be looked up first.
     Lookup(Lookup),
 }
 
-/// Plans what `pod`, which comes from `origin`, becomes. `registry` holds what was looked up for it so far; without
-/// it no registry is to be asked.
+/// Plans what `pod`, which comes from `origin`, becomes. `found` holds what was looked up for it so far.
 ///
 /// # Errors
 /// Where the pod and the profile cannot be brought together: the error says what to change.
-pub fn plan(
-    pod: &Pod<'_>,
-    origin: Origin<'_>,
-    recipe: &Recipe,
-    registry: Option<&Images>,
-) -> Result<Planned, PlanError> {
+pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe, found: &Found) -> Result<Planned, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
     let init_image = init_image::choose(pod, recipe)?;
@@ -120,7 +114,7 @@ pub fn plan(
     let containers = containers::tasks(pod)?;
     let wanted = Wanted::by(pod, recipe)?;
     let annotated = Annotated::read(pod, &containers)?;
-    let registry = registry.filter(|_| wanted.asks_registry(recipe));
+    let registry = found.images.as_ref().filter(|_| wanted.asks_registry(recipe));
     let runs = |&container: &&Container<'_>| {
         entrypoint::runs(container, &annotated, &profile.spec.env.images, registry)
     };
@@ -192,7 +186,6 @@ fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &
     let asked = containers.iter().zip(runs).filter(|(_, runs)| **runs == Runs::Ask);
     Lookup {
         namespace: namespace.to_owned(),
-        service_account: pod.service_account.map(str::to_owned),
         pull_secrets: pod.pull_secrets.iter().map(|&name| name.to_owned()).collect(),
         architecture: pod.architecture.map(str::to_owned),
         images: asked.map(|(container, _)| container.image.to_owned()).collect(),
