@@ -153,8 +153,8 @@ fn warnings(
             if !names.is_empty() {
                 let names: Vec<_> = names.iter().map(|name| expansion::unresolved(name)).collect();
                 warnings.push(format!(
-                    "bootlace: container {name:?} refers to {}, which stay as they are with env.mode Hook: boot's \
-                     variables are in $HOME/.env only",
+                    "bootlace: container {name:?} refers to {}: with env.mode Hook, boot's variables are in $HOME/.env \
+                     only, and a reference that the spec itself does not resolve stays as it is",
                     names.join(", ")
                 ));
             }

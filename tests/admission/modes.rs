@@ -201,7 +201,8 @@ fn references_that_nobody_can_resolve_are_warned_of() {
     let injected = inject(&pod(&json!({}), &container), &recipes);
     assert_eq!(injected.warnings.len(), 1);
     assert!(
-        injected.warnings[0].contains("refers to $(GIVEN), which stay as they are"),
+        injected.warnings[0]
+            .contains("refers to $(GIVEN): with env.mode Hook, boot's variables are in $HOME/.env only"),
         "{:?}",
         injected.warnings
     );
