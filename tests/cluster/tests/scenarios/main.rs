@@ -26,6 +26,7 @@ mod job;
 mod object_store;
 mod oci_source;
 mod optimus_image;
+mod pipes;
 mod post_start;
 mod refused;
 mod restricted;
