@@ -37,7 +37,7 @@ use crate::identity::Identity;
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "self.key == oldSelf.key && self.kind == oldSelf.kind && self.object == oldSelf.object && self.size == oldSelf.size && self.hash == oldSelf.hash",
+    "rule": "self.key == oldSelf.key && self.kind == oldSelf.kind && self.object == oldSelf.object && self.size == oldSelf.size && self.files == oldSelf.files && self.hash == oldSelf.hash",
     "message": "what a Pipe says of its object cannot change: the object cannot either",
 }]))]
 pub struct Record {

@@ -24,6 +24,8 @@ pub struct PipeSpec<'a> {
     pub outputs: Vec<Declared>,
     /// Seconds that the outputs are kept, where nothing else owns them.
     pub time_to_live_seconds: u64,
+    /// Seconds from a task's end that its launcher waits for the word that its outputs are stored.
+    pub deadline_seconds: u32,
     /// Seconds of the pod's grace period that the sidecar may use once the tasks have ended.
     pub grace_seconds: u32,
     /// How much there may be of it.

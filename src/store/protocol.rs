@@ -12,8 +12,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::output::{Data, Kind};
 
@@ -63,6 +65,37 @@ pub struct Output {
     pub files: Data,
 }
 
+impl Output {
+    /// The body, of files that have `size` bytes. It takes them and writes them once, so that of a large output there are
+    /// never more than two copies: the sidecar has little memory.
+    #[must_use]
+    pub fn encode(self, size: u32) -> Vec<u8> {
+        let mut body = Vec::with_capacity(size as usize / 3 * 4 + 16 * 1024);
+        let Self { container, kind, files } = &self;
+        let files = files.iter().map(|(name, ByteString(value))| (name, Base64(value))).collect();
+        // Strings by name, written to memory: it cannot fail.
+        let _ = serde_json::to_writer(&mut body, &Encoded { container, kind: *kind, files });
+        body
+    }
+}
+
+/// [`Output`] on its way.
+#[derive(Serialize)]
+struct Encoded<'a> {
+    container: &'a str,
+    kind: Kind,
+    files: BTreeMap<&'a String, Base64<'a>>,
+}
+
+/// Bytes that are written as base64 without being held so.
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
 /// Answer of `PUT /v1/pipes/{key}`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct OutputStored {
@@ -100,4 +133,24 @@ pub struct Refusal {
     pub reason: String,
     /// A sentence, for people: what is wrong and what to change.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_encoded_as_it_is_read() {
+        let files =
+            [("a".to_owned(), ByteString(b"hunter2\n\xff\0".to_vec())), ("b".to_owned(), ByteString(vec![]))];
+        let output =
+            Output { container: "base \"x\"".to_owned(), kind: Kind::ConfigMap, files: files.into() };
+        let body = output.clone().encode(12);
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap(),
+            serde_json::to_value(&output).unwrap()
+        );
+        let read: Output = serde_json::from_slice(&body).unwrap();
+        assert!(read == output);
+    }
 }

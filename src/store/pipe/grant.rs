@@ -85,7 +85,7 @@ mod tests {
                 {"key": "Cert", "kind": "Secret", "container": "base"},
                 {"key": "Log", "kind": "ConfigMap", "container": "other", "optional": true},
             ],
-            "timeToLiveSeconds": 3600, "graceSeconds": 20,
+            "timeToLiveSeconds": 3600, "deadlineSeconds": 60, "graceSeconds": 20,
         })
     }
 

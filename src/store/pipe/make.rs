@@ -139,6 +139,7 @@ mod tests {
             store: Cow::Owned(Store { url: String::new(), ca: String::new() }),
             outputs: Vec::new(),
             time_to_live_seconds: seconds,
+            deadline_seconds: 60,
             grace_seconds: 20,
             quota: Quota::default(),
         }
