@@ -120,6 +120,7 @@ impl Sidecar {
             store: Cow::Borrowed(store),
             outputs: declared,
             time_to_live_seconds: pipes.time_to_live_seconds.into(),
+            deadline_seconds: pipes.deadline_seconds,
             grace_seconds: grace(pod),
             quota: pipes.quota,
         };

@@ -27,7 +27,7 @@ pub fn pipe(
     let content = ContentHash::of(files.iter().map(|(name, value)| (&**name, &*value.0)));
     let name = Named { task: &told.task, container, key, kind: *kind, content }.object();
     // One of several Jobs that are one run is not that run's own: the next Job may start when it is gone.
-    let owner = if told.task.is_joined() { None } else { owner::of_run(pod) };
+    let owner = if told.task.is_joined() { None } else { owner::of_run(pod, &told.task) };
     let expires = owner.is_none().then(|| expires(told.time_to_live_seconds, now));
     let (pod, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
     Pipe {
@@ -189,6 +189,21 @@ mod tests {
             },
         });
         assert_eq!(pipe, expected);
+    }
+
+    #[test]
+    fn one_of_several_jobs_that_are_one_run_does_not_own_it() {
+        let job =
+            json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u-2", "controller": true}]);
+        let pod = serde_json::from_value(json!({"metadata": {"name": "p", "ownerReferences": job}})).unwrap();
+        let mut told = told(60);
+        let made = |told: &PipeSpec<'_>| {
+            pipe(&pod, told, &declared(Kind::Secret), &files(&[("a", b"1")]), 2, Timestamp::UNIX_EPOCH)
+        };
+        assert!(made(&told).metadata.owner_references.is_some());
+        told.task.scheduler = Some("annotation".to_owned());
+        let joined = made(&told);
+        assert!(joined.metadata.owner_references.is_none() && joined.spec.expires.is_some());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
+use crate::identity::Identity;
+
 /// What runs are: API group and kind. Of a Job that a `JobSet`, a `CronJob` or another made, the Job is named, and goes
 /// with them. Only such as stay until the run is forgotten, because a later task of the run reads what an earlier one has
 /// stored.
@@ -28,9 +30,13 @@ const RUNS: &[(&str, &str)] = &[
     ("kubeflow.org", "PaddleJob"),
 ];
 
-/// The owner of the pod's Pipes; nothing where they are to expire.
+/// The owner of the Pipes of `pod`, which is `task`; nothing where they are to expire.
 #[must_use]
-pub fn of_run(pod: &Pod) -> Option<OwnerReference> {
+pub fn of_run(pod: &Pod, task: &Identity) -> Option<OwnerReference> {
+    // Its Job is one step of the run, and may be forgotten before the next one starts.
+    if task.is_joined() {
+        return None;
+    }
     let owners = pod.metadata.owner_references.iter().flatten();
     let owner = owners.into_iter().find(|owner| owner.controller == Some(true) && is_run(owner))?;
     Some(OwnerReference {
@@ -55,7 +61,16 @@ mod tests {
 
     fn owner(owners: &Value) -> Option<Value> {
         let pod = serde_json::from_value(json!({"metadata": {"ownerReferences": owners}})).unwrap();
-        of_run(&pod).map(|owner| serde_json::to_value(owner).unwrap())
+        of_run(&pod, &Identity::default()).map(|owner| serde_json::to_value(owner).unwrap())
+    }
+
+    #[test]
+    fn a_pod_that_names_its_run_itself_leaves_its_pipes_to_expire() {
+        let owners = json!([reference("batch/v1", "Job", true)]);
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"ownerReferences": owners}})).unwrap();
+        let joined = Identity { scheduler: Some("annotation".to_owned()), ..Identity::default() };
+        assert!(joined.is_joined() && of_run(&pod, &joined).is_none());
+        assert!(of_run(&pod, &Identity::default()).is_some());
     }
 
     fn reference(version: &str, kind: &str, controller: bool) -> Value {

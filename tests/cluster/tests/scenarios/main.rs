@@ -30,6 +30,7 @@ mod kill;
 mod object_store;
 mod oci_source;
 mod optimus_image;
+mod pipes;
 mod post_start;
 mod profile_change;
 mod refused;
