@@ -54,7 +54,7 @@ image: harness ## Build the image as an OCI archive, dist/bootlace.tar
 
 .PHONY: manifests
 manifests: harness ## Write the CRDs and the rendered manifests anew
-	@cargo run --quiet -- crds > charts/bootlace/crds/bootprofiles.yaml
+	@for crd in bootprofiles pipes; do cargo run --quiet -- crds $$crd > charts/bootlace/crds/$$crd.yaml; done
 	@HELM=$$($(CLUSTER) tool helm) manifests/render
 
 .PHONY: prerequisites

@@ -14,6 +14,7 @@
 //! | select | [`selection`] | is this pod a task, and which profile does it name |
 //! | look up | [`profile`] | what does that profile say |
 //! | identify | [`identity`] | which scheduler's task is it, and which container runs it |
+//! | take | [`input`] | which objects of earlier tasks does the pod name |
 //! | plan | [`plan`] | what does the pod become, and why |
 //! | fill in | [`template`] | what do the profile's templates say for this pod |
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
@@ -28,6 +29,7 @@ pub mod admission;
 pub mod boot;
 pub mod cli;
 pub mod identity;
+pub mod input;
 mod json_error;
 pub mod names;
 pub mod output;
@@ -43,3 +45,4 @@ pub mod server;
 pub mod store;
 pub mod template;
 pub mod webhook;
+mod yaml_list;
