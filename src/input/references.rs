@@ -202,9 +202,9 @@ mod tests {
             assert_eq!(
                 found,
                 [
+                    "spec.containers[0].envFrom[0].configMapRef.name ConfigMap",
                     "spec.containers[0].env[0].valueFrom.secretKeyRef.name Secret",
                     "spec.containers[0].env[1].valueFrom.configMapKeyRef.name ConfigMap",
-                    "spec.containers[0].envFrom[0].configMapRef.name ConfigMap",
                     "spec.initContainers[0].envFrom[0].secretRef.name Secret",
                     "spec.volumes[0].secret.secretName Secret",
                     "spec.volumes[1].configMap.name ConfigMap",

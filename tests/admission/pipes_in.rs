@@ -7,7 +7,7 @@ use bootlace::names;
 use bootlace::output::Pipe;
 use bootlace::plan::{BootSpec, Recipes, Settings};
 use bootlace::profile::Profile;
-use bootlace::review::Refusal;
+use bootlace::review::{Refusal, Response};
 use bootlace::selection::Skip;
 use insta::assert_json_snapshot;
 use proptest::prelude::*;
@@ -188,6 +188,9 @@ fn what_is_not_stored_yet_may_come_again() {
          Settings by task gencert, Token by task gencert): let the task that declares it run earlier, or wait for it to \
          end; the request can be tried again"
     );
+    let wire = Response::refuse("u".to_owned(), refusal).to_json().unwrap();
+    let wire: Value = serde_json::from_slice(&wire).unwrap();
+    assert_eq!(wire["response"]["status"]["details"], json!({"retryAfterSeconds": 1}));
     let mut answers = Answers::default();
     answers.add(run(), Err("the API server did not answer".to_owned()));
     let unknown = Found { pipes: Some(answers), ..Found::default() };

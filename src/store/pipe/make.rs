@@ -192,6 +192,21 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_jobs_that_are_one_run_does_not_own_it() {
+        let job =
+            json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u-2", "controller": true}]);
+        let pod = serde_json::from_value(json!({"metadata": {"name": "p", "ownerReferences": job}})).unwrap();
+        let mut told = told(60);
+        let made = |told: &PipeSpec<'_>| {
+            pipe(&pod, told, &declared(Kind::Secret), &files(&[("a", b"1")]), 2, Timestamp::UNIX_EPOCH)
+        };
+        assert!(made(&told).metadata.owner_references.is_some());
+        told.task.scheduler = Some("annotation".to_owned());
+        let joined = made(&told);
+        assert!(joined.metadata.owner_references.is_none() && joined.spec.expires.is_some());
+    }
+
+    #[test]
     fn without_a_run_of_its_own_it_expires() {
         let pod = json!([{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": true}]);
         let expires = |seconds| made(&pod, Kind::Secret, seconds).spec.expires.unwrap();
