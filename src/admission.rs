@@ -144,10 +144,10 @@ pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
     })
 }
 
-/// The same, where something can be looked up.
+/// The same, where something may be looked up: `found` holds what was looked up for this review so far.
 ///
 /// # Errors
-/// What must be looked up. With the answers to all of it in `found`, the next try goes on from there.
+/// What must be looked up. With the answers to all of it in `found`, the next try comes to an answer, or asks for more.
 pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answered, Box<Lookup>> {
     let (response, outcome, subject) = match review::parse(body) {
         Ok(Incoming::Pod(mut request)) => {
@@ -216,7 +216,7 @@ pub fn admit<'a>(object: Value, origin: impl Into<Origin<'a>>, recipes: &Recipes
         .unwrap_or_else(|_| Decision::Refuse(defect(&UNASKED)))
 }
 
-/// The same, where something can be looked up; see [`answer_with`].
+/// The same, where something may be looked up; see [`answer_with`].
 ///
 /// # Errors
 /// What must be looked up first.
@@ -362,6 +362,6 @@ fn defect(error: &dyn fmt::Display) -> Refusal {
     Refusal::new(500, "InternalError", format!("bootlace: {error}"))
 }
 
-/// Said where nothing may be looked up, and something is to be all the same.
+/// Said where something is to be looked up although nothing can be.
 const UNASKED: &str =
-    "something is to be looked up where nothing may be: report this as a defect of Bootlace";
+    "something is to be looked up where nothing can be: report this as a defect of Bootlace";

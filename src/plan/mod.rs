@@ -104,7 +104,7 @@ pub struct Plan {
 pub enum Planned {
     /// This is what it becomes.
     Plan(Box<Plan>),
-    /// A registry must be asked first.
+    /// This must be looked up first.
     Lookup(Lookup),
 }
 
@@ -245,7 +245,6 @@ fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &
     let asked = containers.iter().zip(runs).filter(|(_, runs)| **runs == Runs::Ask);
     Lookup {
         namespace: namespace.to_owned(),
-        service_account: pod.service_account.map(str::to_owned),
         pull_secrets: pod.pull_secrets.iter().map(|&name| name.to_owned()).collect(),
         architecture: pod.architecture.map(str::to_owned),
         images: asked.map(|(container, _)| container.image.to_owned()).collect(),

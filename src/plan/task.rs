@@ -15,7 +15,7 @@ use super::{EnvWay, PlanError, Recipe, Version};
 use crate::names;
 use crate::pod::{Container, HttpGet, PostStart};
 use crate::profile::Profile;
-use crate::profile::spec::{self, BootProfileSpec, Unreadable};
+use crate::profile::spec::{self, BootProfileSpec, EnvMode, Unreadable};
 
 /// What a task container becomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +104,7 @@ pub(super) fn plan(
     };
     let hands_over = !handover.is_empty();
     check_paths_are_free(container, profile, hands_over)?;
-    let warnings = warnings(container, way, &runs, recipe);
+    let warnings = warnings(container, way, (&runs, wanted.mode), recipe);
     let command = match (way, runs) {
         (EnvWay::Launch, Runs::Image { words, .. }) => {
             let of_image = words.len();
@@ -138,7 +138,12 @@ pub(super) fn plan(
     })
 }
 
-fn warnings(container: &Container<'_>, way: EnvWay, runs: &Runs, recipe: &Recipe) -> Vec<String> {
+fn warnings(
+    container: &Container<'_>,
+    way: EnvWay,
+    (runs, wanted): (&Runs, EnvMode),
+    recipe: &Recipe,
+) -> Vec<String> {
     let name = container.name;
     let mut warnings = Vec::new();
     match way {
@@ -147,23 +152,26 @@ fn warnings(container: &Container<'_>, way: EnvWay, runs: &Runs, recipe: &Recipe
              cluster's version is not known here",
             Version::FILE_KEY_REF
         )),
+        EnvWay::Secret if wanted == EnvMode::Auto => warnings.push(format!(
+            "bootlace: container {name:?} has no command{}, so it takes the boot env from a Secret that is made for this \
+             pod: add the image's entrypoint as `command`, or in the annotation {}, and the launcher loads it instead",
+            runs.why_unknown(),
+            names::ANNOTATION_ENTRYPOINT
+        )),
         EnvWay::Launch | EnvWay::Secret | EnvWay::File | EnvWay::Sourced => {}
         EnvWay::Hook => {
             let names = references::names(&references::of(container, 0, &recipe.given), &recipe.given);
             if !names.is_empty() {
                 let names: Vec<_> = names.iter().map(|name| expansion::unresolved(name)).collect();
                 warnings.push(format!(
-                    "bootlace: container {name:?} refers to {}, which stay as they are with env.mode Hook: boot's \
-                     variables are in $HOME/.env only",
+                    "bootlace: container {name:?} refers to {}: with env.mode Hook, boot's variables are in $HOME/.env \
+                     only, and a reference that the spec itself does not resolve stays as it is",
                     names.join(", ")
                 ));
             }
         }
         EnvWay::None => {
-            let because = match runs {
-                Runs::Unknown { because: Some(because) } => format!(" ({because})"),
-                _ => String::new(),
-            };
+            let because = runs.why_unknown();
             warnings.push(format!(
                 "bootlace: container {name:?} has no command{because}, so the boot env cannot be loaded into it: add the \
                  image's entrypoint as `command`. Assets and hook are injected; where there is boot env, the hook will \

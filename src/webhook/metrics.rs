@@ -9,11 +9,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::entrypoints;
 use crate::admission::Outcome;
 use crate::server::metrics::{self, ServerMetrics};
 
 /// From a review that is skipped to one that a starved machine takes its time for; in seconds.
-const DURATIONS: [f64; 10] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0];
+const DURATIONS: [f64; 11] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0, 3.0];
 
 /// From an API server that is close to one that does not answer in time; in seconds.
 const LOOKUPS: [f64; 6] = [1e-3, 5e-3, 25e-3, 0.1, 0.5, 2.0];
@@ -28,6 +29,8 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// What the listener counts.
     pub server: ServerMetrics,
+    /// What lookups of entrypoints count.
+    pub entrypoints: entrypoints::Metrics,
     /// Reviews that were turned away unread, because they came before the first list of profiles.
     pub not_ready: Counter,
     profiles: Gauge,
@@ -69,6 +72,7 @@ impl Default for Metrics {
             durations: Histogram::new(DURATIONS),
             in_flight: Gauge::default(),
             server: ServerMetrics::default(),
+            entrypoints: entrypoints::Metrics::default(),
             not_ready: Counter::default(),
             profiles: Gauge::default(),
             invalid_profiles: Gauge::default(),
@@ -93,6 +97,7 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         self.server.register(registry);
+        self.entrypoints.register(registry);
         registry.register(
             "reviews",
             "Reviews answered, by outcome, and where a pod was left alone by reason",
@@ -100,7 +105,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "review_duration",
-            "Time from the last byte of a review to its answer",
+            "Time from the last byte of a review to its answer, lookups included",
             Unit::Seconds,
             self.durations.clone(),
         );

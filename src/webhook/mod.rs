@@ -5,10 +5,10 @@
 //! | [`args`] | the command line |
 //! | [`mod@run`] | brings the parts together, from binding to the drained end |
 //! | [`reviews`] | `POST /mutate`: a body in, an `AdmissionReview` out |
+//! | [`lookups`] | what a pod does not tell itself, looked up while its review waits |
 //! | `store` | where boot reaches the store, and whom it trusts there |
 //! | [`profiles`] | the profiles in force: from the API server's watch, or from a folder |
 //! | [`entrypoints`] | what an image starts, looked up in its registry |
-//! | [`pipes`] | what earlier tasks of a run stored |
 //! | [`metrics`] | what is counted |
 //!
 //! The listener, TLS and the second port are [`crate::server`]'s. What depends on a cluster here is [`profiles::watch`] and
@@ -16,8 +16,8 @@
 
 pub mod args;
 pub mod entrypoints;
+pub mod lookups;
 pub mod metrics;
-pub mod pipes;
 pub mod profiles;
 pub mod reviews;
 pub mod run;

@@ -10,8 +10,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::args::Args;
+use super::lookups::Lookups;
 use super::metrics::Metrics;
-use super::pipes::Pipes;
+use super::lookups::Pipes;
 use super::profiles::{self, InForce};
 use super::reviews::Reviews;
 use super::store;
@@ -62,9 +63,14 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     let status_address = probes.local_addr()?;
     let page = status::router(Arc::clone(&shared.metrics), Arc::clone(&shared.readiness));
     process::serve_status(probes, page, lasting.follower());
-    let pipes = prepare(args, &shared).await?.map_or_else(Pipes::nowhere, Pipes::of);
+    let client = prepare(args, &shared).await?;
+    let lookups = Lookups {
+        images: args.entrypoints.lookup(client.clone(), shared.metrics.entrypoints.clone())?,
+        pipes: client.map_or_else(Pipes::nowhere, Pipes::of),
+    };
 
-    let app = Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics), pipes).router();
+    let app =
+        Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics), Arc::new(lookups)).router();
     let server = Server {
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(shared.serving.config()?))),
         app,
@@ -84,7 +90,7 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gets profiles and a certificate, or begins to watch for them. Gives the client of the cluster, where there is one.
+/// Gets profiles and a certificate, or begins to watch for them. Returns the client of the cluster, where there is one.
 async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>> {
     if let Some(folder) = &args.tls_dir {
         follow_files(folder.clone(), shared)?;

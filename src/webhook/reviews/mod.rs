@@ -14,13 +14,11 @@ use axum::routing::post;
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info};
 
-use body::Collected;
-
+use self::body::Collected;
+use super::lookups::{Lookups, ROUNDS};
 use super::metrics::Metrics;
-use super::pipes::Pipes;
 use super::profiles::InForce;
-use crate::admission::{self, Answered, Found, Lookup, Outcome};
-use crate::input::Answers;
+use crate::admission::{self, Answered, Outcome};
 use crate::plan::Recipes;
 use crate::server::metrics::Counted;
 
@@ -35,15 +33,15 @@ const LARGE_AT_ONCE: usize = 2;
 pub struct Reviews {
     profiles: Arc<InForce>,
     metrics: Arc<Metrics>,
-    pipes: Pipes,
+    lookups: Arc<Lookups>,
     large: Arc<Semaphore>,
 }
 
 impl Reviews {
-    /// Answers from `profiles`, as they are when a review comes, and where a pod takes from earlier tasks from `pipes`.
+    /// Answers from `profiles`, as they are when a review comes, and from what `lookups` can find.
     #[must_use]
-    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>, pipes: Pipes) -> Arc<Self> {
-        Arc::new(Self { profiles, metrics, pipes, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
+    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>, lookups: Arc<Lookups>) -> Arc<Self> {
+        Arc::new(Self { profiles, metrics, lookups, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
     }
 
     /// The routes of the review port.
@@ -51,50 +49,33 @@ impl Reviews {
         Router::new().route(PATH, post(mutate).fallback(only_post)).fallback(only_mutate).with_state(self)
     }
 
-    /// Decides, looks up what that takes, and decides again with what was found.
-    async fn answer(self: Arc<Self>, body: Collected, recipes: Arc<Recipes>) -> Response<Body> {
+    /// Answers a review, and looks up what that takes.
+    async fn answer(&self, collected: &Collected, recipes: Arc<Recipes>) -> Response<Body> {
         let started = Instant::now();
-        let (body, mut found) = (Arc::new(body), Found { images: None, pipes: Some(Answers::default()) });
-        loop {
-            let decided = if body.is_large() {
-                let (body, recipes, asked) = (Arc::clone(&body), Arc::clone(&recipes), found.clone());
-                let decide = move || admission::answer_with(&body.bytes, &recipes, &asked);
+        let mut found = self.lookups.begin();
+        for _ in 0..ROUNDS {
+            let answer = if collected.is_large() {
+                let (body, recipes, found) = (collected.bytes.clone(), Arc::clone(&recipes), found.clone());
+                let answer = move || admission::answer_with(&body, &recipes, &found);
                 // Parsing takes milliseconds here: not on a thread that others' connections wait for.
-                match tokio::task::spawn_blocking(decide).await {
-                    Ok(decided) => decided,
-                    Err(_) => {
-                        return sentence(
-                            StatusCode::INTERNAL_SERVER_ERROR,
-                            "The review could not be answered.",
-                        );
-                    }
-                }
+                let Ok(answer) = tokio::task::spawn_blocking(answer).await else {
+                    let text = "The review could not be answered.";
+                    return sentence(StatusCode::INTERNAL_SERVER_ERROR, text);
+                };
+                answer
             } else {
-                admission::answer_with(&body.bytes, &recipes, &found)
+                admission::answer_with(&collected.bytes, &recipes, &found)
             };
-            match decided {
-                Ok(answered) => return self.write(&answered, started),
-                Err(lookup) => self.look_up(*lookup, &mut found).await,
+            match answer {
+                Ok(answered) => return self.tell(&answered, started),
+                Err(lookup) => self.lookups.add(*lookup, &mut found, &self.metrics).await,
             }
         }
+        self.tell(&admission::answer(&collected.bytes, &recipes), started)
     }
 
-    /// Each lookup leaves an answer to all that was asked, so nothing is asked twice.
-    async fn look_up(&self, lookup: Lookup, found: &mut Found) {
-        match lookup {
-            Lookup::Pipes { namespace, runs } => {
-                let answers = found.pipes.get_or_insert_default();
-                for run in runs {
-                    let answer = self.pipes.list(&namespace, &run, &self.metrics).await;
-                    answers.add(run, answer);
-                }
-            }
-            // Nobody asks, as there is no answer to begin with; from here on nobody may.
-            Lookup::Images(_) => found.images = None,
-        }
-    }
-
-    fn write(&self, answered: &Answered, started: Instant) -> Response<Body> {
+    /// Writes the answer, and counts and logs it.
+    fn tell(&self, answered: &Answered, started: Instant) -> Response<Body> {
         let json = answered.response.to_json();
         self.metrics.answered(answered.outcome, started.elapsed());
         if let Some(profile) = &answered.subject.profile {
@@ -124,9 +105,8 @@ async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Bod
     };
     let _in_flight = Counted::of(&reviews.metrics.in_flight);
     let collected = body::collect(body, &reviews.large).await;
-    let endless = collected.endless;
-    let mut response = Arc::clone(&reviews).answer(collected, recipes).await;
-    if endless {
+    let mut response = reviews.answer(&collected, recipes).await;
+    if collected.endless {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

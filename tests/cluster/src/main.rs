@@ -10,9 +10,8 @@ use bootlace_cluster::command::{command, run, this_program};
 use bootlace_cluster::run::RunDir;
 use bootlace_cluster::scenario::scenario;
 use bootlace_cluster::stage::stage;
-use bootlace_cluster::{
-    airflow, demo, images, install, interrupt, keeper, kill, node, prerequisites, store, tools,
-};
+use bootlace_cluster::tools::{self, Kubernetes};
+use bootlace_cluster::{airflow, demo, images, install, interrupt, keeper, kill, node, prerequisites, store};
 use bootlace_image::product;
 use clap::{Args, Parser};
 use tokio::process::Command;
@@ -24,9 +23,11 @@ enum Arguments {
     /// Check what the machine must have and install the Debian packages that are missing.
     Prerequisites,
     /// Build what is slow to build, so that later runs start at once.
-    Prepare,
+    Prepare(Release),
     /// Start a cluster, say how to reach it, and end it on Ctrl-C.
     Up {
+        #[command(flatten)]
+        release: Release,
         /// Leave Bootlace out.
         #[arg(long)]
         bare: bool,
@@ -34,6 +35,8 @@ enum Arguments {
     /// Start a cluster, run a command in its network with KUBECONFIG set, and end the cluster. The exit code is
     /// the command's.
     Run {
+        #[command(flatten)]
+        release: Release,
         /// Leave Bootlace out.
         #[arg(long)]
         bare: bool,
@@ -42,7 +45,12 @@ enum Arguments {
         command: Vec<String>,
     },
     /// Start a cluster with Bootlace and run the scenarios on it.
-    Test,
+    Test {
+        #[command(flatten)]
+        release: Release,
+        /// Only scenarios whose names hold one of these.
+        names: Vec<String>,
+    },
     /// Build Bootlace's image as it is shipped, as an OCI archive, and print its name, digest and file.
     Image {
         /// The file to write.
@@ -75,6 +83,14 @@ enum Arguments {
     /// Inside: the node itself.
     #[command(hide = true)]
     Node(Inside),
+}
+
+/// The Kubernetes that the cluster is made of.
+#[derive(Args)]
+struct Release {
+    /// The release.
+    #[arg(long, value_enum, default_value_t)]
+    kubernetes: Kubernetes,
 }
 
 /// How one of the cluster's own processes is told which cluster it belongs to.
@@ -127,14 +143,14 @@ fn main_or_error() -> Result<ExitCode> {
 async fn work(arguments: Arguments) -> Result<ExitCode> {
     match arguments {
         Arguments::Prerequisites => prerequisites::ensure().await?,
-        Arguments::Prepare => {
+        Arguments::Prepare(release) => {
             prerequisites::ensure().await?;
-            tools::prepare().await?;
+            tools::prepare(release.kubernetes).await?;
             airflow::prepare().await?;
             store::prepare().await?;
         }
-        Arguments::Up { bare } => {
-            let mut cluster = start(bare, false).await?;
+        Arguments::Up { release, bare } => {
+            let mut cluster = start(release.kubernetes, bare, false).await?;
             println!("The cluster is up. From another terminal:");
             println!("    {} kubectl get pods --all-namespaces", cluster.enter().display());
             println!("    {} sh", cluster.enter().display());
@@ -142,8 +158,8 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             cluster.ended().await?;
             bail!("the cluster ended by itself: see the reason above");
         }
-        Arguments::Run { bare, command } => {
-            let cluster = start(bare, false).await?;
+        Arguments::Run { release, bare, command } => {
+            let cluster = start(release.kubernetes, bare, false).await?;
             let (program, arguments) = command.split_first().context("no command")?;
             let mut command = cluster.command(program);
             let status =
@@ -151,7 +167,7 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             return Ok(exit_code(status));
         }
         Arguments::Kill(kill) => {
-            let cluster = start(false, true).await?;
+            let cluster = start(Kubernetes::Newest, false, true).await?;
             let mut inside = cluster.command(this_program());
             inside.args([
                 "killings",
@@ -162,23 +178,23 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             return Ok(exit_code(inside.status().await.context("start the kill test")?));
         }
         Arguments::Killings(kill) => killings(&kill).await?,
-        Arguments::Demo => demo::run(&start(false, false).await?).await?,
+        Arguments::Demo => demo::run(&start(Kubernetes::Newest, false, false).await?).await?,
         Arguments::Story { bootlace } => demo::tell(&bootlace).await?,
-        Arguments::Test => {
+        Arguments::Test { release, names } => {
             // Built first: the cluster's network has no way to the registries, and cargo says more clearly what is
             // wrong with the code.
             stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await?;
-            let cluster = start(false, false).await?;
+            let cluster = start(release.kubernetes, false, false).await?;
             let tests = scenarios();
             let mut inside = cluster.command("cargo");
-            inside.args(tests.as_std().get_args()).arg("--offline");
+            inside.args(tests.as_std().get_args()).arg("--offline").arg("--").args(names);
             // Scenarios wait more than they work, but for Airflow's.
             let status = inside.env("RUST_TEST_THREADS", "6").status().await;
             return Ok(exit_code(status.context("start cargo")?));
         }
         Arguments::Image { output } => image(&output)?,
         Arguments::Tool { name } => {
-            let tool = tools::prepare().await?.join(name);
+            let tool = tools::prepare(Kubernetes::Newest).await?.join(name);
             if !tool.exists() {
                 bail!("{} is not one of the cluster's programs", tool.display());
             }
@@ -216,9 +232,9 @@ fn image(output: &Path) -> Result<()> {
 }
 
 /// Everything from a fresh machine to a cluster that is ready.
-async fn start(bare: bool, revive: bool) -> Result<Cluster> {
+async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Cluster> {
     prerequisites::ensure().await?;
-    let tools = tools::prepare().await?;
+    let tools = tools::prepare(kubernetes).await?;
     airflow::prepare().await?;
     let store = store::prepare().await?;
     let run = RunDir::create()?;

@@ -3,6 +3,7 @@
 //!
 //! The package is among the prerequisites of every test run (`make prerequisites` installs it).
 
+mod archive;
 mod push;
 
 use std::fs;

@@ -13,8 +13,10 @@ use super::{ADDRESS, API_PORT, KUBERNETES, NAME, SERVICE_CIDR};
 const ETCD: &str = "http://127.0.0.1:2379";
 
 /// The files of `tests/cluster/node`, and where the programs read them.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("/etc/containerd/config.toml", include_str!("../../node/containerd.toml")),
+    // The registries of scenarios, each with an authority of its own that nobody has heard of before.
+    ("/etc/containerd/certs.d/_default/hosts.toml", "skip_verify = true\n"),
     ("/etc/cni/net.d/10-pods.conflist", include_str!("../../node/cni.conflist")),
     ("/etc/kubernetes/kubelet.yaml", include_str!("../../node/kubelet.yaml")),
     ("/etc/kubernetes/kube-proxy.yaml", include_str!("../../node/kube-proxy.yaml")),

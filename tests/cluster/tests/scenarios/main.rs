@@ -19,6 +19,7 @@ mod containers;
 mod distroless;
 mod drain;
 mod dry_run;
+mod entrypoint_lookup;
 mod env_modes;
 mod env_precedence;
 mod harness;

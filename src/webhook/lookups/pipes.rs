@@ -1,13 +1,14 @@
 //! The Pipes of a run, looked up where a pod takes from earlier tasks: listed by the run's label when they are needed, so
 //! that memory does not grow with what a cluster stores.
 
+use std::fmt;
 use std::time::Duration;
 
 use kube::api::{Api, ListParams};
 use kube::{Client, Error};
 use tokio::time::{Instant, timeout};
 
-use super::metrics::Metrics;
+use crate::webhook::metrics::Metrics;
 use crate::identity::Identity;
 use crate::names;
 use crate::output::{Pipe, run_label};
@@ -20,10 +21,17 @@ const PAGE: u32 = 500;
 /// Pipes of a run that are read: more is no run that people look into, and would be memory for whoever asks.
 const MAX: usize = 5_000;
 
-/// Looks Pipes up.
+/// Looks Pipes up. By default nowhere: every pod that takes something is turned away with a sentence.
+#[derive(Default)]
 pub struct Pipes {
     /// None on a webhook without a cluster.
     client: Option<Client>,
+}
+
+impl fmt::Debug for Pipes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipes").field("asks", &self.client.is_some()).finish()
+    }
 }
 
 impl Pipes {
