@@ -1,13 +1,15 @@
 //! The whole way, walked once: from a review, or a bare pod, to its answer.
 
-use std::convert::Infallible;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use json_patch::PatchOperation;
 use serde_json::Value;
 
-use crate::patch;
-use crate::plan::{self, Images, Lookup, Origin, PlanError, Planned, ProfileRef, Recipes};
+use crate::identity::Identity;
+use crate::input::{self, Answers, InputError, Inputs, Resolved, Taken};
+use crate::patch::{self, PatchError};
+use crate::plan::{self, Images, Origin, PlanError, ProfileRef, Recipe, Recipes};
 use crate::pod::{Json, Pod};
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
@@ -32,10 +34,38 @@ pub struct Injection<P = Value> {
     pub profile: ProfileRef,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
+    /// What it takes from earlier tasks.
+    pub taken: Vec<Taken>,
+    /// What of that could not be looked up, because nobody may be asked, in words: the pod still names it by its key.
+    pub left: Vec<String>,
     /// What it becomes, as operations.
     pub patch: Vec<PatchOperation>,
     /// The pod with the patch applied.
     pub pod: P,
+}
+
+/// What was looked up for a pod so far. What is `None` is not to be looked up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// What registries say of its images.
+    pub images: Option<Images>,
+    /// Which Pipes there are of the runs that it takes from.
+    pub pipes: Option<Answers>,
+}
+
+/// What must be looked up before a pod can be decided on. Whoever can look it up does, adds the answers to [`Found`], and
+/// decides again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lookup {
+    /// What registries say of images.
+    Images(plan::Lookup),
+    /// The Pipes of these runs in the pod's namespace. Of each, only scheduler, workflow and run are there.
+    Pipes {
+        /// The namespace.
+        namespace: String,
+        /// The runs.
+        runs: Vec<Identity>,
+    },
 }
 
 /// What a review came to, in one word for metrics and logs.
@@ -104,35 +134,27 @@ pub struct Subject {
     pub profile: Option<String>,
 }
 
-/// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out. No registry
-/// is asked.
+/// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out. Nothing is
+/// looked up.
 #[must_use]
 pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
-    let decide = |object: Json<'_>, origin: Origin<'_>| {
-        Ok::<_, Infallible>(decide(object, origin, recipes, None).unwrap_or_else(|_| unasked()))
-    };
-    let Ok(answered) = respond(body, decide);
-    answered
+    answer_with(body, recipes, &Found::default()).unwrap_or_else(|_| {
+        let response = Response::refuse(String::new(), defect(&UNASKED));
+        Answered { response, outcome: Outcome::Refused, subject: Subject::default() }
+    })
 }
 
-/// The same, where a registry can be asked: `registry` holds what was looked up for this review so far, nothing at
-/// first.
+/// The same, where something may be looked up: `found` holds what was looked up for this review so far.
 ///
 /// # Errors
-/// What must be looked up. With the answers to all of it in `registry`, the next try comes to an answer.
-pub fn answer_with(body: &[u8], recipes: &Recipes, registry: &Images) -> Result<Answered, Box<Lookup>> {
-    respond(body, |object, origin| decide(object, origin, recipes, Some(registry)))
-}
-
-fn respond<E>(
-    body: &[u8],
-    decide: impl FnOnce(Json<'_>, Origin<'_>) -> Result<Decision<()>, E>,
-) -> Result<Answered, E> {
+/// What must be looked up. With the answers to all of it in `found`, the next try comes to an answer, or asks for more.
+pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answered, Box<Lookup>> {
     let (response, outcome, subject) = match review::parse(body) {
         Ok(Incoming::Pod(mut request)) => {
             let mut subject = subject(&mut request);
             let Request { uid, object, namespace: _ } = request;
-            let decision = decide(object, Origin { namespace: &subject.namespace, uid: Some(&uid) })?;
+            let origin = Origin { namespace: &subject.namespace, uid: Some(&uid) };
+            let decision = decide(object, origin, recipes, found)?;
             let (response, outcome, profile) = answer_pod(uid, decision);
             subject.profile = profile;
             (response, outcome, subject)
@@ -161,12 +183,18 @@ fn subject(request: &mut Request<'_>) -> Subject {
 fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option<String>) {
     match decision {
         Decision::Inject(injection) => {
-            let Injection { profile, warnings, patch, because, named_by, .. } = *injection;
-            let audit = [
+            let Injection { profile, mut warnings, patch, because, named_by, taken, left, pod: () } =
+                *injection;
+            let mut audit = BTreeMap::from([
                 ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
                 ("because", because.to_string()),
-            ];
-            let response = Response { uid, patch, warnings, audit: audit.into(), refusal: None };
+            ]);
+            if !taken.is_empty() {
+                let taken: Vec<_> = taken.iter().map(Taken::to_string).collect();
+                audit.insert("pipes", taken.join(", "));
+            }
+            warnings.extend(left);
+            let response = Response { uid, patch, warnings, audit, refusal: None };
             (response, Outcome::Injected, Some(profile.name))
         }
         Decision::Skip(skip) => {
@@ -181,13 +209,14 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option
 }
 
 /// Decides on a pod that is being created, and where it is a task returns it injected. `origin` is the namespace, where
-/// there is no review. No registry is asked.
+/// there is no review. Nothing is looked up.
 #[must_use]
 pub fn admit<'a>(object: Value, origin: impl Into<Origin<'a>>, recipes: &Recipes) -> Decision {
-    admit_with(object, origin, recipes, None).unwrap_or_else(|_| unasked())
+    admit_with(object, origin, recipes, &Found::default())
+        .unwrap_or_else(|_| Decision::Refuse(defect(&UNASKED)))
 }
 
-/// The same, where a registry can be asked; see [`answer_with`].
+/// The same, where something may be looked up; see [`answer_with`].
 ///
 /// # Errors
 /// What must be looked up first.
@@ -195,16 +224,18 @@ pub fn admit_with<'a>(
     mut object: Value,
     origin: impl Into<Origin<'a>>,
     recipes: &Recipes,
-    registry: Option<&Images>,
+    found: &Found,
 ) -> Result<Decision, Box<Lookup>> {
-    Ok(match decide(Json::from(&object), origin.into(), recipes, registry)? {
+    Ok(match decide(Json::from(&object), origin.into(), recipes, found)? {
         Decision::Inject(injection) => {
-            let Injection { because, named_by, profile, warnings, patch, pod: () } = *injection;
+            let Injection { because, named_by, profile, warnings, taken, left, patch, pod: () } = *injection;
             // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
             if let Err(error) = json_patch::patch_unsafe(&mut object, &patch) {
                 return Ok(Decision::Refuse(defect(&error)));
             }
-            Decision::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: object }))
+            let pod = object;
+            let injection = Injection { because, named_by, profile, warnings, taken, left, patch, pod };
+            Decision::Inject(Box::new(injection))
         }
         Decision::Skip(skip) => Decision::Skip(skip),
         Decision::Refuse(refusal) => Decision::Refuse(refusal),
@@ -215,63 +246,146 @@ fn decide(
     object: Json<'_>,
     origin: Origin<'_>,
     recipes: &Recipes,
-    registry: Option<&Images>,
+    found: &Found,
 ) -> Result<Decision<()>, Box<Lookup>> {
-    let injection = match consider(&object, origin, recipes, registry) {
-        Ok(Considered::Inject(injection)) => injection,
-        Ok(Considered::Skip(skip)) => return Ok(Decision::Skip(skip)),
-        Ok(Considered::Lookup(lookup)) => return Err(Box::new(lookup)),
-        Err(refusal) => return Ok(Decision::Refuse(refusal)),
-    };
-    Ok(match patch::apply(object, &injection.patch) {
-        Ok(_) => Decision::Inject(injection),
-        Err(error) => Decision::Refuse(defect(&error)),
-    })
+    match inject(object, origin, recipes, found) {
+        Ok(injection) => Ok(Decision::Inject(Box::new(injection))),
+        Err(Stop::Skip(skip)) => Ok(Decision::Skip(skip)),
+        Err(Stop::Refuse(refusal)) => Ok(Decision::Refuse(*refusal)),
+        Err(Stop::Lookup(lookup)) => Err(lookup),
+    }
 }
 
-/// What a pod comes to, before its patch is tried.
-enum Considered {
-    Inject(Box<Injection<()>>),
+/// Why a pod is not injected, or not yet.
+enum Stop {
     Skip(Skip),
-    Lookup(Lookup),
+    Refuse(Box<Refusal>),
+    Lookup(Box<Lookup>),
 }
 
-fn consider(
-    object: &Json<'_>,
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(Box::new(refusal))
+    }
+}
+
+impl From<PatchError> for Stop {
+    fn from(error: PatchError) -> Self {
+        defect(&error).into()
+    }
+}
+
+fn inject(
+    object: Json<'_>,
     origin: Origin<'_>,
     recipes: &Recipes,
-    registry: Option<&Images>,
-) -> Result<Considered, Refusal> {
-    let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
-    let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(origin.namespace)) {
+    found: &Found,
+) -> Result<Injection<()>, Stop> {
+    let pod = read(&object)?;
+    let Selected { because, named_by, recipe, inputs } = select(&object, &pod, origin, recipes, found)?;
+    let Inputs { mut operations, sources, taken, left, mut warnings } = inputs;
+    let decided = if operations.is_empty() {
+        let decided = plan(&pod, origin, recipe, found, &sources)?;
+        patch::apply(object, &decided.patch)?;
+        decided
+    } else {
+        // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
+        let object = patch::apply(object, &operations)?;
+        let decided = plan(&read(&object)?, origin, recipe, found, &sources)?;
+        patch::apply(object, &decided.patch)?;
+        decided
+    };
+    let Planned { profile, warnings: of_plan, patch } = decided;
+    operations.extend(patch);
+    warnings.extend(of_plan);
+    Ok(Injection { because, named_by, profile, warnings, taken, left, patch: operations, pod: () })
+}
+
+/// A task: by which profile it is booted, and what it takes from earlier ones.
+struct Selected<'r> {
+    because: Because,
+    named_by: NamedBy,
+    recipe: &'r Recipe,
+    inputs: Inputs,
+}
+
+fn select<'r>(
+    object: &Json<'_>,
+    pod: &Pod<'_>,
+    origin: Origin<'_>,
+    recipes: &'r Recipes,
+    found: &Found,
+) -> Result<Selected<'r>, Stop> {
+    let (profile, named_by, because) = match selection::select(pod, recipes.default_of(origin.namespace)) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
-        Selection::Skip(skip) => return Ok(Considered::Skip(skip)),
+        Selection::Skip(skip) => return Err(Stop::Skip(skip)),
     };
-    let name = pod.display_name();
-    let sentence = |error: &dyn fmt::Display| format!("bootlace: pod {name}: {error}");
-    let unknown = |error| Refusal::invalid(sentence(&format!("{error} ({named_by})")));
+    let unknown = |error| Refusal::invalid(sentence(pod, &format!("{error} ({named_by})")));
     let recipe = recipes.get(profile).map_err(unknown)?;
-    let refuse = |error: PlanError| {
-        let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
-        refusal(sentence(&error)).with_profile(profile).with_undefined(error.undefined())
-    };
-    let plan = match plan::plan(&pod, origin, recipe, registry).map_err(refuse)? {
-        Planned::Plan(plan) => *plan,
-        Planned::Lookup(lookup) => return Ok(Considered::Lookup(lookup)),
+    let tasks = plan::task_containers(pod).map_err(|error| of_plan(pod, recipe, &error))?;
+    let resolved = input::resolve(object, pod, &tasks, &recipe.profile.spec, found.pipes.as_ref());
+    match resolved.map_err(|error| of_input(pod, recipe, &error))? {
+        Resolved::Inputs(inputs) => Ok(Selected { because, named_by, recipe, inputs }),
+        Resolved::Ask(runs) => {
+            let namespace = origin.namespace.to_owned();
+            Err(Stop::Lookup(Box::new(Lookup::Pipes { namespace, runs })))
+        }
+    }
+}
+
+/// What is planned for a task, as operations.
+struct Planned {
+    profile: ProfileRef,
+    warnings: Vec<String>,
+    patch: Vec<PatchOperation>,
+}
+
+fn plan(
+    pod: &Pod<'_>,
+    origin: Origin<'_>,
+    recipe: &Recipe,
+    found: &Found,
+    taken: &[(usize, Option<Taken>)],
+) -> Result<Planned, Stop> {
+    let planned = plan::plan(pod, origin, recipe, found.images.as_ref(), taken);
+    let plan = match planned.map_err(|error| of_plan(pod, recipe, &error))? {
+        plan::Planned::Plan(plan) => *plan,
+        plan::Planned::Lookup(lookup) => return Err(Stop::Lookup(Box::new(Lookup::Images(lookup)))),
     };
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
-    let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Considered::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: () })))
+    let patch = patch::operations(plan, pod)?;
+    Ok(Planned { profile, warnings, patch })
+}
+
+fn read<'a>(object: &'a Json<'a>) -> Result<Pod<'a>, Refusal> {
+    Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))
+}
+
+fn sentence(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
+    format!("bootlace: pod {}: {error}", pod.display_name())
+}
+
+fn of_plan(pod: &Pod<'_>, recipe: &Recipe, error: &PlanError) -> Refusal {
+    let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
+    refusal(sentence(pod, error)).with_profile(&recipe.profile.name).with_undefined(error.undefined())
+}
+
+fn of_input(pod: &Pod<'_>, recipe: &Recipe, error: &InputError) -> Refusal {
+    let sentence = sentence(pod, error);
+    let refusal = match error.passes() {
+        Some(passing) => {
+            Refusal::new(passing.code, passing.reason, sentence).with_retry_after(passing.retry_after_seconds)
+        }
+        None => Refusal::invalid(sentence),
+    };
+    refusal.with_profile(&recipe.profile.name)
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
 fn defect(error: &dyn fmt::Display) -> Refusal {
-    let message = format!("bootlace: {error}");
-    Refusal { code: 500, reason: "InternalError", message, profile: None, undefined: None }
+    Refusal::new(500, "InternalError", format!("bootlace: {error}"))
 }
 
-/// Where nobody has to ask a registry, and one is to be asked all the same.
-fn unasked<P>() -> Decision<P> {
-    let error = "a registry is to be asked where none may be: report this as a defect of Bootlace";
-    Decision::Refuse(defect(&error))
-}
+/// Said where something is to be looked up although nothing can be.
+const UNASKED: &str =
+    "something is to be looked up where nothing can be: report this as a defect of Bootlace";

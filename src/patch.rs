@@ -40,6 +40,7 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, Patc
     let mut patch = Patch::default();
     annotate(&mut patch, &plan, pod)?;
     patch.append_all(VOLUMES, pod.volumes.is_some(), &plan.volumes);
+    patch.append_all(VOLUMES, true, &plan.own_volumes);
     match (plan.position, pod.has_init_containers) {
         (Position::First, true) => {
             for (index, container) in plan.boot.into_iter().enumerate() {
@@ -67,7 +68,7 @@ pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [PatchOperation]) -> Result<Json<
         let done = match operation {
             PatchOperation::Add(operation) => add(&mut pod, &operation.path, &operation.value),
             PatchOperation::Replace(operation) => {
-                place(&mut pod, &operation.path).map(|at| *at = Json::Put(&operation.value))
+                place(&mut pod, &operation.path).map(|at| *at = Json::from(&operation.value))
             }
             _ => None,
         };
@@ -79,11 +80,11 @@ pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [PatchOperation]) -> Result<Json<
 /// Adds a value at `path`; `None` where the pod has no such place.
 fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: &'a Value) -> Option<()> {
     let (parent, last) = path.split_back()?;
-    match place(pod, parent)?.opened() {
-        Json::Object(fields) => fields.set(last.decoded().into_owned().into(), Json::Put(value)),
+    match place(pod, parent)? {
+        Json::Object(fields) => fields.set(last.decoded().into_owned().into(), value.into()),
         Json::Array(elements) => {
             let index = last.to_index().ok()?.for_len_incl(elements.len()).ok()?;
-            elements.insert(index, Json::Put(value));
+            elements.insert(index, value.into());
         }
         _ => return None,
     }
@@ -92,7 +93,7 @@ fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: &'a Value) -> Option<()> {
 
 /// The value at `path`.
 fn place<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
-    path.tokens().try_fold(pod, |at, token| match at.opened() {
+    path.tokens().try_fold(pod, |at, token| match at {
         Json::Object(fields) => fields.get_mut(&token.decoded()),
         Json::Array(elements) => {
             let index = token.to_index().ok()?.for_len(elements.len()).ok()?;
@@ -114,7 +115,9 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
 
 fn change(patch: &mut Patch, task: Task, mounts: &[Value], env_from: Option<&Value>) {
     let container = CONTAINERS.with_trailing_token(task.index);
-    patch.append_all(&container.with_trailing_token("volumeMounts"), task.has.mounts, mounts);
+    let list = container.with_trailing_token("volumeMounts");
+    patch.append_all(&list, task.has.mounts, mounts);
+    patch.append_all(&list, true, &task.mounts);
     let command = container.with_trailing_token("command");
     match task.command {
         // Added in front one by one: the command's own words are never written again.

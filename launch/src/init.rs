@@ -12,7 +12,7 @@ use std::{env, fmt, fs, io};
 use bootlace_launch::layout;
 
 use crate::args::Init;
-use crate::child::{self, ChildError, Ended};
+use crate::child::{self, ChildError};
 use crate::deadline::Deadline;
 use crate::exit;
 use crate::merge;
@@ -33,16 +33,16 @@ pub(crate) fn run(init: &Init) -> Result<u8, InitError> {
     }
     let process: Vec<_> = env::vars_os().collect();
     // There is no boot env yet.
-    let status = child::run(&init.argv, &merge::merge(&process, &[], &[]), deadline)
+    let ended = child::run(&init.argv, &merge::merge(&process, &[], &[]), deadline)
         .map_err(|error| InitError::NotEnded { error, limit: init.timeout })?;
-    if status.success() {
+    if ended.succeeded() {
         let done = init.out.join(layout::OUT_DONE);
         fs::write(&done, "").map_err(unwritable(&done))?;
         return Ok(0);
     }
     // Not the termination message: that stays the program's own, or the end of its log, which this line is.
-    report::line(&format!("its boot image failed: {}", Ended(status)), &init.place);
-    Ok(exit::of(status))
+    report::line(&format!("its boot image failed: {ended}"), &init.place);
+    Ok(ended.exit_code())
 }
 
 fn clear(folder: &Path) -> io::Result<()> {

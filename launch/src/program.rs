@@ -5,12 +5,16 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fmt, fs, io};
+
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::Pid;
 
 use crate::exit;
 use crate::merge::Merged;
@@ -24,29 +28,18 @@ const ENOEXEC: i32 = 8;
 /// What the kernel takes for one argument or variable, its NUL byte included (`MAX_ARG_STRLEN`).
 const STRING_LIMIT: usize = 128 * 1024;
 
-/// Builds the command of `argv` with the merged env for each place where its program may lie, and hands it to
-/// `start` until one starts.
-pub(crate) fn start<T>(
+/// Hands each place where the program of `argv` may lie to `start`, until one starts.
+fn start<T>(
     argv: &[OsString],
     merged: &Merged<'_>,
-    mut start: impl FnMut(&mut Command) -> io::Result<T>,
+    mut start: impl FnMut(&Path) -> io::Result<T>,
 ) -> Result<T, StartError> {
     let Some((name, arguments)) = argv.split_first() else {
         return Err(StartError::not_found(OsStr::new("")));
     };
     let mut failed = StartError::not_found(name);
     for path in candidates(name, merged) {
-        let mut command = Command::new(&path);
-        command.arg0(name).args(arguments);
-        // Where boot gives nothing, the environ passes as it is, byte for byte and in its order.
-        if !merged.given.is_empty() {
-            command.env_clear();
-            // Backwards: std looks for a name's place in its sorted map from the front, so that it finds it at once.
-            for (name, value) in merged.iter().rev() {
-                command.env(name, value);
-            }
-        }
-        match start(&mut command) {
+        match start(&path) {
             Ok(started) => return Ok(started),
             Err(error) => match Cause::of(error, &path, arguments, merged) {
                 Cause::NotFound => {}
@@ -61,7 +54,52 @@ pub(crate) fn start<T>(
 
 /// Replaces this process by the command. It only ever returns why that failed.
 pub(crate) fn exec(argv: &[OsString], merged: &Merged<'_>) -> Result<Infallible, StartError> {
-    start(argv, merged, |command| Err(command.exec()))
+    start(argv, merged, |path| {
+        let mut command = Command::new(path);
+        if let Some((name, arguments)) = argv.split_first() {
+            command.arg0(name).args(arguments);
+        }
+        // Where boot gives nothing, the environ passes as it is, byte for byte and in its order.
+        if !merged.given.is_empty() {
+            command.env_clear();
+            // Backwards: std looks for a name's place in its sorted map from the front, so that it finds it at once.
+            for (name, value) in merged.iter().rev() {
+                command.env(name, value);
+            }
+        }
+        Err(command.exec())
+    })
+}
+
+/// Starts the command as a child that holds no signal back and ignores none, whatever this process does.
+///
+/// Not by std, whose children inherit what their parent holds back: it could hold back only afterwards, and what is sent in
+/// between would be lost.
+pub(crate) fn spawn(argv: &[OsString], merged: &Merged<'_>) -> Result<Pid, StartError> {
+    let prepare = || {
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes
+            .set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        // The one that std has this process ignore.
+        attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+        let words: Vec<_> =
+            argv.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
+        let variable = |(name, value): (&OsStr, &OsStr)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
+        };
+        let environ: Vec<_> = merged.iter().map(variable).collect::<Result<_, _>>()?;
+        Ok::<_, io::Error>((attributes, words, environ))
+    };
+    let mut prepared = None;
+    start(argv, merged, |path| {
+        let (attributes, words, environ) = match &prepared {
+            Some(prepared) => prepared,
+            None => prepared.insert(prepare()?),
+        };
+        let files = PosixSpawnFileActions::init()?;
+        Ok(posix_spawn(path, &files, attributes, words, environ)?)
+    })
 }
 
 /// The paths to try, each with a slash in it, so that nothing looks it up again.

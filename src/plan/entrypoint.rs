@@ -28,6 +28,16 @@ pub(super) enum Runs {
     Ask,
 }
 
+impl Runs {
+    /// Why nobody tells, in brackets behind that; empty where nobody was asked.
+    pub(super) fn why_unknown(&self) -> String {
+        match self {
+            Self::Unknown { because: Some(because) } => format!(" ({because})"),
+            _ => String::new(),
+        }
+    }
+}
+
 /// Who tells what an image runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ToldBy {

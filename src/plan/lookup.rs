@@ -1,4 +1,4 @@
-//! What only a registry can tell, asked and answered in values: the pure way looks nothing up.
+//! What a pod does not tell itself, asked and answered in values: the pure way looks nothing up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Lookup {
     /// The pod's namespace, which its pull secrets are in.
     pub namespace: String,
-    /// The pod's service account, which may name further pull secrets.
-    pub service_account: Option<String>,
-    /// The pod's own pull secrets.
+    /// The pod's pull secrets. Where it names none, the API server has put its service account's there before it asks
+    /// for admission, and the kubelet uses no others.
+    /// <https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount>
     pub pull_secrets: Vec<String>,
     /// The architecture that the pod's node must have, as Go names it (`arm64`); none where it may have any.
     pub architecture: Option<String>,
-    /// The images, as the pod calls them.
+    /// The images whose configuration must be known, as the pod calls them.
     pub images: BTreeSet<String>,
 }
 
@@ -36,6 +36,12 @@ impl Images {
     #[must_use]
     pub fn get(&self, image: &str) -> Option<&Result<ImageConfig, String>> {
         self.0.get(image)
+    }
+}
+
+impl Extend<(String, Result<ImageConfig, String>)> for Images {
+    fn extend<T: IntoIterator<Item = (String, Result<ImageConfig, String>)>>(&mut self, answers: T) {
+        self.0.extend(answers);
     }
 }
 

@@ -71,22 +71,18 @@ impl Wanted {
                 Ok((EnvWay::Sourced, "images of the layout Optimus source it".to_owned()))
             }
             (EnvMode::Auto, Runs::Unknown { .. } | Runs::Ask) if recipe.store.is_some() => {
-                Ok((EnvWay::Secret, "its command is not known".to_owned()))
+                Ok((EnvWay::Secret, format!("its command is not known{}", runs.why_unknown())))
             }
             (EnvMode::Secret, _) if recipe.store.is_none() => {
                 Err(PlanError::NoStore { asks: self.asks(recipe) })
             }
             (EnvMode::Secret, _) => Ok((EnvWay::Secret, self.asks(recipe))),
             (EnvMode::Auto, Runs::Unknown { .. } | Runs::Ask) => {
-                Ok((EnvWay::None, "its command is not known".to_owned()))
+                Ok((EnvWay::None, format!("its command is not known{}", runs.why_unknown())))
             }
             (EnvMode::Launch, Runs::Unknown { .. } | Runs::Ask) => {
-                let because = match runs {
-                    Runs::Unknown { because: Some(because) } => format!(" ({because})"),
-                    _ => String::new(),
-                };
                 let (container, asks) = (container.name.to_owned(), self.asks(recipe));
-                Err(PlanError::CommandUnknown { container, because, asks })
+                Err(PlanError::CommandUnknown { container, because: runs.why_unknown(), asks })
             }
             (EnvMode::File, _) => {
                 self.check_file(recipe)?;

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use super::entrypoint::Runs;
 use super::given::Given;
 use super::mode::Wanted;
+use super::pipes::{self, Outputs};
 use super::references::{self, Text};
 use super::{EnvWay, PlanError, Recipe, Version};
 use crate::names;
 use crate::pod::{Container, HttpGet, PostStart};
 use crate::profile::Profile;
-use crate::profile::spec::{self, BootProfileSpec, Unreadable};
+use crate::profile::spec::{self, BootProfileSpec, EnvMode, Unreadable};
 
 /// What a task container becomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,8 @@ pub struct Task {
     pub has: Has,
     /// What becomes of its command.
     pub command: Command,
+    /// Mounts that it alone gets.
+    pub mounts: Vec<Value>,
     /// What goes before its `env`.
     pub env: Vec<Value>,
     /// The command of the postStart hook.
@@ -90,21 +93,28 @@ pub(super) fn plan(
     container: &Container<'_>,
     runs: Runs,
     wanted: Wanted,
+    outputs: &Outputs,
     recipe: &Recipe,
 ) -> Result<Task, PlanError> {
     let profile = &recipe.profile;
-    check_paths_are_free(container, profile)?;
     let (way, because) = wanted.way(container, &runs, recipe)?;
-    let warnings = warnings(container, way, &runs, recipe);
+    let handover = match way {
+        EnvWay::Launch => pipes::flags(outputs, container.name, &profile.spec),
+        _ => Vec::new(),
+    };
+    let hands_over = !handover.is_empty();
+    check_paths_are_free(container, profile, hands_over)?;
+    let warnings = warnings(container, way, (&runs, wanted.mode), recipe);
     let command = match (way, runs) {
         (EnvWay::Launch, Runs::Image { words, .. }) => {
             let of_image = words.len();
             // The kubelet expands what stands in `command`, and would not have expanded the image's own words.
-            let words = launcher(container).into_iter().chain(words).map(|word| expansion::escape(&word));
-            Command::Written { words: words.collect(), of_image }
+            let words = launcher(container, handover).into_iter().chain(words);
+            Command::Written { words: words.map(|word| expansion::escape(&word)).collect(), of_image }
         }
         (EnvWay::Launch, _) => {
-            Command::Launched(launcher(container).iter().map(|word| expansion::escape(word)).collect())
+            let words = launcher(container, handover);
+            Command::Launched(words.iter().map(|word| expansion::escape(word)).collect())
         }
         _ => Command::Unchanged,
     };
@@ -121,13 +131,19 @@ pub(super) fn plan(
             handler: container.post_start.is_some(),
         },
         command,
+        mounts: if hands_over { vec![pipes::mount(container.name)] } else { Vec::new() },
         env: if way == EnvWay::File { file_keys(container, &profile.spec.env.file.keys) } else { Vec::new() },
         hook: hook(container, way, &profile.spec.hook)?,
         warnings,
     })
 }
 
-fn warnings(container: &Container<'_>, way: EnvWay, runs: &Runs, recipe: &Recipe) -> Vec<String> {
+fn warnings(
+    container: &Container<'_>,
+    way: EnvWay,
+    (runs, wanted): (&Runs, EnvMode),
+    recipe: &Recipe,
+) -> Vec<String> {
     let name = container.name;
     let mut warnings = Vec::new();
     match way {
@@ -136,23 +152,26 @@ fn warnings(container: &Container<'_>, way: EnvWay, runs: &Runs, recipe: &Recipe
              cluster's version is not known here",
             Version::FILE_KEY_REF
         )),
+        EnvWay::Secret if wanted == EnvMode::Auto => warnings.push(format!(
+            "bootlace: container {name:?} has no command{}, so it takes the boot env from a Secret that is made for this \
+             pod: add the image's entrypoint as `command`, or in the annotation {}, and the launcher loads it instead",
+            runs.why_unknown(),
+            names::ANNOTATION_ENTRYPOINT
+        )),
         EnvWay::Launch | EnvWay::Secret | EnvWay::File | EnvWay::Sourced => {}
         EnvWay::Hook => {
             let names = references::names(&references::of(container, 0, &recipe.given), &recipe.given);
             if !names.is_empty() {
                 let names: Vec<_> = names.iter().map(|name| expansion::unresolved(name)).collect();
                 warnings.push(format!(
-                    "bootlace: container {name:?} refers to {}, which stay as they are with env.mode Hook: boot's \
-                     variables are in $HOME/.env only",
+                    "bootlace: container {name:?} refers to {}: with env.mode Hook, boot's variables are in $HOME/.env \
+                     only, and a reference that the spec itself does not resolve stays as it is",
                     names.join(", ")
                 ));
             }
         }
         EnvWay::None => {
-            let because = match runs {
-                Runs::Unknown { because: Some(because) } => format!(" ({because})"),
-                _ => String::new(),
-            };
+            let because = runs.why_unknown();
             warnings.push(format!(
                 "bootlace: container {name:?} has no command{because}, so the boot env cannot be loaded into it: add the \
                  image's entrypoint as `command`. Assets and hook are injected; where there is boot env, the hook will \
@@ -202,11 +221,17 @@ pub(super) fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
     ours.into_iter().chain(data).collect()
 }
 
-fn check_paths_are_free(container: &Container<'_>, profile: &Profile) -> Result<(), PlanError> {
+fn check_paths_are_free(
+    container: &Container<'_>,
+    profile: &Profile,
+    hands_over: bool,
+) -> Result<(), PlanError> {
     let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
     let assets = &profile.spec.assets;
     let ours = [names::MOUNT, &assets.files(), assets.mount_path()];
-    match container.mounts.iter().flatten().find(|mount| ours.iter().any(|path| same(path, mount.path))) {
+    let is_ours =
+        |path: &str| ours.iter().any(|ours| same(ours, path)) || (hands_over && same(names::MOUNT_RUN, path));
+    match container.mounts.iter().flatten().find(|mount| is_ours(mount.path)) {
         None => Ok(()),
         Some(mount) => Err(PlanError::PathTaken {
             container: container.name.to_owned(),
@@ -217,8 +242,10 @@ fn check_paths_are_free(container: &Container<'_>, profile: &Profile) -> Result<
     }
 }
 
-fn launcher(container: &Container<'_>) -> Vec<String> {
-    let mut words = call("exec", container);
+/// It hands outputs over where it is told how.
+fn launcher(container: &Container<'_>, handover: Vec<String>) -> Vec<String> {
+    let mut words = call(if handover.is_empty() { "exec" } else { "run" }, container);
+    words.extend(handover);
     words.push("--".to_owned());
     words
 }
@@ -240,7 +267,9 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
 fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec<String>, PlanError> {
     let mut words = call("hook", container);
     match way {
-        EnvWay::Launch | EnvWay::Secret | EnvWay::None => {}
+        // By a Secret the kubelet gives it to the hook as well as to the task, so there is nothing else to prove.
+        EnvWay::Launch | EnvWay::Secret => {}
+        EnvWay::None => words.push("--env=none".to_owned()),
         EnvWay::File => words.push("--env=file".to_owned()),
         EnvWay::Sourced => words.push("--env=sourced".to_owned()),
         EnvWay::Hook => words.push("--env=home".to_owned()),

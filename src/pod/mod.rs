@@ -28,8 +28,6 @@ pub struct Pod<'a> {
     pub annotations: Strings<'a>,
     /// `kind/name` of the first of `metadata.ownerReferences`, where there is one.
     pub owner: Option<Owner<'a>>,
-    /// `spec.serviceAccountName`.
-    pub service_account: Option<&'a str>,
     /// Names in `spec.imagePullSecrets`.
     pub pull_secrets: Vec<&'a str>,
     /// The architecture that `spec.nodeSelector` asks for.
@@ -42,6 +40,8 @@ pub struct Pod<'a> {
     pub init_containers: Vec<Container<'a>>,
     /// `spec.containers`.
     pub containers: Vec<Container<'a>>,
+    /// `spec.terminationGracePeriodSeconds`.
+    pub grace_seconds: Option<i64>,
     /// Names of `spec.volumes`; `None` where the array is absent.
     pub volumes: Option<Vec<&'a str>>,
 }
@@ -71,13 +71,13 @@ impl<'a> Pod<'a> {
             labels: metadata.strings("labels")?,
             annotations: metadata.strings("annotations")?,
             owner: owner(&metadata)?,
-            service_account: spec.str("serviceAccountName")?.filter(|name| !name.is_empty()),
             pull_secrets: spec.array("imagePullSecrets")?.map_or_else(|| Ok(Vec::new()), names)?,
             architecture: spec.object("nodeSelector")?.str(LABEL_ARCHITECTURE)?,
             windows: spec.object("os")?.str("name")? == Some("windows"),
             has_init_containers: init_containers.is_some(),
             init_containers: containers(init_containers)?,
             containers: containers(spec.array("containers")?)?,
+            grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
             volumes: spec.array("volumes")?.map(names).transpose()?,
         })
     }

@@ -3,9 +3,6 @@
 
 use serde::Deserialize;
 
-/// What an image's configuration takes at most. Most of it is history.
-pub(crate) const MAX_BYTES: u64 = 1 << 20;
-
 /// What an image says of the process that it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageConfig {

@@ -30,7 +30,7 @@ pub(crate) struct Keyring {
 
 /// What an entry is for: `*.example.com`, `registry.example.com:5000/team`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern {
+pub(crate) struct Pattern {
     host: String,
     port: Option<String>,
     path: String,
@@ -125,7 +125,7 @@ fn decode(auth: &str) -> Option<Credentials> {
 }
 
 impl Pattern {
-    fn read(key: &str) -> Self {
+    pub(crate) fn read(key: &str) -> Self {
         let key = key.split_once("://").map_or(key, |(_, rest)| rest);
         let (authority, path) = key.split_once('/').unwrap_or((key, ""));
         // The API's own version, which Docker writes for its hub.
@@ -139,7 +139,7 @@ impl Pattern {
         Self { host: host.to_owned(), port: port.map(str::to_owned), path: path.trim_matches('/').to_owned() }
     }
 
-    fn is_for(&self, reference: &Reference) -> bool {
+    pub(crate) fn is_for(&self, reference: &Reference) -> bool {
         let (host, port) = split(reference.registry());
         let labels = || self.host.split('.').zip(host.split('.'));
         self.port.as_deref() == port

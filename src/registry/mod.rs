@@ -24,7 +24,7 @@ pub(crate) mod reference;
 pub(crate) mod session;
 
 pub use config::ImageConfig;
-pub(crate) use credentials::{Credentials, Keyring};
+pub(crate) use credentials::{Credentials, Keyring, Pattern};
 pub(crate) use digest::Digest;
 pub(crate) use manifest::{Descriptor, Image, Manifest};
 pub(crate) use platform::Platform;

@@ -39,25 +39,40 @@ pub struct Refusal {
     pub profile: Option<String>,
     /// The variable that a template of the profile asks for and the pod does not tell, where that is why.
     pub undefined: Option<String>,
+    /// Seconds after which the same pod may well be let in. The API server passes it on, in the status and in the header
+    /// `Retry-After`.
+    pub retry_after_seconds: Option<u32>,
 }
 
 impl Refusal {
     /// The request itself cannot be understood.
     #[must_use]
     pub fn bad_request(message: String) -> Self {
-        Self { code: 400, reason: "BadRequest", message, profile: None, undefined: None }
+        Self::new(400, "BadRequest", message)
     }
 
     /// The pod asks for something that cannot be.
     #[must_use]
     pub fn invalid(message: String) -> Self {
-        Self { code: 422, reason: "Invalid", message, profile: None, undefined: None }
+        Self::new(422, "Invalid", message)
     }
 
     /// The pod asks for something that it may not have.
     #[must_use]
     pub fn forbidden(message: String) -> Self {
-        Self { code: 403, reason: "Forbidden", message, profile: None, undefined: None }
+        Self::new(403, "Forbidden", message)
+    }
+
+    /// Any other.
+    #[must_use]
+    pub fn new(code: u16, reason: &'static str, message: String) -> Self {
+        Self { code, reason, message, profile: None, undefined: None, retry_after_seconds: None }
+    }
+
+    /// The same, of a pod that may come again after so many seconds.
+    #[must_use]
+    pub fn with_retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// The same, of a pod that would have booted with `profile`.
@@ -104,6 +119,14 @@ struct Status<'a> {
     code: u16,
     reason: &'static str,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    retry_after_seconds: u32,
 }
 
 impl Response {
@@ -120,7 +143,12 @@ impl Response {
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let patch = match self.patch.as_slice() {
             [] => None,
-            operations => Some(base64(&serde_json::to_vec(operations)?)?),
+            operations => {
+                // Large enough for most, because a buffer that grows is copied.
+                let mut json = Vec::with_capacity(8 * 1024);
+                serde_json::to_writer(&mut json, operations)?;
+                Some(base64(&json)?)
+            }
         };
         serde_json::to_vec(&Review {
             api_version: API_VERSION,
@@ -132,6 +160,9 @@ impl Response {
                     code: refusal.code,
                     reason: refusal.reason,
                     message: &refusal.message,
+                    details: refusal
+                        .retry_after_seconds
+                        .map(|retry_after_seconds| Details { retry_after_seconds }),
                 }),
                 patch_type: patch.is_some().then_some("JSONPatch"),
                 patch,
@@ -145,7 +176,8 @@ impl Response {
 /// A JSON string in base64, which holds nothing that JSON escapes: it is the longest part of an answer, and not looked
 /// through for that.
 fn base64(bytes: &[u8]) -> serde_json::Result<Box<RawValue>> {
-    let mut quoted = "\"".to_owned();
+    let mut quoted = String::with_capacity(bytes.len().div_ceil(3) * 4 + 2);
+    quoted.push('"');
     STANDARD.encode_string(bytes, &mut quoted);
     quoted.push('"');
     RawValue::from_string(quoted)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, builder::NonEmptyStringValueParser};
 
+use super::entrypoints::EntrypointArgs;
 use crate::plan::Settings;
 use crate::profile::spec::PullPolicy;
 use crate::server::logs::LogArgs;
@@ -109,6 +110,9 @@ pub struct Args {
     pub(super) drain_timeout: Duration,
 
     #[command(flatten)]
+    pub(super) entrypoints: EntrypointArgs,
+
+    #[command(flatten)]
     pub(super) logs: LogArgs,
 }
 
@@ -156,6 +160,7 @@ mod tests {
             "--profiles ./profiles --tls-dir /etc/tls",
             "--tls-secret s --service b --store-url https://s --store-tls-secret t --store-service s",
             "--tls-dir /etc/tls --store-url https://s --store-ca /etc/tls/ca.crt",
+            "--tls-dir /etc/tls --entrypoint-registry a.example,*.b.example --entrypoint-ca ca.crt --pull-secrets-of etl",
         ] {
             parse(line).unwrap();
         }
@@ -174,6 +179,9 @@ mod tests {
             ("--tls-dir d --store-url https://s --store-tls-secret t --store-service s", "--tls-secret"),
             ("--tls-secret s --service b --store-url https://s --store-tls-secret t", "--store-service"),
             ("--profiles d --drain-delay soon", "number of seconds"),
+            ("--tls-dir d --entrypoint-ca f", "--entrypoint-registry"),
+            ("--tls-dir d --pull-secrets-of etl", "--entrypoint-registry"),
+            ("--profiles d --entrypoint-registry a.example --pull-secrets-of etl", "--profiles"),
             ("--profiles d --boot-image-pull-policy Sometimes", "IfNotPresent"),
         ] {
             let error = parse(line).unwrap_err();

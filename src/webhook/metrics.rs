@@ -9,11 +9,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::entrypoints;
 use crate::admission::Outcome;
 use crate::server::metrics::{self, ServerMetrics};
 
 /// From a review that is skipped to one that a starved machine takes its time for; in seconds.
-const DURATIONS: [f64; 10] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0];
+const DURATIONS: [f64; 11] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0, 3.0];
+
+/// From an API server that is close to one that does not answer in time; in seconds.
+const LOOKUPS: [f64; 6] = [1e-3, 5e-3, 25e-3, 0.1, 0.5, 2.0];
 
 /// All that is counted.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// What the listener counts.
     pub server: ServerMetrics,
+    /// What lookups of entrypoints count.
+    pub entrypoints: entrypoints::Metrics,
     /// Reviews that were turned away unread, because they came before the first list of profiles.
     pub not_ready: Counter,
     profiles: Gauge,
@@ -32,6 +38,8 @@ pub struct Metrics {
     generations: Family<ProfileLabels, Gauge>,
     ready: Family<ProfileLabels, Gauge>,
     uses: Family<UseLabels, Counter>,
+    pipe_lookups: Family<LookupLabels, Counter>,
+    pipe_lookup_durations: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,6 +50,11 @@ struct ProfileLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UseLabels {
     profile: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookupLabels {
     outcome: &'static str,
 }
 
@@ -59,12 +72,15 @@ impl Default for Metrics {
             durations: Histogram::new(DURATIONS),
             in_flight: Gauge::default(),
             server: ServerMetrics::default(),
+            entrypoints: entrypoints::Metrics::default(),
             not_ready: Counter::default(),
             profiles: Gauge::default(),
             invalid_profiles: Gauge::default(),
             generations: Family::default(),
             ready: Family::default(),
             uses: Family::default(),
+            pipe_lookups: Family::default(),
+            pipe_lookup_durations: Histogram::new(LOOKUPS),
         };
         metrics.register();
         metrics
@@ -81,6 +97,7 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         self.server.register(registry);
+        self.entrypoints.register(registry);
         registry.register(
             "reviews",
             "Reviews answered, by outcome, and where a pod was left alone by reason",
@@ -88,7 +105,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "review_duration",
-            "Time from the last byte of a review to its answer",
+            "Time from the last byte of a review to its answer, lookups included",
             Unit::Seconds,
             self.durations.clone(),
         );
@@ -119,6 +136,24 @@ impl Metrics {
             "Pods answered by each BootProfile: injected, or refused because pod and profile do not go together",
             self.uses.clone(),
         );
+        registry.register(
+            "pipe_lookups",
+            "Runs whose Pipes were listed for a pod that takes from earlier tasks",
+            self.pipe_lookups.clone(),
+        );
+        registry.register_with_unit(
+            "pipe_lookup_duration",
+            "Time that listing a run's Pipes took",
+            Unit::Seconds,
+            self.pipe_lookup_durations.clone(),
+        );
+    }
+
+    /// Counts a run whose Pipes were looked up, and whether they could be had.
+    pub fn pipes_looked_up(&self, found: bool, took: Duration) {
+        let outcome = if found { "found" } else { "failed" };
+        self.pipe_lookups.get_or_create(&LookupLabels { outcome }).inc();
+        self.pipe_lookup_durations.observe(took.as_secs_f64());
     }
 
     /// Counts an answered review.

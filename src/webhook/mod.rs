@@ -5,6 +5,7 @@
 //! | [`args`] | the command line |
 //! | [`mod@run`] | brings the parts together, from binding to the drained end |
 //! | [`reviews`] | `POST /mutate`: a body in, an `AdmissionReview` out |
+//! | [`lookups`] | what a pod does not tell itself, looked up while its review waits |
 //! | `store` | where boot reaches the store, and whom it trusts there |
 //! | [`profiles`] | the profiles in force: from the API server's watch, or from a folder |
 //! | [`entrypoints`] | what an image starts, looked up in its registry |
@@ -15,6 +16,7 @@
 
 pub mod args;
 pub mod entrypoints;
+pub mod lookups;
 pub mod metrics;
 pub mod profiles;
 pub mod reviews;

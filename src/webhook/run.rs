@@ -10,6 +10,8 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use super::args::Args;
+use super::lookups::Lookups;
+use super::lookups::Pipes;
 use super::metrics::Metrics;
 use super::profiles::{self, InForce};
 use super::reviews::Reviews;
@@ -61,9 +63,14 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     let status_address = probes.local_addr()?;
     let page = status::router(Arc::clone(&shared.metrics), Arc::clone(&shared.readiness));
     process::serve_status(probes, page, lasting.follower());
-    prepare(args, &shared).await?;
+    let client = prepare(args, &shared).await?;
+    let lookups = Lookups {
+        images: args.entrypoints.lookup(client.clone(), shared.metrics.entrypoints.clone())?,
+        pipes: client.map_or_else(Pipes::nowhere, Pipes::of),
+    };
 
-    let app = Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics)).router();
+    let app =
+        Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics), Arc::new(lookups)).router();
     let server = Server {
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(shared.serving.config()?))),
         app,
@@ -83,8 +90,8 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gets profiles and a certificate, or begins to watch for them.
-async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<()> {
+/// Gets profiles and a certificate, or begins to watch for them. Returns the client of the cluster, where there is one.
+async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>> {
     if let Some(folder) = &args.tls_dir {
         follow_files(folder.clone(), shared)?;
     }
@@ -99,7 +106,10 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<()> {
         let profiles = folder::read(folder)?;
         shared.metrics.profiles(profiles.iter().count(), 0);
         shared.profiles.swap(profiles)?;
-        return if args.tls_dir.is_some() { Ok(()) } else { make_certificate(args, shared) };
+        if args.tls_dir.is_none() {
+            make_certificate(args, shared)?;
+        }
+        return Ok(None);
     }
     let client = Client::try_default().await.context(
         "there is no cluster to be reached: run in a pod, set KUBECONFIG, or run without one with --profiles",
@@ -126,7 +136,7 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<()> {
     if let (Some(secret), Some(service)) = (&args.tls_secret, &args.service) {
         keep_secret(args, shared, &client, secret, service);
     }
-    Ok(())
+    Ok(Some(client))
 }
 
 fn keep_secret(args: &Args, shared: &Shared, client: &Client, secret: &str, service: &str) {

@@ -12,6 +12,8 @@ mod init_image;
 mod layout;
 mod modes;
 mod patches;
+mod pipes_in;
+mod pipes_out;
 mod pods;
 mod refused;
 mod secret;

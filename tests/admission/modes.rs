@@ -1,6 +1,6 @@
 //! The way that the boot env takes: what decides it, and what a container becomes by it.
 
-use bootlace::admission::{self, Decision, Injection};
+use bootlace::admission::{self, Decision, Found, Injection};
 use bootlace::names;
 use bootlace::plan::{BootSpec, ImageConfig, Images, Lookup, Recipes, Settings, Version};
 use bootlace::profile::Profile;
@@ -119,24 +119,26 @@ fn the_profiles_table_combines_with_the_pods_args() {
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run", "--help"]].concat());
 }
 
-fn ask(pod: &Value, recipes: &Recipes, images: &Images) -> Result<Decision, Box<Lookup>> {
-    admission::admit_with(pod.clone(), "team", recipes, Some(images))
+fn ask(pod: &Value, recipes: &Recipes, images: &Images) -> Result<Decision, Lookup> {
+    let found = Found { images: Some(images.clone()), ..Found::default() };
+    admission::admit_with(pod.clone(), "team", recipes, &found).map_err(|lookup| match *lookup {
+        admission::Lookup::Images(lookup) => lookup,
+        admission::Lookup::Pipes { .. } => panic!("nothing is taken from a pipe"),
+    })
 }
 
 #[test]
 fn a_registry_is_asked_for_what_nobody_else_tells() {
     let recipes = recipes(&json!({}), None);
     let mut pod = pod(&json!({}), &json!({}));
-    pod["spec"]["serviceAccountName"] = json!("runner");
     pod["spec"]["imagePullSecrets"] = json!([{"name": "one"}, {"name": "two"}]);
     pod["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "arm64"});
     let Err(lookup) = ask(&pod, &recipes, &Images::default()) else { panic!("nothing is asked") };
     let image = "registry.example.com/etl/runner:2.1".to_owned();
     assert_eq!(
-        *lookup,
+        lookup,
         Lookup {
             namespace: "team".to_owned(),
-            service_account: Some("runner".to_owned()),
             pull_secrets: vec!["one".to_owned(), "two".to_owned()],
             architecture: Some("arm64".to_owned()),
             images: [image.clone()].into(),
@@ -156,6 +158,8 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
         "{:?}",
         injected.warnings
     );
+    let because = "its command is not known (the registry did not answer)".to_owned();
+    assert_eq!(mark(&injected), ("none".to_owned(), because));
     pod["metadata"]["annotations"][names::ANNOTATION_ENV_MODE] = json!("Launch");
     let Ok(Decision::Refuse(refusal)) = ask(&pod, &recipes, &failed) else { panic!("not refused") };
     assert!(
@@ -201,7 +205,8 @@ fn references_that_nobody_can_resolve_are_warned_of() {
     let injected = inject(&pod(&json!({}), &container), &recipes);
     assert_eq!(injected.warnings.len(), 1);
     assert!(
-        injected.warnings[0].contains("refers to $(GIVEN), which stay as they are"),
+        injected.warnings[0]
+            .contains("refers to $(GIVEN): with env.mode Hook, boot's variables are in $HOME/.env only"),
         "{:?}",
         injected.warnings
     );

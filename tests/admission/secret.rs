@@ -62,7 +62,10 @@ fn an_unknown_command_takes_the_env_from_a_secret_in_front_of_its_own() {
     let mut before = pod(&containers);
     before["metadata"]["annotations"] = json!({names::ANNOTATION_CONTAINERS: "plain, own"});
     let injection = inject(&before, &recipes(EnvMode::Auto, true));
-    assert_eq!(injection.warnings, [""; 0]);
+    let expected = "bootlace: container \"plain\" has no command, so it takes the boot env from a Secret that is made for \
+                    this pod: add the image's entrypoint as `command`, or in the annotation bootlace.dev/entrypoint, and \
+                    the launcher loads it instead";
+    assert_eq!(injection.warnings, [expected, &expected.replace("plain", "own")]);
     let pod = injection.pod;
     let name = mark(&pod).env_secret.unwrap();
     assert!(names::is_env_secret(&name), "{name}");

@@ -20,16 +20,17 @@ struct Webhook {
 }
 
 impl Webhook {
-    fn new(ca: &str, deadline: Duration) -> Self {
+    fn new(ca: &str, host: &str, deadline: Duration) -> Self {
         let mut counted = prometheus_client::registry::Registry::default();
         let metrics = Metrics::default();
         metrics.register(&mut counted);
-        let settings = Settings { deadline, ca: Some(ca.as_bytes().to_vec()), loopback: true };
+        let registries = vec![host.to_owned()];
+        let settings = Settings { deadline, ca: Some(ca.as_bytes().to_vec()), registries, loopback: true };
         Self { entrypoints: Entrypoints::new(&settings, metrics).unwrap(), counted }
     }
 
     fn of(registry: &Registry) -> Self {
-        Self::new(registry.ca(), Duration::from_secs(30))
+        Self::new(registry.ca(), registry.host(), Duration::from_secs(30))
     }
 
     async fn ask(&self, image: &str, secrets: &[String]) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
@@ -154,7 +155,7 @@ async fn what_cannot_be_looked_up_says_what_to_change() {
     for (tag, sentence) in [
         (":artifact", "team/image:artifact: it is an artifact, which nothing can start"),
         (":gone", "correct the pod's image, or push it"),
-        (":long", "its ENTRYPOINT, CMD and ENV take more than 32768 bytes: shorten them"),
+        (":long", "its ENTRYPOINT, CMD and ENV take more than 16384 bytes: shorten them"),
         (":broken", "the configuration cannot be read, at line 1 column 1: push the image anew"),
         (":-", "is not the name of an image: write REGISTRY"),
     ] {
@@ -164,14 +165,16 @@ async fn what_cannot_be_looked_up_says_what_to_change() {
     let image = format!("{}/team/image:v1", registry.host());
     let said = webhook.refusal(&image, &["hunter2".to_owned()]).await;
     assert!(said.starts_with("a pull secret holds no JSON like"), "{said}");
-    let elsewhere = Webhook::of(&self::registry());
+    let elsewhere = Webhook::new(self::registry().ca(), registry.host(), Duration::from_secs(30));
     let said = elsewhere.refusal(&image, &secrets).await;
     assert!(said.contains("its certificate is not accepted"), "{said}");
 }
 
 #[tokio::test]
 async fn no_image_leads_to_the_node() {
-    let entrypoints = Entrypoints::new(&Settings::default(), Metrics::default()).unwrap();
+    let registries = ["169.254.169.254", "127.0.0.1:6443", "localhost:6443"].map(str::to_owned).to_vec();
+    let settings = Settings { registries, ..Settings::default() };
+    let entrypoints = Entrypoints::new(&settings, Metrics::default()).unwrap();
     for (image, why) in [
         ("169.254.169.254/a:v1", "an address of the node itself"),
         ("127.0.0.1:6443/a:v1", "an address of the node itself"),
@@ -189,7 +192,7 @@ async fn a_registry_that_hangs_is_cut_off_and_then_left_alone() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = silent.local_addr().unwrap().to_string();
     let deadline = Duration::from_millis(300);
-    let webhook = Webhook::new(registry().ca(), deadline);
+    let webhook = Webhook::new(registry().ca(), &host, deadline);
     for number in 0..3 {
         let begun = Instant::now();
         let said = webhook.refusal(&format!("{host}/a:{number}"), &[]).await;

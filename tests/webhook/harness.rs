@@ -9,6 +9,7 @@ use bootlace::plan::Settings;
 use bootlace::profile::folder;
 use bootlace::server::listener::{Director, Limits, Server, Stage, Transport};
 use bootlace::server::tls::{Certificate, Issued, Lifetimes, Names, Serving, authority};
+use bootlace::webhook::lookups::Lookups;
 use bootlace::webhook::metrics::Metrics;
 use bootlace::webhook::profiles::InForce;
 use bootlace::webhook::reviews::Reviews;
@@ -78,9 +79,14 @@ impl Webhook {
     }
 
     pub(crate) async fn start_without_profiles(limits: Limits) -> Self {
+        Self::start_empty(limits, Lookups::default(), Metrics::default()).await
+    }
+
+    /// Serves with what `lookups` can find, and no profile.
+    pub(crate) async fn start_empty(limits: Limits, lookups: Lookups, metrics: Metrics) -> Self {
         let issued = issue();
         let (metrics, serving, profiles) = (
-            Arc::new(Metrics::default()),
+            Arc::new(metrics),
             Arc::new(Serving::default()),
             InForce::without_namespaces(Settings::default()),
         );
@@ -90,7 +96,7 @@ impl Webhook {
         let director = Director::default();
         let server = Server {
             transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config().unwrap()))),
-            app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics)).router(),
+            app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics), Arc::new(lookups)).router(),
             limits,
             metrics: metrics.server.clone(),
             stage: director.follower(),

@@ -20,4 +20,5 @@ mod drain;
 mod entrypoints;
 mod harness;
 mod limits;
+mod lookups;
 mod reload;

@@ -44,9 +44,9 @@ fn sleep(duration: Duration, deadline: Deadline) -> Result<(), HandlerError> {
 /// Its output goes where the hook's own goes, so the kubelet treats it as it always did; none of it enters
 /// the termination message.
 pub(super) fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
-    let status = child::run(argv, merged, deadline)
+    let ended = child::run(argv, merged, deadline)
         .map_err(|error| HandlerError::NotEnded { error, limit: deadline.limit() })?;
-    if status.success() { Ok(()) } else { Err(HandlerError::Failed(Ended(status))) }
+    if ended.succeeded() { Ok(()) } else { Err(HandlerError::Failed(ended)) }
 }
 
 /// Why the handler failed. It holds neither the handler's output nor its arguments.

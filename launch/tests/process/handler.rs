@@ -36,6 +36,23 @@ fn a_commands_output_goes_where_the_kubelet_reads_it() {
 }
 
 #[test]
+fn no_command_holds_a_signal_back_or_ignores_what_the_hook_does() {
+    let script = "exec grep -E ^Sig[BI] /proc/self/status";
+    let boot = Boot::empty();
+    let mut hook = boot.hook(30);
+    hook.args(["--command=sh", "--argument=-c", &format!("--argument={script}"), "--", "sh", "-c", script]);
+    let masks = String::from_utf8(stdout(hook.output().unwrap())).unwrap();
+    assert_eq!(masks.lines().count(), 4, "{masks}");
+    for line in masks.lines() {
+        let (name, mask) = line.split_once(":\t").unwrap();
+        let mask = u64::from_str_radix(mask, 16).unwrap();
+        // What the test itself was started with may ignore others.
+        let sigpipe = 1 << 12;
+        assert_eq!(if name == "SigBlk" { mask } else { mask & sigpipe }, 0, "{line}");
+    }
+}
+
+#[test]
 fn the_hook_has_no_threads() {
     let script = "ls /proc/$PPID/task | wc -l";
     let output = Boot::empty().hook(30).args(["--", "sh", "-c", script]).output().unwrap();

@@ -18,7 +18,7 @@ use crate::registry::{Credentials, Digest, ImageConfig, Platform, Reference};
 /// How many answers are kept, the lookups under way included.
 const MAX_ENTRIES: usize = 1_000;
 /// How many lookups may be under way.
-const MAX_UNDER_WAY: usize = 64;
+const MAX_UNDER_WAY: usize = 32;
 
 /// How long an answer is kept: of a digest, because it cannot change; of a tag, because it can, and then pods that are
 /// admitted meanwhile start what the image started before.
@@ -215,7 +215,10 @@ mod tests {
             drop(cache.get(key(&format!("a.example/b:{number}")), std::future::pending).unwrap());
         }
         let refused = cache.get(key("a.example/b:x"), std::future::pending).err().unwrap();
-        assert_eq!(refused.to_string(), "64 images are being looked up already: try again");
+        assert_eq!(
+            refused.to_string(),
+            format!("{MAX_UNDER_WAY} images are being looked up already: try again")
+        );
     }
 
     #[test]

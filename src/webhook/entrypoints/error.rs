@@ -10,6 +10,15 @@ pub enum LookupError {
     /// The image's name is none.
     #[error(transparent)]
     Reference(crate::pod::NotAnImage),
+    /// The webhook was not installed to ask there.
+    #[error(
+        "the webhook asks no registry {host}: list it under entrypoints.registries in the chart's values, or name the \
+         image's entrypoint in the profile's env.images"
+    )]
+    NotAsked {
+        /// The registry.
+        host: String,
+    },
     /// A pull secret is not right.
     #[error("a pull secret {0}: correct it, or take it from the pod and its service account")]
     Secret(crate::registry::credentials::Unreadable),
@@ -57,6 +66,7 @@ impl LookupError {
             Self::TimedOut { .. } => true,
             Self::Registry(error) => error.is_temporary(),
             Self::Reference(_)
+            | Self::NotAsked { .. }
             | Self::Secret(_)
             | Self::Image { .. }
             | Self::CircuitOpen { .. }

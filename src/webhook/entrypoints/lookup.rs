@@ -1,7 +1,7 @@
 //! What a registry says of an image: manifest, where it is an index the one for the platform, configuration.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -13,21 +13,22 @@ use super::cache::Answer;
 use super::circuit::Circuits;
 use crate::boot::http::{Client, HttpError, Zone};
 use crate::profile::remote;
-use crate::registry::{
-    Credentials, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Session, config, manifest,
-};
+use crate::registry::{Credentials, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Session};
 
 /// How many indexes may lead to an image: one is usual.
 const MAX_INDEXES: usize = 2;
 /// How many configurations are kept.
 const MAX_CONFIGS: usize = 1_000;
 /// What is kept of a configuration, in bytes: an argument list that a kernel takes is shorter by far.
-const MAX_KEPT: usize = 32 * 1024;
+const MAX_KEPT: usize = 16 * 1024;
+/// What a manifest takes at most, and what a configuration does, most of which is history. Far below what a registry may
+/// hold, because many are read at once in a webhook that has little memory.
+const MAX_BYTES: u64 = 512 * 1024;
 
 /// What lookups have in common.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    roots: RootCertStore,
+    roots: RwLock<RootCertStore>,
     deadline: Duration,
     /// Where registries may be.
     reach: Zone,
@@ -44,7 +45,16 @@ impl Lookup {
         let seconds = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX).max(1);
         let says =
             remote::Client { connect_timeout_seconds: seconds, attempts: 1, ..remote::Client::default() };
+        let roots = RwLock::new(roots);
         Self { roots, deadline, reach, says, circuits, configs: Mutex::default() }
+    }
+
+    pub(super) fn trust(&self, roots: RootCertStore) {
+        *self.roots.write().unwrap_or_else(PoisonError::into_inner) = roots;
+    }
+
+    fn roots(&self) -> RootCertStore {
+        self.roots.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks the registry, if it is worth it, and for no longer than the deadline.
@@ -70,13 +80,13 @@ impl Lookup {
         credentials: Vec<Credentials>,
     ) -> Result<Arc<ImageConfig>, LookupError> {
         let wrong = |what: String| LookupError::Image { image: reference.to_string(), what };
-        let client = Client::new(&self.says, self.roots.clone())?;
+        let client = Client::new(&self.says, self.roots())?;
         let session = Session::new(&client, reference, false, credentials, remedy)?.within(self.reach)?;
         let described = self.described(&session, platform, &wrong).await?;
         if let Some(known) = self.configs().get(&described.digest) {
             return Ok(Arc::clone(known));
         }
-        let bytes = session.blob(&described, config::MAX_BYTES).await?.read(config::MAX_BYTES).await?;
+        let bytes = session.blob(&described, MAX_BYTES).await?.read(MAX_BYTES).await?;
         let config = ImageConfig::read(&bytes).map_err(|error| wrong(error.to_string()))?;
         if config.size() > MAX_KEPT {
             return Err(wrong(format!(
@@ -107,7 +117,7 @@ impl Lookup {
     ) -> Result<Descriptor, LookupError> {
         let mut digest = None;
         for _ in 0..=MAX_INDEXES {
-            let bytes = session.manifest(digest.as_ref()).await?.read(manifest::MAX_BYTES).await?;
+            let bytes = session.manifest(digest.as_ref()).await?.read(MAX_BYTES).await?;
             match Manifest::read(&bytes).map_err(|error| wrong(error.to_string()))? {
                 Manifest::Image(image) if image.is_image() => return Ok(image.config),
                 Manifest::Image(_) => {

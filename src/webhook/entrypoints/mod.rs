@@ -2,6 +2,7 @@
 //!
 //! | module | what it answers |
 //! |---|---|
+//! | `args` | the command line |
 //! | `lookup` | what does the registry say of an image |
 //! | `cache` | has it been asked already, or is it being asked just now |
 //! | `circuit` | is a registry worth asking |
@@ -12,6 +13,7 @@
 //! the node's own addresses, and in memory, time and number it is bounded. An answer is kept for whoever asked with
 //! the same credentials, and for nobody else.
 
+mod args;
 mod cache;
 mod circuit;
 mod error;
@@ -25,10 +27,11 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+pub use args::EntrypointArgs;
 pub use error::{LookupError, SetupError};
 pub use metrics::Metrics;
 
-use crate::registry::{ImageConfig, Keyring, Platform, Reference};
+use crate::registry::{ImageConfig, Keyring, Pattern, Platform, Reference};
 use cache::{Cache, Key};
 use circuit::Circuits;
 use lookup::Lookup;
@@ -41,6 +44,9 @@ pub struct Settings {
     pub deadline: Duration,
     /// Certificate authorities in PEM that are trusted beside the public ones.
     pub ca: Option<Vec<u8>>,
+    /// The registries that may be asked, written as in a pull secret: `registry.example.com`, `*.example.com:5000`,
+    /// `registry.example.com/team`. A pod's author chooses the image, and so would choose whom the webhook calls.
+    pub registries: Vec<String>,
     /// Whether a registry may be on the loopback: in tests, where there is no other.
     pub loopback: bool,
 }
@@ -48,7 +54,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         // The chart's webhook has five seconds.
-        Self { deadline: Duration::from_secs(3), ca: None, loopback: false }
+        Self { deadline: Duration::from_secs(2), ca: None, registries: Vec::new(), loopback: false }
     }
 }
 
@@ -70,6 +76,7 @@ pub struct Entrypoints {
     cache: Cache,
     lookup: Arc<Lookup>,
     metrics: Metrics,
+    registries: Vec<Pattern>,
 }
 
 impl Entrypoints {
@@ -81,7 +88,29 @@ impl Entrypoints {
         let roots = roots(settings.ca.as_deref())?;
         let circuits = Circuits::new(metrics.open_circuits.clone());
         let lookup = Arc::new(Lookup::new(roots, settings.deadline, settings.loopback, circuits));
-        Ok(Self { cache: Cache::default(), lookup, metrics })
+        let registries = settings.registries.iter().map(|text| Pattern::read(text)).collect();
+        Ok(Self { cache: Cache::default(), lookup, metrics, registries })
+    }
+
+    /// Trusts these certificate authorities in PEM from now on, beside the public ones.
+    ///
+    /// # Errors
+    /// Where they cannot be read: those before stay.
+    pub fn trust(&self, pem: &[u8]) -> Result<(), SetupError> {
+        self.lookup.trust(roots(Some(pem))?);
+        Ok(())
+    }
+
+    /// Whether the image's registry is one that may be asked.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(super) fn may_ask(&self, image: &str) -> Result<Reference, LookupError> {
+        let reference: Reference = image.parse().map_err(LookupError::Reference)?;
+        if self.registries.iter().any(|pattern| pattern.is_for(&reference)) {
+            return Ok(reference);
+        }
+        Err(LookupError::NotAsked { host: reference.registry().to_owned() })
     }
 
     /// What the image starts. Whoever asks while the same is being looked up waits for that answer.
@@ -97,7 +126,7 @@ impl Entrypoints {
     }
 
     async fn answer(&self, question: &Question<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
-        let reference: Reference = question.image.parse().map_err(LookupError::Reference)?;
+        let reference = self.may_ask(question.image)?;
         let mut keyring = Keyring::default();
         for secret in question.pull_secrets {
             keyring.add(secret).map_err(LookupError::Secret)?;

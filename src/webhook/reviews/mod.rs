@@ -14,6 +14,8 @@ use axum::routing::post;
 use tokio::sync::Semaphore;
 use tracing::{debug, error, info};
 
+use self::body::Collected;
+use super::lookups::{Lookups, ROUNDS};
 use super::metrics::Metrics;
 use super::profiles::InForce;
 use crate::admission::{self, Answered, Outcome};
@@ -31,14 +33,15 @@ const LARGE_AT_ONCE: usize = 2;
 pub struct Reviews {
     profiles: Arc<InForce>,
     metrics: Arc<Metrics>,
+    lookups: Arc<Lookups>,
     large: Arc<Semaphore>,
 }
 
 impl Reviews {
-    /// Answers from `profiles`, as they are when a review comes.
+    /// Answers from `profiles`, as they are when a review comes, and from what `lookups` can find.
     #[must_use]
-    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { profiles, metrics, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
+    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>, lookups: Arc<Lookups>) -> Arc<Self> {
+        Arc::new(Self { profiles, metrics, lookups, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
     }
 
     /// The routes of the review port.
@@ -46,15 +49,39 @@ impl Reviews {
         Router::new().route(PATH, post(mutate).fallback(only_post)).fallback(only_mutate).with_state(self)
     }
 
-    fn answer(&self, body: &[u8], recipes: &Recipes) -> Response<Body> {
+    /// Answers a review, and looks up what that takes.
+    async fn answer(&self, collected: &Collected, recipes: Arc<Recipes>) -> Response<Body> {
         let started = Instant::now();
-        let answered = admission::answer(body, recipes);
+        let mut found = self.lookups.begin();
+        for _ in 0..ROUNDS {
+            let answer = if collected.is_large() {
+                let (body, recipes, found) = (collected.bytes.clone(), Arc::clone(&recipes), found.clone());
+                let answer = move || admission::answer_with(&body, &recipes, &found);
+                // Parsing takes milliseconds here: not on a thread that others' connections wait for.
+                let Ok(answer) = tokio::task::spawn_blocking(answer).await else {
+                    let text = "The review could not be answered.";
+                    return sentence(StatusCode::INTERNAL_SERVER_ERROR, text);
+                };
+                answer
+            } else {
+                admission::answer_with(&collected.bytes, &recipes, &found)
+            };
+            match answer {
+                Ok(answered) => return self.tell(&answered, started),
+                Err(lookup) => self.lookups.add(*lookup, &mut found, &self.metrics).await,
+            }
+        }
+        self.tell(&admission::answer(&collected.bytes, &recipes), started)
+    }
+
+    /// Writes the answer, and counts and logs it.
+    fn tell(&self, answered: &Answered, started: Instant) -> Response<Body> {
         let json = answered.response.to_json();
         self.metrics.answered(answered.outcome, started.elapsed());
         if let Some(profile) = &answered.subject.profile {
             self.metrics.used(profile, answered.outcome);
         }
-        log(&answered);
+        log(answered);
         match json {
             Ok(json) => reply(StatusCode::OK, (CONTENT_TYPE, "application/json"), json),
             Err(error) => {
@@ -78,17 +105,8 @@ async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Bod
     };
     let _in_flight = Counted::of(&reviews.metrics.in_flight);
     let collected = body::collect(body, &reviews.large).await;
-    let endless = collected.endless;
-    let mut response = if collected.is_large() {
-        let (other, held) = (Arc::clone(&reviews), collected);
-        // Parsing takes milliseconds here: not on a thread that others' connections wait for.
-        tokio::task::spawn_blocking(move || other.answer(&held.bytes, &recipes)).await.unwrap_or_else(|_| {
-            sentence(StatusCode::INTERNAL_SERVER_ERROR, "The review could not be answered.")
-        })
-    } else {
-        reviews.answer(&collected.bytes, &recipes)
-    };
-    if endless {
+    let mut response = reviews.answer(&collected, recipes).await;
+    if collected.endless {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -6,12 +6,12 @@ use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use bootlace_cluster::cluster::Cluster;
-use bootlace_cluster::command::{command, run};
+use bootlace_cluster::command::{command, run, this_program};
 use bootlace_cluster::run::RunDir;
+use bootlace_cluster::scenario::scenario;
 use bootlace_cluster::stage::stage;
-use bootlace_cluster::{
-    airflow, demo, images, install, interrupt, keeper, node, prerequisites, store, tools,
-};
+use bootlace_cluster::tools::{self, Kubernetes};
+use bootlace_cluster::{airflow, demo, images, install, interrupt, keeper, kill, node, prerequisites, store};
 use bootlace_image::product;
 use clap::{Args, Parser};
 use tokio::process::Command;
@@ -23,9 +23,11 @@ enum Arguments {
     /// Check what the machine must have and install the Debian packages that are missing.
     Prerequisites,
     /// Build what is slow to build, so that later runs start at once.
-    Prepare,
+    Prepare(Release),
     /// Start a cluster, say how to reach it, and end it on Ctrl-C.
     Up {
+        #[command(flatten)]
+        release: Release,
         /// Leave Bootlace out.
         #[arg(long)]
         bare: bool,
@@ -33,6 +35,8 @@ enum Arguments {
     /// Start a cluster, run a command in its network with KUBECONFIG set, and end the cluster. The exit code is
     /// the command's.
     Run {
+        #[command(flatten)]
+        release: Release,
         /// Leave Bootlace out.
         #[arg(long)]
         bare: bool,
@@ -41,7 +45,12 @@ enum Arguments {
         command: Vec<String>,
     },
     /// Start a cluster with Bootlace and run the scenarios on it.
-    Test,
+    Test {
+        #[command(flatten)]
+        release: Release,
+        /// Only scenarios whose names hold one of these.
+        names: Vec<String>,
+    },
     /// Build Bootlace's image as it is shipped, as an OCI archive, and print its name, digest and file.
     Image {
         /// The file to write.
@@ -55,6 +64,12 @@ enum Arguments {
     },
     /// Run an Airflow DAG on a cluster that has Bootlace, and show what happened.
     Demo,
+    /// Start a cluster with Bootlace, run tasks with outputs on it, kill something in the life of each, and print what
+    /// came of it.
+    Kill(Kill),
+    /// Inside: the tasks of `kill`.
+    #[command(hide = true)]
+    Killings(Kill),
     /// Inside: the demo's story.
     #[command(hide = true)]
     Story {
@@ -70,6 +85,14 @@ enum Arguments {
     Node(Inside),
 }
 
+/// The Kubernetes that the cluster is made of.
+#[derive(Args)]
+struct Release {
+    /// The release.
+    #[arg(long, value_enum, default_value_t)]
+    kubernetes: Kubernetes,
+}
+
 /// How one of the cluster's own processes is told which cluster it belongs to.
 #[derive(Args)]
 struct Inside {
@@ -79,6 +102,23 @@ struct Inside {
     /// The folder of the cluster's programs.
     #[arg(long)]
     tools: PathBuf,
+    /// Start programs again that end, instead of ending with them.
+    #[arg(long)]
+    revive: bool,
+}
+
+/// How much is killed.
+#[derive(Args)]
+struct Kill {
+    /// Tasks, in each of which something is killed.
+    #[arg(long, default_value_t = 200)]
+    runs: u32,
+    /// How many of them run at the same time.
+    #[arg(long, default_value_t = 4)]
+    at_once: usize,
+    /// Where chance begins; a new one where it is not set.
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -90,8 +130,8 @@ fn main() -> ExitCode {
 
 fn main_or_error() -> Result<ExitCode> {
     match Arguments::parse() {
-        Arguments::Keeper(inside) => keeper::keep(&RunDir::open(inside.id), &inside.tools),
-        Arguments::Node(inside) => node::start(&RunDir::open(inside.id), &inside.tools),
+        Arguments::Keeper(inside) => keeper::keep(&RunDir::open(inside.id), &inside.tools, inside.revive),
+        Arguments::Node(inside) => node::start(&RunDir::open(inside.id), &inside.tools, inside.revive),
         arguments => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             // Dropping the work ends the cluster, whichever way this goes.
@@ -103,14 +143,14 @@ fn main_or_error() -> Result<ExitCode> {
 async fn work(arguments: Arguments) -> Result<ExitCode> {
     match arguments {
         Arguments::Prerequisites => prerequisites::ensure().await?,
-        Arguments::Prepare => {
+        Arguments::Prepare(release) => {
             prerequisites::ensure().await?;
-            tools::prepare().await?;
+            tools::prepare(release.kubernetes).await?;
             airflow::prepare().await?;
             store::prepare().await?;
         }
-        Arguments::Up { bare } => {
-            let mut cluster = start(bare).await?;
+        Arguments::Up { release, bare } => {
+            let mut cluster = start(release.kubernetes, bare, false).await?;
             println!("The cluster is up. From another terminal:");
             println!("    {} kubectl get pods --all-namespaces", cluster.enter().display());
             println!("    {} sh", cluster.enter().display());
@@ -118,31 +158,43 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             cluster.ended().await?;
             bail!("the cluster ended by itself: see the reason above");
         }
-        Arguments::Run { bare, command } => {
-            let cluster = start(bare).await?;
+        Arguments::Run { release, bare, command } => {
+            let cluster = start(release.kubernetes, bare, false).await?;
             let (program, arguments) = command.split_first().context("no command")?;
             let mut command = cluster.command(program);
             let status =
                 command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
             return Ok(exit_code(status));
         }
-        Arguments::Demo => demo::run(&start(false).await?).await?,
+        Arguments::Kill(kill) => {
+            let cluster = start(Kubernetes::Newest, false, true).await?;
+            let mut inside = cluster.command(this_program());
+            inside.args([
+                "killings",
+                &format!("--runs={}", kill.runs),
+                &format!("--at-once={}", kill.at_once),
+            ]);
+            inside.args(kill.seed.map(|seed| format!("--seed={seed}")));
+            return Ok(exit_code(inside.status().await.context("start the kill test")?));
+        }
+        Arguments::Killings(kill) => killings(&kill).await?,
+        Arguments::Demo => demo::run(&start(Kubernetes::Newest, false, false).await?).await?,
         Arguments::Story { bootlace } => demo::tell(&bootlace).await?,
-        Arguments::Test => {
+        Arguments::Test { release, names } => {
             // Built first: the cluster's network has no way to the registries, and cargo says more clearly what is
             // wrong with the code.
             stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await?;
-            let cluster = start(false).await?;
+            let cluster = start(release.kubernetes, false, false).await?;
             let tests = scenarios();
             let mut inside = cluster.command("cargo");
-            inside.args(tests.as_std().get_args()).arg("--offline");
+            inside.args(tests.as_std().get_args()).arg("--offline").arg("--").args(names);
             // Scenarios wait more than they work, but for Airflow's.
             let status = inside.env("RUST_TEST_THREADS", "6").status().await;
             return Ok(exit_code(status.context("start cargo")?));
         }
         Arguments::Image { output } => image(&output)?,
         Arguments::Tool { name } => {
-            let tool = tools::prepare().await?.join(name);
+            let tool = tools::prepare(Kubernetes::Newest).await?.join(name);
             if !tool.exists() {
                 bail!("{} is not one of the cluster's programs", tool.display());
             }
@@ -151,6 +203,14 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
         Arguments::Keeper(_) | Arguments::Node(_) => bail!("handled in main"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The kill test, on the cluster that this was started in.
+async fn killings(terms: &Kill) -> Result<()> {
+    let seed = terms.seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("{} tasks, {} at once, --seed={seed}", terms.runs, terms.at_once);
+    let terms = kill::Terms { runs: terms.runs, at_once: terms.at_once, seed, victims: &kill::Victim::ALL };
+    scenario("kill").run(async |namespace| kill::run(namespace, terms).await).await
 }
 
 /// The test binary of `tests/scenarios`.
@@ -172,9 +232,9 @@ fn image(output: &Path) -> Result<()> {
 }
 
 /// Everything from a fresh machine to a cluster that is ready.
-async fn start(bare: bool) -> Result<Cluster> {
+async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Cluster> {
     prerequisites::ensure().await?;
-    let tools = tools::prepare().await?;
+    let tools = tools::prepare(kubernetes).await?;
     airflow::prepare().await?;
     let store = store::prepare().await?;
     let run = RunDir::create()?;
@@ -182,7 +242,7 @@ async fn start(bare: bool) -> Result<Cluster> {
     if !bare {
         images::copy_command_line(&run.bootlace())?;
     }
-    let cluster = stage("starting the cluster", Cluster::start(run, &tools)).await?;
+    let cluster = stage("starting the cluster", Cluster::start(run, &tools, revive)).await?;
     if !bare {
         stage("installing Bootlace with Helm", install::install(&cluster)).await?;
     }

@@ -12,6 +12,8 @@ const PREFIX: &str = "bootlace-cluster-";
 /// The key that signs service account tokens, in the run's folder beside the kubeconfig: for scenarios that need one
 /// which the API server would not make, as it has expired.
 pub const TOKEN_KEY: &str = "token.key";
+/// The archives of the images, in the run's folder beside the kubeconfig.
+pub const IMAGES: &str = "images";
 /// Bootlace's command line, in the run's folder beside the kubeconfig.
 pub const BOOTLACE: &str = "bootlace";
 
@@ -77,7 +79,7 @@ impl RunDir {
     /// Image archives that the node imports.
     #[must_use]
     pub fn images(&self) -> PathBuf {
-        self.path.join("images")
+        self.path.join(IMAGES)
     }
 
     /// Bootlace's command line, as the image holds it.

@@ -114,6 +114,14 @@ pub fn bootlace() -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// The archive of one of the node's images (`entrypoint` for [`ENTRYPOINT`](crate::images::ENTRYPOINT)).
+///
+/// # Errors
+/// When there is no cluster.
+pub fn image_archive(name: &str) -> Result<PathBuf> {
+    Ok(kubeconfig()?.with_file_name(crate::run::IMAGES).join(format!("{name}.tar")))
+}
+
 async fn client() -> Result<Client> {
     let file = kubeconfig()?;
     let kubeconfig = Kubeconfig::read_from(&file).with_context(|| format!("read {}", file.display()))?;

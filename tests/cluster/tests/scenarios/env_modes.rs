@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(crate) const MODES: [&str; 4] = ["Launch", "Secret", "File", "Hook"];
 
 /// What boot gives.
-const VALUE: &str = "from \"boot\", $(not) a reference";
+pub(crate) const VALUE: &str = "from \"boot\", $(not) a reference";
 
 /// The home of each task, which the mode `Hook` writes to.
 const HOME: &str = "/home/task";
@@ -27,7 +27,7 @@ fn profile() -> String {
 
 /// A task that shows its env. With the mode `Hook` nobody sources the file in an image without a shell, so the task
 /// shows that.
-fn pod(namespace: &Namespace, mode: &str, image: &str) -> Value {
+pub(crate) fn pod(namespace: &Namespace, mode: &str, image: &str) -> Value {
     let mut args = vec!["argv".to_owned(), "environ".to_owned(), "status".to_owned()];
     if mode == "Hook" {
         args.extend([format!("await={HOME}/.env"), format!("file={HOME}/.env")]);
@@ -52,7 +52,7 @@ fn pod(namespace: &Namespace, mode: &str, image: &str) -> Value {
 }
 
 /// Checks that what boot gives is where the mode puts it.
-fn arrived(mode: &str, process: &Process) -> Result<()> {
+pub(crate) fn arrived(mode: &str, process: &Process) -> Result<()> {
     if mode == "Hook" {
         let file = String::from_utf8(process.file(&format!("{HOME}/.env"))?.to_vec())?;
         ensure!(file == format!("export GIVEN='{VALUE}'\n"), "{file}");

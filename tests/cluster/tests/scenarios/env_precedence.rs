@@ -157,7 +157,10 @@ async fn the_pods_own_wins_over_boot_and_boot_over_the_image() -> Result<()> {
             for mode in MODES {
                 let created = namespace.create(&pod(namespace, mode).to_string()).await;
                 let created = created.with_context(|| format!("with {mode}"))?;
-                let warned = created[0].warnings.iter().any(|warning| warning.contains("refers to $(PLAIN)"));
+                let warned = created[0]
+                    .warnings
+                    .iter()
+                    .any(|warning| warning.contains("refers to $(FROM_MAP), $(PLAIN),"));
                 assert_eq!(warned, mode == "Hook", "with {mode}: {:?}", created[0].warnings);
             }
             for mode in MODES {

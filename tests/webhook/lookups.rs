@@ -1,0 +1,153 @@
+//! A review that waits for a registry: Debian's, with TLS of a private CA and a password that is in a pull secret.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bootlace::names;
+use bootlace::profile::folder;
+use bootlace::server::listener::Limits;
+use bootlace::webhook::entrypoints::{Entrypoints, Settings};
+use bootlace::webhook::lookups::{ImageLookup, Lookups, PullSecrets};
+use bootlace::webhook::metrics::Metrics;
+use bootlace_test_registry::{Access, PASSWORD, Registry, manifest};
+use serde_json::{Value, json};
+
+use crate::api_server::ApiServer;
+use crate::harness::{REVIEW, Webhook, response};
+
+const SECRET: &str = "/api/v1/namespaces/etl/secrets/registry-login";
+
+async fn registry() -> Registry {
+    let registry = Registry::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Access::Password).unwrap();
+    let config = json!({"config": {"Entrypoint": ["/run", "$(REGION)"], "Cmd": ["--help"]}}).to_string();
+    let config = registry.blob("team/etl", "application/vnd.oci.image.config.v1+json", config).await.unwrap();
+    registry.manifest("team/etl", "v1", &manifest(&config, &[])).await.unwrap();
+    registry
+}
+
+/// A webhook that may read the pull secrets of these namespaces.
+async fn webhook(registry: &Registry, api: &ApiServer, namespaces: &[&str]) -> Webhook {
+    let metrics = Metrics::default();
+    let settings = Settings {
+        deadline: Duration::from_secs(30),
+        ca: Some(registry.ca().into()),
+        registries: vec![registry.host().to_owned()],
+        loopback: true,
+    };
+    let entrypoints = Entrypoints::new(&settings, metrics.entrypoints.clone()).unwrap();
+    let namespaces = namespaces.iter().map(|&namespace| namespace.to_owned());
+    let secrets = PullSecrets::new(api.client(), namespaces, Duration::from_secs(30));
+    let images = Some(Arc::new(ImageLookup::new(entrypoints, secrets)));
+    let lookups = Lookups { images, ..Lookups::default() };
+    let webhook = Webhook::start_empty(Limits::default(), lookups, metrics).await;
+    let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhook/profile.yaml");
+    webhook.profiles.swap(folder::read(&profile).unwrap()).unwrap();
+    webhook
+}
+
+fn api(registry: &Registry) -> ApiServer {
+    let api = ApiServer::start();
+    let content = STANDARD.encode(registry.pull_secret(PASSWORD));
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry-login", "namespace": "etl"},
+        "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": content},
+    });
+    api.put(SECRET, secret);
+    api
+}
+
+/// A review of a pod that leaves its command to its image.
+fn review(registry: &Registry, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut review: Value = serde_json::from_str(REVIEW).unwrap();
+    let pod = &mut review["request"]["object"];
+    pod["spec"]["imagePullSecrets"] = json!([{"name": "registry-login"}]);
+    let container = pod["spec"]["containers"][0].as_object_mut().unwrap();
+    container.remove("command");
+    container.remove("args");
+    container["image"] = json!(format!("{}/team/etl:v1", registry.host()));
+    change(pod);
+    serde_json::to_vec(&review).unwrap()
+}
+
+async fn answer(webhook: &Webhook, review: &[u8]) -> Value {
+    let response = response(&webhook.connect().await.review(review).await.unwrap());
+    assert!(!response.to_string().contains(PASSWORD), "{response}");
+    response
+}
+
+/// The operation of a patch on this path.
+fn operation(response: &Value, path: &str) -> Value {
+    let operations = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
+    let operations: Vec<Value> = serde_json::from_slice(&operations).unwrap();
+    operations.into_iter().find(|operation| operation["path"] == path).unwrap_or_default()
+}
+
+fn mark(response: &Value) -> Value {
+    let operation = operation(response, "/metadata/annotations/bootlace.dev~1injected");
+    serde_json::from_str(operation["value"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn the_launcher_goes_in_front_of_what_the_image_starts() {
+    let registry = registry().await;
+    let webhook = webhook(&registry, &api(&registry), &["etl"]).await;
+    let large = |pod: &mut Value| pod["metadata"]["annotations"]["large"] = json!("x".repeat(200_000));
+    for review in [review(&registry, |_| ()), review(&registry, large)] {
+        let response = answer(&webhook, &review).await;
+        assert_eq!(response["allowed"], true, "{response}");
+        assert_eq!(response.get("warnings"), None);
+        let command = operation(&response, "/spec/containers/0/command");
+        let launch = ["/bootlace/bin/launch", "exec", "--container=base", "--"];
+        let expected = [&launch[..], &["/run", "$$(REGION)", "--help"]].concat();
+        assert_eq!(command["value"], json!(expected));
+        let mark = mark(&response);
+        assert_eq!(mark["because"], "its image's entrypoint is known from its registry", "{mark}");
+    }
+    assert_eq!(webhook.metric(r#"bootlace_entrypoint_lookups_total{result="found"}"#), 2.0);
+    assert_eq!(webhook.metric(r#"bootlace_reviews_total{outcome="injected",reason=""}"#), 2.0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_up_is_told_and_refused_only_where_the_launcher_is_asked_for() {
+    let registry = registry().await;
+    let webhook = webhook(&registry, &api(&registry), &["other"]).await;
+    let response = answer(&webhook, &review(&registry, |_| ())).await;
+    let warning = response["warnings"][0].as_str().unwrap();
+    for part in [
+        "container \"base\" has no command (",
+        "401 Unauthorized",
+        "the webhook reads no pull secrets in the namespace etl: name it under entrypoints.pullSecrets",
+    ] {
+        assert!(warning.contains(part), "{part:?} is not in {warning:?}");
+    }
+    let mark = mark(&response);
+    assert_eq!(mark["envMode"], "none", "there is no store here");
+    assert!(mark["because"].as_str().unwrap().starts_with("its command is not known (http"), "{mark}");
+
+    let insist =
+        |pod: &mut Value| pod["metadata"]["annotations"][names::ANNOTATION_ENV_MODE] = json!("Launch");
+    let response = answer(&webhook, &review(&registry, insist)).await;
+    assert_eq!(response["allowed"], false);
+    let refusal = response["status"]["message"].as_str().unwrap();
+    assert!(refusal.contains("has no command (https://127.0.0.1:"), "{refusal}");
+}
+
+#[tokio::test]
+async fn only_listed_registries_are_called_and_no_secret_is_read_for_others() {
+    let (listed, other) = (registry().await, registry().await);
+    let api = api(&listed);
+    // Whoever reads a Secret is told so.
+    api.fail("/api/v1/namespaces/etl/secrets", 500);
+    let webhook = webhook(&listed, &api, &["etl"]).await;
+    let response = answer(&webhook, &review(&other, |_| ())).await;
+    let warning = response["warnings"][0].as_str().unwrap();
+    let expected =
+        format!("the webhook asks no registry {}: list it under entrypoints.registries", other.host());
+    assert!(warning.contains(&expected), "{warning}");
+    assert!(!warning.contains("pull secret"), "{warning}");
+    assert_eq!(webhook.metric(r#"bootlace_entrypoint_lookups_total{result="refused"}"#), 1.0);
+}
