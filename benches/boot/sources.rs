@@ -136,24 +136,26 @@ fn oci(servers: &Servers) -> Vec<Row> {
         remote(servers, "oci", &json!({"reference": reference, "client": {"ca": {"configMap": "ca"}}}), "oci")
     };
     let curl = clients::curl(&servers.mounted("oci").join("ca/ca.crt"));
+    // Both check the digest.
     let pull = |tag: &str, blob: &bootlace_test_registry::Blob| {
         let url = format!("https://{}/v2/bench", oci.registry.host());
-        let accept = "Accept: application/vnd.oci.image.manifest.v1+json";
+        let (accept, digest) = ("Accept: application/vnd.oci.image.manifest.v1+json", blob.digest());
+        let hex = digest.trim_start_matches("sha256:");
         format!(
-            "{curl} -H '{accept}' {url}/manifests/{tag} -o manifest; {curl} {url}/blobs/{}",
-            blob.digest()
+            "{curl} -H '{accept}' {url}/manifests/{tag} -o manifest && {curl} {url}/blobs/{digest} -o blob \
+             && echo '{hex}  blob' | sha256sum --check --quiet"
         )
     };
     vec![
         row(
-            "`oci`: an image's layer of 1,000 files, against `curl \\| tar`, which checks no digest",
+            "`oci`: an image's layer of 1,000 files, against `curl`, `sha256sum` and `tar`",
             source("small"),
-            format!("{} | tar xzf -", pull("small", &oci.small)),
+            format!("{} && tar xzf blob", pull("small", &oci.small)),
         ),
         row(
-            "`oci`: an artifact of 100 MB, against `curl`, which checks no digest",
+            "`oci`: an artifact of 100 MB, against `curl` and `sha256sum`",
             source("large"),
-            format!("{} -o large", pull("large", &oci.large)),
+            pull("large", &oci.large),
         ),
     ]
 }

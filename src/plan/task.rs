@@ -267,7 +267,9 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
 fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec<String>, PlanError> {
     let mut words = call("hook", container);
     match way {
-        EnvWay::Launch | EnvWay::Secret | EnvWay::None => {}
+        // By a Secret the kubelet gives it to the hook as well as to the task, so there is nothing else to prove.
+        EnvWay::Launch | EnvWay::Secret => {}
+        EnvWay::None => words.push("--env=none".to_owned()),
         EnvWay::File => words.push("--env=file".to_owned()),
         EnvWay::Sourced => words.push("--env=sourced".to_owned()),
         EnvWay::Hook => words.push("--env=home".to_owned()),

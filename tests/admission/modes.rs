@@ -2,7 +2,7 @@
 
 use bootlace::admission::{self, Decision, Found, Injection};
 use bootlace::names;
-use bootlace::plan::{BootSpec, Found, ImageConfig, Images, Lookup, Recipes, Settings, Version};
+use bootlace::plan::{BootSpec, ImageConfig, Images, Lookup, Recipes, Settings, Version};
 use bootlace::profile::Profile;
 use serde_json::{Value, json};
 
