@@ -10,14 +10,14 @@ use crate::identity::Identity;
 use crate::input::{self, Answers, InputError, Inputs, Resolved, Taken};
 use crate::patch;
 use crate::plan::{self, Images, Origin, PlanError, Planned, ProfileRef, Recipe, Recipes};
-use crate::pod::Pod;
+use crate::pod::{Json, Pod};
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
 
-/// A pod's way through admission.
-pub enum Decision {
+/// A pod's way through admission. `P` is the pod as it becomes; a review's answer is the patch alone.
+pub enum Decision<P = Value> {
     /// It is a task, and this is what it becomes.
-    Inject(Box<Injection>),
+    Inject(Box<Injection<P>>),
     /// It is left alone.
     Skip(Skip),
     /// It is a task that cannot be booted as it asks.
@@ -25,7 +25,7 @@ pub enum Decision {
 }
 
 /// What is done to a pod, and why.
-pub struct Injection {
+pub struct Injection<P = Value> {
     /// Why it counts as a task.
     pub because: Because,
     /// Who names the profile.
@@ -41,7 +41,7 @@ pub struct Injection {
     /// What it becomes, as operations.
     pub patch: Vec<PatchOperation>,
     /// The pod with the patch applied.
-    pub pod: Value,
+    pub pod: P,
 }
 
 /// What was looked up for a pod so far. What is `None` is not to be looked up.
@@ -154,7 +154,7 @@ pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answ
             let mut subject = subject(&mut request);
             let Request { uid, object, namespace: _ } = request;
             let origin = Origin { namespace: &subject.namespace, uid: Some(&uid) };
-            let decision = admit_with(object, origin, recipes, found)?;
+            let decision = decide(object, origin, recipes, found)?;
             let (response, outcome, profile) = answer_pod(uid, decision);
             subject.profile = profile;
             (response, outcome, subject)
@@ -171,16 +171,16 @@ pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answ
     Ok(Answered { response, outcome, subject })
 }
 
-fn subject(request: &mut Request) -> Subject {
+fn subject(request: &mut Request<'_>) -> Subject {
     let name = |field| {
-        let name = request.object.get("metadata")?.get(field)?.as_str()?;
+        let name = request.object.as_object()?.get("metadata")?.as_object()?.get(field)?.as_str()?;
         (!name.is_empty()).then(|| name.to_owned())
     };
     let pod = name("name").or_else(|| name("generateName")).unwrap_or_default();
     Subject { namespace: std::mem::take(&mut request.namespace), pod, profile: None }
 }
 
-fn answer_pod(uid: String, decision: Decision) -> (Response, Outcome, Option<String>) {
+fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option<String>) {
     match decision {
         // It would wait for an object of such a name for ever.
         Decision::Inject(injection) if !injection.left.is_empty() => {
@@ -231,39 +231,63 @@ pub fn admit_with<'a>(
     found: &Found,
 ) -> Result<Decision, Box<Lookup>> {
     let origin = origin.into();
+    Ok(match decide(Json::from(&object), origin, recipes, found)? {
+        Decision::Inject(injection) => {
+            let Injection { because, named_by, profile, warnings, taken, left, patch, pod: () } = *injection;
+            // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
+            if let Err(error) = json_patch::patch_unsafe(&mut object, &patch) {
+                return Ok(Decision::Refuse(defect(&error)));
+            }
+            let pod = object;
+            Decision::Inject(Box::new(Injection {
+                because,
+                named_by,
+                profile,
+                warnings,
+                taken,
+                left,
+                patch,
+                pod,
+            }))
+        }
+        Decision::Skip(skip) => Decision::Skip(skip),
+        Decision::Refuse(refusal) => Decision::Refuse(refusal),
+    })
+}
+
+fn decide(
+    object: Json<'_>,
+    origin: Origin<'_>,
+    recipes: &Recipes,
+    found: &Found,
+) -> Result<Decision<()>, Box<Lookup>> {
     let selected = match select(&object, origin, recipes, found) {
         Ok(Selected::Task(selected)) => *selected,
         Ok(Selected::Skip(skip)) => return Ok(Decision::Skip(skip)),
         Ok(Selected::Lookup(lookup)) => return Err(Box::new(lookup)),
         Err(refusal) => return Ok(Decision::Refuse(refusal)),
     };
-    // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
-    let Inputs { mut operations, sources, taken, left, mut warnings } = selected.inputs;
-    if let Err(error) = patch::apply(&mut object, &operations) {
-        return Ok(Decision::Refuse(defect(&error)));
-    }
-    let Parts { profile, warnings: of_plan, patch } =
-        match decide(&object, origin, selected.recipe, found, &sources) {
-            Ok(Decided::Inject(parts)) => *parts,
-            Ok(Decided::Lookup(lookup)) => return Err(Box::new(lookup)),
-            Err(refusal) => return Ok(Decision::Refuse(refusal)),
-        };
-    if let Err(error) = patch::apply(&mut object, &patch) {
-        return Ok(Decision::Refuse(defect(&error)));
-    }
+    let SelectedTask { because, named_by, recipe, inputs } = selected;
+    let Inputs { mut operations, sources, taken, left, mut warnings } = inputs;
+    let planned = if operations.is_empty() {
+        plan(object, origin, recipe, found, &sources)
+    } else {
+        // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
+        match patch::apply(object, &operations) {
+            Ok(named) => plan(Json::from(&Value::from(&named)), origin, recipe, found, &sources),
+            Err(error) => Err(defect(&error)),
+        }
+    };
+    let Parts { profile, warnings: of_plan, patch } = match planned {
+        Ok(Decided::Inject(parts)) => *parts,
+        Ok(Decided::Lookup(lookup)) => return Err(Box::new(lookup)),
+        Err(refusal) => return Ok(Decision::Refuse(refusal)),
+    };
     operations.extend(patch);
     warnings.extend(of_plan);
-    let (because, named_by, patch, pod) = (selected.because, selected.named_by, operations, object);
-    Ok(Decision::Inject(Box::new(Injection {
-        because,
-        named_by,
-        profile,
-        warnings,
-        taken,
-        left,
-        patch,
-        pod,
-    })))
+    let patch = operations;
+    let injection = Injection { because, named_by, profile, warnings, taken, left, patch, pod: () };
+    Ok(Decision::Inject(Box::new(injection)))
 }
 
 /// Whether a pod is a task.
@@ -282,7 +306,7 @@ struct SelectedTask<'r> {
 }
 
 fn select<'r>(
-    object: &Value,
+    object: &Json<'_>,
     origin: Origin<'_>,
     recipes: &'r Recipes,
     found: &Found,
@@ -319,14 +343,15 @@ struct Parts {
     patch: Vec<PatchOperation>,
 }
 
-fn decide(
-    object: &Value,
+/// What `object` becomes, tried on itself.
+fn plan(
+    object: Json<'_>,
     origin: Origin<'_>,
     recipe: &Recipe,
     found: &Found,
     taken: &[(usize, Option<Taken>)],
 ) -> Result<Decided, Refusal> {
-    let pod = read(object)?;
+    let pod = read(&object)?;
     let planned = plan::plan(&pod, origin, recipe, found.images.as_ref(), taken);
     let plan = match planned.map_err(|error| of_plan(&pod, recipe, &error))? {
         Planned::Plan(plan) => *plan,
@@ -334,10 +359,11 @@ fn decide(
     };
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
+    patch::apply(object, &patch).map_err(|error| defect(&error))?;
     Ok(Decided::Inject(Box::new(Parts { profile, warnings, patch })))
 }
 
-fn read(object: &Value) -> Result<Pod<'_>, Refusal> {
+fn read<'p>(object: &'p Json<'_>) -> Result<Pod<'p>, Refusal> {
     Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))
 }
 

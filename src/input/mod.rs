@@ -23,13 +23,12 @@ mod error;
 mod references;
 
 use json_patch::PatchOperation;
-use serde_json::Value;
 
 pub use error::{InputError, Passing};
 
 use crate::identity::{self, Identity};
 use crate::output::{Kind, Pipe};
-use crate::pod::Pod;
+use crate::pod::{Json, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Source;
 use changes::Changes;
@@ -104,7 +103,7 @@ pub enum Resolved {
 /// # Errors
 /// Where it names what cannot be, or what is not stored yet.
 pub fn resolve(
-    object: &Value,
+    object: &Json<'_>,
     pod: &Pod<'_>,
     containers: &[usize],
     profile: &BootProfileSpec,

@@ -10,7 +10,7 @@ use crate::identity;
 use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
 use crate::plan::{BootSpec, Injected};
-use crate::pod::Pod;
+use crate::pod::{Json, Pod};
 use crate::profile::object_store::{Credentials, ObjectStore, StoreClient};
 use crate::profile::remote::{Client, JsonPart, Optimus};
 use crate::profile::spec::Into;
@@ -18,7 +18,8 @@ use crate::selection::{Because, Selection, Skip, select};
 
 /// A pod that carries all that Bootlace injects, part by part.
 pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -> anyhow::Result<String> {
-    let pod = Pod::read(injected)?;
+    let json = Json::from(injected);
+    let pod = Pod::read(&json)?;
     let mark =
         pod.annotations.get(names::ANNOTATION_INJECTED).context("the pod holds no injected annotation")?;
     let mark: Injected = serde_json::from_str(mark)

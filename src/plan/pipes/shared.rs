@@ -66,6 +66,7 @@ mod tests {
 
     use super::*;
     use crate::output::Kind;
+    use crate::pod::Json;
     use crate::pod::Pod;
 
     #[test]
@@ -75,7 +76,8 @@ mod tests {
             {"name": "deep", "mountPath": "/out/deep", "subPath": "a/b"},
             {"name": "named", "mountPath": "/named", "subPathExpr": "$(POD)"},
         ]}]}});
-        let pod = Pod::read(&pod).unwrap();
+        let json = Json::from(&pod);
+        let pod = Pod::read(&json).unwrap();
         let mut shared = Shared::default();
         let mut file = |file: &str| {
             let (key, file) = ("A".to_owned(), file.to_owned());
