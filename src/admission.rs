@@ -182,9 +182,14 @@ fn subject(request: &mut Request<'_>) -> Subject {
 
 fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option<String>) {
     match decision {
+        // It would wait for an object of such a name for ever.
+        Decision::Inject(injection) if !injection.left.is_empty() => {
+            let message = format!("bootlace: nothing can be looked up now: {}", injection.left.join("; "));
+            let refusal = Refusal::new(503, "ServiceUnavailable", message).with_retry_after(1);
+            (Response::refuse(uid, refusal), Outcome::Refused, Some(injection.profile.name))
+        }
         Decision::Inject(injection) => {
-            let Injection { profile, mut warnings, patch, because, named_by, taken, left, pod: () } =
-                *injection;
+            let Injection { profile, warnings, patch, because, named_by, taken, .. } = *injection;
             let mut audit = BTreeMap::from([
                 ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
                 ("because", because.to_string()),
@@ -193,7 +198,6 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option
                 let taken: Vec<_> = taken.iter().map(Taken::to_string).collect();
                 audit.insert("pipes", taken.join(", "));
             }
-            warnings.extend(left);
             let response = Response { uid, patch, warnings, audit, refusal: None };
             (response, Outcome::Injected, Some(profile.name))
         }
