@@ -40,6 +40,10 @@ check: prerequisites ## All that needs no cluster: format, lints, tests, licence
 test-cluster: harness ## The scenarios on a real cluster
 	@hack/stage -v "cluster scenarios" $(CLUSTER) test
 
+.PHONY: kill
+kill: harness ## Kill, in the lives of 200 tasks with outputs, what has a part in them, and look at what is left
+	@$(CLUSTER) kill
+
 .PHONY: bench
 bench: harness ## Measure, and write docs/figures.md
 	@hack/bench
@@ -50,7 +54,7 @@ image: harness ## Build the image as an OCI archive, dist/bootlace.tar
 
 .PHONY: manifests
 manifests: harness ## Write the CRDs and the rendered manifests anew
-	@cargo run --quiet -- crds > charts/bootlace/crds/bootprofiles.yaml
+	@for crd in bootprofiles pipes; do cargo run --quiet -- crds $$crd > charts/bootlace/crds/$$crd.yaml; done
 	@HELM=$$($(CLUSTER) tool helm) manifests/render
 
 .PHONY: prerequisites

@@ -1,13 +1,15 @@
 //! The whole way, walked once: from a review, or a bare pod, to its answer.
 
-use std::convert::Infallible;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use json_patch::PatchOperation;
 use serde_json::Value;
 
+use crate::identity::Identity;
+use crate::input::{self, Answers, InputError, Inputs, Resolved, Taken};
 use crate::patch;
-use crate::plan::{self, Found, Lookup, Origin, PlanError, Planned, ProfileRef, Recipes};
+use crate::plan::{self, Images, Origin, PlanError, Planned, ProfileRef, Recipe, Recipes};
 use crate::pod::Pod;
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
@@ -32,10 +34,38 @@ pub struct Injection {
     pub profile: ProfileRef,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
+    /// What it takes from earlier tasks.
+    pub taken: Vec<Taken>,
+    /// What of that could not be looked up, because nobody may be asked, in words: the pod still names it by its key.
+    pub left: Vec<String>,
     /// What it becomes, as operations.
     pub patch: Vec<PatchOperation>,
     /// The pod with the patch applied.
     pub pod: Value,
+}
+
+/// What was looked up for a pod so far. What is `None` is not to be looked up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// What registries say of its images.
+    pub images: Option<Images>,
+    /// Which Pipes there are of the runs that it takes from.
+    pub pipes: Option<Answers>,
+}
+
+/// What must be looked up before a pod can be decided on. Whoever can look it up does, adds the answers to [`Found`], and
+/// decides again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lookup {
+    /// What registries say of images.
+    Images(plan::Lookup),
+    /// The Pipes of these runs in the pod's namespace. Of each, only scheduler, workflow and run are there.
+    Pipes {
+        /// The namespace.
+        namespace: String,
+        /// The runs.
+        runs: Vec<Identity>,
+    },
 }
 
 /// What a review came to, in one word for metrics and logs.
@@ -108,8 +138,10 @@ pub struct Subject {
 /// looked up.
 #[must_use]
 pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
-    let Ok(answered) = respond(body, |object, origin| Ok::<_, Infallible>(admit(object, origin, recipes)));
-    answered
+    answer_with(body, recipes, &Found::default()).unwrap_or_else(|_| {
+        let response = Response::refuse(String::new(), defect(&UNASKED));
+        Answered { response, outcome: Outcome::Refused, subject: Subject::default() }
+    })
 }
 
 /// The same, where something may be looked up: `found` holds what was looked up for this review so far.
@@ -117,18 +149,12 @@ pub fn answer(body: &[u8], recipes: &Recipes) -> Answered {
 /// # Errors
 /// What must be looked up. With the answers to all of it in `found`, the next try comes to an answer, or asks for more.
 pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answered, Box<Lookup>> {
-    respond(body, |object, origin| admit_with(object, origin, recipes, found))
-}
-
-fn respond<E>(
-    body: &[u8],
-    admit: impl FnOnce(Value, Origin<'_>) -> Result<Decision, E>,
-) -> Result<Answered, E> {
     let (response, outcome, subject) = match review::parse(body) {
         Ok(Incoming::Pod(mut request)) => {
             let mut subject = subject(&mut request);
             let Request { uid, object, namespace: _ } = request;
-            let decision = admit(object, Origin { namespace: &subject.namespace, uid: Some(&uid) })?;
+            let origin = Origin { namespace: &subject.namespace, uid: Some(&uid) };
+            let decision = admit_with(object, origin, recipes, found)?;
             let (response, outcome, profile) = answer_pod(uid, decision);
             subject.profile = profile;
             (response, outcome, subject)
@@ -157,12 +183,18 @@ fn subject(request: &mut Request) -> Subject {
 fn answer_pod(uid: String, decision: Decision) -> (Response, Outcome, Option<String>) {
     match decision {
         Decision::Inject(injection) => {
-            let Injection { profile, warnings, patch, because, named_by, .. } = *injection;
-            let audit = [
+            let Injection { profile, mut warnings, patch, because, named_by, taken, left, pod: _ } =
+                *injection;
+            let mut audit = BTreeMap::from([
                 ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
                 ("because", because.to_string()),
-            ];
-            let response = Response { uid, patch, warnings, audit: audit.into(), refusal: None };
+            ]);
+            if !taken.is_empty() {
+                let taken: Vec<_> = taken.iter().map(Taken::to_string).collect();
+                audit.insert("pipes", taken.join(", "));
+            }
+            warnings.extend(left);
+            let response = Response { uid, patch, warnings, audit, refusal: None };
             (response, Outcome::Injected, Some(profile.name))
         }
         Decision::Skip(skip) => {
@@ -194,64 +226,140 @@ pub fn admit_with<'a>(
     recipes: &Recipes,
     found: &Found,
 ) -> Result<Decision, Box<Lookup>> {
-    let decided = match decide(&object, origin.into(), recipes, found) {
-        Ok(decided) => decided,
+    let origin = origin.into();
+    let selected = match select(&object, origin, recipes, found) {
+        Ok(Selected::Task(selected)) => *selected,
+        Ok(Selected::Skip(skip)) => return Ok(Decision::Skip(skip)),
+        Ok(Selected::Lookup(lookup)) => return Err(Box::new(lookup)),
         Err(refusal) => return Ok(Decision::Refuse(refusal)),
     };
-    let Parts { because, named_by, profile, warnings, patch } = match decided {
-        Decided::Inject(parts) => *parts,
-        Decided::Skip(skip) => return Ok(Decision::Skip(skip)),
-        Decided::Lookup(lookup) => return Err(Box::new(lookup)),
-    };
+    // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
+    let Inputs { mut operations, sources, taken, left, mut warnings } = selected.inputs;
+    if let Err(error) = patch::apply(&mut object, &operations) {
+        return Ok(Decision::Refuse(defect(&error)));
+    }
+    let Parts { profile, warnings: of_plan, patch } =
+        match decide(&object, origin, selected.recipe, found, &sources) {
+            Ok(Decided::Inject(parts)) => *parts,
+            Ok(Decided::Lookup(lookup)) => return Err(Box::new(lookup)),
+            Err(refusal) => return Ok(Decision::Refuse(refusal)),
+        };
     if let Err(error) = patch::apply(&mut object, &patch) {
         return Ok(Decision::Refuse(defect(&error)));
     }
-    Ok(Decision::Inject(Box::new(Injection { because, named_by, profile, warnings, patch, pod: object })))
+    operations.extend(patch);
+    warnings.extend(of_plan);
+    let (because, named_by, patch, pod) = (selected.because, selected.named_by, operations, object);
+    Ok(Decision::Inject(Box::new(Injection {
+        because,
+        named_by,
+        profile,
+        warnings,
+        taken,
+        left,
+        patch,
+        pod,
+    })))
 }
 
-/// What is decided on a pod.
-enum Decided {
-    Inject(Box<Parts>),
+/// Whether a pod is a task.
+enum Selected<'r> {
+    Task(Box<SelectedTask<'r>>),
     Skip(Skip),
     Lookup(Lookup),
 }
 
-/// What is decided on a pod before it is changed.
-struct Parts {
+/// A task: by which profile it is booted, and what it takes from earlier ones.
+struct SelectedTask<'r> {
     because: Because,
     named_by: NamedBy,
+    recipe: &'r Recipe,
+    inputs: Inputs,
+}
+
+fn select<'r>(
+    object: &Value,
+    origin: Origin<'_>,
+    recipes: &'r Recipes,
+    found: &Found,
+) -> Result<Selected<'r>, Refusal> {
+    let pod = read(object)?;
+    let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(origin.namespace)) {
+        Selection::Task { profile, named_by, because } => (profile, named_by, because),
+        Selection::Skip(skip) => return Ok(Selected::Skip(skip)),
+    };
+    let unknown = |error| Refusal::invalid(sentence(&pod, &format!("{error} ({named_by})")));
+    let recipe = recipes.get(profile).map_err(unknown)?;
+    let tasks = plan::task_containers(&pod).map_err(|error| of_plan(&pod, recipe, &error))?;
+    let resolved = input::resolve(object, &pod, &tasks, &recipe.profile.spec, found.pipes.as_ref());
+    match resolved.map_err(|error| of_input(&pod, recipe, &error))? {
+        Resolved::Inputs(inputs) => {
+            Ok(Selected::Task(Box::new(SelectedTask { because, named_by, recipe, inputs })))
+        }
+        Resolved::Ask(runs) => {
+            Ok(Selected::Lookup(Lookup::Pipes { namespace: origin.namespace.to_owned(), runs }))
+        }
+    }
+}
+
+/// What is decided on a task.
+enum Decided {
+    Inject(Box<Parts>),
+    Lookup(Lookup),
+}
+
+/// What is decided on a task before it is changed.
+struct Parts {
     profile: ProfileRef,
     warnings: Vec<String>,
     patch: Vec<PatchOperation>,
 }
 
-fn decide(object: &Value, origin: Origin<'_>, recipes: &Recipes, found: &Found) -> Result<Decided, Refusal> {
-    let pod = Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))?;
-    let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(origin.namespace)) {
-        Selection::Task { profile, named_by, because } => (profile, named_by, because),
-        Selection::Skip(skip) => return Ok(Decided::Skip(skip)),
-    };
-    let name = pod.display_name();
-    let sentence = |error: &dyn fmt::Display| format!("bootlace: pod {name}: {error}");
-    let unknown = |error| Refusal::invalid(sentence(&format!("{error} ({named_by})")));
-    let recipe = recipes.get(profile).map_err(unknown)?;
-    let refuse = |error: PlanError| {
-        let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
-        refusal(sentence(&error)).with_profile(profile).with_undefined(error.undefined())
-    };
-    let plan = match plan::plan(&pod, origin, recipe, found).map_err(refuse)? {
+fn decide(
+    object: &Value,
+    origin: Origin<'_>,
+    recipe: &Recipe,
+    found: &Found,
+    taken: &[(usize, Option<Taken>)],
+) -> Result<Decided, Refusal> {
+    let pod = read(object)?;
+    let planned = plan::plan(&pod, origin, recipe, found.images.as_ref(), taken);
+    let plan = match planned.map_err(|error| of_plan(&pod, recipe, &error))? {
         Planned::Plan(plan) => *plan,
-        Planned::Lookup(lookup) => return Ok(Decided::Lookup(lookup)),
+        Planned::Lookup(lookup) => return Ok(Decided::Lookup(Lookup::Images(lookup))),
     };
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
     let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Decided::Inject(Box::new(Parts { because, named_by, profile, warnings, patch })))
+    Ok(Decided::Inject(Box::new(Parts { profile, warnings, patch })))
+}
+
+fn read(object: &Value) -> Result<Pod<'_>, Refusal> {
+    Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))
+}
+
+fn sentence(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
+    format!("bootlace: pod {}: {error}", pod.display_name())
+}
+
+fn of_plan(pod: &Pod<'_>, recipe: &Recipe, error: &PlanError) -> Refusal {
+    let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
+    refusal(sentence(pod, error)).with_profile(&recipe.profile.name).with_undefined(error.undefined())
+}
+
+fn of_input(pod: &Pod<'_>, recipe: &Recipe, error: &InputError) -> Refusal {
+    let sentence = sentence(pod, error);
+    let refusal = match error.passes() {
+        Some(passing) => {
+            Refusal::new(passing.code, passing.reason, sentence).with_retry_after(passing.retry_after_seconds)
+        }
+        None => Refusal::invalid(sentence),
+    };
+    refusal.with_profile(&recipe.profile.name)
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
 fn defect(error: &dyn fmt::Display) -> Refusal {
-    let message = format!("bootlace: {error}");
-    Refusal { code: 500, reason: "InternalError", message, profile: None, undefined: None }
+    Refusal::new(500, "InternalError", format!("bootlace: {error}"))
 }
 
 /// Said where something is to be looked up although nothing can be.

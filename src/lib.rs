@@ -14,12 +14,13 @@
 //! | select | [`selection`] | is this pod a task, and which profile does it name |
 //! | look up | [`profile`] | what does that profile say |
 //! | identify | [`identity`] | which scheduler's task is it, and which container runs it |
+//! | take | [`input`] | which objects of earlier tasks does the pod name |
 //! | plan | [`plan`] | what does the pod become, and why |
 //! | fill in | [`template`] | what do the profile's templates say for this pod |
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
-//! [`webhook`] serves it, [`store`] creates what boot may not (what the two have in common is [`server`]), [`boot`] is
+//! [`webhook`] serves it, [`store`] creates what pods may not (what the two have in common is [`server`]), [`boot`] is
 //! what the injected init container runs, [`pipe`] what the sidecar of tasks with outputs does, [`cli`] is the command
 //! line. [`registry`] speaks with OCI registries for them.
 //! What runs in the task's own container is the package `bootlace-launch`.
@@ -28,6 +29,7 @@ pub mod admission;
 pub mod boot;
 pub mod cli;
 pub mod identity;
+pub mod input;
 mod json_error;
 pub mod names;
 pub mod output;
@@ -43,3 +45,4 @@ pub mod server;
 pub mod store;
 pub mod template;
 pub mod webhook;
+mod yaml_list;

@@ -121,6 +121,8 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "bootlace";
 /// Who reports the Events of a boot.
 pub const EVENT_CONTROLLER: &str = "bootlace.dev/boot";
+/// Who reports the Events of outputs.
+pub const EVENT_CONTROLLER_PIPE: &str = "bootlace.dev/pipe";
 
 /// Whether a Secret's name is one that Bootlace makes for a pod's boot env.
 #[must_use]
@@ -168,6 +170,14 @@ pub const ENV_SCHEDULED_TIME: &str = "BOOTLACE_SCHEDULED_TIME";
 pub const ANNOTATION_PIPE_OUT: &str = "bootlace.dev/pipe-out";
 /// Pod annotation: what its tasks take from earlier ones, as a YAML list.
 pub const ANNOTATION_PIPE_IN: &str = "bootlace.dev/pipe-in";
+/// Pod annotation: the run that the task belongs to, where its pods' makers know of none that they share.
+pub const ANNOTATION_RUN: &str = "bootlace.dev/run";
+/// Pod annotation: the workflow of [`ANNOTATION_RUN`].
+pub const ANNOTATION_WORKFLOW: &str = "bootlace.dev/workflow";
+/// Prefix of the volumes that hold what a task takes from an earlier one; a number follows.
+pub const VOLUME_PIPE_PREFIX: &str = "bootlace-pipe-";
+/// Where [`CONTAINER_PIPE`] has the pod's own volumes that it reads outputs from itself; a number follows.
+pub const MOUNT_SHARED: &str = "/bootlace-shared";
 /// The native sidecar that has the tasks' outputs stored.
 pub const CONTAINER_PIPE: &str = "bootlace-pipe";
 /// The emptyDir on which the launchers hand outputs over to [`CONTAINER_PIPE`].

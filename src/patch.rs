@@ -38,6 +38,7 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, Patc
     let mut patch = Patch::default();
     annotate(&mut patch, &plan, pod)?;
     patch.append_all(VOLUMES, pod.volumes.is_some(), &plan.volumes);
+    patch.append_all(VOLUMES, true, &plan.own_volumes);
     match (plan.position, pod.has_init_containers) {
         (Position::First, true) => {
             for (index, container) in plan.boot.into_iter().enumerate() {
@@ -74,7 +75,9 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
 
 fn change(patch: &mut Patch, task: Task, mounts: &[Value], env_from: Option<&Value>) {
     let container = CONTAINERS.with_trailing_token(task.index);
-    patch.append_all(&container.with_trailing_token("volumeMounts"), task.has.mounts, mounts);
+    let list = container.with_trailing_token("volumeMounts");
+    patch.append_all(&list, task.has.mounts, mounts);
+    patch.append_all(&list, true, &task.mounts);
     let command = container.with_trailing_token("command");
     match task.command {
         // Added in front one by one: the command's own words are never written again.

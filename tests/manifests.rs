@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use bootlace::names;
+use bootlace::output::{Pipe, name};
 use bootlace::plan::Settings;
 use bootlace::profile::folder;
+use kube::Resource as _;
 use serde_json::{Value, json};
 
 fn documents(text: &str) -> Vec<Value> {
@@ -77,6 +79,9 @@ fn the_admission_policy_binds_the_store_by_the_names_that_the_code_writes() {
     for part in [
         format!("'^{}[0-9a-f]{{{}}}$'", names::SECRET_ENV_PREFIX, names::SECRET_ENV_DIGITS),
         format!("object.metadata.labels['{}'] == '{}'", names::LABEL_MANAGED_BY, names::MANAGED_BY),
+        format!("'-[0-9a-f]{{{}}}$'", name::HASH_DIGITS),
+        format!("'{}' in object.metadata.labels", names::LABEL_PIPE_RUN),
+        format!("owner.apiVersion == '{}' && owner.kind == '{}'", Pipe::api_version(&()), Pipe::kind(&())),
     ] {
         assert!(rules.contains(&part), "{part} is not in {rules}");
     }
@@ -126,6 +131,7 @@ fn the_reference_holds_every_name() {
         names::AUDIENCE,
         names::SECRET_ENV_PREFIX,
         names::EVENT_CONTROLLER,
+        names::EVENT_CONTROLLER_PIPE,
         names::FILE_LAUNCHER,
         names::FILE_ENV,
         names::DIR_ENV_KEEP,
@@ -137,6 +143,16 @@ fn the_reference_holds_every_name() {
         names::FILE_TASK,
         names::ENV_BOOT_SPEC,
         names::ENV_HELD_PREFIX,
+        names::ANNOTATION_PIPE_OUT,
+        names::ANNOTATION_PIPE_IN,
+        names::ANNOTATION_RUN,
+        names::ANNOTATION_WORKFLOW,
+        names::CONTAINER_PIPE,
+        names::VOLUME_RUN,
+        names::VOLUME_PIPE_PREFIX,
+        names::MOUNT_RUN,
+        names::MOUNT_SHARED,
+        names::ENV_PIPES,
     ] {
         assert!(reference.contains(name), "docs/reference.md does not hold {name}");
     }

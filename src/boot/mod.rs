@@ -19,9 +19,9 @@
 //! | | `report` | how it gets to the log and to the termination message |
 //! | | `store` | the end of it as an Event on the pod |
 //!
-//! Boot has no right in the API server (what it needs there, the store does for it), and it runs on one thread: what it writes goes to a volume in memory,
-//! where a write is a copy, and what it waits for is the network. A value never goes to the log, to an error
-//! or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
+//! Boot has no right in the API server (what it needs there, the store does for it), and it runs on one thread: what it
+//! writes goes to a volume in memory, where a write is a copy, and what it waits for is the network. A value never goes
+//! to the log, to an error or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
 
 mod archive;
 mod container;
@@ -52,9 +52,11 @@ pub use error::BootError;
 
 use crate::names;
 use crate::plan::{BootSpec, ProfileRef};
+use crate::store::client::Client;
 use crate::store::protocol::Outcome;
 use event::Event;
 use report::Report;
+use store::StoreError;
 use tokio::runtime::Runtime;
 use volume::Volume;
 
@@ -137,7 +139,8 @@ fn boot(
         let store = spec.store.as_deref().ok_or(BootError::NoStore)?;
         let env = store::env(&content)?;
         let begun = Instant::now();
-        let how = runtime.block_on(store::Client::new(store, &args.store_token)?.put_env(secret, &env))?;
+        let client = Client::new(store, &args.store_token).map_err(StoreError::from)?;
+        let how = runtime.block_on(store::put_env(&client, secret, &env))?;
         report.tell(&Event::Stored { secret, how, milliseconds: begun.elapsed().into() });
     }
     volume.write(&content, &env_files, spec, &containers, &args.launcher)?;
@@ -158,7 +161,7 @@ async fn tell(args: &Args, spec: &BootSpec<'_>, result: &Result<String, BootErro
         Ok(done) => (Outcome::Booted, format!("{done}, with BootProfile {name:?}, generation {generation}")),
         Err(error) => (Outcome::Failed, error.to_string()),
     };
-    let told = async { store::Client::new(store, &args.store_token)?.tell(outcome, note).await };
+    let told = async { store::tell(&Client::new(store, &args.store_token)?, outcome, note).await };
     // Where the boot failed, the log ends with the sentence that says why.
     if let (Err(error), Ok(_)) = (told.await, result) {
         report.tell(&Event::Untold { why: error.to_string() });

@@ -141,7 +141,7 @@ impl<'v> Sink<'v> {
     pub(crate) fn give(&mut self, gives: Gives, name: &str, content: &[u8]) -> Result<(), SourceError> {
         match gives {
             Gives::Env => self.env(name, content.to_vec()),
-            Gives::Secrets => self.variable(name, content.to_vec(), true),
+            Gives::Secrets => self.secret(name, content.to_vec()),
             Gives::Files => self.file(name, content),
         }
     }
@@ -149,6 +149,11 @@ impl<'v> Sink<'v> {
     /// Gives an env variable that is no secret.
     pub(crate) fn env(&mut self, name: &str, value: Vec<u8>) -> Result<(), SourceError> {
         self.variable(name, value, false)
+    }
+
+    /// Gives an env variable that is one.
+    pub(crate) fn secret(&mut self, name: &str, value: Vec<u8>) -> Result<(), SourceError> {
+        self.variable(name, value, true)
     }
 
     fn variable(&mut self, name: &str, value: Vec<u8>, secret: bool) -> Result<(), SourceError> {

@@ -3,6 +3,7 @@
 //! A pod that is injected already is explained from what it carries, so `kubectl get pod … -o yaml | bootlace
 //! explain` needs neither profiles nor a cluster; any other is injected first, in memory.
 
+mod outputs;
 mod words;
 
 use anyhow::bail;
@@ -43,11 +44,11 @@ fn explain(found: &Found<'_>, decision: Decision) -> anyhow::Result<String> {
     let place = &found.place;
     match decision {
         Decision::Inject(injection) => {
-            let warnings = injection.warnings;
-            Ok(format!("{place} becomes a booted task\n{}", words::describe(&injection.pod, &warnings)?))
+            let words = words::describe(&injection.pod, &injection.left, &injection.warnings)?;
+            Ok(format!("{place} becomes a booted task\n{words}"))
         }
         Decision::Skip(Skip::AlreadyInjected) => {
-            Ok(format!("{place} is a booted task\n{}", words::describe(found.pod, &[])?))
+            Ok(format!("{place} is a booted task\n{}", words::describe(found.pod, &[], &[])?))
         }
         Decision::Skip(skip) => Ok(format!("{place} is left alone: {skip}\n")),
         Decision::Refuse(refusal) => Ok(format!("{place} is refused: {}\n", why(found, &refusal))),
@@ -59,7 +60,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plan::{Recipes, Settings};
+    use crate::plan::{Recipes, Settings, Store, Version};
     use crate::profile::init_image::{AllowedImage, InitImage};
     use crate::profile::{Profile, Profiles};
 
@@ -100,6 +101,39 @@ mod tests {
             ] {
                 assert!(text.contains(part), "{part:?} is not in:\n{text}");
             }
+        }
+    }
+
+    #[test]
+    fn pipes_are_told_before_and_after_injection() {
+        let profile = Profile { name: "default".to_owned(), ..Profile::default() };
+        let store = Some(Store { url: "https://store".to_owned(), ca: String::new() });
+        let settings = Settings { store, kubernetes: Version::read("1", "36"), ..Settings::default() };
+        let recipes = Recipes::new([profile].into_iter().collect(), &settings).unwrap();
+        let pod = json!({
+            "metadata": {
+                "name": "etl", "labels": {"bootlace.dev/task": "true"},
+                "annotations": {
+                    "bootlace.dev/run": "r1",
+                    "bootlace.dev/pipe-out": "- {key: Report, file: /out/r.json, kind: ConfigMap, optional: true}",
+                    "bootlace.dev/pipe-in": "- {key: Cert, mountPath: /etc/tls}",
+                },
+            },
+            "spec": {"containers": [{"name": "main", "command": ["run"]}]},
+        });
+        let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
+            panic!("it is a task")
+        };
+        let text = words::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
+        for part in [
+            "+ sidecar bootlace-pipe  runs beside the task, and has the store keep its outputs for later tasks of the run, \
+             for 7 d where",
+            "- Report of container main becomes a ConfigMap, where it is written: the launcher hands it over after exit 0",
+            "- what it hands over to the sidecar at /bootlace-run",
+            "- launcher in front of its command",
+            "+ pipe mount /etc/tls takes pipe Cert of run r1: the webhook looks it up when the pod is created",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
     }
 }

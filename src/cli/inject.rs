@@ -36,6 +36,13 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
     let mut changed = false;
     for found in manifest::pods(&mut value) {
         match admission::admit(found.pod.clone(), found.namespace.as_str(), recipes) {
+            // A pod that still names keys would wait for objects of such names for ever.
+            Decision::Inject(injection) if !injection.left.is_empty() => bail!(
+                "{}: what it takes from earlier tasks is known to the cluster alone, so it cannot be injected here. Apply \
+                 the manifest as it is:\n  {}",
+                found.place,
+                injection.left.join("\n  ")
+            ),
             Decision::Inject(injection) => {
                 injection.warnings.iter().for_each(|warning| eprintln!("{}: {warning}", found.place));
                 *found.pod = injection.pod;
@@ -147,5 +154,20 @@ spec:
         let list: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert!(list.pointer("/items/0/spec/initContainers/0").is_some());
         assert!(list.pointer("/items/1/spec/initContainers").is_none());
+    }
+
+    #[test]
+    fn what_only_a_cluster_knows_is_left_to_it() {
+        let text = "kind: Pod\nmetadata: {name: a, labels: {bootlace.dev/task: 'true'}, annotations: {bootlace.dev/run: r}}\n\
+                    spec: {containers: [{name: a, command: [a]}], volumes: [{name: v, secret: {secretName: 'pipe:Cert'}}]}\n";
+        let profile = Profile { name: "default".to_owned(), ..Profile::default() };
+        let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
+        let error = inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err().to_string();
+        assert!(
+            error.contains(
+                "Apply the manifest as it is:\n  spec.volumes[0].secret.secretName takes pipe Cert of run r:"
+            ),
+            "{error}"
+        );
     }
 }

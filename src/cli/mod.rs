@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, store, webhook};
+use crate::{boot, pipe, store, webhook};
 
 /// Gives every task pod its boot process.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ pub struct Cli {
 enum Command {
     /// Fetch a task's env and files: what the injected init container runs.
     Boot(boot::Args),
+    /// Have a pod's outputs stored: what the injected sidecar runs.
+    Pipe(pipe::Args),
     /// Serve admission reviews to an API server.
     Webhook(Box<webhook::Args>),
     /// Create for task pods what they may not create themselves.
@@ -36,7 +38,7 @@ enum Command {
     /// Make and show serving certificates.
     Certs(certs::Args),
     /// Print the custom resource definitions.
-    Crds,
+    Crds(crds::Args),
 }
 
 impl Cli {
@@ -45,12 +47,13 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Boot(args) => return boot::run(&args),
+            Command::Pipe(args) => return pipe::run(&args),
             Command::Webhook(args) => webhook::run(&args),
             Command::Store(args) => store::run(&args),
             Command::Certs(args) => certs::run(&args),
             Command::Inject(args) => inject::run(&args),
             Command::Explain(args) => explain::run(&args),
-            Command::Crds => crds::run(),
+            Command::Crds(args) => crds::run(&args),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

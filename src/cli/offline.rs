@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
 use super::manifest::Found;
-use crate::plan::{Recipes, Settings};
+use crate::plan::{Recipes, Settings, Store};
 use crate::profile::{Profile, folder};
 use crate::review::Refusal;
 
@@ -19,6 +21,12 @@ pub(super) struct Offline {
     /// Image of the boot container where the profile names none.
     #[arg(long, env = "BOOTLACE_BOOT_IMAGE", default_value_t = Settings::default().boot_image)]
     boot_image: String,
+    /// Where the store is reached, for pods that declare outputs.
+    #[arg(long, env = "BOOTLACE_STORE_URL", requires = "store_ca")]
+    store_url: Option<String>,
+    /// File of the certificate authorities that the store is trusted by, as PEM.
+    #[arg(long, requires = "store_url")]
+    store_ca: Option<PathBuf>,
 }
 
 impl Offline {
@@ -31,7 +39,16 @@ impl Offline {
             })
             .collect(),
         };
-        let settings = Settings { boot_image: self.boot_image.clone(), ..Settings::default() };
+        let store = match self.store_url.clone().zip(self.store_ca.as_ref()) {
+            Some((url, file)) => {
+                let ca = std::fs::read_to_string(file).with_context(|| {
+                    format!("{} cannot be read: give another file with --store-ca", file.display())
+                })?;
+                Some(Store { url, ca })
+            }
+            None => None,
+        };
+        let settings = Settings { boot_image: self.boot_image.clone(), store, ..Settings::default() };
         Ok(Recipes::new(profiles, &settings)?)
     }
 }

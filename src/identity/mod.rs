@@ -7,6 +7,7 @@ mod airflow;
 mod cron_job;
 mod job;
 mod job_set;
+mod joined;
 mod time;
 
 use serde::{Deserialize, Serialize};
@@ -90,15 +91,21 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether the pod names its run itself, and so shares it with pods of other makers.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.scheduler.as_deref() == Some(joined::NAME)
+    }
+
     /// Who made the pod and which task it is, in words: `task load of etl, run manual__2026, attempt 1`.
     #[must_use]
     pub fn describe(&self) -> String {
         let task = self.task.as_deref().map(|task| format!("task {task}"));
         let parts = [
-            self.workflow.as_deref().map(|workflow| match task {
-                Some(ref task) => format!("{task} of {workflow}"),
-                None => workflow.to_owned(),
-            }),
+            match (task, self.workflow.as_deref()) {
+                (Some(task), Some(workflow)) => Some(format!("{task} of {workflow}")),
+                (task, workflow) => task.or_else(|| workflow.map(str::to_owned)),
+            },
             self.run.as_deref().map(|run| format!("run {run}")),
             self.map_index.as_deref().map(|index| format!("map index {index}")),
             self.attempt.as_deref().map(|attempt| format!("attempt {attempt}")),
@@ -114,10 +121,10 @@ pub fn recognise(pod: &Pod<'_>) -> Option<&'static dyn Scheduler> {
     SCHEDULERS.iter().copied().find(|scheduler| scheduler.recognises(pod))
 }
 
-/// Who the task is; empty where nobody that Bootlace knows made the pod.
+/// Who the task is: as its maker says, unless the pod names its run itself; empty where nobody tells.
 #[must_use]
 pub fn identify(pod: &Pod<'_>) -> Identity {
-    recognise(pod).map(|scheduler| scheduler.identity(pod)).unwrap_or_default()
+    joined::identity(pod, recognise(pod).map(|scheduler| scheduler.identity(pod)).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -4,7 +4,18 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`spec`] | what the webhook tells the sidecar, which is also what the pod may ask the store for |
+//! | [`key`] | how a key is written where an object's name could stand |
+//! | [`data`] | what is in it, and how much that may be |
+//! | [`mod@name`] | how the object is called that holds an output |
+//! | [`record`] | the `Pipe`, which tells what is stored, and owns the object |
 
+pub mod data;
+pub mod key;
+pub mod name;
+pub mod record;
 pub mod spec;
 
+pub use data::{Data, DataError};
+pub use name::{ContentHash, Named};
+pub use record::{Pipe, Record, run_label};
 pub use spec::{Declared, Kind, PipeSpec, Quota};

@@ -24,6 +24,8 @@ pub struct PipeSpec<'a> {
     pub outputs: Vec<Declared>,
     /// Seconds that the outputs are kept, where nothing else owns them.
     pub time_to_live_seconds: u64,
+    /// Seconds from a task's end that its launcher waits for the word that its outputs are stored.
+    pub deadline_seconds: u32,
     /// Seconds of the pod's grace period that the sidecar may use once the tasks have ended.
     pub grace_seconds: u32,
     /// How much there may be of it.
@@ -59,14 +61,27 @@ pub enum Kind {
     Secret,
 }
 
+impl Kind {
+    /// The kind as Kubernetes spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
+}
+
 /// The most Pipes that there may be; no limit where a field is not set.
 #[derive(Deserialize, Serialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Quota {
     /// In the pod's namespace.
+    #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_namespace: Option<u32>,
     /// Of the task's run.
+    #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_run: Option<u32>,
 }

@@ -9,12 +9,18 @@
 //! | watch | `desk` | is there an attempt of this container that nobody has answered |
 //! | take | `desk` | what is handed over; the protocol is the launcher's, [`bootlace_launch::handover`] |
 //! | store | [`Store`] | who keeps it; the sidecar itself has no right in the API server |
+//! | | `remote` | how it is reached |
+//! | without a launcher | `shared` | what did a task leave on a volume that the pod shares with the sidecar |
+//! | run | [`mod@run`] | the process: what it is told, and when it ends |
 //!
 //! The sidecar is told to end when the task containers have ended, so everything that will be handed over is there by
 //! then: it sees to that and ends, at the latest before its grace is over. How it ends says nothing about the task:
 //! its exit code is always 0, because schedulers read those of sidecars too; the word and the Event say what failed.
 
 mod desk;
+mod remote;
+pub mod run;
+mod shared;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -30,6 +36,7 @@ use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+pub use run::{Args, run};
 pub use store::{File, Object, Store};
 
 use desk::Desk;

@@ -62,6 +62,11 @@ fn from(position: usize, source: &Source) -> From {
         From::ObjectStore(Remote { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.oci {
         From::Oci(Remote { request: Box::new(says.clone()), path })
+    } else if let Some(says) = &source.pipe {
+        // Kind and name are known once it is looked up for a pod: see `pipes::sources`.
+        let (kind, name) = (MountedKind::ConfigMap, String::new());
+        let (items, prefix) = (says.items.clone(), says.prefix.clone());
+        From::Mounted(MountedSource { kind, name, path, into: says.into, items, prefix, optional: false })
     } else {
         From::Inline(source.inline.clone().unwrap_or_default())
     }
@@ -248,13 +253,14 @@ pub(super) fn security_context(run_as_user: Option<i64>) -> core::SecurityContex
 /// Refuses a pod that uses Bootlace's own names: merging by name would silently make two things one.
 pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
     let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
-    let ours = [names::CONTAINER_BOOT, names::CONTAINER_INSTALL, names::CONTAINER_INIT];
+    let ours =
+        [names::CONTAINER_BOOT, names::CONTAINER_INSTALL, names::CONTAINER_INIT, names::CONTAINER_PIPE];
     if let Some(container) = pod.all_containers().find(|container| ours.contains(&container.name)) {
         return Err(taken("a container of the pod", container.name));
     }
     let data = profile.assets.writable().is_some();
     let ours = |name: &str| {
-        name == names::VOLUME
+        [names::VOLUME, names::VOLUME_RUN].contains(&name)
             || name == names::VOLUME_STORE
             || (data && name == names::VOLUME_DATA)
             || mounts::are_called(profile, name)

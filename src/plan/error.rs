@@ -1,6 +1,6 @@
 //! Why a pod and a profile cannot be brought together.
 
-use super::{EnvWay, InitImageError, Version};
+use super::{EnvWay, InitImageError, PipesError, Version};
 use crate::names;
 use crate::pod::WrongType;
 use crate::profile::spec::EnvMode;
@@ -160,6 +160,9 @@ pub enum PlanError {
     /// The pod names a boot image of its own that it may not have.
     #[error(transparent)]
     InitImage(#[from] InitImageError),
+    /// What the pod declares cannot be handed over.
+    #[error(transparent)]
+    Pipes(#[from] PipesError),
     /// What boot must be told does not fit into one env variable.
     #[error(
         "what boot must be told takes {size} bytes, and {limit} is the limit: move inline sources of BootProfile \

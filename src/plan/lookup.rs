@@ -17,13 +17,6 @@ pub struct Lookup {
     pub images: BTreeSet<String>,
 }
 
-/// What has been looked up for a pod so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Images; none where no registry is to be asked.
-    pub images: Option<Images>,
-}
-
 /// What an image's configuration says of the process that it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageConfig {

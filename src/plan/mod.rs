@@ -13,6 +13,7 @@ mod injected;
 mod lookup;
 mod mode;
 mod mounts;
+mod pipes;
 mod recipe;
 mod references;
 mod store;
@@ -27,7 +28,8 @@ pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
 pub use init_image::InitImageError;
 pub use injected::{EnvWay, Injected};
-pub use lookup::{Found, ImageConfig, Images, Lookup};
+pub use lookup::{ImageConfig, Images, Lookup};
+pub use pipes::PipesError;
 pub use recipe::{Recipe, Recipes};
 pub use store::{Origin, Store};
 pub use task::{Command, Has, Task};
@@ -37,8 +39,10 @@ use entrypoint::{Annotated, Runs};
 use held::Held;
 use init_image::Chosen;
 use mode::Wanted;
+use pipes::{Handing, Outputs, Sidecar};
 
 use crate::identity::Identity;
+use crate::input::Taken;
 use crate::pod::{Container, Pod};
 use crate::profile::spec::{Position, PullPolicy};
 use crate::template::Context;
@@ -75,12 +79,14 @@ pub struct Plan {
     pub task: Identity,
     /// The profile that it is booted by.
     pub profile: ProfileRef,
-    /// The init containers that boot it, in their order; the last one is `bootlace-boot`.
+    /// The init containers that boot it, in their order; the last one is `bootlace-boot`, or `bootlace-pipe` behind it.
     pub boot: Vec<Value>,
     /// Before or after the pod's own init containers.
     pub position: Position,
     /// The volumes to add.
     pub volumes: Arc<[Value]>,
+    /// The volumes to add for this pod alone.
+    pub own_volumes: Vec<Value>,
     /// The mounts to add to each task container.
     pub mounts: Arc<[Value]>,
     /// What else each task container becomes.
@@ -102,11 +108,26 @@ pub enum Planned {
     Lookup(Lookup),
 }
 
-/// Plans what `pod`, which comes from `origin`, becomes. `found` holds what was looked up for it so far.
+/// The places in `spec.containers` of those that run the task.
+///
+/// # Errors
+/// Where there is none, or the pod names one that it does not have.
+pub fn task_containers(pod: &Pod<'_>) -> Result<Vec<usize>, PlanError> {
+    Ok(containers::tasks(pod)?.into_iter().map(|container| container.index).collect())
+}
+
+/// Plans what `pod`, which comes from `origin`, becomes. `registry` holds what was looked up for it so far; without
+/// it no registry is to be asked. `taken` is what the profile's sources take from earlier tasks.
 ///
 /// # Errors
 /// Where the pod and the profile cannot be brought together: the error says what to change.
-pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe, found: &Found) -> Result<Planned, PlanError> {
+pub fn plan(
+    pod: &Pod<'_>,
+    origin: Origin<'_>,
+    recipe: &Recipe,
+    registry: Option<&Images>,
+    taken: &[(usize, Option<Taken>)],
+) -> Result<Planned, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
     let init_image = init_image::choose(pod, recipe)?;
@@ -114,7 +135,7 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe, found: &Found) -
     let containers = containers::tasks(pod)?;
     let wanted = Wanted::by(pod, recipe)?;
     let annotated = Annotated::read(pod, &containers)?;
-    let registry = found.images.as_ref().filter(|_| wanted.asks_registry(recipe));
+    let registry = registry.filter(|_| wanted.asks_registry(recipe));
     let runs = |&container: &&Container<'_>| {
         entrypoint::runs(container, &annotated, &profile.spec.env.images, registry)
     };
@@ -122,8 +143,9 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe, found: &Found) -
     if runs.contains(&Runs::Ask) {
         return Ok(Planned::Lookup(lookup(pod, origin.namespace, &containers, &runs)));
     }
-    let tasks =
-        containers.iter().zip(runs).map(|(container, runs)| task::plan(container, runs, wanted, recipe));
+    let outputs = Outputs::declared(pod, &containers, profile)?;
+    let plan = |(container, runs)| task::plan(container, runs, wanted, &outputs, recipe);
+    let tasks = containers.iter().copied().zip(runs).map(plan);
     let tasks: Vec<_> = tasks.collect::<Result<_, _>>()?;
 
     let held = if recipe.given.is_empty() {
@@ -139,6 +161,10 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe, found: &Found) -
         let context = Context::new(pod, origin.namespace, containers.first().copied());
         spec.sources = fill::sources(recipe, &context)?.into();
     }
+    let mut mounted = pipes::sources::Mounted::default();
+    if !taken.is_empty() {
+        mounted = pipes::sources::take(spec.sources.to_mut(), taken, pod)?;
+    }
     if let Some(chosen) = &init_image {
         chosen.tell(&mut spec);
     }
@@ -153,16 +179,27 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe, found: &Found) -
         if pod.is_guaranteed() {
             container.insert("resources".to_owned(), recipe.guaranteed.clone());
         }
+        if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
+            mounts.append(&mut mounted.mounts);
+        }
     }
+    let sidecar = sidecar(pod, &containers, &tasks, &outputs, &spec, recipe)?;
     let weakest = tasks.iter().max_by_key(|task| task.way);
-    let boot = match &init_image {
+    let mut boot = match &init_image {
         Some(chosen) => chosen.containers(pod, origin.namespace, &spec, boot)?.into(),
         None => vec![boot],
     };
+    let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
+    if let Some(sidecar) = sidecar {
+        boot.push(sidecar.container);
+        mounted.volumes.extend(sidecar.volume);
+        warnings.extend(sidecar.warnings);
+    }
     Ok(Planned::Plan(Box::new(Plan {
         boot,
         position: profile.spec.boot.position,
         volumes: Arc::clone(&recipe.volumes),
+        own_volumes: mounted.volumes,
         mounts: Arc::clone(&recipe.mounts),
         injected: Injected {
             profile: profile.name.clone(),
@@ -175,11 +212,33 @@ pub fn plan(pod: &Pod<'_>, origin: Origin<'_>, recipe: &Recipe, found: &Found) -
             init_image: init_image.map(|chosen| chosen.image()),
         },
         env_from: spec.env_secret.as_deref().map(store::env_from),
-        warnings: tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect(),
+        warnings,
         task: spec.task,
         profile: spec.profile,
         tasks,
     })))
+}
+
+fn sidecar(
+    pod: &Pod<'_>,
+    containers: &[&Container<'_>],
+    tasks: &[Task],
+    outputs: &Outputs,
+    spec: &BootSpec<'_>,
+    recipe: &Recipe,
+) -> Result<Option<Sidecar>, PlanError> {
+    let handing = containers.iter().zip(tasks).map(|(container, task)| Handing {
+        container,
+        unlaunched: (task.way != EnvWay::Launch).then_some(task.because.as_str()),
+    });
+    let from = pipes::From {
+        spec: &recipe.profile.spec,
+        profile: spec.profile.clone(),
+        store: recipe.store.as_deref(),
+        kubernetes: recipe.kubernetes,
+        boot: &recipe.boot,
+    };
+    Sidecar::plan(pod, &handing.collect::<Vec<_>>(), outputs, &spec.task, &from)
 }
 
 fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &[Runs]) -> Lookup {

@@ -3,7 +3,9 @@
 use k8s_openapi::api::core::v1 as core;
 
 use super::boot_spec::{DIR_CA, DIR_CREDENTIALS, DIR_HEADERS, DIR_PULL_SECRET, DIR_TOKEN, FILE_TOKEN};
+use crate::input::Taken;
 use crate::names;
+use crate::output::Kind;
 use crate::profile::object_store::ObjectStore;
 use crate::profile::remote::{Ca, Client, Token};
 use crate::profile::spec::{BootProfileSpec, Source};
@@ -36,6 +38,15 @@ pub(super) fn are_called(profile: &BootProfileSpec, name: &str) -> bool {
     // A pod's volumes are many and few are called alike: the others cost a comparison.
     name.starts_with(names::VOLUME_SOURCE_PREFIX)
         && all(profile).iter().any(|mount| mount.volume.name == name)
+}
+
+/// What holds what the source at `position` takes from an earlier task.
+pub(super) fn of_taken(position: usize, taken: &Taken) -> Mount {
+    let holds = match taken.kind {
+        Kind::ConfigMap => Holds::ConfigMap(&taken.object),
+        Kind::Secret => Holds::Secret(&taken.object),
+    };
+    mount(position, None, &holds)
 }
 
 fn of(position: usize, source: &Source) -> Vec<Mount> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::entrypoint::Runs;
 use super::given::Given;
 use super::mode::Wanted;
+use super::pipes::{self, Outputs};
 use super::references::{self, Text};
 use super::{EnvWay, PlanError, Recipe, Version};
 use crate::names;
@@ -31,6 +32,8 @@ pub struct Task {
     pub has: Has,
     /// What becomes of its command.
     pub command: Command,
+    /// Mounts that it alone gets.
+    pub mounts: Vec<Value>,
     /// What goes before its `env`.
     pub env: Vec<Value>,
     /// The command of the postStart hook; none where the pod's own handler stays the kubelet's.
@@ -90,21 +93,28 @@ pub(super) fn plan(
     container: &Container<'_>,
     runs: Runs,
     wanted: Wanted,
+    outputs: &Outputs,
     recipe: &Recipe,
 ) -> Result<Task, PlanError> {
     let profile = &recipe.profile;
-    check_paths_are_free(container, profile)?;
     let (way, because) = wanted.way(container, &runs, recipe)?;
+    let handover = match way {
+        EnvWay::Launch => pipes::flags(outputs, container.name, &profile.spec),
+        _ => Vec::new(),
+    };
+    let hands_over = !handover.is_empty();
+    check_paths_are_free(container, profile, hands_over)?;
     let warnings = warnings(container, way, (&runs, wanted.mode), recipe);
     let command = match (way, runs) {
         (EnvWay::Launch, Runs::Image { words, .. }) => {
             let of_image = words.len();
             // The kubelet expands what stands in `command`, and would not have expanded the image's own words.
-            let words = launcher(container).into_iter().chain(words).map(|word| expansion::escape(&word));
-            Command::Written { words: words.collect(), of_image }
+            let words = launcher(container, handover).into_iter().chain(words);
+            Command::Written { words: words.map(|word| expansion::escape(&word)).collect(), of_image }
         }
         (EnvWay::Launch, _) => {
-            Command::Launched(launcher(container).iter().map(|word| expansion::escape(word)).collect())
+            let words = launcher(container, handover);
+            Command::Launched(words.iter().map(|word| expansion::escape(word)).collect())
         }
         _ => Command::Unchanged,
     };
@@ -121,6 +131,7 @@ pub(super) fn plan(
             handler: container.post_start.is_some(),
         },
         command,
+        mounts: if hands_over { vec![pipes::mount(container.name)] } else { Vec::new() },
         env: if way == EnvWay::File { file_keys(container, &profile.spec.env.file.keys) } else { Vec::new() },
         hook: hook(container, way, &profile.spec.hook)?,
         warnings,
@@ -210,11 +221,17 @@ pub(super) fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
     ours.into_iter().chain(data).collect()
 }
 
-fn check_paths_are_free(container: &Container<'_>, profile: &Profile) -> Result<(), PlanError> {
+fn check_paths_are_free(
+    container: &Container<'_>,
+    profile: &Profile,
+    hands_over: bool,
+) -> Result<(), PlanError> {
     let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
     let assets = &profile.spec.assets;
     let ours = [names::MOUNT, &assets.files(), assets.mount_path()];
-    match container.mounts.iter().flatten().find(|mount| ours.iter().any(|path| same(path, mount.path))) {
+    let is_ours =
+        |path: &str| ours.iter().any(|ours| same(ours, path)) || (hands_over && same(names::MOUNT_RUN, path));
+    match container.mounts.iter().flatten().find(|mount| is_ours(mount.path)) {
         None => Ok(()),
         Some(mount) => Err(PlanError::PathTaken {
             container: container.name.to_owned(),
@@ -225,8 +242,10 @@ fn check_paths_are_free(container: &Container<'_>, profile: &Profile) -> Result<
     }
 }
 
-fn launcher(container: &Container<'_>) -> Vec<String> {
-    let mut words = call("exec", container);
+/// It hands outputs over where it is told how.
+fn launcher(container: &Container<'_>, handover: Vec<String>) -> Vec<String> {
+    let mut words = call(if handover.is_empty() { "exec" } else { "run" }, container);
+    words.extend(handover);
     words.push("--".to_owned());
     words
 }

@@ -16,6 +16,10 @@ impl Version {
     /// the dialect that boot writes (KEP-3721).
     pub const FILE_KEY_REF: Self = Self { major: 1, minor: 35 };
 
+    /// The first release that has native sidecars without a feature gate (KEP-753); earlier ones drop the field that
+    /// makes one, and the pod would never start.
+    pub const NATIVE_SIDECARS: Self = Self { major: 1, minor: 29 };
+
     /// Reads what an API server says of itself at `/version`; some add to the minor version: `34+`.
     #[must_use]
     pub fn read(major: &str, minor: &str) -> Option<Self> {

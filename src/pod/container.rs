@@ -43,6 +43,10 @@ pub struct Mount<'a> {
     pub volume: &'a str,
     /// The path in the container.
     pub path: &'a str,
+    /// `subPath`: the folder of the volume that is mounted, where it is not all of it.
+    pub sub_path: Option<&'a str>,
+    /// Whether `subPathExpr` names that folder, in words that the kubelet alone can fill in.
+    pub sub_path_expr: bool,
 }
 
 /// A postStart handler that the pod brings.
@@ -233,6 +237,8 @@ fn mounts<'a>(container: &Object<'a>) -> Result<Option<Vec<Mount<'a>>>, WrongTyp
                     Ok(Mount {
                         volume: mount.str("name")?.unwrap_or_default(),
                         path: mount.str("mountPath")?.unwrap_or_default(),
+                        sub_path: mount.str("subPath")?.filter(|path| !path.is_empty()),
+                        sub_path_expr: mount.str("subPathExpr")?.is_some_and(|path| !path.is_empty()),
                     })
                 })
                 .collect()

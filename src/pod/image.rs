@@ -4,14 +4,35 @@
 //! asks a list of registries of the node's. So a name that was judged by its registry is written into the pod with
 //! everything filled in, and then means one image to everybody.
 
+//!
+//! The grammar is read by hand: the libraries that know it (`oci-spec`) do so by a regular expression which takes 30 MB of
+//! memory and 20 ms to be compiled, in a webhook of 8 MB and in each boot from a registry. A property test compares the
+//! two.
+
 use std::fmt;
 
-use oci_spec::distribution::Reference;
+/// Docker's registry, where none is written, and the name that it had before.
+const HUB: [&str; 2] = ["docker.io", "index.docker.io"];
+/// The folder of its official images.
+const OFFICIAL: &str = "library";
+/// The tag where neither one nor a digest is written.
+const LATEST: &str = "latest";
+/// How long a repository's name may be.
+const MAX_REPOSITORY: usize = 255;
+/// How long a tag may be.
+const MAX_TAG: usize = 128;
+/// The digests that there are, and their hexadecimal digits.
+const DIGESTS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
 
 /// An image's name with registry, repository, and a tag, a digest or both. It shows itself in full:
 /// `docker.io/library/busybox:1.37`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image(Reference);
+pub struct Image {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<String>,
+}
 
 /// A text that names no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,53 +52,119 @@ impl Image {
     /// # Errors
     /// Where it is none, or has upper case letters before the tag: some readers take them for a host, others refuse them.
     pub fn parse(name: &str) -> Result<Self, NotAnImage> {
-        let refused = || NotAnImage { name: name.to_owned() };
-        let reference = Reference::try_from(name).map_err(|_| refused())?;
-        let parts = [Some(reference.registry()), Some(reference.repository()), reference.digest()];
-        let has_upper =
-            parts.into_iter().flatten().any(|part| part.bytes().any(|byte| byte.is_ascii_uppercase()));
-        // oci-spec takes letters of every alphabet in a tag, which no registry does.
-        if has_upper || !name.is_ascii() {
-            return Err(refused());
-        }
-        Ok(Self(reference))
+        Self::read(name).ok_or_else(|| NotAnImage { name: name.to_owned() })
+    }
+
+    fn read(name: &str) -> Option<Self> {
+        let (rest, digest) = name.split_once('@').map_or((name, None), |(rest, digest)| (rest, Some(digest)));
+        // A colon before the last slash is a port's.
+        let last = rest.rfind('/').map_or(0, |slash| slash + 1);
+        let (path, tag) = match rest.get(last..)?.split_once(':') {
+            Some((_, tag)) => (rest.get(..rest.len() - tag.len() - 1)?, Some(tag)),
+            None => (rest, None),
+        };
+        // A host without a dot, a port or the name localhost is a folder of Docker's registry.
+        let is_host = |part: &str| part.contains(['.', ':']) || part == "localhost";
+        let (registry, repository) =
+            path.split_once('/').filter(|(first, _)| is_host(first)).unwrap_or((HUB[0], path));
+        let (registry, repository) = match registry {
+            hub if HUB.contains(&hub) && repository.contains('/') => (HUB[0], repository.to_owned()),
+            hub if HUB.contains(&hub) => (HUB[0], format!("{OFFICIAL}/{repository}")),
+            other => (other, repository.to_owned()),
+        };
+        let is_whole = is_registry(registry)
+            && repository.len() <= MAX_REPOSITORY
+            && repository.split('/').all(is_component)
+            && tag.is_none_or(is_tag)
+            && digest.is_none_or(is_digest);
+        let tag = tag.or_else(|| digest.is_none().then_some(LATEST));
+        let owned = |part: Option<&str>| part.map(str::to_owned);
+        is_whole.then(|| Self {
+            registry: registry.to_owned(),
+            repository,
+            tag: owned(tag),
+            digest: owned(digest),
+        })
     }
 
     /// Host and, where it is written, port: `registry.example.com:5000`.
     #[must_use]
     pub fn registry(&self) -> &str {
-        self.0.registry()
+        &self.registry
     }
 
     /// The path in the registry: `team/boot`.
     #[must_use]
     pub fn repository(&self) -> &str {
-        self.0.repository()
+        &self.repository
     }
 
     /// The tag; none where only a digest is written.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
-        self.0.tag()
+        self.tag.as_deref()
     }
 
     /// The digest, if one is written.
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
-        self.0.digest()
+        self.digest.as_deref()
     }
 
     /// Whether it names one content for ever, which a tag does not.
     #[must_use]
     pub fn has_digest(&self) -> bool {
-        self.0.digest().is_some()
+        self.digest.is_some()
     }
 }
 
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let Self { registry, repository, tag, digest } = self;
+        write!(f, "{registry}/{repository}")?;
+        tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+        digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
     }
+}
+
+fn is_alphanumeric(letter: char) -> bool {
+    letter.is_ascii_lowercase() || letter.is_ascii_digit()
+}
+
+/// Whether letters and digits stand at both ends, and in between only what `separates` them.
+fn is_separated(text: &str, separates: impl Fn(&str) -> bool) -> bool {
+    text.starts_with(is_alphanumeric)
+        && text.ends_with(is_alphanumeric)
+        && text.split(is_alphanumeric).all(|between| between.is_empty() || separates(between))
+}
+
+fn is_dashes(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b'-')
+}
+
+/// A host's name or IPv4 address, and a port.
+fn is_registry(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "0"));
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_port && host.split('.').all(|label| is_separated(label, is_dashes))
+}
+
+/// A name between a repository's slashes.
+fn is_component(text: &str) -> bool {
+    is_separated(text, |between| matches!(between, "." | "_" | "__") || is_dashes(between))
+}
+
+fn is_tag(text: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.len() <= MAX_TAG
+        && text.bytes().next().is_some_and(is_word)
+        && text.bytes().all(|byte| is_word(byte) || byte == b'.' || byte == b'-')
+}
+
+fn is_digest(text: &str) -> bool {
+    let is_hex = |digits: &str| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    text.split_once(':')
+        .is_some_and(|(algorithm, digits)| DIGESTS.contains(&(algorithm, digits.len())) && is_hex(digits))
 }
 
 #[cfg(test)]
@@ -170,6 +257,24 @@ mod tests {
             prop_assert!(registry.contains(['.', ':']) || registry == "localhost", "{}", full);
             prop_assert!(rest.strip_prefix(image.repository()).unwrap().starts_with([':', '@']), "{}", full);
             prop_assert!(image.repository().split('/').all(|part| !part.is_empty() && part != "." && part != ".."));
+        }
+
+        /// `oci-spec` follows distribution's own grammar, but for upper case, other alphabets, and an underscore in what it
+        /// takes for a host.
+        #[test]
+        fn it_reads_as_other_readers_do(
+            name in r"([a-z0-9]{1,3}|[.:/_-]|__|--|docker\.io|index\.docker\.io|localhost|[A-Z]|:[0-9]{2}/|@sha256:[0-9a-f]{64}|@sha512:[0-9a-f]{128}){1,9}",
+        ) {
+            let theirs = oci_spec::distribution::Reference::try_from(name.as_str()).ok().filter(|theirs| {
+                let upper = |text: &str| text.bytes().any(|byte| byte.is_ascii_uppercase());
+                !upper(theirs.registry()) && !upper(theirs.repository()) && !theirs.registry().contains('_')
+            });
+            let parts = theirs.map(|theirs| {
+                let owned = |part: Option<&str>| part.map(str::to_owned);
+                let (registry, repository) = (theirs.registry().to_owned(), theirs.repository().to_owned());
+                Image { registry, repository, tag: owned(theirs.tag()), digest: owned(theirs.digest()) }
+            });
+            prop_assert_eq!(Image::parse(&name).ok(), parts);
         }
 
         #[test]

@@ -40,6 +40,8 @@ pub struct Pod<'a> {
     pub init_containers: Vec<Container<'a>>,
     /// `spec.containers`.
     pub containers: Vec<Container<'a>>,
+    /// `spec.terminationGracePeriodSeconds`.
+    pub grace_seconds: Option<i64>,
     /// Names of `spec.volumes`; `None` where the array is absent.
     pub volumes: Option<Vec<&'a str>>,
 }
@@ -75,6 +77,7 @@ impl<'a> Pod<'a> {
             has_init_containers: init_containers.is_some(),
             init_containers: containers(init_containers)?,
             containers: containers(spec.array("containers")?)?,
+            grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
             volumes: spec.array("volumes")?.map(names).transpose()?,
         })
     }

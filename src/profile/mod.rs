@@ -7,6 +7,7 @@ pub mod image;
 pub mod init_image;
 pub mod object_store;
 pub mod oci;
+pub mod pipes;
 pub mod remote;
 pub mod rules;
 mod set;

@@ -4,12 +4,14 @@
 //! Evaluating CEL itself would bring an interpreter into a binary that runs in every pod. `tests/profiles` holds what
 //! breaks each rule: one test has the twins refuse it, and a scenario the API server, with the same sentence.
 
+use bootlace_launch::handover::is_data_key;
 use serde_json::{Value, json};
 
 use super::env::ImageCommand;
 use super::init_image::AllowedImage;
 use super::object_store::{Credentials, ObjectStore};
 use super::oci::Oci;
+use super::pipes::{Output, Pipe};
 use super::remote::{Ca, Client, Header, Http, Method};
 use super::spec::{BootProfileSpec, Env, EnvMode, Into, Mounted, Resources, Source, Volume};
 
@@ -64,8 +66,9 @@ pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
 
 pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
     cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
-          has(self.objectStore), has(self.oci)].filter(kind, kind).size() == 1",
-    message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus, objectStore or oci",
+          has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
+    message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus, objectStore, oci or \
+              pipe",
     holds: |says| {
         let Source {
             inline,
@@ -75,6 +78,7 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
             optimus,
             object_store,
             oci,
+            pipe,
             name: _,
             optional: _,
             limits: _,
@@ -87,6 +91,7 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
             optimus.is_some(),
             object_store.is_some(),
             oci.is_some(),
+            pipe.is_some(),
         ])
     },
 }];
@@ -96,6 +101,35 @@ pub(super) const MOUNTED: &[Rule<Mounted>] = &[Rule {
     message: "items[].as is a variable's name where into is Env: it must not hold an equals sign",
     holds: |says| says.into != Into::Env || says.items.iter().all(|item| !item.target.contains('=')),
 }];
+
+pub(super) const PIPE: &[Rule<Pipe>] = &[Rule {
+    cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, !i.__as__.contains('='))",
+    message: "items[].as is a variable's name where into is Env: it must not hold an equals sign",
+    holds: |says| says.into != Into::Env || says.items.iter().all(|item| !item.target.contains('=')),
+}];
+
+pub(super) const OUTPUT: &[Rule<Output>] = &[
+    Rule {
+        cel: "self.key.matches('^[-._a-zA-Z0-9]+$') && self.key != '.' && !self.key.startsWith('..')",
+        message: "key is the word that later tasks name: write letters, digits, -, _ and ., and nothing that begins \
+                  with ..",
+        holds: |says| is_data_key(&says.key),
+    },
+    Rule {
+        cel: "self.file.startsWith('/') && !self.file.endsWith('/')",
+        message: "file is an absolute path in the task's container: write /out/report.json, or /out/*.json for \
+                  several files",
+        holds: |says| says.file.starts_with('/') && !says.file.ends_with('/'),
+    },
+    Rule {
+        cel: "!self.file.contains('**') && !self.file.matches('/[.][.]?(/|$)')",
+        message: "file holds no folder . or .. and no **: write the path itself, with a * for each folder that may \
+                  have any name",
+        holds: |says| {
+            !says.file.contains("**") && says.file.split('/').all(|part| part != "." && part != "..")
+        },
+    },
+];
 
 pub(super) const HTTP: &[Rule<Http>] = &[
     Rule {
@@ -247,7 +281,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
     for (position, source) in spec.sources.iter().enumerate() {
         let field = format!("spec.sources[{position}]");
         if spec.sources.iter().take(position).any(|earlier| earlier.name == source.name) {
-            return Err(twice(field, &source.name));
+            return Err(twice(field, "name", &source.name));
         }
         all(SOURCE, &field, source)?;
         let Source {
@@ -258,6 +292,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
             optimus,
             object_store,
             oci,
+            pipe,
             name: _,
             optional: _,
             limits: _,
@@ -287,15 +322,28 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
             client(&field, &says.client)?;
             all(OCI, &field, says)?;
         }
+        optional(PIPE, &format!("{field}.pipe"), pipe.as_ref())?;
     }
-    Ok(())
+    for (position, says) in spec.pipes.outputs.iter().enumerate() {
+        let field = format!("spec.pipes.outputs[{position}]");
+        if spec.pipes.outputs.iter().take(position).any(|earlier| earlier.key == says.key) {
+            return Err(twice(field, "key", &says.key));
+        }
+        output(&field, says)?;
+    }
+    optional(RESOURCES, "spec.pipes.resources", spec.pipes.resources.as_ref())
+}
+
+/// Checks one output, of a profile or of a pod.
+pub(crate) fn output(field: &str, says: &Output) -> Result<(), Broken> {
+    all(OUTPUT, field, says)
 }
 
 fn client(field: &str, says: &Client) -> Result<(), Broken> {
     for (position, header) in says.headers.iter().enumerate() {
         let field = format!("{field}.client.headers[{position}]");
         if says.headers.iter().take(position).any(|earlier| earlier.name == header.name) {
-            return Err(twice(field, &header.name));
+            return Err(twice(field, "name", &header.name));
         }
         all(HEADER, &field, header)?;
     }
@@ -313,9 +361,9 @@ fn all<T>(rules: &[Rule<T>], field: &str, part: &T) -> Result<(), Broken> {
     }
 }
 
-/// Two entries of a list with one name, in the API server's own words.
-fn twice(field: String, name: &str) -> Broken {
-    Broken { field, message: format!("Duplicate value: {}", json!({"name": name})) }
+/// Two entries of a list with one value of its `key`, in the API server's own words.
+fn twice(field: String, key: &str, value: &str) -> Broken {
+    Broken { field, message: format!("Duplicate value: {}", json!({ key: value })) }
 }
 
 /// Whether `text` is a quantity as Kubernetes reads one: a number with a sign, a fraction and a suffix as it likes.

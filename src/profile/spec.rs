@@ -14,6 +14,7 @@ use super::env::{EnvFile, ImageCommand};
 use super::init_image::InitImage;
 use super::object_store::ObjectStore;
 use super::oci::Oci;
+use super::pipes::{Pipe, Pipes};
 use super::remote::{Http, Limits, Optimus};
 use super::rules;
 use crate::names;
@@ -50,6 +51,8 @@ pub struct BootProfileSpec {
     pub env: Env,
     /// The postStart hook that proves the env arrived.
     pub hook: Hook,
+    /// What tasks hand over to later tasks of their run.
+    pub pipes: Pipes,
 }
 
 /// The boot container.
@@ -222,6 +225,9 @@ pub struct Source {
     /// An OCI artifact or image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oci: Option<Oci>,
+    /// What an earlier task of the run handed over, mounted into boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipe: Option<Pipe>,
 }
 
 /// Env and files written in the profile itself. Not for secrets: they show in every pod.

@@ -92,6 +92,7 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
         oci,
         config_map: _,
         secret: _,
+        pipe: _,
         name: _,
         optional: _,
         limits: _,

@@ -38,25 +38,40 @@ pub struct Refusal {
     pub profile: Option<String>,
     /// The variable that a template of the profile asks for and the pod does not tell, where that is why.
     pub undefined: Option<String>,
+    /// Seconds after which the same pod may well be let in. The API server passes it on, in the status and in the header
+    /// `Retry-After`.
+    pub retry_after_seconds: Option<u32>,
 }
 
 impl Refusal {
     /// The request itself cannot be understood.
     #[must_use]
     pub fn bad_request(message: String) -> Self {
-        Self { code: 400, reason: "BadRequest", message, profile: None, undefined: None }
+        Self::new(400, "BadRequest", message)
     }
 
     /// The pod asks for something that cannot be.
     #[must_use]
     pub fn invalid(message: String) -> Self {
-        Self { code: 422, reason: "Invalid", message, profile: None, undefined: None }
+        Self::new(422, "Invalid", message)
     }
 
     /// The pod asks for something that it may not have.
     #[must_use]
     pub fn forbidden(message: String) -> Self {
-        Self { code: 403, reason: "Forbidden", message, profile: None, undefined: None }
+        Self::new(403, "Forbidden", message)
+    }
+
+    /// Any other.
+    #[must_use]
+    pub fn new(code: u16, reason: &'static str, message: String) -> Self {
+        Self { code, reason, message, profile: None, undefined: None, retry_after_seconds: None }
+    }
+
+    /// The same, of a pod that may come again after so many seconds.
+    #[must_use]
+    pub fn with_retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// The same, of a pod that would have booted with `profile`.
@@ -103,6 +118,14 @@ struct Status<'a> {
     code: u16,
     reason: &'static str,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    retry_after_seconds: u32,
 }
 
 impl Response {
@@ -131,6 +154,9 @@ impl Response {
                     code: refusal.code,
                     reason: refusal.reason,
                     message: &refusal.message,
+                    details: refusal
+                        .retry_after_seconds
+                        .map(|retry_after_seconds| Details { retry_after_seconds }),
                 }),
                 patch_type: patch.is_some().then_some("JSONPatch"),
                 patch,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::{post, put};
@@ -13,10 +13,10 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -24,14 +24,18 @@ use super::body;
 use super::caller::{Caller, Callers, Identity};
 use super::denial::Denial;
 use super::metrics::Metrics;
-use super::protocol::{Env, EnvStored, PATH_ENV, PATH_EVENTS, Refusal, Report};
+use super::pipe::{self, Keeper};
+use super::protocol::{
+    Env, EnvStored, Output, OutputStored, PATH_ENV, PATH_EVENTS, PATH_PIPES, Refusal, Report,
+};
 use super::{env, event, grant};
 use crate::json_error;
+use crate::output::{DataError, data};
 use crate::server::metrics::Counted;
 
 /// Requests that are answered at once. Each waits for the API server most of its time.
 const AT_ONCE: usize = 64;
-/// Bodies over [`body::LARGE`] that are held at once; more wait. One takes up to four times its size while the Secret is
+/// Bodies over [`body::LARGE`] that are held at once; more wait. One takes up to four times its size while the object is
 /// made of it, and these together stay well below the memory that the chart gives.
 const LARGE_AT_ONCE: usize = 3;
 /// How long a request may take in all. Boot waits as long.
@@ -41,6 +45,7 @@ pub const TIME: Duration = Duration::from_secs(20);
 pub struct Service {
     client: Client,
     callers: Callers,
+    keeper: Keeper,
     metrics: Arc<Metrics>,
     slots: Semaphore,
     large: Semaphore,
@@ -52,6 +57,7 @@ impl Service {
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             callers: Callers::new(client.clone()),
+            keeper: Keeper::new(client.clone()),
             client,
             metrics,
             slots: Semaphore::new(AT_ONCE),
@@ -64,6 +70,7 @@ impl Service {
         let elsewhere = async || refuse(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", METHODS);
         Router::new()
             .route(PATH_ENV, put(put_env).fallback(elsewhere))
+            .route(&format!("{PATH_PIPES}{{key}}"), put(put_pipe).fallback(elsewhere))
             .route(PATH_EVENTS, post(post_event).fallback(elsewhere))
             .fallback(async || refuse(StatusCode::NOT_FOUND, "NotFound", METHODS))
             .with_state(self)
@@ -102,14 +109,15 @@ impl Service {
         self.callers.pod(id).await
     }
 
-    /// The body, read only for a pod that may send it.
-    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<T, Denial> {
-        let _turn = if body::is_large(&body) { self.large.acquire().await.ok() } else { None };
+    /// The body, read only for a pod that may send it. It is a large one's turn as long as its content is held.
+    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<(T, Turn<'_>), Denial> {
+        let turn = if body::is_large(&body) { self.large.acquire().await.ok() } else { None };
         let bytes = body::read(body).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        let content = serde_json::from_slice(&bytes).map_err(|error| {
             let what = json_error::describe(&error);
             Denial::bad_request(format!("the body is not what this store understands: {what}"))
-        })
+        })?;
+        Ok((content, turn))
     }
 
     async fn store_env(
@@ -121,7 +129,7 @@ impl Service {
         let Caller { id, pod } = self.caller(headers, audit).await?;
         let name = grant::env_secret(&pod)?;
         audit.object.clone_from(&name);
-        let asked: Env = self.read(body).await?;
+        let (asked, _turn): (Env, _) = self.read(body).await?;
         audit.size = format!("{} variables, {} bytes", asked.env.len(), env::size(&asked));
         env::check(&asked)?;
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &id.namespace);
@@ -141,6 +149,36 @@ impl Service {
         Ok(json(StatusCode::OK, &EnvStored { secret: name, created, booted_before }))
     }
 
+    async fn store_pipe(
+        &self,
+        headers: &HeaderMap,
+        key: &str,
+        body: Body,
+        audit: &mut Audit,
+    ) -> Result<Response<Body>, Denial> {
+        let Caller { id, pod } = self.caller(headers, audit).await?;
+        let told = pipe::grant::spec(&pod)?;
+        pipe::grant::key(&told, key)?;
+        let (asked, _turn): (Output, _) = self.read(body).await?;
+        let Output { container, kind, files } = asked;
+        audit.size = format!("{} files, {} bytes", files.len(), data::size(&files));
+        let declared = pipe::grant::output(&told, key, &container, kind)?;
+        let size = data::check(&files).map_err(|error| {
+            let message = format!("output {key}: {error}");
+            match error {
+                DataError::TooLarge(_) => Denial::too_large(message),
+                DataError::Empty | DataError::Name(_) | DataError::TooMany(_) => Denial::invalid(message),
+            }
+        })?;
+        let now = Timestamp::now();
+        let wanted = pipe::make::pipe(&pod, &told, declared, &files, size, now);
+        let name = wanted.name_any();
+        audit.object.clone_from(&name);
+        let created = self.keeper.keep(&id.namespace, &wanted, files, told.quota, now).await?;
+        audit.outcome = if created { "created" } else { "was there already" };
+        Ok(json(StatusCode::OK, &OutputStored { pipe: name, created }))
+    }
+
     async fn report(
         &self,
         headers: &HeaderMap,
@@ -149,7 +187,7 @@ impl Service {
     ) -> Result<Response<Body>, Denial> {
         let Caller { id, pod } = self.caller(headers, audit).await?;
         grant::events(&pod)?;
-        let report: Report = self.read(body).await?;
+        let (report, _turn): (Report, _) = self.read(body).await?;
         let event = event::event(&report, &id, &pod, Timestamp::now());
         audit.object = event.metadata.name.clone().unwrap_or_default();
         let events: Api<Event> = Api::namespaced(self.client.clone(), &id.namespace);
@@ -172,10 +210,23 @@ async fn put_env(State(service): State<Arc<Service>>, headers: HeaderMap, body: 
     service.answer(&mut audit, async |audit| service.store_env(&headers, body, audit).await).await
 }
 
+async fn put_pipe(
+    State(service): State<Arc<Service>>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
+    let mut audit = Audit::of("PUT /v1/pipes");
+    service.answer(&mut audit, async |audit| service.store_pipe(&headers, &key, body, audit).await).await
+}
+
 async fn post_event(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response<Body> {
     let mut audit = Audit::of("POST /v1/events");
     service.answer(&mut audit, async |audit| service.report(&headers, body, audit).await).await
 }
+
+/// One of the large bodies that are held at once.
+type Turn<'a> = Option<SemaphorePermit<'a>>;
 
 /// What the audit line says.
 #[derive(Default)]
@@ -206,8 +257,8 @@ impl Audit {
     }
 }
 
-const METHODS: &str = "nothing is here: a pod's env goes to PUT /v1/env, its Events to POST /v1/events, and probes and \
-                       metrics to the other port";
+const METHODS: &str = "nothing is here: a pod's env goes to PUT /v1/env, an output to PUT /v1/pipes/{key}, Events to \
+                       POST /v1/events, and probes and metrics to the other port";
 
 fn denied(denial: &Denial) -> Response<Body> {
     let mut response = refuse(denial.status, denial.reason, &denial.message);

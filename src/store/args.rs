@@ -32,6 +32,18 @@ pub struct Args {
     /// terminationGracePeriodSeconds.
     #[arg(long, env = "BOOTLACE_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = seconds, default_value = "20")]
     pub(super) drain_timeout: Duration,
+    /// The Lease, in the store's own namespace, under which one replica removes the Pipes whose time is over.
+    #[arg(long, env = "BOOTLACE_LEASE", default_value = "bootlace-store", value_name = "NAME")]
+    pub(super) lease: String,
+    /// What this replica is called in it. Without it: the pod's name.
+    #[arg(long, env = "HOSTNAME", value_name = "NAME", default_value = "bootlace-store")]
+    pub(super) holder: String,
+    /// Seconds between two looks at which Pipes have expired.
+    #[arg(long, env = "BOOTLACE_EXPIRY_INTERVAL", value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    pub(super) expiry_interval: Duration,
+    /// Seconds after which a Pipe is removed whose object was never made, as its replica was killed.
+    #[arg(long, env = "BOOTLACE_PATIENCE", value_name = "SECONDS", value_parser = seconds, default_value = "300")]
+    pub(super) patience: Duration,
     #[command(flatten)]
     pub(super) logs: LogArgs,
 }

@@ -43,6 +43,18 @@ impl Denial {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
     }
 
+    /// There is something else of that name.
+    #[must_use]
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "Conflict", message)
+    }
+
+    /// There may be no more of them.
+    #[must_use]
+    pub fn quota(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "QuotaExceeded", message)
+    }
+
     /// The body is too large.
     #[must_use]
     pub fn too_large(message: impl Into<String>) -> Self {
@@ -59,6 +71,12 @@ impl Denial {
     #[must_use]
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", message)
+    }
+
+    /// Whether asking again is of no use; see [`super::protocol`].
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        super::client::is_final(self.status)
     }
 
     /// The API server refused what `doing` says, or could not be asked.

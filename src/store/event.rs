@@ -1,4 +1,5 @@
-//! The Event that tells how a boot went, on the pod: where `kubectl describe`, Airflow and others look. Pure.
+//! The Event that tells how a boot went, or that a task's outputs are not stored, on the pod: where `kubectl describe`,
+//! Airflow and others look. Pure.
 
 use std::fmt::Write as _;
 
@@ -22,6 +23,8 @@ const MAX_INSTANCE_BYTES: usize = 128;
 const MAX_BASE_BYTES: usize = 230;
 /// Later boots of a pod share the Event of this one: a task that boots in vain for ever leaves no more than so many.
 const MAX_BOOTS: u32 = 7;
+/// As many Events tell at most that a pod's outputs are not stored, whatever it says.
+const MAX_NOTES: u8 = 8;
 
 impl Outcome {
     /// The Event's reason, a word for programs.
@@ -30,13 +33,22 @@ impl Outcome {
         match self {
             Self::Booted => "Booted",
             Self::Failed => "BootFailed",
+            Self::OutputsNotStored => "OutputsNotStored",
         }
     }
 
     fn kind(self) -> &'static str {
         match self {
             Self::Booted => "Normal",
-            Self::Failed => "Warning",
+            Self::Failed | Self::OutputsNotStored => "Warning",
+        }
+    }
+
+    /// What was done, by which container, and who reports it.
+    fn action(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Booted | Self::Failed => ("Boot", names::CONTAINER_BOOT, names::EVENT_CONTROLLER),
+            Self::OutputsNotStored => ("StoreOutputs", names::CONTAINER_PIPE, names::EVENT_CONTROLLER_PIPE),
         }
     }
 }
@@ -46,16 +58,21 @@ impl Outcome {
 #[must_use]
 pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event {
     let Report { outcome, note } = report;
+    let (action, container, controller) = outcome.action();
+    let turn = match outcome {
+        Outcome::Booted | Outcome::Failed => grant::earlier_boots(pod).min(MAX_BOOTS),
+        Outcome::OutputsNotStored => turn(note),
+    };
     Event {
         metadata: ObjectMeta {
-            name: Some(name(*outcome, id, grant::earlier_boots(pod))),
+            name: Some(name(*outcome, id, turn)),
             namespace: Some(id.namespace.clone()),
             labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
             ..ObjectMeta::default()
         },
         type_: Some(outcome.kind().to_owned()),
         reason: Some(outcome.reason().to_owned()),
-        action: Some("Boot".to_owned()),
+        action: Some(action.to_owned()),
         note: Some(words(note)),
         regarding: Some(ObjectReference {
             api_version: Some("v1".to_owned()),
@@ -63,21 +80,26 @@ pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event
             namespace: Some(id.namespace.clone()),
             name: Some(id.name.clone()),
             uid: Some(id.uid.clone()),
-            field_path: Some(format!("spec.initContainers{{{}}}", names::CONTAINER_BOOT)),
+            field_path: Some(format!("spec.initContainers{{{container}}}")),
             ..ObjectReference::default()
         }),
-        reporting_controller: Some(names::EVENT_CONTROLLER.to_owned()),
+        reporting_controller: Some(controller.to_owned()),
         reporting_instance: Some(cut(&id.name, MAX_INSTANCE_BYTES).to_owned()),
         event_time: Some(MicroTime(now)),
         ..Event::default()
     }
 }
 
-fn name(outcome: Outcome, id: &Identity, boots: u32) -> String {
+/// Which of its Events a note gets: the same again the same one.
+fn turn(note: &str) -> u32 {
+    Sha256::digest(note).first().map_or(0, |byte| u32::from(byte % MAX_NOTES))
+}
+
+fn name(outcome: Outcome, id: &Identity, turn: u32) -> String {
     let hash = Sha256::new()
         .chain_update(id.uid.as_bytes())
         .chain_update(outcome.reason())
-        .chain_update(boots.min(MAX_BOOTS).to_be_bytes())
+        .chain_update(turn.to_be_bytes())
         .finalize();
     let base = cut(&id.name, MAX_BASE_BYTES).trim_end_matches(['.', '-']);
     hash.iter().take(8).fold(format!("{base}."), |mut name, byte| {
@@ -136,6 +158,23 @@ mod tests {
         assert_ne!(name(Outcome::Failed, 0), name(Outcome::Booted, 0));
         let names: std::collections::BTreeSet<_> =
             (0..1000).map(|boots| name(Outcome::Failed, boots)).collect();
+        assert_eq!(names.len(), 8);
+    }
+
+    #[test]
+    fn outputs_that_are_not_stored_are_a_warning_of_the_sidecar_and_bounded() {
+        let event = |note: &str| {
+            event(&report(Outcome::OutputsNotStored, note), &id("load"), &after(0), Timestamp::now())
+        };
+        let told = event("container base: output A: no");
+        assert_eq!(
+            (told.type_.as_deref(), told.reason.as_deref()),
+            (Some("Warning"), Some("OutputsNotStored"))
+        );
+        assert_eq!(told.regarding.unwrap().field_path.unwrap(), "spec.initContainers{bootlace-pipe}");
+        assert_eq!(event("a").metadata.name, event("a").metadata.name);
+        let names: std::collections::BTreeSet<_> =
+            (0..1000).map(|number| event(&format!("note {number}")).metadata.name.unwrap()).collect();
         assert_eq!(names.len(), 8);
     }
 

@@ -14,7 +14,7 @@ use crate::names;
 /// moment while both are upgraded, grants what it knows.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Injected {
+pub(super) struct Injected {
     env_secret: Option<String>,
 }
 
@@ -68,7 +68,7 @@ fn has_ended(boot: &ContainerStatus) -> bool {
     states.into_iter().flatten().any(|state| state.terminated.is_some())
 }
 
-fn injected(pod: &Pod) -> Result<Injected, Denial> {
+pub(super) fn injected(pod: &Pod) -> Result<Injected, Denial> {
     let annotation = names::ANNOTATION_INJECTED;
     let value = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(annotation));
     let value = value.ok_or_else(|| {

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::expiry::Why;
 use crate::server::metrics::ServerMetrics;
 
 /// From two calls of an API server at hand to one that a full cluster takes its time for; in seconds.
@@ -25,6 +26,7 @@ pub struct Metrics {
     durations: Histogram,
     /// Requests that are being read or answered.
     pub in_flight: Gauge,
+    removed: Family<RemovedLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -32,6 +34,11 @@ struct RequestLabels {
     request: &'static str,
     code: u16,
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RemovedLabels {
+    why: &'static str,
 }
 
 impl Default for Metrics {
@@ -53,7 +60,13 @@ impl Default for Metrics {
             durations.clone(),
         );
         registry.register("store_requests_in_flight", "Requests being read or answered", in_flight.clone());
-        Self { registry, server, requests, durations, in_flight }
+        let removed = Family::default();
+        registry.register(
+            "store_pipes_removed",
+            "Pipes removed by this replica, because they had expired or were never finished",
+            Family::clone(&removed),
+        );
+        Self { registry, server, requests, durations, in_flight, removed }
     }
 }
 
@@ -62,6 +75,11 @@ impl Metrics {
     pub fn answered(&self, request: &'static str, status: StatusCode, reason: &'static str, took: Duration) {
         self.requests.get_or_create(&RequestLabels { request, code: status.as_u16(), reason }).inc();
         self.durations.observe(took.as_secs_f64());
+    }
+
+    /// Counts a Pipe that was removed.
+    pub fn removed(&self, why: Why) {
+        self.removed.get_or_create(&RemovedLabels { why: why.as_str() }).inc();
     }
 }
 

@@ -1,7 +1,7 @@
-//! The role that creates what boot may not: `bootlace store`.
+//! The role that creates what pods may not: `bootlace store`.
 //!
 //! ```text
-//! token → caller (a pod) → grant (what its injection names) → body → object, owned by the pod
+//! token → caller (a pod) → grant (what its injection names) → body → object, owned by the pod or by a Pipe
 //! ```
 //! A pod holds no right in the API, and the store holds the right to create, not to read or to change: so each of them
 //! can do little alone. What a pod may ask for was decided at admission, and stands in its annotation and its spec.
@@ -12,11 +12,13 @@
 //! | may it | [`grant`] | what does the pod's injection let it ask for (pure) |
 //! | read | `body` | a body within its size and its time |
 //! | make | [`mod@env`] | the Secret of a pod's boot env (pure) |
-//! | | [`event`] | the Event that tells how a boot went (pure) |
+//! | | [`pipe`] | the Pipe of a task's output, and the object that it owns |
+//! | | [`event`] | the Event that tells how a boot went, or that outputs are not stored (pure) |
 //! | answer | [`api`] | the routes; one audit line a request |
 //! | refuse | [`denial`] | why not, in a sentence |
+//! | clean up | [`expiry`] | which Pipes are to go; one replica sees to it, under a Lease |
 //!
-//! [`protocol`] is what is spoken, shared with boot; [`args`], [`mod@run`] and [`metrics`] are the process.
+//! [`protocol`] is what is spoken, and [`client`] who asks: boot and the pipe sidecar. [`args`], [`mod@run`] and [`metrics`] are the process.
 //!
 //! Every call is idempotent: objects are named before they are made, and one that is there already is not an error. So a
 //! caller may ask again, another replica as well as this one.
@@ -25,11 +27,14 @@ pub mod api;
 pub mod args;
 mod body;
 pub mod caller;
+pub mod client;
 pub mod denial;
 pub mod env;
 pub mod event;
+pub mod expiry;
 pub mod grant;
 pub mod metrics;
+pub mod pipe;
 pub mod protocol;
 pub mod run;
 

@@ -1,29 +1,36 @@
-//! What boot and the store say to each other: JSON over HTTPS, with the pod's token as bearer.
+//! What pods and the store say to each other: JSON over HTTPS, with the pod's token as bearer.
 //!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `PUT /v1/env` | [`Env`] | 200 [`EnvStored`] |
-//! | `POST /v1/events` | [`Report`] | 204 |
+//! | request | of | body | answer |
+//! |---|---|---|---|
+//! | `PUT /v1/env` | boot | [`Env`] | 200 [`EnvStored`] |
+//! | `PUT /v1/pipes/{key}` | the pipe sidecar | [`Output`] | 200 [`OutputStored`] |
+//! | `POST /v1/events` | both | [`Report`] | 204 |
 //!
 //! Everything else is a [`Refusal`]. A caller asks again after 408, 429 and 5xx, and after no answer at all; any other
 //! refusal stays what it is. No request names a namespace, a pod or an object: the token and the pod's injection do.
-//! Unknown fields are errors: a store that is older than boot must not quietly do less than it is asked.
+//! Unknown fields are errors: a store that is older than who asks must not quietly do less than it is asked.
 
 use std::collections::BTreeMap;
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::output::{Data, Kind};
 
 /// Stores the boot env of the calling pod.
 pub const PATH_ENV: &str = "/v1/env";
-/// Reports how the boot of the calling pod went.
+/// Stores an output of the calling pod's task; its key follows.
+pub const PATH_PIPES: &str = "/v1/pipes/";
+/// Reports how the boot of the calling pod went, or that its outputs are not stored.
 pub const PATH_EVENTS: &str = "/v1/events";
 
 /// Bytes that the API server takes in a Secret, names and values together (`MaxSecretSize`).
 pub const MAX_ENV_BYTES: usize = 1024 * 1024;
 /// Bytes that the API server takes in the name of a Secret's key.
 pub const MAX_NAME_BYTES: usize = 253;
-/// Bytes of a request's body. Base64 makes a third more of an env, and short names take quotes and commas.
+/// Bytes of a request's body. Base64 makes a third more of an env or of files, and short names take quotes and commas.
 pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Body of `PUT /v1/env`. Not `Debug`: it holds secrets.
@@ -46,23 +53,77 @@ pub struct EnvStored {
     pub booted_before: bool,
 }
 
+/// Body of `PUT /v1/pipes/{key}`. Not `Debug`: it may hold secrets.
+#[derive(Deserialize, Serialize, Clone, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The container that wrote it.
+    pub container: String,
+    /// What it is to be stored as.
+    pub kind: Kind,
+    /// Its files by name, as base64.
+    pub files: Data,
+}
+
+impl Output {
+    /// The body, of files that have `size` bytes. It takes them and writes them once, so that of a large output there are
+    /// never more than two copies: the sidecar has little memory.
+    #[must_use]
+    pub fn encode(self, size: u32) -> Vec<u8> {
+        let mut body = Vec::with_capacity(size as usize / 3 * 4 + 16 * 1024);
+        let Self { container, kind, files } = &self;
+        let files = files.iter().map(|(name, ByteString(value))| (name, Base64(value))).collect();
+        // Strings by name, written to memory: it cannot fail.
+        let _ = serde_json::to_writer(&mut body, &Encoded { container, kind: *kind, files });
+        body
+    }
+}
+
+/// [`Output`] on its way.
+#[derive(Serialize)]
+struct Encoded<'a> {
+    container: &'a str,
+    kind: Kind,
+    files: BTreeMap<&'a String, Base64<'a>>,
+}
+
+/// Bytes that are written as base64 without being held so.
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
+/// Answer of `PUT /v1/pipes/{key}`.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct OutputStored {
+    /// The name of the `Pipe`.
+    pub pipe: String,
+    /// Whether it was made now; if not, the same content was stored before.
+    pub created: bool,
+}
+
 /// Body of `POST /v1/events`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// How the boot went.
+    /// How it went.
     pub outcome: Outcome,
     /// The same in words: no value of the env. Cut at 1,000 bytes.
     pub note: String,
 }
 
-/// How a boot went.
+/// How a boot went, or what came of outputs.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The task can start.
     Booted,
     /// It cannot.
     Failed,
+    /// A task has ended, and its outputs are not stored.
+    OutputsNotStored,
 }
 
 /// Body of every answer that is an error.
@@ -72,4 +133,24 @@ pub struct Refusal {
     pub reason: String,
     /// A sentence, for people: what is wrong and what to change.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_encoded_as_it_is_read() {
+        let files =
+            [("a".to_owned(), ByteString(b"hunter2\n\xff\0".to_vec())), ("b".to_owned(), ByteString(vec![]))];
+        let output =
+            Output { container: "base \"x\"".to_owned(), kind: Kind::ConfigMap, files: files.into() };
+        let body = output.clone().encode(12);
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap(),
+            serde_json::to_value(&output).unwrap()
+        );
+        let read: Output = serde_json::from_slice(&body).unwrap();
+        assert!(read == output);
+    }
 }

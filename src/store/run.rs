@@ -9,6 +9,8 @@ use tracing::info;
 
 use super::api::Service;
 use super::args::Args;
+use super::expiry::Sweeper;
+use super::expiry::lease::Claim;
 use super::metrics::Metrics;
 use crate::server::listener::{Director, Limits, Server, Transport};
 use crate::server::process::{self, Drain, End};
@@ -38,6 +40,7 @@ async fn store(args: &Args) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
         .context("there is no cluster to be reached: run in a pod, or set KUBECONFIG")?;
+    tokio::spawn(remove_expired(args.clone(), client.clone(), Arc::clone(&metrics)));
     let server = Server {
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config()?))),
         app: Service::new(client, Arc::clone(&metrics)).router(),
@@ -55,6 +58,15 @@ async fn store(args: &Args) -> anyhow::Result<()> {
     let drain = Drain { delay: args.drain_delay, timeout: args.drain_timeout, requests: "requests" };
     drain.at(end, &director, &readiness, serving).await;
     Ok(())
+}
+
+/// Removes the Pipes whose time is over, as long as the process lives.
+async fn remove_expired(args: Args, client: Client, metrics: Arc<Metrics>) {
+    let Args { lease, holder, expiry_interval: every, patience, .. } = args;
+    let namespace = client.default_namespace().to_owned();
+    // Not held for the look after next: then the other replicas may take it.
+    let claim = Claim::new(client.clone(), &namespace, lease, holder, every * 2);
+    Sweeper { client, claim, every, patience, metrics: &metrics }.run().await;
 }
 
 /// Serves with the folder's certificate, and with those that come after it.

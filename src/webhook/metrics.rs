@@ -16,6 +16,9 @@ use crate::server::metrics::{self, ServerMetrics};
 /// From a review that is skipped to one that a starved machine takes its time for; in seconds.
 const DURATIONS: [f64; 11] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0, 3.0];
 
+/// From an API server that is close to one that does not answer in time; in seconds.
+const LOOKUPS: [f64; 6] = [1e-3, 5e-3, 25e-3, 0.1, 0.5, 2.0];
+
 /// All that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -35,6 +38,8 @@ pub struct Metrics {
     generations: Family<ProfileLabels, Gauge>,
     ready: Family<ProfileLabels, Gauge>,
     uses: Family<UseLabels, Counter>,
+    pipe_lookups: Family<LookupLabels, Counter>,
+    pipe_lookup_durations: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +50,11 @@ struct ProfileLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UseLabels {
     profile: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookupLabels {
     outcome: &'static str,
 }
 
@@ -69,6 +79,8 @@ impl Default for Metrics {
             generations: Family::default(),
             ready: Family::default(),
             uses: Family::default(),
+            pipe_lookups: Family::default(),
+            pipe_lookup_durations: Histogram::new(LOOKUPS),
         };
         metrics.register();
         metrics
@@ -124,6 +136,24 @@ impl Metrics {
             "Pods answered by each BootProfile: injected, or refused because pod and profile do not go together",
             self.uses.clone(),
         );
+        registry.register(
+            "pipe_lookups",
+            "Runs whose Pipes were listed for a pod that takes from earlier tasks",
+            self.pipe_lookups.clone(),
+        );
+        registry.register_with_unit(
+            "pipe_lookup_duration",
+            "Time that listing a run's Pipes took",
+            Unit::Seconds,
+            self.pipe_lookup_durations.clone(),
+        );
+    }
+
+    /// Counts a run whose Pipes were looked up, and whether they could be had.
+    pub fn pipes_looked_up(&self, found: bool, took: Duration) {
+        let outcome = if found { "found" } else { "failed" };
+        self.pipe_lookups.get_or_create(&LookupLabels { outcome }).inc();
+        self.pipe_lookup_durations.observe(took.as_secs_f64());
     }
 
     /// Counts an answered review.

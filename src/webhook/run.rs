@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::args::Args;
 use super::lookups::Lookups;
+use super::lookups::Pipes;
 use super::metrics::Metrics;
 use super::profiles::{self, InForce};
 use super::reviews::Reviews;
@@ -63,7 +64,10 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     let page = status::router(Arc::clone(&shared.metrics), Arc::clone(&shared.readiness));
     process::serve_status(probes, page, lasting.follower());
     let client = prepare(args, &shared).await?;
-    let lookups = Lookups { images: args.entrypoints.lookup(client, shared.metrics.entrypoints.clone())? };
+    let lookups = Lookups {
+        images: args.entrypoints.lookup(client.clone(), shared.metrics.entrypoints.clone())?,
+        pipes: client.map_or_else(Pipes::nowhere, Pipes::of),
+    };
 
     let app =
         Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics), Arc::new(lookups)).router();

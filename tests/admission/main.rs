@@ -11,6 +11,8 @@ mod becomes;
 mod init_image;
 mod layout;
 mod modes;
+mod pipes_in;
+mod pipes_out;
 mod pods;
 mod refused;
 mod secret;

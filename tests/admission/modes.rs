@@ -1,8 +1,8 @@
 //! The way that the boot env takes: what decides it, and what a container becomes by it.
 
-use bootlace::admission::{self, Decision, Injection};
+use bootlace::admission::{self, Decision, Found, Injection};
 use bootlace::names;
-use bootlace::plan::{BootSpec, Found, ImageConfig, Images, Lookup, Recipes, Settings, Version};
+use bootlace::plan::{BootSpec, ImageConfig, Images, Lookup, Recipes, Settings, Version};
 use bootlace::profile::Profile;
 use serde_json::{Value, json};
 
@@ -119,8 +119,12 @@ fn the_profiles_table_combines_with_the_pods_args() {
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run", "--help"]].concat());
 }
 
-fn ask(pod: &Value, recipes: &Recipes, images: &Images) -> Result<Decision, Box<Lookup>> {
-    admission::admit_with(pod.clone(), "team", recipes, &Found { images: Some(images.clone()) })
+fn ask(pod: &Value, recipes: &Recipes, images: &Images) -> Result<Decision, Lookup> {
+    let found = Found { images: Some(images.clone()), ..Found::default() };
+    admission::admit_with(pod.clone(), "team", recipes, &found).map_err(|lookup| match *lookup {
+        admission::Lookup::Images(lookup) => lookup,
+        admission::Lookup::Pipes { .. } => panic!("nothing is taken from a pipe"),
+    })
 }
 
 #[test]
@@ -132,7 +136,7 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
     let Err(lookup) = ask(&pod, &recipes, &Images::default()) else { panic!("nothing is asked") };
     let image = "registry.example.com/etl/runner:2.1".to_owned();
     assert_eq!(
-        *lookup,
+        lookup,
         Lookup {
             namespace: "team".to_owned(),
             pull_secrets: vec!["one".to_owned(), "two".to_owned()],

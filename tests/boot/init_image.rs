@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, inline};
+use crate::support::{Container, inline, spec};
 
 const IMAGE: &str = "registry.example.com/data/boot:1";
 
@@ -48,8 +48,26 @@ fn variables_and_files_arrive_byte_for_byte() {
     let assets = container.assets();
     assert_eq!(assets.keys().collect::<Vec<_>>(), ["binary", "empty", "sql/deep/query.sql"]);
     assert_eq!(assets["binary"], b"\0\xff");
-    let line = format!("source \"init-image\" (image {IMAGE}): 4 variables, 3 files, ");
+    let line = format!("source \"init-image\" (image {IMAGE}): 4 variables (4 secret), 3 files, ");
     assert!(log.contains(&line), "{log}");
+}
+
+/// Nobody says which of them are secret: all stand in `.secret`, and none in `.env`.
+#[test]
+fn every_variable_is_a_secret() {
+    let container = Container::new();
+    let source = image(&container);
+    leave(&container, "env/TOKEN", "hunter2");
+    leave(&container, "environ", b"PLAIN=hunter2\0");
+    let mut whole = spec(&[source]);
+    whole["layout"] = json!("Optimus");
+    container.boot_spec(&whole).log();
+    let assets = container.assets();
+    assert_eq!(assets[".env"], b"");
+    let secrets = String::from_utf8(assets[".secret"].clone()).unwrap();
+    for line in ["TOKEN='hunter2'", "PLAIN='hunter2'"] {
+        assert!(secrets.lines().any(|secret| secret == line), "{secrets}");
+    }
 }
 
 #[test]

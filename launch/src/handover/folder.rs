@@ -1,8 +1,9 @@
 //! A folder that somebody else can write to as well.
 
+use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -37,6 +38,16 @@ impl Folder {
     pub fn folder(&self, name: &str) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(Self(openat(&self.0, one(name)?, flags, Mode::empty())?))
+    }
+
+    /// The names of what is in it, in no order.
+    ///
+    /// # Errors
+    /// As of opendir(3) and readdir(3).
+    pub fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
+        // By the open folder, and not by its path, where another may be meanwhile.
+        let entries = std::fs::read_dir(format!("/proc/self/fd/{}", self.0.as_raw_fd()))?;
+        Ok(entries.map(|entry| entry.map(|entry| entry.file_name())))
     }
 
     /// Makes the folder `name`, for every user.
@@ -104,7 +115,7 @@ impl Folder {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         // One more than it may have, because it may grow meanwhile.
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(metadata.len().try_into().unwrap_or_default());
         file.take(max + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
     }
@@ -145,6 +156,10 @@ mod tests {
             folder.read(name, 5).unwrap_err();
         }
         folder.folder("folder").unwrap();
+        let mut names: Vec<_> =
+            folder.names().unwrap().map(|name| name.unwrap().into_string().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["etc", "fifo", "file", "folder", "link", "socket"]);
         for name in ["etc", "file", "link", "..", "folder/.."] {
             folder.folder(name).unwrap_err();
         }

@@ -2,7 +2,8 @@
 //!
 //! The image's program has ended when boot runs, and no other container mounts its folder, so what lies there does not
 //! change while it is read. What it is may be anything: each entry is looked at without following links before it is
-//! opened, and every name, path and size goes through the [`Sink`], as those of every source do.
+//! opened, and every name, path and size goes through the [`Sink`], as those of every source do. Nobody says which of its
+//! variables are secret, so all are.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
@@ -131,7 +132,7 @@ fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError>
         let mut value = Vec::new();
         open(&entry)?.read_to_end(&mut value).map_err(unreadable(&entry.path))?;
         let ends_in_newline = value.ends_with(b"\n");
-        sink.env(&entry.name, value)?;
+        sink.secret(&entry.name, value)?;
         if ends_in_newline {
             sink.note(format!(
                 "the value of {:?} ends in a newline, which the task gets too: write it by printf %s if it should not",
@@ -155,7 +156,7 @@ fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     })?;
     for record in records {
         let name = record.name().to_string_lossy();
-        sink.env(&name, record.value().as_bytes().to_vec())?;
+        sink.secret(&name, record.value().as_bytes().to_vec())?;
     }
     Ok(())
 }

@@ -3,13 +3,13 @@
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::http::url;
 use super::remote::Api;
 use super::{Entry, SourceError};
 use crate::boot::http::{Body, HttpError, Request};
-use crate::boot::json::{self, Pairs};
+use crate::boot::json::{self, Pairs, Text};
 use crate::boot::sink::{Gives, Sink};
 use crate::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
@@ -27,10 +27,13 @@ struct RunInput<'a> {
 /// The answer. Fields that are not known are left alone: a newer server may have more to say.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Compiled {
-    envs: Pairs<Value>,
-    files: Pairs<Value>,
-    secrets: Pairs<Value>,
+struct Compiled<'j> {
+    #[serde(borrow)]
+    envs: Pairs<&'j RawValue>,
+    #[serde(borrow)]
+    files: Pairs<&'j RawValue>,
+    #[serde(borrow)]
+    secrets: Pairs<&'j RawValue>,
 }
 
 impl Api for Optimus {
@@ -97,12 +100,12 @@ impl Api for Optimus {
 
 fn check(
     entry: Entry,
-    pairs: &Pairs<Value>,
+    pairs: &Pairs<&RawValue>,
     no_value: NoValue,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     for (name, value) in &pairs.0 {
-        if !value.as_str().is_some_and(|text| text.contains(NO_VALUE)) {
+        if !Text::of(name, value)?.contains(NO_VALUE)? {
             continue;
         }
         let what = format!(

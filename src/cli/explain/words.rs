@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::outputs;
 use crate::identity;
 use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
@@ -16,7 +17,7 @@ use crate::profile::spec::Into;
 use crate::selection::{Because, Selection, Skip, select};
 
 /// A pod that carries all that Bootlace injects, part by part.
-pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<String> {
+pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -> anyhow::Result<String> {
     let pod = Pod::read(injected)?;
     let mark =
         pod.annotations.get(names::ANNOTATION_INJECTED).context("the pod holds no injected annotation")?;
@@ -71,6 +72,12 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
         names::VOLUME,
         &format!("carries it from boot to the task, in memory (limit {size}), read-only for the task"),
     );
+    if let Some((summary, details)) = outputs::describe(injected)? {
+        out.part("sidecar", names::CONTAINER_PIPE, &summary);
+        for detail in &details {
+            out.detail(detail);
+        }
+    }
     for name in &mark.containers {
         let Some(index) = pod.containers.iter().position(|container| container.name == name) else {
             continue;
@@ -80,8 +87,8 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
         for path in mounts(injected.pointer(&at("volumeMounts"))) {
             out.detail(&path);
         }
-        let launched =
-            text(&at("command/1")) == Some("exec") && text(&at("command/0")).is_some_and(is_launcher);
+        let launched = matches!(text(&at("command/1")), Some("exec" | "run"))
+            && text(&at("command/0")).is_some_and(is_launcher);
         let hooked = Hooked::read(injected.pointer(&at("lifecycle/postStart/exec/command")));
         let secret = mark.env_secret.as_deref();
         let secret = secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret));
@@ -103,6 +110,9 @@ pub(super) fn describe(injected: &Value, warnings: &[String]) -> anyhow::Result<
             out.detail(&format!("the launcher resolves $(NAME) in {texts} of its arguments and variables"));
         }
     }
+    for taken in left {
+        out.part("pipe", taken, "");
+    }
     for warning in warnings {
         out.part("warning", warning, "");
     }
@@ -120,7 +130,7 @@ fn because(pod: &Pod<'_>) -> Because {
     }
 }
 
-fn init_container<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
+pub(super) fn init_container<'p>(pod: &'p Value, name: &str) -> Option<&'p Value> {
     let containers = pod.pointer("/spec/initContainers")?.as_array()?;
     containers.iter().find(|container| is_named(container, name))
 }
@@ -131,7 +141,7 @@ fn launched_command(container: &Value) -> Vec<&str> {
     words.filter_map(Value::as_str).skip_while(|word| *word != "--").skip(1).collect()
 }
 
-fn is_named(object: &Value, name: &str) -> bool {
+pub(super) fn is_named(object: &Value, name: &str) -> bool {
     object.get("name").and_then(Value::as_str) == Some(name)
 }
 
@@ -160,6 +170,10 @@ fn mounts(mounts: Option<&Value>) -> Vec<String> {
             names::VOLUME if mount.get("subPath").is_some() => format!("its assets at {path}"),
             names::VOLUME => format!("everything else at {path}"),
             names::VOLUME_DATA => format!("around them a folder that it can write to, at {path}"),
+            names::VOLUME_RUN => format!("what it hands over to the sidecar at {path}"),
+            name if name.starts_with(names::VOLUME_PIPE_PREFIX) => {
+                format!("what an earlier task handed over at {path}")
+            }
             _ => return None,
         };
         Some(words)

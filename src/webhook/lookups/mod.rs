@@ -4,41 +4,61 @@
 //! |---|---|
 //! | `images` | what do these images start |
 //! | `pull_secrets` | what do a pod's pull secrets hold |
+//! | `pipes` | what have the earlier tasks of a run stored |
 //!
 //! A review is answered from what is known; where more must be known, it says what, that is looked up here, and the review
 //! is answered again. Each way of looking up bounds its own time, and what it comes to is an answer also where that is
 //! only why there is none: a review never fails because of a lookup.
 
 mod images;
+mod pipes;
 mod pull_secrets;
 
 use std::sync::Arc;
 
 pub use images::ImageLookup;
+pub use pipes::Pipes;
 pub use pull_secrets::PullSecrets;
 
-use crate::plan::{Found, Images, Lookup};
+use super::metrics::Metrics;
+use crate::admission::{Found, Lookup};
+use crate::input::Answers;
+use crate::plan::Images;
 
 /// How often a review may ask: what is found can lead to one more question, and after these it is answered without.
-pub(super) const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 4;
 
 /// All that can be looked up.
 #[derive(Debug, Default)]
 pub struct Lookups {
     /// Images in their registries; none where no registry is to be asked.
     pub images: Option<Arc<ImageLookup>>,
+    /// What earlier tasks stored.
+    pub pipes: Pipes,
 }
 
 impl Lookups {
     /// What is known of a pod before anything is asked: nothing, but what can be asked.
     pub(super) fn begin(&self) -> Found {
-        Found { images: self.images.as_ref().map(|_| Images::default()) }
+        Found { images: self.images.as_ref().map(|_| Images::default()), pipes: Some(Answers::default()) }
     }
 
-    /// Looks up what `lookup` asks for, and adds it to `found`.
-    pub(super) async fn add(&self, lookup: &Lookup, found: &mut Found) {
-        if let (Some(images), Some(known)) = (&self.images, &mut found.images) {
-            known.extend(images.all(lookup).await);
+    /// Looks up what `lookup` asks for, and adds it to `found`: an answer to all that was asked, so that nothing is asked
+    /// twice.
+    pub(super) async fn add(&self, lookup: Lookup, found: &mut Found, metrics: &Metrics) {
+        match lookup {
+            Lookup::Images(lookup) => {
+                if let (Some(images), Some(known)) = (&self.images, &mut found.images) {
+                    known.extend(images.all(&lookup).await);
+                }
+            }
+            Lookup::Pipes { namespace, runs } => {
+                let answers = found.pipes.get_or_insert_default();
+                for run in runs {
+                    let answer = self.pipes.list(&namespace, &run, metrics).await;
+                    answers.add(run, answer);
+                }
+            }
         }
     }
 }

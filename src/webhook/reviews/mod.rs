@@ -68,7 +68,7 @@ impl Reviews {
             };
             match answer {
                 Ok(answered) => return self.tell(&answered, started),
-                Err(lookup) => self.lookups.add(&lookup, &mut found).await,
+                Err(lookup) => self.lookups.add(*lookup, &mut found, &self.metrics).await,
             }
         }
         self.tell(&admission::answer(&collected.bytes, &recipes), started)

@@ -72,7 +72,7 @@ pub(super) fn azure() -> Arc<Server> {
 }
 
 /// The folder of the programs, installed where they are not yet.
-fn installed() -> &'static Path {
+pub(super) fn installed() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/store-servers");
         let done = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
@@ -83,7 +83,7 @@ fn installed() -> &'static Path {
 }
 
 /// `program`, which ends with whoever starts it, even where that is killed.
-fn program(program: &Path) -> Command {
+pub(super) fn program(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
@@ -99,7 +99,8 @@ fn shared(kept: &Shared, command: impl Fn(&Path, u16) -> Command) -> Arc<Server>
     server
 }
 
-fn start(command: impl Fn(&Path, u16) -> Command) -> Server {
+/// Starts what `command` gives for a folder of its own and a port, and waits until it takes connections.
+pub(super) fn start(command: impl Fn(&Path, u16) -> Command) -> Server {
     // Before the clock runs: from cold it takes minutes.
     installed();
     let deadline = Instant::now() + START;

@@ -17,8 +17,8 @@ use crate::support::Container;
 
 /// The account that azurite has, and its key: the same everywhere, so no secret.
 /// <https://learn.microsoft.com/en-us/azure/storage/common/storage-use-azurite#well-known-storage-account-and-key>
-const ACCOUNT: &str = "devstoreaccount1";
-const ACCOUNT_KEY: &str =
+pub(super) const ACCOUNT: &str = "devstoreaccount1";
+pub(super) const ACCOUNT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,14 +30,14 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts a cluster in the folder `run`, whose image archives it imports, from the programs in `tools`.
-    /// Returns once pods can run.
+    /// Returns once pods can run. With `revive`, its programs may be killed: they are started again.
     ///
     /// # Errors
     /// When it does not become ready; the reason, with the end of the log concerned, is on standard error.
-    pub async fn start(run: RunDir, tools: &Path) -> Result<Self> {
+    pub async fn start(run: RunDir, tools: &Path, revive: bool) -> Result<Self> {
         keeper::sweep()?;
         let mut keeper = std::process::Command::new(this_program());
-        keeper.args(["keeper", "--id", run.id(), "--tools"]).arg(tools);
+        keeper.args(["keeper", "--id", run.id(), "--tools"]).arg(tools).args(revive.then_some("--revive"));
         let path = std::env::var_os("PATH").unwrap_or_default();
         // Debian keeps some of the node's programs where only root looks.
         keeper.env("PATH", [path.as_os_str(), OsStr::new("/usr/sbin:/sbin")].join(OsStr::new(":")));

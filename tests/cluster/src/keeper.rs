@@ -23,11 +23,11 @@ use crate::cgroup;
 use crate::command::this_program;
 use crate::run::RunDir;
 
-/// Starts the node in namespaces of its own, waits for its end and removes what it leaves.
+/// Starts the node in namespaces of its own, waits for its end and removes what it leaves. `revive` is the node's.
 ///
 /// # Errors
 /// When the namespaces cannot be made, or something could not be removed.
-pub fn keep(run: &RunDir, tools: &Path) -> Result<ExitCode> {
+pub fn keep(run: &RunDir, tools: &Path, revive: bool) -> Result<ExitCode> {
     let _held = run.hold()?;
     cgroup::create(run.id())?;
     let status = Command::new("setpriv")
@@ -48,6 +48,7 @@ pub fn keep(run: &RunDir, tools: &Path) -> Result<ExitCode> {
         .arg(this_program())
         .args(["node", "--id", run.id(), "--tools"])
         .arg(tools)
+        .args(revive.then_some("--revive"))
         .status()
         .context("start setpriv, of the package util-linux")?;
     // The node is over, so neither may keep the other from being removed.

@@ -11,6 +11,7 @@
 //! - [`airflow`]: the scheduler whose DAGs run on it.
 //! - [`demo`]: the story that `make demo` tells.
 //! - [`scenario`]: what a test is given: a namespace of its own, and a report when it fails.
+//! - [`kill`]: tasks with outputs, and something killed in the life of each.
 //! - [`node`]: what runs inside the cluster's namespaces.
 //!
 //! Small helpers: [`command`], [`interrupt`], [`manifest`], [`stage`], [`wait`].
@@ -26,6 +27,7 @@ pub mod images;
 pub mod install;
 pub mod interrupt;
 pub mod keeper;
+pub mod kill;
 pub mod manifest;
 pub mod node;
 pub mod prerequisites;

@@ -6,11 +6,12 @@ use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use bootlace_cluster::cluster::Cluster;
-use bootlace_cluster::command::{command, run};
+use bootlace_cluster::command::{command, run, this_program};
 use bootlace_cluster::run::RunDir;
+use bootlace_cluster::scenario::scenario;
 use bootlace_cluster::stage::stage;
 use bootlace_cluster::tools::{self, Kubernetes};
-use bootlace_cluster::{airflow, demo, images, install, interrupt, keeper, node, prerequisites, store};
+use bootlace_cluster::{airflow, demo, images, install, interrupt, keeper, kill, node, prerequisites, store};
 use bootlace_image::product;
 use clap::{Args, Parser};
 use tokio::process::Command;
@@ -63,6 +64,12 @@ enum Arguments {
     },
     /// Run an Airflow DAG on a cluster that has Bootlace, and show what happened.
     Demo,
+    /// Start a cluster with Bootlace, run tasks with outputs on it, kill something in the life of each, and print what
+    /// came of it.
+    Kill(Kill),
+    /// Inside: the tasks of `kill`.
+    #[command(hide = true)]
+    Killings(Kill),
     /// Inside: the demo's story.
     #[command(hide = true)]
     Story {
@@ -95,6 +102,23 @@ struct Inside {
     /// The folder of the cluster's programs.
     #[arg(long)]
     tools: PathBuf,
+    /// Start programs again that end, instead of ending with them.
+    #[arg(long)]
+    revive: bool,
+}
+
+/// How much is killed.
+#[derive(Args)]
+struct Kill {
+    /// Tasks, in each of which something is killed.
+    #[arg(long, default_value_t = 200)]
+    runs: u32,
+    /// How many of them run at the same time.
+    #[arg(long, default_value_t = 4)]
+    at_once: usize,
+    /// Where chance begins; a new one where it is not set.
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -106,8 +130,8 @@ fn main() -> ExitCode {
 
 fn main_or_error() -> Result<ExitCode> {
     match Arguments::parse() {
-        Arguments::Keeper(inside) => keeper::keep(&RunDir::open(inside.id), &inside.tools),
-        Arguments::Node(inside) => node::start(&RunDir::open(inside.id), &inside.tools),
+        Arguments::Keeper(inside) => keeper::keep(&RunDir::open(inside.id), &inside.tools, inside.revive),
+        Arguments::Node(inside) => node::start(&RunDir::open(inside.id), &inside.tools, inside.revive),
         arguments => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             // Dropping the work ends the cluster, whichever way this goes.
@@ -126,7 +150,7 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             store::prepare().await?;
         }
         Arguments::Up { release, bare } => {
-            let mut cluster = start(release.kubernetes, bare).await?;
+            let mut cluster = start(release.kubernetes, bare, false).await?;
             println!("The cluster is up. From another terminal:");
             println!("    {} kubectl get pods --all-namespaces", cluster.enter().display());
             println!("    {} sh", cluster.enter().display());
@@ -135,20 +159,32 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             bail!("the cluster ended by itself: see the reason above");
         }
         Arguments::Run { release, bare, command } => {
-            let cluster = start(release.kubernetes, bare).await?;
+            let cluster = start(release.kubernetes, bare, false).await?;
             let (program, arguments) = command.split_first().context("no command")?;
             let mut command = cluster.command(program);
             let status =
                 command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
             return Ok(exit_code(status));
         }
-        Arguments::Demo => demo::run(&start(Kubernetes::Newest, false).await?).await?,
+        Arguments::Kill(kill) => {
+            let cluster = start(Kubernetes::Newest, false, true).await?;
+            let mut inside = cluster.command(this_program());
+            inside.args([
+                "killings",
+                &format!("--runs={}", kill.runs),
+                &format!("--at-once={}", kill.at_once),
+            ]);
+            inside.args(kill.seed.map(|seed| format!("--seed={seed}")));
+            return Ok(exit_code(inside.status().await.context("start the kill test")?));
+        }
+        Arguments::Killings(kill) => killings(&kill).await?,
+        Arguments::Demo => demo::run(&start(Kubernetes::Newest, false, false).await?).await?,
         Arguments::Story { bootlace } => demo::tell(&bootlace).await?,
         Arguments::Test { release, names } => {
             // Built first: the cluster's network has no way to the registries, and cargo says more clearly what is
             // wrong with the code.
             stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await?;
-            let cluster = start(release.kubernetes, false).await?;
+            let cluster = start(release.kubernetes, false, false).await?;
             let tests = scenarios();
             let mut inside = cluster.command("cargo");
             inside.args(tests.as_std().get_args()).arg("--offline").arg("--").args(names);
@@ -167,6 +203,14 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
         Arguments::Keeper(_) | Arguments::Node(_) => bail!("handled in main"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The kill test, on the cluster that this was started in.
+async fn killings(terms: &Kill) -> Result<()> {
+    let seed = terms.seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("{} tasks, {} at once, --seed={seed}", terms.runs, terms.at_once);
+    let terms = kill::Terms { runs: terms.runs, at_once: terms.at_once, seed, victims: &kill::Victim::ALL };
+    scenario("kill").run(async |namespace| kill::run(namespace, terms).await).await
 }
 
 /// The test binary of `tests/scenarios`.
@@ -188,7 +232,7 @@ fn image(output: &Path) -> Result<()> {
 }
 
 /// Everything from a fresh machine to a cluster that is ready.
-async fn start(kubernetes: Kubernetes, bare: bool) -> Result<Cluster> {
+async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Cluster> {
     prerequisites::ensure().await?;
     let tools = tools::prepare(kubernetes).await?;
     airflow::prepare().await?;
@@ -198,7 +242,7 @@ async fn start(kubernetes: Kubernetes, bare: bool) -> Result<Cluster> {
     if !bare {
         images::copy_command_line(&run.bootlace())?;
     }
-    let cluster = stage("starting the cluster", Cluster::start(run, &tools)).await?;
+    let cluster = stage("starting the cluster", Cluster::start(run, &tools, revive)).await?;
     if !bare {
         stage("installing Bootlace with Helm", install::install(&cluster)).await?;
     }

@@ -30,7 +30,8 @@ pub async fn tell(bootlace: &Path) -> Result<()> {
         the_task(bootlace, task).await?;
     }
     the_proof().await?;
-    the_others().await
+    the_others().await?;
+    the_pipe().await
 }
 
 fn the_dag() -> Result<()> {
@@ -165,6 +166,32 @@ async fn the_others() -> Result<()> {
     quote(&kubectl(&["--namespace", "default", "logs", "bystander"]).await?);
     say("What the webhook has been asked, before it and after it:");
     quote(&after);
+    Ok(())
+}
+
+async fn the_pipe() -> Result<()> {
+    chapter("A pipe: a file of one task is the Secret of the next");
+    let text = std::fs::read_to_string(file("airflow/dags/pipes.py")).context("read the DAG")?;
+    let dag = text.split_once("with pipeline(\"certificates\")").map_or("", |(_, rest)| rest);
+    let dag = dag.split("\n\n").next().unwrap_or_default();
+    ensure!(!dag.is_empty(), "the DAG certificates is not in its file");
+    say(
+        "Task issue says which files it hands over, and two others name them by their keys. Images are untouched:",
+    );
+    quote(&format!("with pipeline(\"certificates\"){dag}"));
+    say(&format!("airflow dags test certificates {DATE}"));
+    let run = Airflow::new(&kubeconfig()?, NAMESPACE).await?.run("certificates", DATE).await?;
+    ensure!(run.succeeded, "the DAG failed:\n{}", end_of(&run.log));
+    say("Each output was stored before the container of issue could end with 0:");
+    say("kubectl get pipes");
+    quote(&kubectl_here(&["get", "pipes"]).await?);
+    for (task, says) in [("serve", "certificate of the run"), ("publish", "read me")] {
+        let log =
+            kubectl_here(&["logs", "--selector", &format!("task_id={task}"), "--container", "base"]).await?;
+        ensure!(log.contains(says), "task {task} did not get its file: {log}");
+        say(&format!("Task {task} read:"));
+        quote(&log);
+    }
     Ok(())
 }
 

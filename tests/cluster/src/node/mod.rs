@@ -26,7 +26,7 @@ use anyhow::{Context, Result};
 
 use crate::cgroup;
 use crate::run::RunDir;
-use component::Components;
+use component::{AtEnd, Components};
 
 /// The node's name in the cluster.
 const NAME: &str = "node";
@@ -44,11 +44,12 @@ const KUBERNETES: &str = "/etc/kubernetes";
 /// What the node writes to standard output when pods can run; its process id on the machine follows.
 pub const READY: &str = "ready";
 
-/// Starts everything, says [`READY`], and stays until the lifeline on standard input ends.
+/// Starts everything, says [`READY`], and stays until the lifeline on standard input ends. With `revive`, a program that
+/// ends is started again; else its end is the cluster's.
 ///
 /// # Errors
 /// When something does not start; the log's end of what failed is on standard error by then.
-pub fn start(run: &RunDir, tools: &Path) -> Result<ExitCode> {
+pub fn start(run: &RunDir, tools: &Path, revive: bool) -> Result<ExitCode> {
     // Before /proc is our own: this is the machine's, so the number is ours on the machine.
     let pid = std::fs::read_link("/proc/self").context("find our own process id on the machine")?;
     std::thread::spawn(end_with_lifeline);
@@ -58,7 +59,7 @@ pub fn start(run: &RunDir, tools: &Path) -> Result<ExitCode> {
     let authority = pki::write(&run.token_key())?;
     kubeconfig::write_all(&authority, &run.kubeconfig())?;
 
-    let components = Components::new(run.logs());
+    let components = Components::new(run.logs(), if revive { AtEnd::Revive } else { AtEnd::End });
     programs::write_configuration()?;
     programs::start_storage(&components)?;
     programs::start_runtime(&components)?;

@@ -47,7 +47,7 @@ pub(super) fn start_storage(components: &Components) -> Result<()> {
     let mut etcd = Command::new("etcd");
     etcd.args(["--data-dir=/var/lib/etcd/cluster", "--listen-peer-urls=http://127.0.0.1:2380"]);
     etcd.arg(format!("--listen-client-urls={ETCD}")).arg(format!("--advertise-client-urls={ETCD}"));
-    components.start("etcd", &mut etcd)
+    components.start("etcd", etcd)
 }
 
 /// Starts containerd.
@@ -55,8 +55,9 @@ pub(super) fn start_storage(components: &Components) -> Result<()> {
 /// # Errors
 /// When it cannot be started.
 pub(super) fn start_runtime(components: &Components) -> Result<()> {
-    components
-        .start("containerd", Command::new("containerd").args(["--config", "/etc/containerd/config.toml"]))
+    let mut containerd = Command::new("containerd");
+    containerd.args(["--config", "/etc/containerd/config.toml"]);
+    components.start("containerd", containerd)
 }
 
 /// Starts the API server. Pod security admission is among the plugins that are on by default.
@@ -90,7 +91,7 @@ pub(super) fn start_api_server(components: &Components, tools: &Path) -> Result<
         format!("--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt"),
         format!("--kubelet-client-key={pki}/apiserver-kubelet-client.key"),
     ]);
-    components.start("kube-apiserver", &mut server)
+    components.start("kube-apiserver", server)
 }
 
 /// Starts the controller manager, the scheduler and kube-proxy.
@@ -113,15 +114,15 @@ pub(super) fn start_controllers(components: &Components, tools: &Path) -> Result
         format!("--root-ca-file={KUBERNETES}/pki/ca.crt"),
         format!("--service-account-private-key-file={KUBERNETES}/pki/sa.key"),
     ]);
-    components.start("kube-controller-manager", &mut manager)?;
+    components.start("kube-controller-manager", manager)?;
 
     let mut scheduler = Command::new(tools.join("kube-scheduler"));
     scheduler.args(kubeconfig("scheduler")).arg("--leader-elect=false");
-    components.start("kube-scheduler", &mut scheduler)?;
+    components.start("kube-scheduler", scheduler)?;
 
     let mut proxy = Command::new(tools.join("kube-proxy"));
     proxy.arg(format!("--config={KUBERNETES}/kube-proxy.yaml")).arg(format!("--hostname-override={NAME}"));
-    components.start("kube-proxy", &mut proxy)
+    components.start("kube-proxy", proxy)
 }
 
 /// Starts `CoreDNS`, beside the API server instead of in a pod: one image less, and no pod to wait for.
@@ -130,7 +131,8 @@ pub(super) fn start_controllers(components: &Components, tools: &Path) -> Result
 /// When it cannot be started.
 pub(super) fn start_dns(components: &Components, tools: &Path) -> Result<()> {
     let mut dns = Command::new(tools.join("coredns"));
-    components.start("coredns", dns.arg("-conf").arg(format!("{KUBERNETES}/Corefile")))
+    dns.arg("-conf").arg(format!("{KUBERNETES}/Corefile"));
+    components.start("coredns", dns)
 }
 
 /// Starts the kubelet, which puts its containers below `cgroup`.
@@ -146,5 +148,5 @@ pub(super) fn start_kubelet(components: &Components, tools: &Path, cgroup: &str)
         format!("--node-ip={ADDRESS}"),
         format!("--cgroup-root={cgroup}"),
     ]);
-    components.start("kubelet", &mut kubelet)
+    components.start("kubelet", kubelet)
 }

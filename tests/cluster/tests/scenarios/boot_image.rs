@@ -74,7 +74,7 @@ async fn what_the_image_leaves_reaches_the_task() -> Result<()> {
 
             assert_eq!(namespace.log("task", "bootlace-init").await?, "boot image: 2 variables and 1 file for task\n");
             let log = namespace.log("task", "bootlace-boot").await?;
-            let line = "source \"init-image\" (image localhost/boot-example:test): 2 variables, 1 file, ";
+            let line = "source \"init-image\" (image localhost/boot-example:test): 2 variables (2 secret), 1 file, ";
             assert!(log.contains(line), "{log}");
             assert!(log.contains("overrides the variable \"WAREHOUSE\" of source \"settings\""), "{log}");
             assert!(!log.contains("pa$$"), "{log}");

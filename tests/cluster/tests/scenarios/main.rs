@@ -11,6 +11,7 @@
 )]
 
 mod airflow;
+mod airflow_sources;
 mod boot_failure;
 mod boot_image;
 mod certificates;
@@ -22,14 +23,19 @@ mod entrypoint_lookup;
 mod env_modes;
 mod env_precedence;
 mod harness;
+mod http_source;
 mod inject;
 mod job;
+mod kill;
 mod object_store;
 mod oci_source;
 mod optimus_image;
+mod pipes;
 mod post_start;
+mod profile_change;
 mod refused;
 mod restricted;
+mod servers;
 mod sources;
 mod store;
 mod unknown_command;

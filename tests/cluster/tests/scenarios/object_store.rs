@@ -1,51 +1,29 @@
 //! A task's files come from an object store of its own namespace, with keys from a Secret.
 
 use anyhow::Result;
-use bootlace_cluster::images::{PROBE, STORE};
-use bootlace_cluster::scenario::{Namespace, scenario};
+use bootlace_cluster::images::PROBE;
+use bootlace_cluster::scenario::scenario;
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::servers;
 
 /// What no log and no pod's spec may hold.
 const KEY: &str = "zq7Xv0hunter2";
 
-/// A Secret with the keys, and the S3 server that takes them and holds two objects in the bucket `assets`.
-async fn start_store(namespace: &Namespace) -> Result<()> {
-    let script = "mkdir -p /data/meta /data/root/assets/jobs/daily/sql \
-                  && echo 'select 1' > /data/root/assets/jobs/daily/sql/q.sql \
-                  && echo '{\"env\": {\"REGION\": \"eu-west-1\"}}' > /data/root/assets/jobs/config.json \
-                  && exec versitygw --quiet --port :7070 posix --sidecar /data/meta /data/root";
-    let key = |name: &str, key: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": "s3", "key": key}}});
-    let objects = [
-        json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"},
-            "stringData": {"AWS_ACCESS_KEY_ID": "tasks", "AWS_SECRET_ACCESS_KEY": KEY},
-        }),
-        json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "store"},
-            "spec": {"selector": {"app": "store"}, "ports": [{"port": 80, "targetPort": 7070}]},
-        }),
-        json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "store", "labels": {"app": "store"}},
-            "spec": {"containers": [{
-                "name": "s3", "image": STORE, "command": ["sh", "-c", script],
-                "env": [key("ROOT_ACCESS_KEY", "AWS_ACCESS_KEY_ID"), key("ROOT_SECRET_KEY", "AWS_SECRET_ACCESS_KEY")],
-                "readinessProbe": {"tcpSocket": {"port": 7070}, "periodSeconds": 1},
-                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-            }], "volumes": [{"name": "data", "emptyDir": {}}]},
-        }),
-    ];
-    for object in objects {
-        namespace.create(&object.to_string()).await?;
-    }
-    namespace.pod_ready("store").await.map(drop)
+/// What the store holds.
+fn objects() -> Value {
+    json!({
+        "jobs/daily/sql/q.sql": "select 1\n",
+        "jobs/config.json": json!({"env": {"REGION": "eu-west-1"}}).to_string(),
+    })
 }
 
 #[tokio::test]
 async fn a_job_boots_from_a_prefix_and_an_object_with_keys_from_a_secret() -> Result<()> {
     scenario("object-store")
         .run(async |namespace| {
-            start_store(namespace).await?;
+            servers::s3(namespace, KEY, &objects()).await?;
             namespace
                 .profile(
                     "
@@ -98,7 +76,7 @@ async fn a_job_boots_from_a_prefix_and_an_object_with_keys_from_a_secret() -> Re
 async fn wrong_keys_end_the_task_with_a_sentence_that_names_the_remedy() -> Result<()> {
     scenario("object-store-denied")
         .run(async |namespace| {
-            start_store(namespace).await?;
+            servers::s3(namespace, KEY, &objects()).await?;
             let wrong = json!({
                 "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"},
                 "stringData": {"AWS_ACCESS_KEY_ID": "tasks", "AWS_SECRET_ACCESS_KEY": format!("{KEY}-wrong")},

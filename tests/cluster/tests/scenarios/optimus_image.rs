@@ -1,62 +1,14 @@
 //! A plugin image of Optimus, unchanged: its entrypoint sources `/data/in/.env` and `.secret`, then starts the task.
 
 use anyhow::Result;
-use bootlace_cluster::images::{BUSYBOX, OPTIMUS_PLUGIN};
+use bootlace_cluster::images::OPTIMUS_PLUGIN;
 use bootlace_cluster::scenario::{Namespace, Process, scenario};
 use serde_json::{Value, json};
 
+use crate::servers;
+
 const QUERY: &str = "select *\nfrom sales\nwhere day = '2026-01-01';\n";
 const SECRET: &str = "it's \"awkward\" $HOME `id` \\n\nsecond line";
-
-/// Answers each connection as an Optimus server answers for a job's `run_input`, and logs what it was asked.
-const ANSWER: &str = r#"
-read -r request
-length=0
-while read -r header; do
-  header=$(printf %s "$header" | tr -d '\r')
-  [ -n "$header" ] || break
-  case "$header" in [Cc]ontent-[Ll]ength:*) length=${header#*: } ;; esac
-done
-echo "$request" | tr -d '\r' >&2
-head -c "$length" >&2
-echo >&2
-printf 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %s\r\n\r\n' "$(wc -c < /answer/run_input.json)"
-cat /answer/run_input.json
-"#;
-
-/// Starts an Optimus server in the namespace, as the Service `optimus`.
-async fn serve(namespace: &Namespace) -> Result<()> {
-    let answer = json!({
-        "envs": {"DSTART": "2026-01-01T00:00:00Z", "JOB_LABELS": "team=data,tier='gold'", "OWNER": "optimus"},
-        "files": {"query.sql": QUERY, "macros/day.sql": "{{ day }}"},
-        "secrets": {"BQ_KEY": SECRET},
-    });
-    let objects = [
-        json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "answer"},
-            "data": {"answer.sh": ANSWER, "run_input.json": answer.to_string()},
-        }),
-        json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "optimus", "labels": {"app": "optimus"}},
-            "spec": {
-                "terminationGracePeriodSeconds": 0,
-                "volumes": [{"name": "answer", "configMap": {"name": "answer"}}],
-                "containers": [{
-                    "name": "main", "image": BUSYBOX, "command": ["nc", "-ll", "-p", "9100", "-e", "/bin/sh", "/answer/answer.sh"],
-                    "volumeMounts": [{"name": "answer", "mountPath": "/answer"}],
-                }],
-            },
-        }),
-        json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "optimus"},
-            "spec": {"selector": {"app": "optimus"}, "ports": [{"port": 9100}]},
-        }),
-    ];
-    for object in objects {
-        namespace.create(&object.to_string()).await?;
-    }
-    namespace.pod_ready("optimus").await.map(drop)
-}
 
 async fn profile(namespace: &Namespace) -> Result<()> {
     let host = format!("http://optimus.{}.svc.cluster.local:9100", namespace.name());
@@ -119,7 +71,12 @@ fn check(process: &Process) -> Result<()> {
 async fn it_runs_unchanged_with_what_the_optimus_server_compiled() -> Result<()> {
     scenario("optimus-image")
         .run(async |namespace| {
-            serve(namespace).await?;
+            let answer = json!({
+                "envs": {"DSTART": "2026-01-01T00:00:00Z", "JOB_LABELS": "team=data,tier='gold'", "OWNER": "optimus"},
+                "files": {"query.sql": QUERY, "macros/day.sql": "{{ day }}"},
+                "secrets": {"BQ_KEY": SECRET},
+            });
+            servers::optimus(namespace, &answer).await?;
             profile(namespace).await?;
             let own = json!([{"name": "OWNER", "value": "the pod"}]);
 

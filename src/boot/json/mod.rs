@@ -2,20 +2,23 @@
 //!
 //! An object is read pair by pair: a map would keep the last of two values of the same name, and not tell.
 
+mod text;
+
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::sink::{Gives, Sink};
 use super::source::SourceError;
+pub(crate) use text::Text;
 
 /// How many bytes of JSON boot takes: it keeps them in memory, as nothing in an object can be found without
-/// reading it all.
-pub(crate) const MAX_BYTES: u64 = 16 << 20;
+/// reading it all. Twice as much, while it grows, leaves boot below 32 MB.
+pub(crate) const MAX_BYTES: u64 = 8 << 20;
 
-/// An object's names and values in their order, with what comes twice.
+/// An object's names and values in their order, with what comes twice. Values are [`RawValue`]s, read one by one: all of
+/// them beside the JSON would take its room twice.
 pub(crate) struct Pairs<V>(pub(crate) Vec<(String, V)>);
 
 impl<V> Default for Pairs<V> {
@@ -67,7 +70,7 @@ pub(crate) fn broken(error: &serde_json::Error) -> SourceError {
 }
 
 /// The names and values of the object at `pointer`.
-pub(crate) fn object(json: &[u8], pointer: &str) -> Result<Pairs<Value>, SourceError> {
+pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Pairs<&'j RawValue>, SourceError> {
     let mut at: &RawValue = serde_json::from_slice(json).map_err(|error| broken(&error))?;
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
@@ -96,26 +99,27 @@ fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
 
 /// Gives each pair, its name behind `prefix`.
 pub(crate) fn give(
-    pairs: Pairs<Value>,
+    pairs: Pairs<&RawValue>,
     gives: Gives,
     prefix: &str,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     for (name, value) in pairs.0 {
-        let text = match value {
-            Value::String(text) => text,
-            Value::Number(number) => number.to_string(),
-            Value::Bool(yes) => yes.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => {
-                return Err(SourceError::Content(format!(
-                    "the value of {name:?} is null, a list or an object, and boot takes strings, numbers and booleans: \
-                     let the server write it as a string"
-                )));
-            }
-        };
-        sink.give(gives, &format!("{prefix}{name}"), text.as_bytes())?;
+        let (text, name) = (Text::of(&name, value)?, format!("{prefix}{name}"));
+        match gives {
+            Gives::Env | Gives::Secrets => sink.give(gives, &name, text.whole()?.as_bytes())?,
+            Gives::Files => give_file(text, &name, sink)?,
+        }
     }
     Ok(())
+}
+
+fn give_file(mut text: Text<'_>, path: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    let mut file = sink.create(path)?;
+    while let Some(piece) = text.piece()? {
+        file.write(piece.as_bytes())?;
+    }
+    sink.finish(file)
 }
 
 #[cfg(test)]

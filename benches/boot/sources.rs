@@ -1,0 +1,180 @@
+//! Every comparison: a source as boot is told of it, and what a user would write instead.
+//!
+//! A source of another kind is a server in [`Servers`] and its lines in [`rows`].
+
+use serde_json::{Value, json};
+
+use crate::clients::{self, Stores, curl, rclone, unpack};
+use crate::content::{self, FILE, FILES, LARGE};
+use crate::hosts::Servers;
+use crate::server::Server;
+use crate::support::Container;
+
+/// A comparison.
+pub(crate) struct Row {
+    /// What is fetched, from where.
+    pub(crate) what: &'static str,
+    /// The source, as boot is told it.
+    pub(crate) source: Value,
+    /// What a user would write instead, run in an empty folder.
+    pub(crate) plain: String,
+}
+
+fn row(what: &'static str, source: Value, plain: String) -> Row {
+    Row { what, source, plain }
+}
+
+/// A source of `kind` that asks for `request`, with what is mounted of `folder`.
+fn remote(servers: &Servers, kind: &str, request: &Value, folder: &str) -> Value {
+    let limits = json!({"bytes": 2 * LARGE, "files": 2 * FILES});
+    json!({"name": "fetched", "limits": limits, "from": {kind: {"request": request, "path": servers.mounted(folder)}}})
+}
+
+/// Every comparison. `mounts` keeps the objects that the kubelet would mount.
+pub(crate) fn rows(servers: &Servers, stores: &Stores, mounts: &Container) -> Vec<Row> {
+    [http(servers), object_store(servers, stores), oci(servers), mounted(mounts)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn http(servers: &Servers) -> Vec<Row> {
+    let client = json!({"ca": {"configMap": "ca"}});
+    let source = |server: &Server, into: &str, says: Value| {
+        remote(servers, "http", &json!({"url": server.url(), "client": client, into: says}), "http")
+    };
+    let ca = servers.mounted("http").join("ca/ca.crt");
+    let curl = |server: &Server| format!("{} {}", curl(&ca), server.url());
+    let http = &servers.http;
+    let job = json!({
+        "host": http.optimus.url(), "project": "p", "job": "j", "scheduledAt": "2026-11-21T00:00:00Z",
+        "instanceName": "i", "client": client,
+    });
+    vec![
+        row(
+            "`http`: 1,000 files in a tar.gz, against `curl \\| tar`",
+            source(&http.tar, "archive", json!({})),
+            format!("{} | tar xzf -", curl(&http.tar)),
+        ),
+        row(
+            "`http`: 1,000 files in a zip, against `curl` and `unzip`",
+            source(&http.zip, "archive", json!({})),
+            format!("{} -o zip && unzip -q zip", curl(&http.zip)),
+        ),
+        row(
+            "`http`: 100 MB, against `curl`",
+            source(&http.large, "file", json!("large")),
+            format!("{} -o large", curl(&http.large)),
+        ),
+        row(
+            "`http`: 100 MB in a tar.gz, against `curl \\| tar`",
+            source(&http.large_tar, "archive", json!({})),
+            format!("{} | tar xzf -", curl(&http.large_tar)),
+        ),
+        row(
+            "`http`: a file of 8.3 MB in JSON, against `curl` and Python",
+            source(&http.json, "json", json!([{"pointer": "/files", "into": "Files"}])),
+            format!("{} | {}", curl(&http.json), unpack("files")),
+        ),
+        row(
+            "`optimus`: 1,000 files, against `curl` and Python",
+            remote(servers, "optimus", &job, "http"),
+            format!("{} -d '{{}}' | {}", curl(&http.optimus), unpack("files")),
+        ),
+    ]
+}
+
+fn object_store(servers: &Servers, stores: &Stores) -> Vec<Row> {
+    let Servers { s3, gcs, azure, .. } = servers;
+    let source = |bucket: Value, folder: &str, says: Value| {
+        let mut request = bucket;
+        request.as_object_mut().unwrap().extend(says.as_object().unwrap().clone());
+        remote(servers, "objectStore", &request, folder)
+    };
+    let (small, large) = (json!({"prefix": "small"}), json!({"object": "large", "file": "large"}));
+    let in_s3 = |says: &Value| source(servers.in_s3(), "s3", says.clone());
+    let in_azure = |says: &Value| source(servers.in_azure(), "azure", says.clone());
+    let in_gcs = |says: &Value| {
+        let bucket = json!({
+            "gcs": {"bucket": gcs.bucket.name, "endpoint": gcs.bucket.endpoint},
+            "credentials": {"anonymous": true}, "client": {"ca": {"configMap": "ca"}},
+        });
+        source(bucket, "gcs", says.clone())
+    };
+    vec![
+        row("S3: 1,000 objects, against `aws s3 cp`", in_s3(&small), stores.aws(s3, "small", "--recursive")),
+        row("S3: 1,000 objects, against `rclone copy`", in_s3(&small), rclone(s3, "small")),
+        row("S3: 100 MB, against `aws s3 cp`", in_s3(&large), stores.aws(s3, "large", "")),
+        row("S3: 100 MB, against `rclone copy`", in_s3(&large), rclone(s3, "large")),
+        row(
+            "GCS: 1,000 objects, against `gsutil -m cp`",
+            in_gcs(&small),
+            stores.gsutil(&gcs.bucket, &gcs.ca(), "small/*"),
+        ),
+        row(
+            "GCS: 100 MB, against `gsutil -m cp`",
+            in_gcs(&large),
+            stores.gsutil(&gcs.bucket, &gcs.ca(), "large"),
+        ),
+        row(
+            "Azure: 1,000 blobs, against `az storage blob download-batch`",
+            in_azure(&small),
+            stores.az(azure, "download-batch --pattern 'small/*' --destination ."),
+        ),
+        row(
+            "Azure: 100 MB, against `az storage blob download`",
+            in_azure(&large),
+            stores.az(azure, "download --name large --file large"),
+        ),
+    ]
+}
+
+fn oci(servers: &Servers) -> Vec<Row> {
+    let oci = &servers.oci;
+    let source = |tag: &str| {
+        let reference = format!("{}/bench:{tag}", oci.registry.host());
+        remote(servers, "oci", &json!({"reference": reference, "client": {"ca": {"configMap": "ca"}}}), "oci")
+    };
+    let curl = clients::curl(&servers.mounted("oci").join("ca/ca.crt"));
+    // Both check the digest.
+    let pull = |tag: &str, blob: &bootlace_test_registry::Blob| {
+        let url = format!("https://{}/v2/bench", oci.registry.host());
+        let (accept, digest) = ("Accept: application/vnd.oci.image.manifest.v1+json", blob.digest());
+        let hex = digest.trim_start_matches("sha256:");
+        format!(
+            "{curl} -H '{accept}' {url}/manifests/{tag} -o manifest && {curl} {url}/blobs/{digest} -o blob \
+             && echo '{hex}  blob' | sha256sum --check --quiet"
+        )
+    };
+    vec![
+        row(
+            "`oci`: an image's layer of 1,000 files, against `curl`, `sha256sum` and `tar`",
+            source("small"),
+            format!("{} && tar xzf blob", pull("small", &oci.small)),
+        ),
+        row(
+            "`oci`: an artifact of 100 MB, against `curl` and `sha256sum`",
+            source("large"),
+            pull("large", &oci.large),
+        ),
+    ]
+}
+
+fn mounted(mounts: &Container) -> Vec<Row> {
+    let names: Vec<_> = (0..FILES).map(|number| format!("file-{number}")).collect();
+    let folder = mounts.mount("object", names.iter().map(|name| (name.as_str(), FILE)));
+    let object = json!({"kind": "ConfigMap", "name": "files", "path": folder, "into": "Files"});
+    vec![row(
+        "`configMap`: 1,000 keys, against `cp`",
+        json!({"name": "fetched", "from": {"mounted": object}}),
+        format!("cp -L '{}'/* .", folder.display()),
+    )]
+}
+
+/// Ten variables and ten files that need no server.
+pub(crate) fn inline() -> Value {
+    let env: Value =
+        (0..10).map(|n| (format!("VARIABLE_{n}"), "a value of some thirty characters")).collect();
+    let files: Value = (0..10).map(|n| (content::name(n), content::text())).collect();
+    json!({"name": "inline", "from": {"inline": {"env": env, "files": files}}})
+}

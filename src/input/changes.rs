@@ -1,0 +1,229 @@
+//! What becomes of a pod by what it takes.
+
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
+use serde_json::{Value, json};
+
+use super::choose::Asked;
+use super::entries::Entry;
+use super::references::Reference;
+use super::{InputError, Inputs, Taken};
+use crate::names;
+use crate::output::{Kind, Pipe};
+use crate::pod::{Container, Pod};
+
+const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
+const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
+
+/// The changes to one pod, as they gather.
+pub(super) struct Changes<'p, 'a> {
+    pod: &'p Pod<'a>,
+    tasks: Vec<&'p Container<'a>>,
+    inputs: Inputs,
+    /// The volumes that are added, by what they hold.
+    volumes: Vec<Taken>,
+    /// The arrays that are added and were not there.
+    made: Vec<PointerBuf>,
+    /// Variables and paths that are added, by their container.
+    used: Vec<(usize, String)>,
+}
+
+impl<'p, 'a> Changes<'p, 'a> {
+    /// None yet, for a pod whose task containers stand at these places.
+    pub(super) fn new(pod: &'p Pod<'a>, tasks: &[usize]) -> Self {
+        let tasks = tasks.iter().filter_map(|index| pod.containers.get(*index)).collect();
+        let (volumes, made, used) = (Vec::new(), Vec::new(), Vec::new());
+        Self { pod, tasks, inputs: Inputs::default(), volumes, made, used }
+    }
+
+    /// The object's name in place of its key.
+    pub(super) fn name(
+        &mut self,
+        reference: &Reference,
+        asked: &Asked,
+        pipe: &Pipe,
+    ) -> Result<(), InputError> {
+        if pipe.spec.kind != reference.kind {
+            return Err(InputError::WrongKind {
+                field: reference.field.clone(),
+                expected: reference.kind.as_str(),
+                asked: asked.words(),
+                found: pipe.spec.kind,
+            });
+        }
+        let taken = self.take(pipe);
+        self.inputs.operations.push(PatchOperation::Replace(ReplaceOperation {
+            path: reference.pointer.clone(),
+            value: taken.object.into(),
+        }));
+        Ok(())
+    }
+
+    /// What an entry of the annotation asks for.
+    pub(super) fn enter(
+        &mut self,
+        position: usize,
+        entry: &Entry,
+        asked: &Asked,
+        pipe: &Pipe,
+    ) -> Result<(), InputError> {
+        let wrong = |what: String| InputError::Entry { position, what };
+        let tasks = self.containers(entry).map_err(&wrong)?;
+        let taken = self.take(pipe);
+        let file = file(entry, asked, pipe)?;
+        for container in tasks {
+            if let Some(path) = &entry.mount_path {
+                self.mount(container, path, file, &taken, &wrong)?;
+            } else if let (Some(name), Some(file)) = (&entry.env, file) {
+                self.variable(container, name, file, &taken, &wrong)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The containers that an entry is for, or what is wrong with it.
+    fn containers(&self, entry: &Entry) -> Result<Vec<&'p Container<'a>>, String> {
+        let Some(name) = &entry.container else { return Ok(self.tasks.clone()) };
+        let named = self.pod.containers.iter().find(|container| container.name == name);
+        named.map(|container| vec![container]).ok_or_else(|| {
+            let known: Vec<_> = self.pod.containers.iter().map(|container| container.name).collect();
+            format!("the pod has no container {name:?}: write one of {}", known.join(", "))
+        })
+    }
+
+    fn mount(
+        &mut self,
+        container: &Container<'_>,
+        path: &str,
+        file: Option<&str>,
+        taken: &Taken,
+        wrong: &impl Fn(String) -> InputError,
+    ) -> Result<(), InputError> {
+        let same = |other: &str| other.trim_end_matches('/') == path.trim_end_matches('/');
+        let taken_by = container.mounts.iter().flatten().find(|mount| same(mount.path));
+        if let Some(mount) = taken_by {
+            return Err(wrong(format!(
+                "container {:?} mounts {:?} at {path} already: write another mountPath",
+                container.name, mount.volume
+            )));
+        }
+        self.use_once(container, path.trim_end_matches('/'), wrong)?;
+        let volume = self.volume(taken)?;
+        let mount = match file {
+            None => json!({"name": volume, "mountPath": path, "readOnly": true}),
+            Some(file) => json!({"name": volume, "mountPath": path, "subPath": file, "readOnly": true}),
+        };
+        let mounts = CONTAINERS.with_trailing_token(container.index).with_trailing_token("volumeMounts");
+        self.append(mounts, container.mounts.is_some(), mount);
+        Ok(())
+    }
+
+    fn variable(
+        &mut self,
+        container: &Container<'_>,
+        name: &str,
+        file: &str,
+        taken: &Taken,
+        wrong: &impl Fn(String) -> InputError,
+    ) -> Result<(), InputError> {
+        if container.env.contains(&name) {
+            return Err(wrong(format!(
+                "container {:?} sets {name} itself: remove one of the two",
+                container.name
+            )));
+        }
+        self.use_once(container, name, wrong)?;
+        let field = match taken.kind {
+            Kind::Secret => "secretKeyRef",
+            Kind::ConfigMap => "configMapKeyRef",
+        };
+        let variable = json!({"name": name, "valueFrom": {field: {"name": taken.object, "key": file}}});
+        let env = CONTAINERS.with_trailing_token(container.index).with_trailing_token("env");
+        self.append(env, container.has_env(), variable);
+        Ok(())
+    }
+
+    /// No two entries put something in one place.
+    fn use_once(
+        &mut self,
+        container: &Container<'_>,
+        place: &str,
+        wrong: &impl Fn(String) -> InputError,
+    ) -> Result<(), InputError> {
+        let used = (container.index, place.to_owned());
+        if self.used.contains(&used) {
+            return Err(wrong(format!("an earlier entry has {place} already: write another")));
+        }
+        self.used.push(used);
+        Ok(())
+    }
+
+    /// The name of the volume that holds what is taken.
+    fn volume(&mut self, taken: &Taken) -> Result<String, InputError> {
+        let known = self.volumes.iter().position(|known| known == taken);
+        let number = known.unwrap_or(self.volumes.len());
+        let name = format!("{}{number}", names::VOLUME_PIPE_PREFIX);
+        if known.is_none() {
+            if self.pod.volumes.iter().flatten().any(|volume| *volume == name) {
+                return Err(InputError::NameTaken { name });
+            }
+            let volume = match taken.kind {
+                Kind::Secret => json!({"name": name, "secret": {"secretName": taken.object}}),
+                Kind::ConfigMap => json!({"name": name, "configMap": {"name": taken.object}}),
+            };
+            self.append(VOLUMES.to_buf(), self.pod.volumes.is_some(), volume);
+            self.volumes.push(taken.clone());
+        }
+        Ok(name)
+    }
+
+    /// What a source of the profile takes.
+    pub(super) fn source(&mut self, position: usize, pipe: &Pipe) {
+        let taken = self.take(pipe);
+        self.inputs.sources.push((position, Some(taken)));
+    }
+
+    /// An optional source takes nothing.
+    pub(super) fn without_source(&mut self, position: usize, name: &str, asked: &Asked) {
+        self.inputs.sources.push((position, None));
+        self.inputs.warnings.push(format!(
+            "bootlace: source {name:?} is optional, and {} is not stored: the task boots without it",
+            asked.words()
+        ));
+    }
+
+    pub(super) fn finish(self) -> Inputs {
+        self.inputs
+    }
+
+    fn take(&mut self, pipe: &Pipe) -> Taken {
+        let taken =
+            Taken { key: pipe.spec.key.clone(), kind: pipe.spec.kind, object: pipe.spec.object.clone() };
+        if !self.inputs.taken.contains(&taken) {
+            self.inputs.taken.push(taken.clone());
+        }
+        taken
+    }
+
+    /// Adds at the end of an array, which is made where it is absent.
+    fn append(&mut self, array: PointerBuf, present: bool, value: Value) {
+        let operation = if present || self.made.contains(&array) {
+            AddOperation { path: array.with_trailing_token("-"), value }
+        } else {
+            self.made.push(array.clone());
+            AddOperation { path: array, value: json!([value]) }
+        };
+        self.inputs.operations.push(PatchOperation::Add(operation));
+    }
+}
+
+/// The one file of the object that an entry means; none where it means all of them.
+fn file<'e>(entry: &'e Entry, asked: &Asked, pipe: &'e Pipe) -> Result<Option<&'e str>, InputError> {
+    let files = &pipe.spec.files;
+    match (&entry.file, files.as_slice()) {
+        (Some(file), files) if files.contains(file) => Ok(Some(file)),
+        (None, _) if entry.env.is_none() => Ok(None),
+        (None, [only]) => Ok(Some(only)),
+        _ => Err(InputError::WhichFile { asked: asked.words(), files: files.clone() }),
+    }
+}

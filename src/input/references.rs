@@ -1,0 +1,243 @@
+//! Fields of a pod that name an object by a pipe's key: `{{.Pipes.KEY}}` or `pipe:KEY` in place of the name.
+//!
+//! They are found in the raw JSON, and only their strings are replaced: all around them stays to the byte.
+
+use std::fmt::Write as _;
+
+use bootlace_launch::handover::is_data_key;
+use json_patch::jsonptr::PointerBuf;
+use serde_json::Value;
+
+use super::InputError;
+use crate::output::{Kind, key};
+
+/// The second spelling, for templates that know `{{ }}` themselves.
+pub(super) const PREFIX: &str = "pipe:";
+
+/// A field that names an object by a pipe's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// Where its string stands.
+    pub(super) pointer: PointerBuf,
+    /// The same, as people write it.
+    pub(super) field: String,
+    /// The kind of object that it takes.
+    pub(super) kind: Kind,
+    /// The key.
+    pub(super) key: String,
+}
+
+/// All of them, in the pod's order.
+///
+/// # Errors
+/// Where a placeholder is no whole name, or stands in a field that names no object.
+pub(super) fn find(pod: &Value) -> Result<Vec<Reference>, InputError> {
+    let Some(spec) = pod.get("spec") else { return Ok(Vec::new()) };
+    let mut walk = Walk { place: vec![Step::Field("spec")], found: Vec::new() };
+    walk.visit(spec)?;
+    Ok(walk.found)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step<'a> {
+    Field(&'a str),
+    Element(usize),
+}
+
+struct Walk<'a> {
+    place: Vec<Step<'a>>,
+    found: Vec<Reference>,
+}
+
+impl<'a> Walk<'a> {
+    fn visit(&mut self, value: &'a Value) -> Result<(), InputError> {
+        match value {
+            Value::String(text) => self.text(text)?,
+            Value::Array(elements) => {
+                for (position, element) in elements.iter().enumerate() {
+                    self.place.push(Step::Element(position));
+                    self.visit(element)?;
+                    self.place.pop();
+                }
+            }
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    self.place.push(Step::Field(name));
+                    self.visit(field)?;
+                    self.place.pop();
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), InputError> {
+        let (short, holds) = (text.starts_with(PREFIX), holds_placeholder(text));
+        // Most strings of most pods.
+        if !short && !holds {
+            return Ok(());
+        }
+        let Some(kind) = names_object(&self.place) else {
+            // The short spelling is anybody's elsewhere.
+            return if holds { Err(InputError::Elsewhere { field: self.field() }) } else { Ok(()) };
+        };
+        let key = match text.strip_prefix(PREFIX) {
+            Some(key) if !holds => key.to_owned(),
+            _ => key::of_placeholder(text)
+                .ok_or_else(|| InputError::Inside { field: self.field(), text: text.to_owned() })?
+                .to_owned(),
+        };
+        if !is_data_key(&key) {
+            return Err(InputError::NoKey { field: self.field(), text: text.to_owned() });
+        }
+        self.found.push(Reference { pointer: self.pointer(), field: self.field(), kind, key });
+        Ok(())
+    }
+
+    fn field(&self) -> String {
+        self.place.iter().fold(String::new(), |mut field, step| {
+            let dot = if field.is_empty() { "" } else { "." };
+            // Writing to a String cannot fail.
+            let _ = match step {
+                Step::Field(name) => write!(field, "{dot}{name}"),
+                Step::Element(position) => write!(field, "[{position}]"),
+            };
+            field
+        })
+    }
+
+    fn pointer(&self) -> PointerBuf {
+        let mut pointer = PointerBuf::new();
+        for step in &self.place {
+            match *step {
+                Step::Field(name) => pointer.push_back(name),
+                Step::Element(position) => pointer.push_back(position),
+            }
+        }
+        pointer
+    }
+}
+
+fn holds_placeholder(text: &str) -> bool {
+    text.contains("{{") && text.contains(".Pipes.")
+}
+
+/// The kind of object that is named at a place; none where no object is named there, or one that no pipe is stored as.
+fn names_object(place: &[Step<'_>]) -> Option<Kind> {
+    use Step::{Element, Field};
+    let [Field("spec"), rest @ ..] = place else { return None };
+    match rest {
+        [Field("volumes"), Element(_), Field("secret"), Field("secretName")]
+        | [
+            Field("volumes"),
+            Element(_),
+            Field("projected"),
+            Field("sources"),
+            Element(_),
+            Field("secret"),
+            Field("name"),
+        ] => Some(Kind::Secret),
+        [Field("volumes"), Element(_), Field("configMap"), Field("name")]
+        | [
+            Field("volumes"),
+            Element(_),
+            Field("projected"),
+            Field("sources"),
+            Element(_),
+            Field("configMap"),
+            Field("name"),
+        ] => Some(Kind::ConfigMap),
+        [Field("containers" | "initContainers"), Element(_), in_container @ ..] => match in_container {
+            [Field("env"), Element(_), Field("valueFrom"), Field("secretKeyRef"), Field("name")]
+            | [Field("envFrom"), Element(_), Field("secretRef"), Field("name")] => Some(Kind::Secret),
+            [Field("env"), Element(_), Field("valueFrom"), Field("configMapKeyRef"), Field("name")]
+            | [Field("envFrom"), Element(_), Field("configMapRef"), Field("name")] => Some(Kind::ConfigMap),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(text: &str) -> Value {
+        json!({"metadata": {"annotations": {"note": "{{.Pipes.Note}}"}}, "spec": {
+            "volumes": [
+                {"name": "a", "secret": {"secretName": text}},
+                {"name": "b", "configMap": {"name": text}},
+                {"name": "c", "projected": {"sources": [
+                    {"downwardAPI": {}}, {"secret": {"name": text}}, {"configMap": {"name": text}},
+                ]}},
+            ],
+            "initContainers": [{"name": "i", "envFrom": [{"secretRef": {"name": text}}]}],
+            "containers": [{"name": "m",
+                "env": [
+                    {"name": "A", "valueFrom": {"secretKeyRef": {"name": text, "key": "k"}}},
+                    {"name": "B", "valueFrom": {"configMapKeyRef": {"name": text, "key": "k"}}},
+                ],
+                "envFrom": [{"configMapRef": {"name": text}}],
+            }],
+        }})
+    }
+
+    #[test]
+    fn every_field_that_names_an_object_is_found() {
+        for text in ["{{.Pipes.Cert}}", "{{ .Pipes.Cert }}", "pipe:Cert"] {
+            let pod = pod(text);
+            let mut found = find(&pod).unwrap();
+            for reference in &found {
+                assert_eq!(reference.pointer.resolve(&pod).unwrap(), text);
+                assert_eq!(reference.key, "Cert");
+            }
+            found.sort_by(|one, two| one.field.cmp(&two.field));
+            let found: Vec<_> = found
+                .iter()
+                .map(|reference| format!("{} {}", reference.field, reference.kind.as_str()))
+                .collect();
+            assert_eq!(
+                found,
+                [
+                    "spec.containers[0].envFrom[0].configMapRef.name ConfigMap",
+                    "spec.containers[0].env[0].valueFrom.secretKeyRef.name Secret",
+                    "spec.containers[0].env[1].valueFrom.configMapKeyRef.name ConfigMap",
+                    "spec.initContainers[0].envFrom[0].secretRef.name Secret",
+                    "spec.volumes[0].secret.secretName Secret",
+                    "spec.volumes[1].configMap.name ConfigMap",
+                    "spec.volumes[2].projected.sources[1].secret.name Secret",
+                    "spec.volumes[2].projected.sources[2].configMap.name ConfigMap",
+                ]
+            );
+        }
+        for text in ["settings", "{{ params.x }}", "Pipes.A", "my-pipe:x"] {
+            assert_eq!(find(&pod(text)).unwrap(), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_name_is_refused() {
+        for (text, sentence) in [
+            ("x-{{.Pipes.Cert}}", "a pipe's key stands for the whole name"),
+            ("{{.Pipes.A}}{{.Pipes.B}}", "a pipe's key stands for the whole name"),
+            ("pipe:{{.Pipes.A}}", "a pipe's key stands for the whole name"),
+            ("{{.Pipes.}}", "a pipe's key has letters"),
+            ("pipe:", "a pipe's key has letters"),
+            ("pipe:a/b", "a pipe's key has letters"),
+        ] {
+            let error = find(&pod(text)).unwrap_err().to_string();
+            assert!(error.contains(sentence) && error.contains(text), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_where_nothing_replaces_it_is_refused_and_the_short_form_is_left() {
+        let arguments = |text: &str| json!({"spec": {"containers": [{"name": "m", "args": ["a", text]}]}});
+        let error = find(&arguments("--cert={{.Pipes.Cert}}")).unwrap_err().to_string();
+        assert!(error.starts_with("spec.containers[0].args[1] holds"), "{error}");
+        assert_eq!(find(&arguments("pipe:Cert")).unwrap(), []);
+    }
+}

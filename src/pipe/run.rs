@@ -1,0 +1,110 @@
+//! The process of the sidecar: `bootlace pipe`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::time::timeout;
+
+use super::remote::Remote;
+use super::{serve, shared};
+use crate::names;
+use crate::output::PipeSpec;
+use crate::server::logs::{self, LogArgs};
+use crate::server::process::{self, End};
+
+/// The command line of `bootlace pipe`. What to store comes in the env (`BOOTLACE_PIPES`), and the flags are there to
+/// try it without a pod.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Where the volume is mounted that launchers hand over on.
+    #[arg(long, default_value = names::MOUNT_RUN, value_name = "DIR")]
+    root: PathBuf,
+    /// Where the pod's own volumes are mounted, for tasks that no launcher starts.
+    #[arg(long, default_value = names::MOUNT_SHARED, value_name = "DIR")]
+    shared: PathBuf,
+    /// The token by which the store knows the pod.
+    #[arg(long, default_value_os_t = store_token(), value_name = "FILE")]
+    store_token: PathBuf,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+fn store_token() -> PathBuf {
+    Path::new(names::MOUNT_STORE).join(names::FILE_STORE_TOKEN)
+}
+
+/// Has the pod's outputs stored until SIGTERM. The exit code is 0 whatever happens: schedulers read those of sidecars as
+/// if they were the task's, and what went wrong is told to the launcher and in an Event.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    logs::start(&args.logs);
+    let told = read(std::env::var(names::ENV_PIPES).ok().as_deref());
+    if let Err(error) = process::runtime().and_then(|runtime| runtime.block_on(sidecar(args, told))) {
+        tracing::error!("{error:#}");
+    }
+    ExitCode::SUCCESS
+}
+
+async fn sidecar(args: &Args, told: Result<PipeSpec<'static>, SpecError>) -> anyhow::Result<()> {
+    // Before anything else: a process that is the first of its container does not end by a signal that it does not await.
+    let mut end = End::new()?;
+    let told_to_end = async {
+        end.said().await;
+    };
+    let told_to_end = told_to_end.shared();
+    match told {
+        Ok(told) => store(args, &told, told_to_end.clone()).await,
+        Err(error) => tracing::error!("{error}"),
+    }
+    // One that ended by itself would be started again and again, and none of it would help.
+    told_to_end.await;
+    Ok(())
+}
+
+async fn store(args: &Args, told: &PipeSpec<'_>, told_to_end: impl Future<Output = ()> + Clone) {
+    let store = Remote::new(told, &args.store_token);
+    let grace = Duration::from_secs(told.grace_seconds.into());
+    let launched = told.outputs.iter().filter(|output| output.shared_file.is_none());
+    let launched: BTreeSet<_> = launched.map(|output| output.container.clone()).collect();
+    let launched: Vec<_> = launched.into_iter().collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        outputs = told.outputs.len(),
+        "waiting for the outputs of {}",
+        told.task.describe()
+    );
+
+    let handed_over = async {
+        if launched.is_empty() {
+            return;
+        }
+        if let Err(error) = serve(&args.root, &launched, &store, told_to_end.clone(), grace).await {
+            tracing::error!("{error}");
+        }
+    };
+    let left_behind = async {
+        told_to_end.clone().await;
+        if timeout(grace, shared::store(&args.shared, &told.outputs, &store)).await.is_err() {
+            let seconds = grace.as_secs();
+            tracing::warn!(seconds, "outputs on shared volumes were not stored within the pod's grace");
+        }
+    };
+    tokio::join!(handed_over, left_behind);
+}
+
+fn read(told: Option<&str>) -> Result<PipeSpec<'static>, SpecError> {
+    serde_json::from_str(told.ok_or(SpecError::None)?)
+        .map_err(|error| SpecError::Unreadable(error.to_string()))
+}
+
+/// What the webhook says cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum SpecError {
+    #[error("{name} is not set: the webhook sets it in the sidecar that it injects", name = names::ENV_PIPES)]
+    None,
+    #[error("{name} cannot be read: {0}; use an image of the webhook's own version", name = names::ENV_PIPES)]
+    Unreadable(String),
+}

@@ -1,0 +1,195 @@
+//! What a pod's tasks hand over: the profile's outputs, and those of the pod's annotation.
+
+use super::PipesError;
+use crate::names;
+use crate::output::key;
+use crate::pod::{Container, Pod};
+use crate::profile::Profile;
+use crate::profile::pipes::Output;
+use crate::profile::rules;
+use crate::yaml_list;
+use bootlace_launch::handover::MAX_OUTPUTS;
+
+/// The outputs of a pod, each with its container.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct Outputs(Vec<Output>);
+
+impl Outputs {
+    /// What the pod with these task containers hands over.
+    pub(in crate::plan) fn declared(
+        pod: &Pod<'_>,
+        tasks: &[&Container<'_>],
+        profile: &Profile,
+    ) -> Result<Self, PipesError> {
+        let own = match pod.annotations.get(names::ANNOTATION_PIPE_OUT) {
+            Some(text) => annotated(text)?,
+            None => Vec::new(),
+        };
+        let of_profile = &profile.spec.pipes.outputs;
+        if own.is_empty() && of_profile.is_empty() {
+            return Ok(Self::default());
+        }
+        let of_profile =
+            of_profile.iter().filter(|says| !own.iter().any(|output| output.key == says.key)).cloned();
+        let by_profile = |output| assigned(output, tasks, &|| format!("BootProfile {:?}", profile.name));
+        let by_pod =
+            |output| assigned(output, tasks, &|| format!("the annotation {}", names::ANNOTATION_PIPE_OUT));
+        let outputs: Vec<_> =
+            of_profile.map(by_profile).chain(own.iter().cloned().map(by_pod)).collect::<Result<_, _>>()?;
+        if outputs.len() > MAX_OUTPUTS {
+            return Err(PipesError::TooMany { count: outputs.len() });
+        }
+        Ok(Self(outputs))
+    }
+
+    pub(in crate::plan) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those of one container.
+    pub(in crate::plan) fn of(&self, container: &str) -> impl Iterator<Item = &Output> {
+        self.0.iter().filter(move |output| output.container.as_deref() == Some(container))
+    }
+}
+
+/// The outputs of the annotation.
+fn annotated(text: &str) -> Result<Vec<Output>, PipesError> {
+    let entries = yaml_list::read(text).map_err(|why| PipesError::NoList { why })?;
+    let mut outputs: Vec<Output> = Vec::with_capacity(entries.len());
+    for (position, mut entry) in entries.into_iter().enumerate() {
+        let wrong = |what: String| PipesError::Entry { position, what };
+        if let Some(key) = entry.get_mut("key")
+            && let Some(text) = key.as_str().and_then(key::of_placeholder)
+        {
+            // KUDO writes the placeholder where the key is declared, too.
+            *key = text.to_owned().into();
+        }
+        let output: Output = serde_json::from_value(entry).map_err(|error| wrong(error.to_string()))?;
+        if output.file.len() > MAX_FILE_BYTES {
+            return Err(wrong(format!("file has more than {MAX_FILE_BYTES} bytes: write a shorter path")));
+        }
+        rules::output("", &output).map_err(|broken| wrong(broken.message))?;
+        if outputs.iter().any(|earlier| earlier.key == output.key) {
+            return Err(PipesError::Twice { key: output.key });
+        }
+        outputs.push(output);
+    }
+    Ok(outputs)
+}
+
+/// As in the profile's schema.
+const MAX_FILE_BYTES: usize = 1024;
+
+fn assigned(output: Output, tasks: &[&Container<'_>], by: &dyn Fn() -> String) -> Result<Output, PipesError> {
+    let known = || tasks.iter().map(|task| task.name.to_owned()).collect::<Vec<_>>();
+    let container = match (&output.container, tasks) {
+        (Some(name), _) if tasks.iter().any(|task| task.name == name) => name.clone(),
+        (Some(name), _) => {
+            return Err(PipesError::NoTask {
+                by: by(),
+                key: output.key,
+                container: name.clone(),
+                known: known(),
+            });
+        }
+        (None, [only]) => only.name.to_owned(),
+        (None, _) => return Err(PipesError::WhichTask { by: by(), key: output.key, known: known() }),
+    };
+    Ok(Output { container: Some(container), ..output })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::profile::BootProfileSpec;
+
+    fn declared(annotation: Option<&str>, profile: &str, containers: &[&str]) -> Result<String, String> {
+        let containers: Vec<_> = containers.iter().map(|name| json!({"name": name})).collect();
+        let mut pod = json!({"metadata": {}, "spec": {"containers": containers}});
+        if let Some(text) = annotation {
+            pod["metadata"]["annotations"] = json!({names::ANNOTATION_PIPE_OUT: text});
+        }
+        let pod = Pod::read(&pod).unwrap();
+        let tasks: Vec<_> = pod.containers.iter().collect();
+        let spec: BootProfileSpec =
+            serde_saphyr::from_str(&format!("{{pipes: {{outputs: {profile}}}}}")).unwrap();
+        let profile = Profile { name: "etl".to_owned(), spec, ..Profile::default() };
+        let outputs = Outputs::declared(&pod, &tasks, &profile).map_err(|error| error.to_string())?;
+        let word = |output: &Output| {
+            let optional = if output.optional { "?" } else { "" };
+            let container = output.container.as_deref().unwrap();
+            format!("{container}:{}{optional}={}:{}", output.key, output.kind.as_str(), output.file)
+        };
+        Ok(outputs.0.iter().map(word).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn the_annotations_outputs_come_after_the_profiles_and_in_their_place() {
+        let profile =
+            "[{key: Log, file: /l, kind: ConfigMap, optional: true}, {key: A, file: /a, kind: Secret}]";
+        assert_eq!(declared(None, profile, &["main"]).unwrap(), "main:Log?=ConfigMap:/l main:A=Secret:/a");
+        let own = "- {key: A, file: '/b/*.pem', kind: ConfigMap}\n- key: \"{{.Pipes.Cert}}\"\n  file: /c\n  kind: Secret\n";
+        assert_eq!(
+            declared(Some(own), profile, &["main"]).unwrap(),
+            "main:Log?=ConfigMap:/l main:A=ConfigMap:/b/*.pem main:Cert=Secret:/c"
+        );
+        let own = "[{key: A, file: /a, kind: Secret, container: two}, {key: B, file: /b, kind: Secret, container: one}]";
+        assert_eq!(declared(Some(own), "[]", &["one", "two"]).unwrap(), "two:A=Secret:/a one:B=Secret:/b");
+        assert_eq!(declared(Some("[]"), "[]", &["one"]).unwrap(), "");
+        assert_eq!(declared(None, "[]", &["one"]).unwrap(), "");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_a_sentence() {
+        for (annotation, sentence) in [
+            ("", "is no YAML list (it is no list)"),
+            ("{key: A}", "is no YAML list (it is no list)"),
+            ("- [", "is no YAML list ("),
+            ("- A", "its entry 1: invalid type: string \"A\""),
+            (
+                "- {key: A, file: /a, kind: Pod}",
+                "its entry 1: unknown variant `Pod`, expected `ConfigMap` or `Secret`",
+            ),
+            ("- {key: A, file: /a}", "its entry 1: missing field `kind`"),
+            (
+                "- {key: A, path: /a, kind: Secret}",
+                "its entry 1: unknown field `path`, expected one of `key`, `file`",
+            ),
+            ("- {key: A/B, file: /a, kind: Secret}", "its entry 1: key is the word that later tasks name"),
+            ("- {key: ..a, file: /a, kind: Secret}", "its entry 1: key is the word that later tasks name"),
+            (
+                "- {key: A, file: a, kind: Secret}",
+                "its entry 1: file is an absolute path in the task's container",
+            ),
+            ("- {key: A, file: /out/, kind: Secret}", "its entry 1: file is an absolute path"),
+            (
+                "- {key: A, file: /out/**/a, kind: Secret}",
+                "its entry 1: file holds no folder . or .. and no **",
+            ),
+            ("- {key: A, file: /out/../a, kind: Secret}", "its entry 1: file holds no folder . or .."),
+            (
+                "[{key: A, file: /a, kind: Secret}, {key: A, file: /b, kind: Secret}]",
+                "declares the key A twice",
+            ),
+            (
+                "- {key: A, file: /a, kind: Secret, container: side}",
+                "gives output A to container \"side\", but the task containers are main",
+            ),
+        ] {
+            let error = declared(Some(annotation), "[]", &["main"]).unwrap_err();
+            assert!(error.contains(sentence), "{annotation:?}: {error}");
+        }
+        let error = declared(Some("- {key: A, file: /a, kind: Secret}"), "[]", &["one", "two"]).unwrap_err();
+        assert!(error.contains("add container: to it, one of one, two"), "{error}");
+        let error = declared(None, "[{key: A, file: /a, kind: Secret}]", &["one", "two"]).unwrap_err();
+        assert!(error.starts_with("BootProfile \"etl\""), "{error}");
+        let long = format!("- {{key: A, file: /{}, kind: Secret}}", "x".repeat(1024));
+        assert!(declared(Some(&long), "[]", &["main"]).unwrap_err().contains("more than 1024 bytes"));
+        let many: Vec<_> =
+            (0..=MAX_OUTPUTS).map(|n| format!("{{key: K{n}, file: /a, kind: Secret}}")).collect();
+        let many = format!("[{}]", many.join(", "));
+        assert!(declared(Some(&many), "[]", &["main"]).unwrap_err().contains("101 outputs"));
+    }
+}

@@ -1,0 +1,202 @@
+//! The native sidecar that has a pod's outputs stored.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bootlace_launch::handover::MAX_BYTES;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::Value;
+
+use super::shared::Shared;
+use super::{Outputs, PipesError, weaker};
+use crate::identity::Identity;
+use crate::names;
+use crate::output::{Declared, PipeSpec};
+use crate::plan::recipe::json;
+use crate::plan::{PlanError, ProfileRef, Store, Version, boot};
+use crate::pod::{Container, Pod};
+use crate::profile::BootProfileSpec;
+use crate::profile::spec::Resources;
+
+/// Seconds of the pod's grace period that are left to the kubelet: what is not ended by then is killed, and schedulers
+/// read a killed sidecar as a failed one.
+const MARGIN_SECONDS: u32 = 2;
+/// The API server's default for `terminationGracePeriodSeconds`.
+const GRACE_SECONDS: u32 = 30;
+/// Bytes of the volume a task container, beside what it may hand over: the attempt before, which is removed only once the
+/// next has begun, and the protocol's own files.
+const ROOM_BYTES: u64 = MAX_BYTES + 512 * 1024;
+/// Bytes of an env variable; see [`boot::env`].
+const MAX_SPEC_BYTES: usize = 32 * 4096 - 64;
+
+/// What a pod with outputs gets.
+#[derive(Debug)]
+pub(in crate::plan) struct Sidecar {
+    /// The container, for `initContainers`.
+    pub(in crate::plan) container: Value,
+    /// The volume that launchers hand over on, where there is a launcher.
+    pub(in crate::plan) volume: Option<Value>,
+    /// What the pod's author should know.
+    pub(in crate::plan) warnings: Vec<String>,
+}
+
+/// A task container of the pod, as far as outputs go.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::plan) struct Handing<'c, 'a> {
+    pub(in crate::plan) container: &'c Container<'a>,
+    /// Why no launcher starts it; none where one does.
+    pub(in crate::plan) unlaunched: Option<&'c str>,
+}
+
+/// What the sidecar is made from, beside the pod.
+#[derive(Debug)]
+pub(in crate::plan) struct From<'r> {
+    pub(in crate::plan) spec: &'r BootProfileSpec,
+    pub(in crate::plan) profile: ProfileRef,
+    pub(in crate::plan) store: Option<&'r Store>,
+    /// The API server's version, where it is known.
+    pub(in crate::plan) kubernetes: Option<Version>,
+    /// The boot container, whose image the sidecar shares.
+    pub(in crate::plan) boot: &'r Value,
+}
+
+impl Sidecar {
+    /// The sidecar of a pod with `outputs`; none where there are none.
+    pub(in crate::plan) fn plan(
+        pod: &Pod<'_>,
+        tasks: &[Handing<'_, '_>],
+        outputs: &Outputs,
+        task: &Identity,
+        from: &From<'_>,
+    ) -> Result<Option<Self>, PlanError> {
+        if outputs.is_empty() {
+            return Ok(None);
+        }
+        let Some(store) = from.store else {
+            return Err(PipesError::NoStore { profile: from.profile.name.clone() }.into());
+        };
+        if let Some(version) = from.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
+            return Err(PipesError::TooOld { version }.into());
+        }
+        if task.run.is_none() {
+            return Err(PipesError::NoRun.into());
+        }
+        let (mut shared, mut declared, mut warnings) = (Shared::default(), Vec::new(), Vec::new());
+        for &Handing { container, unlaunched } in tasks {
+            for output in outputs.of(container.name) {
+                let shared_file = match unlaunched {
+                    None => None,
+                    Some(because) => {
+                        warnings.push(weaker(&output.key, container.name, because));
+                        Some(shared.file(output, container, because)?)
+                    }
+                };
+                declared.push(Declared {
+                    key: output.key.clone(),
+                    kind: output.kind,
+                    container: container.name.to_owned(),
+                    shared_file,
+                    optional: output.optional,
+                });
+            }
+        }
+        let hands_over = |task: &&Handing<'_, '_>| {
+            task.unlaunched.is_none() && outputs.of(task.container.name).next().is_some()
+        };
+        let launched = tasks.iter().filter(hands_over).fold(0, |count, _| count + 1);
+        if from.kubernetes.is_none() {
+            warnings.push(format!(
+                "bootlace: outputs take a native sidecar, which Kubernetes {} and later have, and the cluster's version \
+                 is not known here",
+                Version::NATIVE_SIDECARS
+            ));
+        }
+        let volume = (launched > 0).then(|| volume(launched)).as_ref().map(json).transpose()?;
+        let pipes = &from.spec.pipes;
+        let spec = PipeSpec {
+            task: task.clone(),
+            profile: from.profile.clone(),
+            store: Cow::Borrowed(store),
+            outputs: declared,
+            time_to_live_seconds: pipes.time_to_live_seconds.into(),
+            deadline_seconds: pipes.deadline_seconds,
+            grace_seconds: grace(pod),
+            quota: pipes.quota,
+        };
+        let container = json(&container(pod, &spec, volume.is_some(), &shared, from)?)?;
+        Ok(Some(Self { container, volume, warnings }))
+    }
+}
+
+/// Seconds that the sidecar may use once the tasks have ended.
+fn grace(pod: &Pod<'_>) -> u32 {
+    let all = pod.grace_seconds.map_or(GRACE_SECONDS, |seconds| u32::try_from(seconds).unwrap_or_default());
+    all.saturating_sub(MARGIN_SECONDS).max(1)
+}
+
+/// The volume that the launchers of `launched` containers hand over on.
+fn volume(launched: u64) -> core::Volume {
+    let bytes = launched.saturating_mul(MAX_BYTES + ROOM_BYTES);
+    core::Volume {
+        name: names::VOLUME_RUN.to_owned(),
+        empty_dir: Some(core::EmptyDirVolumeSource {
+            // Memory, so that secrets never reach the node's disk.
+            medium: Some("Memory".to_owned()),
+            size_limit: Some(Quantity(format!("{}Ki", bytes.div_ceil(1024)))),
+            ..Default::default()
+        }),
+        ..core::Volume::default()
+    }
+}
+
+fn container(
+    pod: &Pod<'_>,
+    spec: &PipeSpec<'_>,
+    launched: bool,
+    shared: &Shared<'_>,
+    from: &From<'_>,
+) -> Result<core::Container, PlanError> {
+    let text = |field| from.boot.get(field).and_then(Value::as_str).map(str::to_owned);
+    let token = boot::read_only(names::VOLUME_STORE, names::MOUNT_STORE);
+    let run = launched.then(|| boot::writable(names::VOLUME_RUN, names::MOUNT_RUN));
+    let shared = shared.mounts().map(|(volume, sub_path, path)| core::VolumeMount {
+        sub_path: sub_path.map(str::to_owned),
+        ..boot::read_only(volume, &path)
+    });
+    let resources = from.spec.pipes.resources.clone().unwrap_or_else(resources);
+    Ok(core::Container {
+        name: names::CONTAINER_PIPE.to_owned(),
+        image: text("image"),
+        image_pull_policy: text("imagePullPolicy"),
+        command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "pipe".to_owned()]),
+        env: Some(vec![core::EnvVar {
+            name: names::ENV_PIPES.to_owned(),
+            value: Some(encode(spec)?),
+            ..core::EnvVar::default()
+        }]),
+        restart_policy: Some("Always".to_owned()),
+        volume_mounts: Some([token].into_iter().chain(run).chain(shared).collect()),
+        resources: Some(boot::resources(&resources, pod.is_guaranteed())),
+        security_context: Some(boot::security_context(from.spec.boot.run_as_user)),
+        ..core::Container::default()
+    })
+}
+
+/// The sidecar's resources where the profile gives none.
+fn resources() -> Resources {
+    let quantities = |cpu: &str, memory: &str| {
+        BTreeMap::from([("cpu".to_owned(), cpu.to_owned()), ("memory".to_owned(), memory.to_owned())])
+    };
+    Resources { requests: quantities("5m", "16Mi"), limits: quantities("200m", "64Mi") }
+}
+
+/// The spec as JSON; for its dollar signs see [`boot::env`].
+fn encode(spec: &PipeSpec<'_>) -> Result<String, PlanError> {
+    let json = serde_json::to_string(spec).map_err(|error| PlanError::Unwritable(error.to_string()))?;
+    let json = json.replace('$', "\\u0024");
+    if json.len() > MAX_SPEC_BYTES {
+        return Err(PipesError::TooLarge { size: json.len(), limit: MAX_SPEC_BYTES }.into());
+    }
+    Ok(json)
+}

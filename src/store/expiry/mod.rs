@@ -1,0 +1,168 @@
+//! Removes Pipes: those that have expired, and those that were never finished. The API server removes their objects.
+//!
+//! One replica does it, under a [`lease`]. A Pipe is deleted as it was read, so one that was stored or renewed meanwhile
+//! stays.
+
+pub mod lease;
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client, ResourceExt as _};
+use tracing::{info, warn};
+
+use self::lease::Claim;
+use super::metrics::Metrics;
+use super::pipe::keep::exactly;
+use crate::output::Pipe;
+use crate::server::watching;
+
+/// So many Pipes are held at once, a kilobyte or two each.
+const PAGE: u32 = 250;
+
+/// Looks for Pipes whose time is over.
+pub struct Sweeper<'m> {
+    /// With the rights of the store.
+    pub client: Client,
+    /// Removes only while it holds this.
+    pub claim: Claim,
+    /// How often it looks.
+    pub every: Duration,
+    /// How long a Pipe may be without its object. Longer than a request takes, by far.
+    pub patience: Duration,
+    /// Counts what it removes.
+    pub metrics: &'m Metrics,
+}
+
+/// Why a Pipe is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its time to live is over.
+    Expired,
+    /// Nobody finished it.
+    NotStored,
+}
+
+impl Why {
+    /// One word, for the log and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::NotStored => "not stored",
+        }
+    }
+}
+
+impl Sweeper<'_> {
+    /// Looks now and then, for ever.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(self.every).await;
+            if let Err(error) = self.turn(Timestamp::now()).await {
+                warn!(
+                    "{}, trying again",
+                    watching::call("Pipes that have expired cannot be removed", &error)
+                );
+            }
+        }
+    }
+
+    /// Removes what is to be removed at `now`, if this replica is the one to do so, and tells how many it were.
+    ///
+    /// # Errors
+    /// Where the API server refuses, or does not know Pipes.
+    pub async fn turn(&mut self, now: Timestamp) -> Result<usize, kube::Error> {
+        if !self.claim.hold().await? {
+            return Ok(0);
+        }
+        let pipes: Api<Pipe> = Api::all(self.client.clone());
+        let mut params = ListParams::default().limit(PAGE);
+        let mut removed = 0;
+        loop {
+            let page = pipes.list(&params).await?;
+            for pipe in &page.items {
+                if let Some(why) = why(pipe, now, self.patience) {
+                    removed += usize::from(self.remove(pipe, why).await?);
+                }
+            }
+            match page.metadata.continue_.filter(|rest| !rest.is_empty()) {
+                Some(rest) => params = params.continue_token(&rest),
+                None => return Ok(removed),
+            }
+        }
+    }
+
+    async fn remove(&self, pipe: &Pipe, why: Why) -> Result<bool, kube::Error> {
+        let (namespace, name) = (pipe.namespace().unwrap_or_default(), pipe.name_any());
+        let pipes: Api<Pipe> = Api::namespaced(self.client.clone(), &namespace);
+        let params = DeleteParams::default().preconditions(exactly(pipe));
+        match pipes.delete(&name, &params).await {
+            Ok(_) => {
+                info!(namespace, pipe = name, why = why.as_str(), "removed a Pipe");
+                self.metrics.removed(why);
+                Ok(true)
+            }
+            // Gone, or changed: looked at again next time.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Why a Pipe is to be removed at `now`; nothing where it is to stay.
+#[must_use]
+pub fn why(pipe: &Pipe, now: Timestamp, patience: Duration) -> Option<Why> {
+    if pipe.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let is_over = |end: Timestamp| end <= now;
+    if pipe.stored().is_none() {
+        let created = pipe.metadata.creation_timestamp.as_ref()?.0;
+        let over = created.checked_add(patience).is_ok_and(is_over);
+        return over.then_some(Why::NotStored);
+    }
+    let expires = pipe.spec.expires.as_deref()?.parse().ok()?;
+    is_over(expires).then_some(Why::Expired)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pipe(expires: Option<&str>, status: &Value) -> Pipe {
+        let metadata = json!({"name": "a", "creationTimestamp": "2026-11-21T10:00:00Z"});
+        let producer = json!({"pod": "p", "podUid": "u", "container": "c"});
+        let spec = json!({
+            "key": "A", "kind": "Secret", "object": "a", "size": 1, "hash": "", "producer": producer, "expires": expires,
+        });
+        serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).unwrap()
+    }
+
+    #[test]
+    fn a_pipe_is_removed_when_its_time_is_over_and_not_before() {
+        let stored = json!({"stored": "2026-11-21T10:00:00.000000Z"});
+        let end = "2026-11-21T10:05:00.000000Z";
+        for (expires, status, now, expected) in [
+            (Some(end), &stored, "2026-11-21T10:04:59Z", None),
+            (Some(end), &stored, "2026-11-21T10:05:00Z", Some(Why::Expired)),
+            (None, &stored, "2099-01-01T00:00:00Z", None),
+            (Some("2026-11-21T11:05:00+01:00"), &stored, "2026-11-21T10:05:00Z", Some(Why::Expired)),
+            // Nobody knows when it ends: it stays.
+            (Some("tomorrow"), &stored, "2099-01-01T00:00:00Z", None),
+            (None, &json!(null), "2026-11-21T10:04:59Z", None),
+            (None, &json!({}), "2026-11-21T10:05:00Z", Some(Why::NotStored)),
+            (Some("2099-01-01T00:00:00Z"), &json!(null), "2026-11-21T10:05:00Z", Some(Why::NotStored)),
+        ] {
+            let pipe = pipe(expires, status);
+            let why = why(&pipe, now.parse().unwrap(), Duration::from_mins(5));
+            assert_eq!(why, expected, "{expires:?} {status} {now}");
+        }
+        let mut going = pipe(None, &json!(null));
+        going.metadata.deletion_timestamp = going.metadata.creation_timestamp.clone();
+        assert_eq!(why(&going, "2099-01-01T00:00:00Z".parse().unwrap(), Duration::ZERO), None);
+    }
+}

@@ -1,0 +1,21 @@
+//! What the store makes of a task's output: a `Pipe`, and the `ConfigMap` or Secret that it owns.
+//!
+//! ```text
+//! the pod's own spec → is it declared → the Pipe → the object, owned by the Pipe → the Pipe says: stored
+//! ```
+//!
+//! | step | module | what it answers |
+//! |---|---|---|
+//! | may it | [`grant`] | does the pod's spec declare this output (pure) |
+//! | make | [`make`] | the Pipe and its object (pure) |
+//! | own | [`owner`] | which object of the run's own the Pipe goes with (pure) |
+//! | keep | [`keep`] | in which order they are made, so that whatever is killed leaves nothing for good |
+//! | count | `quota` | are there too many already |
+
+pub mod grant;
+pub mod keep;
+pub mod make;
+pub mod owner;
+mod quota;
+
+pub use keep::Keeper;

@@ -1,0 +1,124 @@
+//! The processes of this cluster, and of no other: what descends from its first one.
+//!
+//! They are seen from outside of the cluster's own process ids, as a scenario shares only its network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::scenario;
+
+/// The cluster's node, as a tree of processes.
+pub(super) struct Node {
+    /// Process 1 of the cluster's process ids: whatever loses its parent becomes its child.
+    first: i32,
+}
+
+/// A process.
+pub(super) struct Process {
+    pid: i32,
+    pub(super) argv: Vec<String>,
+}
+
+impl Node {
+    /// That of the cluster which this process was started on.
+    pub(super) fn of_this_cluster() -> Result<Self> {
+        let folder = scenario::kubeconfig()?;
+        let folder = folder.parent().and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
+        let id =
+            folder.and_then(|name| name.rsplit('-').next()).context("KUBECONFIG is in no run's folder")?;
+        let is_node = |argv: &[String]| argv.get(1..4).is_some_and(|words| words == ["node", "--id", id]);
+        let node = all().into_iter().find(|pid| is_node(&argv(*pid)));
+        let node = node.with_context(|| format!("the cluster {id} has no node"))?;
+        Ok(Self { first: parent(node).context("the node has no parent")? })
+    }
+
+    /// Kills one process that `is` says is the one; where there are several, the one that `chance` falls on. Whether
+    /// there was any.
+    pub(super) fn kill(&self, chance: u64, is: impl Fn(&Process) -> bool) -> bool {
+        let found = self.find(is);
+        // Not as many as would not fit.
+        let at = usize::try_from(chance).unwrap_or_default().checked_rem(found.len()).unwrap_or_default();
+        found.get(at).is_some_and(|process| kill(Pid::from_raw(process.pid), Signal::SIGKILL).is_ok())
+    }
+
+    /// The processes that `is` says are the ones.
+    pub(super) fn find(&self, is: impl Fn(&Process) -> bool) -> Vec<Process> {
+        let parents: BTreeMap<_, _> = all().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+        let mut ours = BTreeSet::from([self.first]);
+        let descends = |mut pid: i32, ours: &mut BTreeSet<i32>| {
+            let mut way = Vec::new();
+            while let Some(&above) = parents.get(&pid) {
+                if ours.contains(&pid) {
+                    ours.extend(way);
+                    return true;
+                }
+                way.push(pid);
+                pid = above;
+            }
+            false
+        };
+        let mut processes: Vec<_> = Vec::new();
+        for &pid in parents.keys() {
+            if descends(pid, &mut ours) {
+                processes.push(Process { pid, argv: argv(pid) });
+            }
+        }
+        processes.retain(is);
+        processes
+    }
+}
+
+impl Process {
+    /// Whether it is in a container of the pod: the kubelet names the cgroup by the pod's uid.
+    pub(super) fn is_in_pod(&self, uid: &str) -> bool {
+        let cgroup = fs::read_to_string(file(self.pid, "cgroup")).unwrap_or_default();
+        !uid.is_empty() && cgroup.contains(&format!("/pod{uid}"))
+    }
+}
+
+/// All processes of the machine.
+fn all() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// None where it has ended.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(file(pid, "stat")).ok()?;
+    // The name before it, in parentheses, may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn argv(pid: i32) -> Vec<String> {
+    let bytes = fs::read(file(pid, "cmdline")).unwrap_or_default();
+    let words = bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let mut words: Vec<_> = words.collect();
+    // Each is ended by a NUL.
+    words.pop();
+    words
+}
+
+fn file(pid: i32, name: &str) -> PathBuf {
+    format!("/proc/{pid}/{name}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_descends_from_its_parent_and_from_nobody_else() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let node = Node { first: parent(own).unwrap() };
+        let found = node.find(|process| process.pid == own);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].argv, std::env::args().collect::<Vec<_>>());
+        assert!(Node { first: own }.find(|process| process.pid == node.first).is_empty());
+        assert!(!found[0].is_in_pod(""));
+    }
+}

@@ -1,0 +1,133 @@
+//! `http` against a real server with TLS of a private authority, which knows a pod by its projected token: the API server.
+
+use anyhow::Result;
+use bootlace_cluster::images::PROBE;
+use bootlace_cluster::scenario::{Namespace, scenario, state};
+use serde_json::{Value, json};
+
+/// Whom the API server takes tokens for.
+const AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// Lets the namespace's tasks read its ConfigMap `settings`, and nothing else.
+async fn grant(namespace: &Namespace) -> Result<()> {
+    let group = "rbac.authorization.k8s.io";
+    for object in [
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
+            "data": {"REGION": "eu-west-1", "TIER": "gold\nand more"},
+        }),
+        json!({
+            "apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": {"name": "settings"},
+            "rules": [{
+                "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["settings"], "verbs": ["get"],
+            }],
+        }),
+        json!({
+            "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": {"name": "settings"},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "settings"},
+            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace.name()}],
+        }),
+    ] {
+        namespace.create(&object.to_string()).await?;
+    }
+    Ok(())
+}
+
+/// A profile of these `http` sources, which ask the API server with a token for `audience`.
+async fn profile(namespace: &Namespace, audience: &str, sources: Vec<Value>) -> Result<()> {
+    // Kubernetes puts its own CA into every namespace.
+    let client = json!({"token": {"audience": audience}, "ca": {"configMap": "kube-root-ca.crt"}});
+    let sources: Vec<_> = sources
+        .into_iter()
+        .map(|mut source| {
+            source["http"]["url"] = json!("https://kubernetes.default.svc");
+            source["http"]["client"] = client.clone();
+            source
+        })
+        .collect();
+    namespace.profile(&json!({"sources": sources}).to_string()).await
+}
+
+/// The ConfigMap of the pod's own namespace, as its label names it.
+fn settings() -> Value {
+    json!({"name": "settings", "http": {
+        "path": "api/v1/namespaces/{{ namespace }}/configmaps/{{ labels['example.com/settings'] }}",
+        "json": [{"pointer": "/data", "into": "Env"}],
+    }})
+}
+
+fn task(namespace: &Namespace, settings: &str) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "task", "labels": {
+            "bootlace.dev/task": namespace.name(), "example.com/settings": settings,
+        }},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "main", "image": PROBE, "command": ["/probe", "environ"]}],
+        },
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_task_boots_from_a_get_and_a_post_with_its_projected_token() -> Result<()> {
+    scenario("http-source")
+        .run(async |namespace| {
+            grant(namespace).await?;
+            let body = "{\"kind\": \"SelfSubjectAccessReview\", \"apiVersion\": \"authorization.k8s.io/v1\", \"spec\": \
+                        {\"resourceAttributes\": {\"namespace\": \"{{ namespace }}\", \"verb\": \"get\", \
+                        \"resource\": \"configmaps\", \"name\": \"{{ labels['example.com/settings'] }}\"}}}";
+            let may = json!({"name": "may", "http": {
+                "method": "POST", "path": "apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "body": body,
+                "json": [{"pointer": "/status", "into": "Env", "prefix": "MAY_"}],
+            }});
+            profile(namespace, AUDIENCE, vec![settings(), may]).await?;
+            namespace.create(&task(namespace, "settings")).await?;
+            namespace.pod_succeeded("task").await?;
+            let process = namespace.process("task", "main").await?;
+            assert_eq!(process.env("REGION"), Some(&b"eu-west-1"[..]));
+            assert_eq!(process.env("TIER"), Some(&b"gold\nand more"[..]));
+            assert_eq!(process.env("MAY_allowed"), Some(&b"true"[..]));
+            let log = namespace.log("task", "bootlace-boot").await?;
+            let line = "source \"settings\" (GET https://kubernetes.default.svc): 2 variables, 0 files, ";
+            assert!(log.contains(line) && !log.contains("gold"), "{log}");
+            Ok(())
+        })
+        .await
+}
+
+/// Each pod is who it is: a token for somebody else, or what it has no right to, ends it with a sentence.
+#[tokio::test]
+async fn whom_the_server_does_not_let_in_is_told_what_to_change() -> Result<()> {
+    for (audience, name, sentence) in [
+        (
+            "somebody-else",
+            "settings",
+            "it answered 401 Unauthorized: give it credentials in client.headersFromSecret or client.token, or renew them",
+        ),
+        (
+            AUDIENCE,
+            "others",
+            "it answered 403 Forbidden: let the server give the credentials of client the right to this",
+        ),
+    ] {
+        scenario("http-source-denied")
+            .run(async |namespace| {
+                grant(namespace).await?;
+                profile(namespace, audience, vec![settings()]).await?;
+                namespace.create(&task(namespace, name)).await?;
+                let pod = namespace.pod_failed("task").await?;
+                assert_eq!(state::ended(&pod, "bootlace-boot")?.exit_code, 69);
+                let message = state::message(&pod, "bootlace-boot")?;
+                assert!(
+                    message.contains("source \"settings\" (GET https://kubernetes.default.svc)"),
+                    "{message}"
+                );
+                assert!(message.ends_with(sentence), "{message}");
+                Ok(())
+            })
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Airflow's operator: DAGs that carry annotations and volumes, and images that know nothing.
+
+use anyhow::Result;
+use bootlace_cluster::airflow::{Airflow, DagRun};
+use bootlace_cluster::images::BUSYBOX;
+use bootlace_cluster::scenario::{LIMIT, Namespace, Scenario, kubeconfig, scenario};
+use bootlace_cluster::wait::until_async;
+use k8s_openapi::api::core::v1 as core;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use super::{pipes, stored};
+
+fn opted_in(name: &'static str) -> Scenario {
+    scenario(name).label("bootlace.dev/schedulers", "enabled")
+}
+
+async fn run(namespace: &Namespace, dag: &str) -> Result<DagRun> {
+    let run = Airflow::new(&kubeconfig()?, namespace.name()).await?.run(dag, "2026-01-01").await?;
+    assert!(run.succeeded, "{}", run.log);
+    Ok(run)
+}
+
+async fn said(namespace: &Namespace, task: &str) -> Result<Vec<String>> {
+    let mut said = Vec::new();
+    for pod in namespace.pods(&format!("kubernetes_pod_operator=True,task_id={task}")).await? {
+        said.push(namespace.log(&pod.name_any(), "base").await?);
+    }
+    said.sort();
+    Ok(said)
+}
+
+/// Names the namespace's own profile for its tasks, and waits until the webhook knows.
+async fn boots_with_its_own_profile(namespace: &Namespace) -> Result<()> {
+    let own = json!({"metadata": {"labels": {"bootlace.dev/profile": namespace.name()}}});
+    let namespaces = Api::<core::Namespace>::all(namespace.client());
+    namespaces.patch(namespace.name(), &PatchParams::default(), &Patch::Merge(own)).await?;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "whose", "labels": {"bootlace.dev/task": "true"}},
+        "spec": {"containers": [{"name": "main", "image": BUSYBOX, "command": ["true"]}]},
+    });
+    until_async(LIMIT, "the webhook does not know the namespace's profile", async || {
+        let made = namespace.dry_run(&pod.to_string()).await?;
+        let mark = &made[0].object.annotations()["bootlace.dev/injected"];
+        anyhow::ensure!(mark.contains(&format!("\"profile\":\"{}\"", namespace.name())), "{mark}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_and_a_text_reach_the_tasks_that_name_them() -> Result<()> {
+    opted_in("pipes-dag")
+        .run(async |namespace| {
+            run(namespace, "certificates").await?;
+            assert_eq!(said(namespace, "serve").await?, ["certificate of the run"]);
+            assert_eq!(said(namespace, "publish").await?, ["read me, read me\n"]);
+            assert_eq!(
+                stored(namespace).await?,
+                ["Certificate Secret by issue", "Notice ConfigMap by issue"]
+            );
+            for pipe in pipes(namespace).await? {
+                assert_eq!(pipe.metadata.owner_references, None, "Airflow keeps no object of a run");
+                assert!(pipe.data.pointer("/spec/expires").is_some(), "{pipe:?}");
+            }
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn each_element_of_a_mapped_task_takes_from_its_own() -> Result<()> {
+    opted_in("pipes-mapped")
+        .run(async |namespace| {
+            run(namespace, "mapped_pipes").await?;
+            assert_eq!(
+                said(namespace, "read").await?,
+                ["a reads part a\n", "b reads part b\n", "c reads part c\n"]
+            );
+            assert_eq!(stored(namespace).await?, ["Part ConfigMap by write"; 3]);
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_retried_task_replaces_what_its_first_attempt_stored() -> Result<()> {
+    opted_in("pipes-retried")
+        .run(async |namespace| {
+            namespace.profile("pipes: { onFailure: Store }").await?;
+            boots_with_its_own_profile(namespace).await?;
+            run(namespace, "retried_pipes").await?;
+            assert_eq!(said(namespace, "result").await?, ["the result is second\n"]);
+            assert_eq!(stored(namespace).await?, ["Result ConfigMap by tries"; 2], "one of each attempt");
+            Ok(())
+        })
+        .await
+}

@@ -1,0 +1,163 @@
+//! Jobs, which know of no run that they share, and one Job that owns what its pod stored.
+
+use anyhow::{Context as _, Result};
+use bootlace_cluster::images::BUSYBOX;
+use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, state};
+use bootlace_cluster::wait::until_async;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams};
+use serde_json::{Value, json};
+
+use super::{pipes, stored};
+
+/// A Job of one busybox, which is a task of the run `deploy-7` of `shop` where it is `joined`.
+fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Value {
+    let mut annotations = pipes.clone();
+    if joined {
+        annotations["bootlace.dev/workflow"] = json!("shop");
+        annotations["bootlace.dev/run"] = json!("deploy-7");
+    }
+    let mut pod = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 5});
+    for (field, value) in spec.as_object().expect("a spec is an object") {
+        pod[field] = value.clone();
+    }
+    json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+        "spec": {"backoffLimit": 0, "template": {
+            "metadata": {"labels": {"bootlace.dev/task": "true"}, "annotations": annotations},
+            "spec": pod,
+        }},
+    })
+}
+
+fn shell(script: &str) -> Value {
+    json!({"name": "main", "image": BUSYBOX, "command": ["sh", "-c", script]})
+}
+
+async fn said(namespace: &Namespace, job: &str) -> Result<String> {
+    let pods = namespace.job_completed(job).await?;
+    let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
+    namespace.log(&pod.name_any(), "main").await
+}
+
+/// The name of a Job's first pod, once it is there.
+async fn first_pod(namespace: &Namespace, job: &str) -> Result<String> {
+    until_async(LIMIT, "the Job has no pod", async || {
+        let pods = namespace.pods(&format!("batch.kubernetes.io/job-name={job}")).await?;
+        pods.first().map(ResourceExt::name_any).context("there is none yet")
+    })
+    .await
+}
+
+/// KUDO's own example: one step makes a certificate, and a later one mounts it.
+#[tokio::test]
+async fn a_certificate_of_one_job_is_mounted_by_the_next() -> Result<()> {
+    scenario("pipes-kudo")
+        .run(async |namespace| {
+            let out =
+                json!({"bootlace.dev/pipe-out": "- {key: '{{.Pipes.Certificate}}', file: /usr/share/MyKey.key, kind: Secret}"});
+            let script = "mkdir -p /usr/share; printf '\\000\\377secret' > /usr/share/MyKey.key";
+            let gencert = job("gencert", true, &out, &json!({"containers": [shell(script)]}));
+            namespace.create(&gencert.to_string()).await?;
+            namespace.job_completed("gencert").await?;
+            assert_eq!(stored(namespace).await?, ["Certificate Secret by gencert"]);
+
+            let mut container = shell("od -A n -t x1 /etc/certs/MyKey.key");
+            container["volumeMounts"] = json!([{"name": "cert", "mountPath": "/etc/certs"}]);
+            let volume = json!({"name": "cert", "secret": {"secretName": "{{.Pipes.Certificate}}"}});
+            let myapp =
+                job("myapp", true, &json!({}), &json!({"containers": [container], "volumes": [volume]}));
+            namespace.create(&myapp.to_string()).await?;
+            assert_eq!(said(namespace, "myapp").await?.trim(), "00 ff 73 65 63 72 65 74");
+
+            // None of the Jobs is the run: what one stored outlives it.
+            namespace.api::<Job>().delete("gencert", &DeleteParams::background()).await?;
+            for pipe in pipes(namespace).await? {
+                assert_eq!(pipe.metadata.owner_references, None);
+            }
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn what_is_not_stored_yet_lets_the_job_controller_try_again() -> Result<()> {
+    scenario("pipes-later")
+        .run(async |namespace| {
+            let taking = json!({"bootlace.dev/pipe-in": "- {key: Word, env: WORD}"});
+            let later = job("later", true, &taking, &json!({"containers": [shell("echo $WORD")]}));
+            namespace.create(&later.to_string()).await?;
+            let events = namespace.api::<k8s_openapi::api::core::v1::Event>();
+            let said_so = async || {
+                let list = events.list(&ListParams::default().fields("reason=FailedCreate")).await?;
+                let message = list.items.into_iter().find_map(|event| event.message).unwrap_or_default();
+                anyhow::ensure!(
+                    message.contains("pipe Word of shop, run deploy-7 is not stored yet"),
+                    "{message}"
+                );
+                Ok(())
+            };
+            until_async(LIMIT, "nobody is told why the Job has no pod", said_so).await?;
+
+            let out = json!({"bootlace.dev/pipe-out": "- {key: Word, file: /tmp/word, kind: ConfigMap}"});
+            let first = job("first", true, &out, &json!({"containers": [shell("printf found > /tmp/word")]}));
+            namespace.create(&first.to_string()).await?;
+            namespace.job_completed("first").await?;
+            assert_eq!(said(namespace, "later").await?, "found\n");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn what_a_jobs_pod_stored_goes_with_the_job() -> Result<()> {
+    scenario("pipes-owned")
+        .run(async |namespace| {
+            let out = json!({"bootlace.dev/pipe-out": "- {key: Word, file: '/tmp/*.txt', kind: Secret}"});
+            let script = "printf 1 > /tmp/a.txt; printf 2 > /tmp/b.txt";
+            let made = job("owner", false, &out, &json!({"containers": [shell(script)]}));
+            namespace.create(&made.to_string()).await?;
+            namespace.job_completed("owner").await?;
+            assert_eq!(stored(namespace).await?, ["Word Secret by -"]);
+            let ours = ListParams::default().labels("app.kubernetes.io/managed-by=bootlace");
+            let secrets = namespace.api::<Secret>();
+            let list = secrets.list(&ours).await?.items;
+            let [secret] = &list[..] else { panic!("{} Secrets", list.len()) };
+            let data = secret.data.as_ref().expect("it holds something");
+            assert_eq!(data.keys().collect::<Vec<_>>(), ["a.txt", "b.txt"]);
+
+            namespace.api::<Job>().delete("owner", &DeleteParams::background()).await?;
+            until_async(LIMIT, "what a Job stored stays when it is gone", async || {
+                let left = pipes(namespace).await?.len() + secrets.list(&ours).await?.items.len();
+                anyhow::ensure!(left == 0, "{left} are left");
+                Ok(())
+            })
+            .await
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_task_without_its_output_fails_and_says_so() -> Result<()> {
+    scenario("pipes-missing")
+        .run(async |namespace| {
+            let out = json!({"bootlace.dev/pipe-out": "- {key: Word, file: /tmp/word, kind: Secret}"});
+            let made = job("forgets", false, &out, &json!({"containers": [shell("true")]}));
+            namespace.create(&made.to_string()).await?;
+            let pod = first_pod(namespace, "forgets").await?;
+            let pod = namespace.pod_failed(&pod).await?;
+            assert_eq!(state::ended(&pod, "main")?.exit_code, 74);
+            let message = state::message(&pod, "main")?;
+            assert!(
+                message
+                    .contains("output Word: the task ended without writing /tmp/word. Write it, or declare"),
+                "{message}"
+            );
+            assert_eq!(state::ended(&pod, "bootlace-pipe")?.exit_code, 0);
+            assert!(pipes(namespace).await?.is_empty());
+            Ok(())
+        })
+        .await
+}

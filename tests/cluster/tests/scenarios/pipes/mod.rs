@@ -1,0 +1,32 @@
+//! What a task hands to later tasks of its run.
+
+mod airflow;
+mod jobs;
+
+use anyhow::Result;
+use bootlace_cluster::scenario::Namespace;
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use serde_json::Value;
+
+/// The namespace's Pipes, as a stranger reads them.
+async fn pipes(namespace: &Namespace) -> Result<Vec<DynamicObject>> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
+    let api: Api<DynamicObject> = Api::namespaced_with(namespace.client(), namespace.name(), &resource);
+    Ok(api.list(&ListParams::default()).await?.items)
+}
+
+/// Key, kind and task of each, sorted.
+async fn stored(namespace: &Namespace) -> Result<Vec<String>> {
+    let text = |pipe: &DynamicObject, pointer: &str| {
+        pipe.data.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned()
+    };
+    let line = |pipe: &DynamicObject| {
+        assert!(pipe.data.pointer("/status/stored").is_some(), "{} is not stored", pipe.name_any());
+        let [key, kind] = ["/spec/key", "/spec/kind"].map(|pointer| text(pipe, pointer));
+        format!("{key} {kind} by {}", text(pipe, "/spec/producer/task"))
+    };
+    let mut lines: Vec<_> = pipes(namespace).await?.iter().map(line).collect();
+    lines.sort();
+    Ok(lines)
+}

@@ -1,0 +1,145 @@
+//! What launchers hand over.
+
+use bootlace_launch::handover::Word;
+use serde_json::json;
+
+use crate::server::{Reply, Server, ok, status};
+use crate::sidecar::{Container, bodies, hand_over, store, stored, until, word};
+
+fn declared() -> serde_json::Value {
+    json!([{"key": "Cert", "kind": "Secret", "container": "base"}])
+}
+
+#[test]
+fn it_is_stored_byte_for_byte_and_the_launcher_hears_of_it() {
+    let (container, server) = (Container::new(), store(|_, _| stored()));
+    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "tls.key", b"hunter2\n\xff\0");
+    assert_eq!(word(&attempt), Word::Stored);
+    let asked = server.asked();
+    assert_eq!(asked[0].line, "PUT /v1/pipes/Cert");
+    let expected = json!({"container": "base", "kind": "Secret", "files": {"tls.key": "aHVudGVyMgr/AA=="}});
+    assert_eq!(bodies(&server, "PUT"), [expected]);
+    let (status, log) = sidecar.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("stored") && !log.contains("hunter2") && !log.contains("the-token"), "{log}");
+}
+
+#[test]
+fn a_refusal_is_the_launchers_word_and_an_event_and_the_sidecar_ends_well() {
+    let said = r#"{"reason":"QuotaExceeded","message":"there are 2 Pipes of this run already"}"#;
+    let (container, server) = (Container::new(), store(move |_, _| status(403, &[], said)));
+    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "tls.key", b"hunter2");
+    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    assert!(
+        why.as_str().contains("output Cert: the store at") && why.as_str().contains("2 Pipes of this run"),
+        "{why}"
+    );
+    let event = until("there is no Event", || bodies(&server, "POST /v1/events").pop());
+    assert_eq!(event, json!({"outcome": "OutputsNotStored", "note": format!("container base: {why}")}));
+    assert_eq!(bodies(&server, "PUT").len(), 1);
+    assert_eq!(sidecar.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_store_that_is_gone_for_a_while_is_asked_again() {
+    let server = store(|_, before| match before {
+        0 => Reply::Cut(b"{\"pipe\":".to_vec()),
+        1 => status(503, &[], r#"{"reason":"Unavailable","message":"try again"}"#),
+        _ => stored(),
+    });
+    let container = Container::new();
+    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "tls.key", b"x");
+    assert_eq!(word(&attempt), Word::Stored);
+    let bodies = bodies(&server, "PUT");
+    assert!(bodies.len() == 3 && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+    drop(sidecar);
+}
+
+#[test]
+fn a_store_that_stays_away_is_given_up_at_the_deadline() {
+    let (container, server) = (Container::new(), store(|_, _| Reply::Never));
+    let mut told = Container::told(&server, &declared());
+    told["deadlineSeconds"] = json!(1);
+    let sidecar = container.start(Some(&told.to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "tls.key", b"x");
+    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    assert!(why.as_str().contains("did not answer within 1 s"), "{why}");
+    assert_eq!(sidecar.end().0.code(), Some(0));
+}
+
+#[test]
+fn what_is_handed_over_before_it_is_told_to_end_is_stored_after() {
+    let (container, server) = (Container::new(), store(|_, _| stored()));
+    let attempt = container.begin("base");
+    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    hand_over(&attempt, "Cert", "tls.key", b"x");
+    assert_eq!(sidecar.end().0.code(), Some(0));
+    assert_eq!(attempt.word().unwrap(), Some(Word::Stored));
+}
+
+#[test]
+fn a_store_that_is_not_to_be_trusted_gets_nothing() {
+    let (container, server) = (Container::new(), Server::expired());
+    let mut told = Container::told(&server, &declared());
+    told["deadlineSeconds"] = json!(1);
+    let sidecar = container.start(Some(&told.to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "tls.key", b"x");
+    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    assert!(why.as_str().contains("certificate"), "{why}");
+    assert!(server.asked().is_empty());
+    drop(sidecar);
+}
+
+#[test]
+fn a_sidecar_that_cannot_work_says_so_to_who_waits_and_runs_on() {
+    let (container, server) = (Container::new(), store(|_, _| ok("")));
+    let mut told = Container::told(&server, &declared());
+    told["store"]["ca"] = json!("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let sidecar = container.start(Some(&told.to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "tls.key", b"x");
+    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    assert!(why.as_str().contains("the CA of the store cannot be read"), "{why}");
+    assert_eq!(sidecar.end().0.code(), Some(0));
+
+    // Without a word that it understands nobody can be told, but in its log.
+    for (told, hint) in
+        [(None, "BOOTLACE_PIPES is not set"), (Some(r#"{"newer":1}"#), "use an image of the webhook's")]
+    {
+        let mut sidecar = container.start(told);
+        let begun = std::time::Instant::now();
+        until("it does not run on", || {
+            assert!(!sidecar.has_ended());
+            (begun.elapsed() > std::time::Duration::from_millis(300)).then_some(())
+        });
+        let (status, log) = sidecar.end();
+        assert_eq!(status.code(), Some(0));
+        assert!(log.contains(hint), "{log}");
+    }
+}
+
+#[test]
+fn the_largest_output_takes_bounded_memory() {
+    let (container, server) = (Container::new(), store(|_, _| stored()));
+    let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 4]);
+    assert_eq!(word(&attempt), Word::Stored);
+    // What is mapped of the binary is not counted: this one is not the one that ships.
+    let anonymous = sidecar.memory();
+    assert!(anonymous < 8 * 1024, "{anonymous} KiB");
+
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 3]);
+    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    assert!(why.as_str().contains("it takes 1048577 bytes, names of files included"), "{why}");
+    assert_eq!(bodies(&server, "PUT").len(), 1);
+}

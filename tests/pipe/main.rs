@@ -1,0 +1,13 @@
+//! `bootlace pipe` as a process, between launchers that hand over and a store that answers as it is told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
+)]
+
+mod handed_over;
+#[path = "../boot/http/server.rs"]
+#[allow(dead_code, reason = "boot's tests need more of it")]
+mod server;
+mod shared;
+mod sidecar;

@@ -1,0 +1,253 @@
+//! As much of an API server as keeping outputs needs: uids, optimistic concurrency, preconditions, pages, and a garbage
+//! collector that runs when it is told. A replica's client can be cut off at any request, before or after it took effect.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+type Request = axum::http::Request<Body>;
+type Response = axum::http::Response<axum::body::Body>;
+
+#[derive(Default)]
+struct State {
+    /// Counts changes; every object carries the count of its last one.
+    version: u64,
+    objects: BTreeMap<String, Value>,
+    /// Answered to whoever creates something below this path.
+    refused: Option<(&'static str, u16, &'static str)>,
+}
+
+/// An API server in memory.
+#[derive(Clone, Default)]
+pub(crate) struct Cluster {
+    state: Arc<Mutex<State>>,
+}
+
+/// When a replica is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Before its request of this number, from 0, reaches the API server.
+    Before(usize),
+    /// After it has taken effect, and before the replica hears of it.
+    After(usize),
+}
+
+impl Cluster {
+    /// A client that is never cut off.
+    pub(crate) fn client(&self) -> Client {
+        self.replica(None, Vec::new())
+    }
+
+    /// A client of a replica that is killed. Before each request it lets others have as many turns as `pauses` say.
+    pub(crate) fn replica(&self, cut: Option<Cut>, pauses: Vec<u8>) -> Client {
+        let (cluster, asked) = (self.clone(), Arc::new(Mutex::new(0)));
+        let service = tower::service_fn(move |request: Request| {
+            let cluster = cluster.clone();
+            let number = {
+                let mut asked = asked.lock().unwrap();
+                *asked += 1;
+                *asked - 1
+            };
+            let pause = pauses.get(number).copied().unwrap_or_default();
+            async move {
+                for _ in 0..pause {
+                    tokio::task::yield_now().await;
+                }
+                let killed = || Err(io::Error::other("the replica was killed"));
+                match cut {
+                    Some(Cut::Before(cut)) if number >= cut => return killed(),
+                    Some(Cut::After(cut)) if number > cut => return killed(),
+                    _ => {}
+                }
+                let response = cluster.answer(request).await;
+                if cut == Some(Cut::After(number)) { killed() } else { Ok(response) }
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Every object of a kind (`pipes`), in the order of their names.
+    pub(crate) fn all(&self, kind: &str) -> Vec<Value> {
+        let state = self.state();
+        let of_kind = state.objects.iter().filter(|(path, _)| path.contains(&format!("/{kind}/")));
+        of_kind.map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Writes an object as somebody else would.
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        let mut state = self.state();
+        state.write(path, object);
+    }
+
+    /// Refuses to create anything below a path, with this status and message.
+    pub(crate) fn refuse(&self, path: &'static str, status: u16, message: &'static str) {
+        self.state().refused = Some((path, status, message));
+    }
+
+    /// Does what the garbage collector does: removes what is owned by nothing that is there.
+    pub(crate) fn collect(&self) {
+        let mut state = self.state();
+        loop {
+            let uids: Vec<_> =
+                state.objects.values().map(|object| object["metadata"]["uid"].clone()).collect();
+            let before = state.objects.len();
+            state.objects.retain(|_, object| {
+                let owners = object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+                owners.is_empty() || owners.iter().any(|owner| uids.contains(&owner["uid"]))
+            });
+            if state.objects.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let query: BTreeMap<_, _> =
+            head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')).collect();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body = || serde_json::from_slice::<Value>(&body).unwrap();
+        let mut state = self.state();
+        match head.method.as_str() {
+            "GET" => match state.objects.get(&path) {
+                Some(object) => success(object),
+                None if path.ends_with('s') => success(&state.list(&path, &query)),
+                None => failure(404, "not found"),
+            },
+            "POST" => {
+                let object = body();
+                let path = format!("{path}/{}", object["metadata"]["name"].as_str().unwrap());
+                match state.refused {
+                    _ if state.objects.contains_key(&path) => failure(409, "already exists"),
+                    Some((below, status, message)) if path.contains(below) => failure(status, message),
+                    _ => success(&state.write(&path, object)),
+                }
+            }
+            "PUT" => {
+                let object = body();
+                match state.check(&path, &object["metadata"]) {
+                    Err(response) => *response,
+                    Ok(_) => success(&state.write(&path, object)),
+                }
+            }
+            "PATCH" => {
+                assert_eq!(head.headers["content-type"], "application/merge-patch+json");
+                let (of_object, status) = match path.strip_suffix("/status") {
+                    Some(path) => (path.to_owned(), true),
+                    None => (path, false),
+                };
+                let mut change = body();
+                match state.check(&of_object, &change["metadata"]) {
+                    Err(response) => *response,
+                    Ok(mut object) => {
+                        // The one subresource takes nothing else, and the object nothing of it.
+                        let fields = change.as_object_mut().unwrap();
+                        fields.retain(|field, _| (field == "status") == status);
+                        json_patch::merge(&mut object, &change);
+                        success(&state.write(&of_object, object))
+                    }
+                }
+            }
+            "DELETE" => {
+                let preconditions = body()["preconditions"].clone();
+                match state.check(&path, &preconditions) {
+                    Err(response) => *response,
+                    Ok(object) => {
+                        state.objects.remove(&path);
+                        success(&object)
+                    }
+                }
+            }
+            other => panic!("{other} {path} is not known here"),
+        }
+    }
+}
+
+impl State {
+    fn write(&mut self, path: &str, mut object: Value) -> Value {
+        self.version += 1;
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        let before = self.objects.get(path).map(|object| object["metadata"].clone());
+        let (uid, created) = match before {
+            Some(before) => (before["uid"].clone(), before["creationTimestamp"].clone()),
+            None => (json!(format!("u-{}", self.version)), json!("2026-11-21T10:00:00Z")),
+        };
+        let namespace = path.split_once("/namespaces/").unwrap().1.split('/').next().unwrap();
+        metadata.insert("namespace".to_owned(), json!(namespace));
+        metadata.insert("uid".to_owned(), uid);
+        metadata.insert("creationTimestamp".to_owned(), created);
+        metadata.insert("resourceVersion".to_owned(), json!(self.version.to_string()));
+        self.objects.insert(path.to_owned(), object.clone());
+        object
+    }
+
+    /// The object, if it is the one that is meant and as it was read.
+    fn check(&self, path: &str, expected: &Value) -> Result<Value, Box<Response>> {
+        let object = self.objects.get(path).ok_or_else(|| Box::new(failure(404, "not found")))?;
+        for field in ["uid", "resourceVersion"] {
+            if !expected[field].is_null() && expected[field] != object["metadata"][field] {
+                return Err(failure(409, "the object has been modified").into());
+            }
+        }
+        Ok(object.clone())
+    }
+
+    /// A page of a collection, of one namespace or of all.
+    fn list(&self, path: &str, query: &BTreeMap<&str, &str>) -> Value {
+        let kind = path.rsplit('/').next().unwrap();
+        let selector =
+            query.get("labelSelector").map(|selector| selector.replace("%3D", "=").replace("%2F", "/"));
+        let selected = |object: &Value| {
+            let Some((label, value)) = selector.as_deref().and_then(|selector| selector.split_once('='))
+            else {
+                return true;
+            };
+            object["metadata"]["labels"][label] == *value
+        };
+        let below = |object: &str| {
+            if path.contains("/namespaces/") {
+                object.starts_with(&format!("{path}/"))
+            } else {
+                object.contains(&format!("/{kind}/"))
+            }
+        };
+        let items: Vec<_> =
+            self.objects.iter().filter(|(path, object)| below(path) && selected(object)).collect();
+        let from: usize = query.get("continue").map_or(0, |from| from.parse().unwrap());
+        let limit = query.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
+        let page: Vec<_> = items.iter().skip(from).take(limit).map(|(_, object)| object).collect();
+        let mut metadata = json!({"resourceVersion": self.version.to_string()});
+        let rest = items.len().saturating_sub(from + page.len());
+        if rest > 0 {
+            metadata["continue"] = json!((from + page.len()).to_string());
+            if selector.is_none() {
+                metadata["remainingItemCount"] = json!(rest);
+            }
+        }
+        json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": page})
+    }
+}
+
+fn success(object: &Value) -> Response {
+    Response::new(serde_json::to_vec(object).unwrap().into())
+}
+
+fn failure(code: u16, message: &str) -> Response {
+    let reason = if code == 404 { "NotFound" } else { "Told" };
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "message": message, "reason": reason,
+    });
+    let mut response = success(&status);
+    *response.status_mut() = code.try_into().unwrap();
+    response
+}

@@ -1,0 +1,85 @@
+//! What is removed, by whom.
+
+use std::time::Duration;
+
+use bootlace::store::expiry::Sweeper;
+use bootlace::store::expiry::lease::Claim;
+use bootlace::store::metrics::Metrics;
+use serde_json::json;
+
+use crate::cluster::Cluster;
+use crate::support::{NAMESPACE, time};
+
+const EVERY: Duration = Duration::from_mins(1);
+
+fn sweeper<'m>(cluster: &Cluster, holder: &str, metrics: &'m Metrics) -> Sweeper<'m> {
+    let client = cluster.client();
+    let claim =
+        Claim::new(client.clone(), "bootlace", "bootlace-store".to_owned(), holder.to_owned(), EVERY * 2);
+    Sweeper { client, claim, every: EVERY, patience: Duration::from_mins(5), metrics }
+}
+
+fn pipe(cluster: &Cluster, name: &str, expires: Option<&str>) {
+    let producer = json!({"pod": "p", "podUid": "u", "container": "c"});
+    let object = json!({
+        "metadata": {"name": name}, "status": {"stored": "2026-11-21T10:00:00.000000Z"},
+        "spec": {"key": "A", "kind": "Secret", "object": name, "size": 1, "hash": "", "producer": producer,
+                 "expires": expires},
+    });
+    cluster.put(&format!("/apis/bootlace.dev/v1alpha1/namespaces/{NAMESPACE}/pipes/{name}"), object);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_removed_page_by_page_and_all_else_stays() {
+    let (cluster, metrics) = (Cluster::default(), Metrics::default());
+    for number in 0..600 {
+        pipe(&cluster, &format!("old-{number:03}"), Some("2026-11-21T10:30:00.000000Z"));
+    }
+    pipe(&cluster, "young", Some("2026-11-21T11:30:00.000000Z"));
+    pipe(&cluster, "owned", None);
+    let mut sweeper = sweeper(&cluster, "a", &metrics);
+    // Pages are told by their place here, so that what is removed moves the rest: some are left for the next turn, as
+    // where somebody creates Pipes meanwhile.
+    let mut removed = 0;
+    for _ in 0..5 {
+        removed += sweeper.turn(time("11:00:00")).await.unwrap();
+    }
+    assert_eq!(removed, 600);
+    let left: Vec<_> = cluster.all("pipes").iter().map(|pipe| pipe["metadata"]["name"].clone()).collect();
+    assert_eq!(left, ["owned", "young"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_replica_does_it_until_it_is_gone() {
+    let (cluster, metrics) = (Cluster::default(), Metrics::default());
+    let (mut first, mut second) = (sweeper(&cluster, "a", &metrics), sweeper(&cluster, "b", &metrics));
+    for turn in 0..10 {
+        assert!(first.claim.hold().await.unwrap(), "{turn}");
+        assert!(!second.claim.hold().await.unwrap(), "{turn}");
+        tokio::time::advance(EVERY).await;
+    }
+    // The first one is gone: the second sees it when the Lease has not been renewed for as long as it lasts.
+    assert!(!second.claim.hold().await.unwrap());
+    tokio::time::advance(EVERY).await;
+    assert!(!second.claim.hold().await.unwrap());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(second.claim.hold().await.unwrap());
+    let lease = &cluster.all("leases")[0];
+    assert_eq!(
+        (&lease["spec"]["holderIdentity"], &lease["spec"]["leaseTransitions"]),
+        (&json!("b"), &json!(1))
+    );
+    // Back again, it is not the one any more.
+    assert!(!first.claim.hold().await.unwrap());
+    pipe(&cluster, "old", Some("2026-11-21T10:30:00.000000Z"));
+    assert_eq!(first.turn(time("11:00:00")).await.unwrap(), 0);
+    assert_eq!(second.turn(time("11:00:00")).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_cluster_without_pipes_is_an_error_that_is_told() {
+    let (cluster, metrics) = (Cluster::default(), Metrics::default());
+    cluster.refuse("/leases/", 403, "leases is forbidden");
+    let error = sweeper(&cluster, "a", &metrics).turn(time("11:00:00")).await.unwrap_err();
+    assert!(error.to_string().contains("leases is forbidden"), "{error}");
+}

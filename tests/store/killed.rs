@@ -1,0 +1,105 @@
+//! Replicas that are killed at any request, and two that are at the same output at once.
+
+use std::time::Duration;
+
+use bootlace::store::expiry::Sweeper;
+use bootlace::store::expiry::lease::Claim;
+use bootlace::store::metrics::Metrics;
+use proptest::prelude::*;
+
+use crate::cluster::{Cluster, Cut};
+use crate::support::{Attempt, NAMESPACE, consistent, stored_once, time};
+
+/// Every moment at which a replica can be killed that stores an output.
+async fn moments() -> Vec<Cut> {
+    let mut moments = Vec::new();
+    for number in 0.. {
+        moments.push(Cut::Before(number));
+        let cluster = Cluster::default();
+        let cut = Some(Cut::After(number));
+        moments.extend(cut);
+        if Attempt::default().store(cluster.replica(cut, Vec::new()), "10:00:00").await.is_ok() {
+            break;
+        }
+    }
+    assert!(moments.len() > 6, "a Pipe, an object and a word take three requests: {moments:?}");
+    moments
+}
+
+#[tokio::test]
+async fn what_is_asked_again_is_stored_wherever_the_first_was_killed() {
+    for cut in moments().await {
+        let cluster = Cluster::default();
+        let first = Attempt::default().store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
+        assert!(first.is_ok() || first.is_err_and(|denial| !denial.is_final()), "{cut:?}");
+        consistent(&cluster);
+        Attempt::default().store_at_last(&cluster, "10:00:01").await;
+        cluster.collect();
+        stored_once(&cluster);
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
+    for cut in moments().await {
+        let cluster = Cluster::default();
+        let _ = Attempt::default().store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
+        let (client, metrics) = (cluster.client(), Metrics::default());
+        let (every, patience) = (Duration::from_mins(1), Duration::from_mins(5));
+        let claim = Claim::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), every * 2);
+        let mut sweeper = Sweeper { client, claim, every, patience, metrics: &metrics };
+        sweeper.turn(time("10:04:00")).await.unwrap();
+        consistent(&cluster);
+        // The default look after the default patience, with as long again for a Lease to pass to another replica.
+        let removed = sweeper.turn(time("10:09:00")).await.unwrap();
+        cluster.collect();
+        match removed {
+            0 if cluster.all("pipes").is_empty() => assert!(cluster.all("secrets").is_empty(), "{cut:?}"),
+            0 => stored_once(&cluster),
+            _ => assert!(cluster.all("pipes").is_empty() && cluster.all("secrets").is_empty(), "{cut:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_somebody_else_made_is_never_taken_for_the_outputs() {
+    let (cluster, attempt) = (Cluster::default(), Attempt::default());
+    let name = attempt.pipe("10:00:00").spec.object;
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
+    cluster.put(&path, serde_json::json!({"metadata": {"name": name}, "data": {"file": "ZXZpbA=="}}));
+    for _ in 0..3 {
+        let denial = attempt.store(cluster.client(), "10:00:00").await.unwrap_err();
+        assert!(denial.status == 503 && denial.message.contains("somebody else's, so delete it"), "{denial}");
+        assert!(cluster.all("pipes").is_empty());
+        cluster.collect();
+    }
+}
+
+fn pauses() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(0..4_u8, 0..8)
+}
+
+proptest! {
+    #[test]
+    fn two_replicas_at_once_store_it_once(one in pauses(), two in pauses(), late in 0..12_usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (cluster, attempt) = (Cluster::default(), Attempt::default());
+            let second = async {
+                for _ in 0..late {
+                    tokio::task::yield_now().await;
+                }
+                attempt.store(cluster.replica(None, two), "10:00:00").await
+            };
+            let first = attempt.store(cluster.replica(None, one), "10:00:00");
+            let (first, second) = tokio::join!(first, second);
+            for result in [first, second] {
+                assert!(result.is_ok() || result.is_err_and(|denial| !denial.is_final()));
+            }
+            consistent(&cluster);
+            attempt.store_at_last(&cluster, "10:00:01").await;
+            cluster.collect();
+            stored_once(&cluster);
+        });
+    }
+}

@@ -1,0 +1,15 @@
+//! How the store keeps outputs, against an API server in memory: in which order, what stays when a replica is killed at
+//! any request, and what is removed. What only a real one can show is tested on a cluster.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
+)]
+
+mod cluster;
+mod expiry;
+mod killed;
+mod outputs;
+mod support;

@@ -1,0 +1,115 @@
+//! What is stored under a key, and by whom it says it was written.
+
+use bootlace::output::{Pipe, Quota};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::support::{Attempt, NAMESPACE, stored_once};
+
+fn pipes(cluster: &Cluster) -> Vec<Pipe> {
+    cluster.all("pipes").into_iter().map(|pipe| serde_json::from_value(pipe).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_same_bytes_again_change_nothing() {
+    let (cluster, attempt) = (Cluster::default(), Attempt::default());
+    assert!(attempt.store(cluster.client(), "10:00:00").await.unwrap());
+    let before = (cluster.all("pipes"), cluster.all("secrets"));
+    assert!(!attempt.store(cluster.client(), "10:00:01").await.unwrap());
+    assert_eq!((cluster.all("pipes"), cluster.all("secrets")), before);
+    stored_once(&cluster);
+}
+
+#[tokio::test]
+async fn the_newest_attempt_is_the_one_that_a_reader_takes() {
+    let cluster = Cluster::default();
+    for (number, content, now) in
+        [("1", "A", "10:00:00"), ("2", "B", "10:01:00"), ("3", "A", "10:02:00"), ("2", "B", "10:03:00")]
+    {
+        let attempt = Attempt { number, content, ..Attempt::default() };
+        attempt.store(cluster.client(), now).await.unwrap();
+    }
+    // The first's bytes are those of the third, which come from two pods; the second's came again from the same.
+    let pipes = pipes(&cluster);
+    assert_eq!(pipes.len(), 2);
+    let newest = pipes.iter().max_by(|one, other| one.by_age(other)).unwrap();
+    assert_eq!(newest.spec.producer.attempt.as_deref(), Some("3"));
+    assert_eq!(newest.spec.producer.pod, "load-3");
+    assert_eq!(newest.spec.expires.as_deref(), Some("2026-11-21T11:02:00.000000Z"));
+    assert_eq!(newest.stored(), Some("2026-11-21T10:02:00.000000Z"));
+    assert_eq!(cluster.all("secrets").len(), 2);
+}
+
+#[tokio::test]
+async fn an_attempt_that_comes_late_does_not_take_the_place_of_a_later_one() {
+    let cluster = Cluster::default();
+    for (number, now) in [("2", "10:00:00"), ("1", "10:01:00")] {
+        Attempt { number, ..Attempt::default() }.store(cluster.client(), now).await.unwrap();
+    }
+    assert_eq!(pipes(&cluster)[0].spec.producer.attempt.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_pipe_of_that_name_that_tells_of_something_else_is_a_conflict() {
+    let (cluster, attempt) = (Cluster::default(), Attempt::default());
+    let mut strange = serde_json::to_value(attempt.pipe("10:00:00")).unwrap();
+    strange["spec"]["producer"]["run"] = json!("another");
+    strange["status"] = json!({"stored": "2026-11-21T09:00:00.000000Z"});
+    let name = strange["metadata"]["name"].as_str().unwrap();
+    cluster.put(&format!("/apis/bootlace.dev/v1alpha1/namespaces/{NAMESPACE}/pipes/{name}"), strange.clone());
+    let denial = attempt.store(cluster.client(), "10:00:00").await.unwrap_err();
+    assert!(denial.status == 409 && denial.message.contains("tells of something else"), "{denial}");
+    assert!(cluster.all("secrets").is_empty());
+}
+
+#[tokio::test]
+async fn no_more_pipes_are_stored_than_the_quota_allows() {
+    for (quota, field) in [
+        (Quota { per_run: Some(2), per_namespace: None }, "pipes.quota.perRun"),
+        (Quota { per_run: Some(5), per_namespace: Some(2) }, "pipes.quota.perNamespace"),
+        (Quota { per_run: Some(0), per_namespace: None }, "pipes.quota.perRun"),
+    ] {
+        let cluster = Cluster::default();
+        let mut stored = 0;
+        let mut refused = 0;
+        for key in ["A", "B", "C", "D"] {
+            let attempt = Attempt { key, quota, ..Attempt::default() };
+            match attempt.store(cluster.client(), "10:00:00").await {
+                Ok(_) => stored += 1,
+                Err(denial) => {
+                    assert!(denial.is_final() && denial.message.contains(field), "{denial}");
+                    refused += 1;
+                }
+            }
+        }
+        let most = quota.per_namespace.or(quota.per_run).unwrap();
+        assert_eq!((stored, refused), (most, 4 - most));
+        // What was refused is gone, and what is there can be stored again.
+        assert_eq!(pipes(&cluster).len(), most as usize);
+        if most > 0 {
+            let again = Attempt { key: "A", quota, ..Attempt::default() };
+            assert!(!again.store(cluster.client(), "10:00:01").await.unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_leaves_nothing_and_is_said() {
+    for (status, message, denied, hint) in [
+        (403, "secrets \"x\" is forbidden: exceeded quota: small", 403, "exceeded quota: small"),
+        (422, "metadata.name: Invalid value", 403, "metadata.name: Invalid value"),
+        (413, "request entity too large", 403, "too large"),
+    ] {
+        let cluster = Cluster::default();
+        cluster.refuse("/secrets/", status, message);
+        let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
+        assert!(denial.status == denied && denial.message.contains(hint), "{denial}");
+        assert!(cluster.all("pipes").is_empty());
+    }
+    // Nobody knows whether it was made.
+    let cluster = Cluster::default();
+    cluster.refuse("/secrets/", 500, "etcd is away");
+    let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
+    assert!(!denial.is_final(), "{denial}");
+    assert_eq!(cluster.all("pipes")[0]["status"], Value::Null);
+}
