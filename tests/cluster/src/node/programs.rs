@@ -16,7 +16,7 @@ const ETCD: &str = "http://127.0.0.1:2379";
 const FILES: [(&str, &str); 7] = [
     ("/etc/containerd/config.toml", include_str!("../../node/containerd.toml")),
     // The registries of scenarios, each with an authority of its own that nobody has heard of before.
-    ("/etc/containerd/certs.d/_default/hosts.toml", "skip_verify = true\n"),
+    ("/etc/containerd/certs.d/_default/hosts.toml", "skip_verify = true\n[host]\n"),
     ("/etc/cni/net.d/10-pods.conflist", include_str!("../../node/cni.conflist")),
     ("/etc/kubernetes/kubelet.yaml", include_str!("../../node/kubelet.yaml")),
     ("/etc/kubernetes/kube-proxy.yaml", include_str!("../../node/kube-proxy.yaml")),

@@ -129,7 +129,8 @@ fn check_references(mode: &str, process: &Process) {
     let env = |name: &str| process.env(name).map(|value| String::from_utf8_lossy(value).into_owned());
     assert_eq!(env("URL"), Some(url.clone()));
     assert_eq!(env("LINK"), Some(format!("<{url}>")));
-    let own = if mode == "Hook" { "$(SELF):pod" } else { "boot:pod" };
+    // With the mode `File` the pod's own variable of that name is the only one.
+    let own = if ["Hook", "File"].contains(&mode) { "$(SELF):pod" } else { "boot:pod" };
     assert_eq!(env("SELF").as_deref(), Some(own));
     // Only what the kubelet knows can be referred to, and it does not know the image's.
     assert_eq!(env("BUILT").as_deref(), Some("$(BUILT):$(OF_IMAGE)"));
