@@ -68,7 +68,7 @@ pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [PatchOperation]) -> Result<Json<
         let done = match operation {
             PatchOperation::Add(operation) => add(&mut pod, &operation.path, &operation.value),
             PatchOperation::Replace(operation) => {
-                place(&mut pod, &operation.path).map(|at| *at = Json::Put(&operation.value))
+                place(&mut pod, &operation.path).map(|at| *at = Json::from(&operation.value))
             }
             _ => None,
         };
@@ -80,11 +80,11 @@ pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [PatchOperation]) -> Result<Json<
 /// Adds a value at `path`; `None` where the pod has no such place.
 fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: &'a Value) -> Option<()> {
     let (parent, last) = path.split_back()?;
-    match place(pod, parent)?.opened() {
-        Json::Object(fields) => fields.set(last.decoded().into_owned().into(), Json::Put(value)),
+    match place(pod, parent)? {
+        Json::Object(fields) => fields.set(last.decoded().into_owned().into(), value.into()),
         Json::Array(elements) => {
             let index = last.to_index().ok()?.for_len_incl(elements.len()).ok()?;
-            elements.insert(index, Json::Put(value));
+            elements.insert(index, value.into());
         }
         _ => return None,
     }
@@ -93,7 +93,7 @@ fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: &'a Value) -> Option<()> {
 
 /// The value at `path`.
 fn place<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
-    path.tokens().try_fold(pod, |at, token| match at.opened() {
+    path.tokens().try_fold(pod, |at, token| match at {
         Json::Object(fields) => fields.get_mut(&token.decoded()),
         Json::Array(elements) => {
             let index = token.to_index().ok()?.for_len(elements.len()).ok()?;
@@ -140,7 +140,8 @@ fn change(patch: &mut Patch, task: Task, mounts: &[Value], env_from: Option<&Val
         (false, true) => patch.prepend_all(&env, task.env),
         (false, false) => patch.add(env, task.env.into()),
     }
-    let hook = json!({"exec": {"command": task.hook}});
+    let Some(command) = task.hook else { return };
+    let hook = json!({"exec": {"command": command}});
     let lifecycle = container.with_trailing_token("lifecycle");
     match (task.has.lifecycle, task.has.handler) {
         (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),

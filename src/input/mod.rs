@@ -36,6 +36,9 @@ use choose::Asked;
 use entries::Entry;
 use references::Reference;
 
+/// Runs that one pod may take from. Each is a request to the API server that the pod's admission waits for.
+const MAX_RUNS: usize = 8;
+
 /// The Pipes of each run that was asked about, as far as its label tells; or why they cannot be had.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answers(Vec<(Identity, Result<Vec<Pipe>, String>)>);
@@ -122,6 +125,9 @@ pub fn resolve(
         if answers.get(&asked.run).is_none() && !runs.contains(&asked.run) {
             runs.push(asked.run.clone());
         }
+    }
+    if runs.len() > MAX_RUNS {
+        return Err(InputError::ManyRuns { count: runs.len(), limit: MAX_RUNS });
     }
     if !runs.is_empty() {
         return Ok(Resolved::Ask(runs));

@@ -67,8 +67,7 @@ impl<'a> Walk<'a> {
                     self.place.pop();
                 }
             }
-            // Nothing is put here before this.
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Put(_) => {}
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
         }
         Ok(())
     }

@@ -60,7 +60,6 @@ fn type_of(value: &Json<'_>) -> &'static str {
         Json::String(_) => "a string",
         Json::Array(_) => "an array",
         Json::Object(_) => "an object",
-        Json::Put(_) => "a value of a patch",
     }
 }
 

@@ -27,8 +27,6 @@ pub enum Json<'a> {
     Array(Vec<Json<'a>>),
     /// An object.
     Object(Fields<'a>),
-    /// A value that a patch put here: never of what was read.
-    Put(&'a Value),
 }
 
 /// An object's fields in the order that they came. Looked through one by one: objects of a pod are small.
@@ -80,14 +78,6 @@ impl<'a> Json<'a> {
         if let Self::Number(number) = self { number.as_i64() } else { None }
     }
 
-    /// The same, with what a patch put here open to be looked into and changed.
-    pub fn opened(&mut self) -> &mut Self {
-        if let Self::Put(value) = self {
-            *self = Self::from(*value);
-        }
-        self
-    }
-
     /// The fields, where it is an object.
     #[must_use]
     pub fn as_object(&self) -> Option<&Fields<'a>> {
@@ -119,7 +109,6 @@ impl From<&Json<'_>> for Value {
             Json::String(text) => Self::String(text.as_ref().to_owned()),
             Json::Array(elements) => elements.iter().map(Self::from).collect(),
             Json::Object(fields) => fields.iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            Json::Put(value) => (*value).clone(),
         }
     }
 }
@@ -253,7 +242,7 @@ mod tests {
         let object = json!({"a": 1, "b": 2});
         let Json::Object(mut fields) = Json::from(&object) else { panic!("it is an object") };
         fields.set("a".into(), Json::Null);
-        fields.set("c".into(), Json::Put(&object));
+        fields.set("c".into(), Json::from(&object));
         assert_eq!(Value::from(&Json::Object(fields)).to_string(), r#"{"a":null,"b":2,"c":{"a":1,"b":2}}"#);
     }
 }

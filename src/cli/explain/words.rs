@@ -94,7 +94,12 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
         let secret = mark.env_secret.as_deref();
         let secret = secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret));
         out.detail(&env_by(launched, secret, hooked.way));
-        out.detail(&hooked.describe());
+        match injected.pointer(&at("lifecycle/postStart/httpGet")) {
+            Some(_) => out.detail(
+                "postStart stays the pod's own httpGet, which the kubelet sends: no hook proves the env",
+            ),
+            None => out.detail(&hooked.describe()),
+        }
         if let Some(kept) = spec.keep.get(name.as_str()).filter(|kept| !kept.is_empty()) {
             out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
         }

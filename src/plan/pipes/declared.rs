@@ -112,8 +112,8 @@ mod tests {
         if let Some(text) = annotation {
             pod["metadata"]["annotations"] = json!({names::ANNOTATION_PIPE_OUT: text});
         }
-        let json = Json::from(&pod);
-        let pod = Pod::read(&json).unwrap();
+        let pod = Json::from(&pod);
+        let pod = Pod::read(&pod).unwrap();
         let tasks: Vec<_> = pod.containers.iter().collect();
         let spec: BootProfileSpec =
             serde_saphyr::from_str(&format!("{{pipes: {{outputs: {profile}}}}}")).unwrap();

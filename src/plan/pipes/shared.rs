@@ -66,8 +66,7 @@ mod tests {
 
     use super::*;
     use crate::output::Kind;
-    use crate::pod::Json;
-    use crate::pod::Pod;
+    use crate::pod::{Json, Pod};
 
     #[test]
     fn a_file_is_found_on_the_innermost_volume_and_nowhere_else() {
@@ -76,8 +75,8 @@ mod tests {
             {"name": "deep", "mountPath": "/out/deep", "subPath": "a/b"},
             {"name": "named", "mountPath": "/named", "subPathExpr": "$(POD)"},
         ]}]}});
-        let json = Json::from(&pod);
-        let pod = Pod::read(&json).unwrap();
+        let pod = Json::from(&pod);
+        let pod = Pod::read(&pod).unwrap();
         let mut shared = Shared::default();
         let mut file = |file: &str| {
             let (key, file) = ("A".to_owned(), file.to_owned());
