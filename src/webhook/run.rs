@@ -11,8 +11,8 @@ use tracing::{info, warn};
 
 use super::args::Args;
 use super::lookups::Lookups;
-use super::metrics::Metrics;
 use super::lookups::Pipes;
+use super::metrics::Metrics;
 use super::profiles::{self, InForce};
 use super::reviews::Reviews;
 use super::store;
