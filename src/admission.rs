@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::identity::Identity;
 use crate::input::{self, Answers, InputError, Inputs, Resolved, Taken};
-use crate::patch;
-use crate::plan::{self, Images, Origin, PlanError, Planned, ProfileRef, Recipe, Recipes};
-use crate::pod::Pod;
+use crate::patch::{self, PatchError};
+use crate::plan::{self, Images, Origin, PlanError, ProfileRef, Recipe, Recipes};
+use crate::pod::{Json, Pod};
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
 
-/// A pod's way through admission.
-pub enum Decision {
+/// A pod's way through admission. `P` is the pod as it becomes; a review's answer is the patch alone.
+pub enum Decision<P = Value> {
     /// It is a task, and this is what it becomes.
-    Inject(Box<Injection>),
+    Inject(Box<Injection<P>>),
     /// It is left alone.
     Skip(Skip),
     /// It is a task that cannot be booted as it asks.
@@ -25,7 +25,7 @@ pub enum Decision {
 }
 
 /// What is done to a pod, and why.
-pub struct Injection {
+pub struct Injection<P = Value> {
     /// Why it counts as a task.
     pub because: Because,
     /// Who names the profile.
@@ -41,7 +41,7 @@ pub struct Injection {
     /// What it becomes, as operations.
     pub patch: Vec<PatchOperation>,
     /// The pod with the patch applied.
-    pub pod: Value,
+    pub pod: P,
 }
 
 /// What was looked up for a pod so far. What is `None` is not to be looked up.
@@ -154,7 +154,7 @@ pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answ
             let mut subject = subject(&mut request);
             let Request { uid, object, namespace: _ } = request;
             let origin = Origin { namespace: &subject.namespace, uid: Some(&uid) };
-            let decision = admit_with(object, origin, recipes, found)?;
+            let decision = decide(object, origin, recipes, found)?;
             let (response, outcome, profile) = answer_pod(uid, decision);
             subject.profile = profile;
             (response, outcome, subject)
@@ -171,20 +171,25 @@ pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answ
     Ok(Answered { response, outcome, subject })
 }
 
-fn subject(request: &mut Request) -> Subject {
+fn subject(request: &mut Request<'_>) -> Subject {
     let name = |field| {
-        let name = request.object.get("metadata")?.get(field)?.as_str()?;
+        let name = request.object.as_object()?.get("metadata")?.as_object()?.get(field)?.as_str()?;
         (!name.is_empty()).then(|| name.to_owned())
     };
     let pod = name("name").or_else(|| name("generateName")).unwrap_or_default();
     Subject { namespace: std::mem::take(&mut request.namespace), pod, profile: None }
 }
 
-fn answer_pod(uid: String, decision: Decision) -> (Response, Outcome, Option<String>) {
+fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option<String>) {
     match decision {
+        // It would wait for an object of such a name for ever.
+        Decision::Inject(injection) if !injection.left.is_empty() => {
+            let message = format!("bootlace: nothing can be looked up now: {}", injection.left.join("; "));
+            let refusal = Refusal::new(503, "ServiceUnavailable", message).with_retry_after(1);
+            (Response::refuse(uid, refusal), Outcome::Refused, Some(injection.profile.name))
+        }
         Decision::Inject(injection) => {
-            let Injection { profile, mut warnings, patch, because, named_by, taken, left, pod: _ } =
-                *injection;
+            let Injection { profile, warnings, patch, because, named_by, taken, .. } = *injection;
             let mut audit = BTreeMap::from([
                 ("profile", format!("{} generation {}: {named_by}", profile.name, profile.generation)),
                 ("because", because.to_string()),
@@ -193,7 +198,6 @@ fn answer_pod(uid: String, decision: Decision) -> (Response, Outcome, Option<Str
                 let taken: Vec<_> = taken.iter().map(Taken::to_string).collect();
                 audit.insert("pipes", taken.join(", "));
             }
-            warnings.extend(left);
             let response = Response { uid, patch, warnings, audit, refusal: None };
             (response, Outcome::Injected, Some(profile.name))
         }
@@ -226,51 +230,83 @@ pub fn admit_with<'a>(
     recipes: &Recipes,
     found: &Found,
 ) -> Result<Decision, Box<Lookup>> {
-    let origin = origin.into();
-    let selected = match select(&object, origin, recipes, found) {
-        Ok(Selected::Task(selected)) => *selected,
-        Ok(Selected::Skip(skip)) => return Ok(Decision::Skip(skip)),
-        Ok(Selected::Lookup(lookup)) => return Err(Box::new(lookup)),
-        Err(refusal) => return Ok(Decision::Refuse(refusal)),
-    };
-    // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
-    let Inputs { mut operations, sources, taken, left, mut warnings } = selected.inputs;
-    if let Err(error) = patch::apply(&mut object, &operations) {
-        return Ok(Decision::Refuse(defect(&error)));
-    }
-    let Parts { profile, warnings: of_plan, patch } =
-        match decide(&object, origin, selected.recipe, found, &sources) {
-            Ok(Decided::Inject(parts)) => *parts,
-            Ok(Decided::Lookup(lookup)) => return Err(Box::new(lookup)),
-            Err(refusal) => return Ok(Decision::Refuse(refusal)),
-        };
-    if let Err(error) = patch::apply(&mut object, &patch) {
-        return Ok(Decision::Refuse(defect(&error)));
-    }
-    operations.extend(patch);
-    warnings.extend(of_plan);
-    let (because, named_by, patch, pod) = (selected.because, selected.named_by, operations, object);
-    Ok(Decision::Inject(Box::new(Injection {
-        because,
-        named_by,
-        profile,
-        warnings,
-        taken,
-        left,
-        patch,
-        pod,
-    })))
+    Ok(match decide(Json::from(&object), origin.into(), recipes, found)? {
+        Decision::Inject(injection) => {
+            let Injection { because, named_by, profile, warnings, taken, left, patch, pod: () } = *injection;
+            // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
+            if let Err(error) = json_patch::patch_unsafe(&mut object, &patch) {
+                return Ok(Decision::Refuse(defect(&error)));
+            }
+            let pod = object;
+            let injection = Injection { because, named_by, profile, warnings, taken, left, patch, pod };
+            Decision::Inject(Box::new(injection))
+        }
+        Decision::Skip(skip) => Decision::Skip(skip),
+        Decision::Refuse(refusal) => Decision::Refuse(refusal),
+    })
 }
 
-/// Whether a pod is a task.
-enum Selected<'r> {
-    Task(Box<SelectedTask<'r>>),
+fn decide(
+    object: Json<'_>,
+    origin: Origin<'_>,
+    recipes: &Recipes,
+    found: &Found,
+) -> Result<Decision<()>, Box<Lookup>> {
+    match inject(object, origin, recipes, found) {
+        Ok(injection) => Ok(Decision::Inject(Box::new(injection))),
+        Err(Stop::Skip(skip)) => Ok(Decision::Skip(skip)),
+        Err(Stop::Refuse(refusal)) => Ok(Decision::Refuse(*refusal)),
+        Err(Stop::Lookup(lookup)) => Err(lookup),
+    }
+}
+
+/// Why a pod is not injected, or not yet.
+enum Stop {
     Skip(Skip),
-    Lookup(Lookup),
+    Refuse(Box<Refusal>),
+    Lookup(Box<Lookup>),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(Box::new(refusal))
+    }
+}
+
+impl From<PatchError> for Stop {
+    fn from(error: PatchError) -> Self {
+        defect(&error).into()
+    }
+}
+
+fn inject(
+    object: Json<'_>,
+    origin: Origin<'_>,
+    recipes: &Recipes,
+    found: &Found,
+) -> Result<Injection<()>, Stop> {
+    let pod = read(&object)?;
+    let Selected { because, named_by, recipe, inputs } = select(&object, &pod, origin, recipes, found)?;
+    let Inputs { mut operations, sources, taken, left, mut warnings } = inputs;
+    let decided = if operations.is_empty() {
+        let decided = plan(&pod, origin, recipe, found, &sources)?;
+        patch::apply(object, &decided.patch)?;
+        decided
+    } else {
+        // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
+        let object = patch::apply(object, &operations)?;
+        let decided = plan(&read(&object)?, origin, recipe, found, &sources)?;
+        patch::apply(object, &decided.patch)?;
+        decided
+    };
+    let Planned { profile, warnings: of_plan, patch } = decided;
+    operations.extend(patch);
+    warnings.extend(of_plan);
+    Ok(Injection { because, named_by, profile, warnings, taken, left, patch: operations, pod: () })
 }
 
 /// A task: by which profile it is booted, and what it takes from earlier ones.
-struct SelectedTask<'r> {
+struct Selected<'r> {
     because: Because,
     named_by: NamedBy,
     recipe: &'r Recipe,
@@ -278,62 +314,54 @@ struct SelectedTask<'r> {
 }
 
 fn select<'r>(
-    object: &Value,
+    object: &Json<'_>,
+    pod: &Pod<'_>,
     origin: Origin<'_>,
     recipes: &'r Recipes,
     found: &Found,
-) -> Result<Selected<'r>, Refusal> {
-    let pod = read(object)?;
-    let (profile, named_by, because) = match selection::select(&pod, recipes.default_of(origin.namespace)) {
+) -> Result<Selected<'r>, Stop> {
+    let (profile, named_by, because) = match selection::select(pod, recipes.default_of(origin.namespace)) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
-        Selection::Skip(skip) => return Ok(Selected::Skip(skip)),
+        Selection::Skip(skip) => return Err(Stop::Skip(skip)),
     };
-    let unknown = |error| Refusal::invalid(sentence(&pod, &format!("{error} ({named_by})")));
+    let unknown = |error| Refusal::invalid(sentence(pod, &format!("{error} ({named_by})")));
     let recipe = recipes.get(profile).map_err(unknown)?;
-    let tasks = plan::task_containers(&pod).map_err(|error| of_plan(&pod, recipe, &error))?;
-    let resolved = input::resolve(object, &pod, &tasks, &recipe.profile.spec, found.pipes.as_ref());
-    match resolved.map_err(|error| of_input(&pod, recipe, &error))? {
-        Resolved::Inputs(inputs) => {
-            Ok(Selected::Task(Box::new(SelectedTask { because, named_by, recipe, inputs })))
-        }
+    let tasks = plan::task_containers(pod).map_err(|error| of_plan(pod, recipe, &error))?;
+    let resolved = input::resolve(object, pod, &tasks, &recipe.profile.spec, found.pipes.as_ref());
+    match resolved.map_err(|error| of_input(pod, recipe, &error))? {
+        Resolved::Inputs(inputs) => Ok(Selected { because, named_by, recipe, inputs }),
         Resolved::Ask(runs) => {
-            Ok(Selected::Lookup(Lookup::Pipes { namespace: origin.namespace.to_owned(), runs }))
+            let namespace = origin.namespace.to_owned();
+            Err(Stop::Lookup(Box::new(Lookup::Pipes { namespace, runs })))
         }
     }
 }
 
-/// What is decided on a task.
-enum Decided {
-    Inject(Box<Parts>),
-    Lookup(Lookup),
-}
-
-/// What is decided on a task before it is changed.
-struct Parts {
+/// What is planned for a task, as operations.
+struct Planned {
     profile: ProfileRef,
     warnings: Vec<String>,
     patch: Vec<PatchOperation>,
 }
 
-fn decide(
-    object: &Value,
+fn plan(
+    pod: &Pod<'_>,
     origin: Origin<'_>,
     recipe: &Recipe,
     found: &Found,
     taken: &[(usize, Option<Taken>)],
-) -> Result<Decided, Refusal> {
-    let pod = read(object)?;
-    let planned = plan::plan(&pod, origin, recipe, found.images.as_ref(), taken);
-    let plan = match planned.map_err(|error| of_plan(&pod, recipe, &error))? {
-        Planned::Plan(plan) => *plan,
-        Planned::Lookup(lookup) => return Ok(Decided::Lookup(Lookup::Images(lookup))),
+) -> Result<Planned, Stop> {
+    let planned = plan::plan(pod, origin, recipe, found.images.as_ref(), taken);
+    let plan = match planned.map_err(|error| of_plan(pod, recipe, &error))? {
+        plan::Planned::Plan(plan) => *plan,
+        plan::Planned::Lookup(lookup) => return Err(Stop::Lookup(Box::new(Lookup::Images(lookup)))),
     };
     let (profile, warnings) = (plan.profile.clone(), plan.warnings.clone());
-    let patch = patch::operations(plan, &pod).map_err(|error| defect(&error))?;
-    Ok(Decided::Inject(Box::new(Parts { profile, warnings, patch })))
+    let patch = patch::operations(plan, pod)?;
+    Ok(Planned { profile, warnings, patch })
 }
 
-fn read(object: &Value) -> Result<Pod<'_>, Refusal> {
+fn read<'a>(object: &'a Json<'a>) -> Result<Pod<'a>, Refusal> {
     Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))
 }
 

@@ -20,7 +20,7 @@
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
-//! [`webhook`] serves it, [`store`] creates what boot may not (what the two have in common is [`server`]), [`boot`] is
+//! [`webhook`] serves it, [`store`] creates what pods may not (what the two have in common is [`server`]), [`boot`] is
 //! what the injected init container runs, [`pipe`] what the sidecar of tasks with outputs does, [`cli`] is the command
 //! line. [`registry`] speaks with OCI registries for them.
 //! What runs in the task's own container is the package `bootlace-launch`.

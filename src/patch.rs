@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::names;
 use crate::plan::{Command, EnvWay, Plan, Task};
-use crate::pod::Pod;
+use crate::pod::{Json, Pod};
 use crate::profile::spec::Position;
 
 const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
@@ -26,8 +26,10 @@ pub enum PatchError {
     #[error("a part of the plan cannot be written as JSON ({0}): report this as a defect of Bootlace")]
     Unwritable(#[from] serde_json::Error),
     /// The patch does not apply to the pod that it was made for.
-    #[error("the patch does not apply to its own pod ({0}): report this as a defect of Bootlace")]
-    DoesNotApply(#[from] json_patch::PatchError),
+    #[error(
+        "the patch does not apply to its own pod (there is no place {0}): report this as a defect of Bootlace"
+    )]
+    DoesNotApply(PointerBuf),
 }
 
 /// The operations that turn `pod` into what `plan` says.
@@ -56,11 +58,49 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, Patc
 /// Applies a patch to the pod that it was made for. The API server turns a pod away whose patch does not
 /// apply, whatever the failure policy says, so each is tried here first.
 ///
+/// By hand, because `json_patch::patch` takes a document that owns all it holds, which takes more than twice as long to
+/// read as one that borrows, and copies every value into it. Tests apply the same with both.
+///
 /// # Errors
-/// Where it does not apply. The pod is then half changed, and of no more use.
-pub fn apply(pod: &mut Value, patch: &[PatchOperation]) -> Result<(), PatchError> {
-    // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
-    Ok(json_patch::patch_unsafe(pod, patch)?)
+/// Where it does not apply, or does something else than to add and to replace.
+pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [PatchOperation]) -> Result<Json<'a>, PatchError> {
+    for operation in patch {
+        let done = match operation {
+            PatchOperation::Add(operation) => add(&mut pod, &operation.path, &operation.value),
+            PatchOperation::Replace(operation) => {
+                place(&mut pod, &operation.path).map(|at| *at = Json::from(&operation.value))
+            }
+            _ => None,
+        };
+        done.ok_or_else(|| PatchError::DoesNotApply(operation.path().to_buf()))?;
+    }
+    Ok(pod)
+}
+
+/// Adds a value at `path`; `None` where the pod has no such place.
+fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: &'a Value) -> Option<()> {
+    let (parent, last) = path.split_back()?;
+    match place(pod, parent)? {
+        Json::Object(fields) => fields.set(last.decoded().into_owned().into(), value.into()),
+        Json::Array(elements) => {
+            let index = last.to_index().ok()?.for_len_incl(elements.len()).ok()?;
+            elements.insert(index, value.into());
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// The value at `path`.
+fn place<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
+    path.tokens().try_fold(pod, |at, token| match at {
+        Json::Object(fields) => fields.get_mut(&token.decoded()),
+        Json::Array(elements) => {
+            let index = token.to_index().ok()?.for_len(elements.len()).ok()?;
+            elements.get_mut(index)
+        }
+        _ => None,
+    })
 }
 
 fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchError> {
@@ -100,7 +140,8 @@ fn change(patch: &mut Patch, task: Task, mounts: &[Value], env_from: Option<&Val
         (false, true) => patch.prepend_all(&env, task.env),
         (false, false) => patch.add(env, task.env.into()),
     }
-    let hook = json!({"exec": {"command": task.hook}});
+    let Some(command) = task.hook else { return };
+    let hook = json!({"exec": {"command": command}});
     let lifecycle = container.with_trailing_token("lifecycle");
     match (task.has.lifecycle, task.has.handler) {
         (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),

@@ -159,6 +159,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::pod::Json;
 
     fn pod(labels: &Value, annotations: &Value) -> Value {
         json!({
@@ -168,7 +169,7 @@ mod tests {
     }
 
     fn outcome(pod: &Value) -> Result<String, Skip> {
-        match select(&Pod::read(pod).unwrap(), None) {
+        match select(&Pod::read(&pod.into()).unwrap(), None) {
             Selection::Task { profile, .. } => Ok(profile.to_owned()),
             Selection::Skip(skip) => Err(skip),
         }
@@ -198,6 +199,7 @@ mod tests {
             if let Some(label) = label {
                 made["metadata"]["labels"][names::LABEL_TASK] = json!(label);
             }
+            let made = Json::from(&made);
             let made = Pod::read(&made).unwrap();
             let Selection::Task { profile, named_by, .. } = select(&made, default) else {
                 panic!("{label:?} is a task");

@@ -20,7 +20,8 @@ fn pod(file: &str) -> Value {
 
 /// Title of the scheduler and the identity, as `task.json` writes it.
 fn seen(pod: &Value) -> (&'static str, Value) {
-    let pod = Pod::read(pod).unwrap();
+    let json = pod.into();
+    let pod = Pod::read(&json).unwrap();
     let scheduler = recognise(&pod).expect("a scheduler that Bootlace knows");
     (scheduler.title(), serde_json::to_value(identify(&pod)).unwrap())
 }

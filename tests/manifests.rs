@@ -131,6 +131,7 @@ fn the_reference_holds_every_name() {
         names::AUDIENCE,
         names::SECRET_ENV_PREFIX,
         names::EVENT_CONTROLLER,
+        names::EVENT_CONTROLLER_PIPE,
         names::FILE_LAUNCHER,
         names::FILE_ENV,
         names::DIR_ENV_KEEP,

@@ -41,10 +41,10 @@ launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--arg
     --sleep=SECONDS
     --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
-  --env=launch|file|home|sourced
-                           how the boot env gets there (default launch); home: the hook writes it to $HOME/.env;
-                           sourced: the image's entrypoint reads it from a file whenever it likes, which cannot be
-                           proven
+  --env=launch|none|file|home|sourced
+                           how the boot env gets there (default launch); none: it does not, so there must be none;
+                           home: the hook writes it to $HOME/.env; sourced: the image's entrypoint reads it from a
+                           file whenever it likes, which cannot be proven
   --unreadable=fail|warn   what to do where the first process may not be read (default fail)
 
 FLAGS

@@ -31,7 +31,12 @@ impl<'a> Env<'a> {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&'a OsStr, &'a OsStr)> {
+    /// Leaves out what `stays` does not keep.
+    pub(crate) fn retain(&mut self, mut stays: impl FnMut(&OsStr, &OsStr) -> bool) {
+        self.0.retain(|(name, value)| stays(name, value));
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&'a OsStr, &'a OsStr)> + ExactSizeIterator {
         self.0.iter().copied()
     }
 
@@ -47,7 +52,8 @@ impl<'a> Env<'a> {
 impl<'a> FromIterator<(&'a OsStr, &'a OsStr)> for Env<'a> {
     /// Where a name comes twice the last value wins.
     fn from_iter<I: IntoIterator<Item = (&'a OsStr, &'a OsStr)>>(pairs: I) -> Self {
-        let mut env = Self::default();
+        let pairs = pairs.into_iter();
+        let mut env = Self(Vec::with_capacity(pairs.size_hint().0));
         for (name, value) in pairs {
             env.set(name, value);
         }

@@ -33,6 +33,8 @@ pub(crate) enum Way {
     /// The launcher in front of its command loads it.
     #[default]
     Launch,
+    /// Not at all: what the container runs is not known.
+    None,
     /// The kubelet reads it from a file when it starts the container.
     File,
     /// The task's entrypoint sources the file that the hook writes.
@@ -45,10 +47,11 @@ impl Way {
     pub(crate) fn parse(word: &OsStr) -> Result<Self, UsageError> {
         match word.as_encoded_bytes() {
             b"launch" => Ok(Self::Launch),
+            b"none" => Ok(Self::None),
             b"file" => Ok(Self::File),
             b"home" => Ok(Self::Home),
             b"sourced" => Ok(Self::Sourced),
-            _ => Err(UsageError::new("`--env` is not one of launch, file, home and sourced")),
+            _ => Err(UsageError::new("`--env` is not one of launch, none, file, home and sourced")),
         }
     }
 }
@@ -88,7 +91,7 @@ pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
     let proven = match hook.env {
         Way::Sourced => Proof::Holds,
         Way::Home => home::write(&proc, &merged).map_err(HookError::NotWritten)?,
-        way @ (Way::Launch | Way::File) => {
+        way @ (Way::Launch | Way::None | Way::File) => {
             proof::wait(&proc, &merged, way, hook.unreadable, deadline).map_err(HookError::NotProven)?
         }
     };

@@ -24,7 +24,7 @@ impl<'a> Merged<'a> {
         self.given.get(name).or_else(|| self.own.get(name))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a OsStr, &'a OsStr)> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&'a OsStr, &'a OsStr)> {
         self.own.iter().filter(|(name, _)| self.given.get(name).is_none()).chain(self.given.iter())
     }
 
@@ -48,12 +48,12 @@ pub(crate) fn merge<'a>(
     // Backwards, because where a process holds a name twice the first counts, as in getenv(3).
     let own: Env<'a> = process.iter().rev().map(|(name, value)| (&**name, &**value)).collect();
     // Only the last of several records for one name counts, so they are brought together first.
-    let boot: Env<'a> = boot.iter().map(|record| (record.name(), record.value())).collect();
+    let mut given: Env<'a> = boot.iter().map(|record| (record.name(), record.value())).collect();
     let stays = |name: &OsStr, value: &OsStr| match own.get(name) {
         Some(held) => held == value || keep.contains(&name),
         None => false,
     };
-    let given = boot.iter().filter(|(name, value)| !stays(name, value)).collect();
+    given.retain(|name, value| !stays(name, value));
     Merged { own, given }
 }
 

@@ -62,7 +62,8 @@ pub(crate) fn exec(argv: &[OsString], merged: &Merged<'_>) -> Result<Infallible,
         // Where boot gives nothing, the environ passes as it is, byte for byte and in its order.
         if !merged.given.is_empty() {
             command.env_clear();
-            for (name, value) in merged.iter() {
+            // Backwards: std looks for a name's place in its sorted map from the front, so that it finds it at once.
+            for (name, value) in merged.iter().rev() {
                 command.env(name, value);
             }
         }

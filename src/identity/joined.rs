@@ -29,11 +29,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::identity::{Identity, identify};
-    use crate::pod::Pod;
+    use crate::pod::{Json, Pod};
 
     fn identity(labels: &Value, annotations: &Value) -> Identity {
         let pod = json!({"metadata": {"name": "p", "labels": labels, "annotations": annotations}});
-        identify(&Pod::read(&pod).unwrap())
+        identify(&Pod::read(&Json::from(&pod)).unwrap())
     }
 
     #[test]

@@ -126,10 +126,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pod::Json;
 
     fn entries(text: &str) -> Result<Vec<Entry>, String> {
         let pod = json!({"metadata": {"annotations": {names::ANNOTATION_PIPE_IN: text}}});
-        of(&Pod::read(&pod).unwrap()).map_err(|error| error.to_string())
+        of(&Pod::read(&Json::from(&pod)).unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -63,6 +63,16 @@ pub enum InputError {
         /// The pipe, in words.
         asked: String,
     },
+    /// It takes from more runs than can be looked up.
+    #[error(
+        "the pod takes from {count} runs, and {limit} is the limit: gather what they stored in one task first"
+    )]
+    ManyRuns {
+        /// How many.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// It is not stored yet.
     #[error("{asked} is not stored yet{known}: {} earlier, or wait for it to end; the request can be tried again", by(task.as_ref()))]
     NotYet {

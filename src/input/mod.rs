@@ -23,19 +23,21 @@ mod error;
 mod references;
 
 use json_patch::PatchOperation;
-use serde_json::Value;
 
 pub use error::{InputError, Passing};
 
 use crate::identity::{self, Identity};
 use crate::output::{Kind, Pipe};
-use crate::pod::Pod;
+use crate::pod::{Json, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Source;
 use changes::Changes;
 use choose::Asked;
 use entries::Entry;
 use references::Reference;
+
+/// Runs that one pod may take from. Each is a request to the API server that the pod's admission waits for.
+const MAX_RUNS: usize = 8;
 
 /// The Pipes of each run that was asked about, as far as its label tells; or why they cannot be had.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -101,7 +103,7 @@ pub enum Resolved {
 /// # Errors
 /// Where it names what cannot be, or what is not stored yet.
 pub fn resolve(
-    object: &Value,
+    object: &Json<'_>,
     pod: &Pod<'_>,
     containers: &[usize],
     profile: &BootProfileSpec,
@@ -123,6 +125,9 @@ pub fn resolve(
         if answers.get(&asked.run).is_none() && !runs.contains(&asked.run) {
             runs.push(asked.run.clone());
         }
+    }
+    if runs.len() > MAX_RUNS {
+        return Err(InputError::ManyRuns { count: runs.len(), limit: MAX_RUNS });
     }
     if !runs.is_empty() {
         return Ok(Resolved::Ask(runs));

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use bootlace_launch::handover::is_data_key;
 use json_patch::jsonptr::PointerBuf;
-use serde_json::Value;
 
 use super::InputError;
 use crate::output::{Kind, key};
+use crate::pod::Json;
 
 /// The second spelling, for templates that know `{{ }}` themselves.
 pub(super) const PREFIX: &str = "pipe:";
@@ -31,8 +31,8 @@ pub(super) struct Reference {
 ///
 /// # Errors
 /// Where a placeholder is no whole name, or stands in a field that names no object.
-pub(super) fn find(pod: &Value) -> Result<Vec<Reference>, InputError> {
-    let Some(spec) = pod.get("spec") else { return Ok(Vec::new()) };
+pub(super) fn find(pod: &Json<'_>) -> Result<Vec<Reference>, InputError> {
+    let Some(spec) = pod.as_object().and_then(|pod| pod.get("spec")) else { return Ok(Vec::new()) };
     let mut walk = Walk { place: vec![Step::Field("spec")], found: Vec::new() };
     walk.visit(spec)?;
     Ok(walk.found)
@@ -50,24 +50,24 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn visit(&mut self, value: &'a Value) -> Result<(), InputError> {
+    fn visit(&mut self, value: &'a Json<'_>) -> Result<(), InputError> {
         match value {
-            Value::String(text) => self.text(text)?,
-            Value::Array(elements) => {
+            Json::String(text) => self.text(text)?,
+            Json::Array(elements) => {
                 for (position, element) in elements.iter().enumerate() {
                     self.place.push(Step::Element(position));
                     self.visit(element)?;
                     self.place.pop();
                 }
             }
-            Value::Object(fields) => {
-                for (name, field) in fields {
+            Json::Object(fields) => {
+                for (name, field) in fields.iter() {
                     self.place.push(Step::Field(name));
                     self.visit(field)?;
                     self.place.pop();
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ fn names_object(place: &[Step<'_>]) -> Option<Kind> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -189,7 +189,7 @@ mod tests {
     fn every_field_that_names_an_object_is_found() {
         for text in ["{{.Pipes.Cert}}", "{{ .Pipes.Cert }}", "pipe:Cert"] {
             let pod = pod(text);
-            let mut found = find(&pod).unwrap();
+            let mut found = find(&Json::from(&pod)).unwrap();
             for reference in &found {
                 assert_eq!(reference.pointer.resolve(&pod).unwrap(), text);
                 assert_eq!(reference.key, "Cert");
@@ -214,7 +214,7 @@ mod tests {
             );
         }
         for text in ["settings", "{{ params.x }}", "Pipes.A", "my-pipe:x"] {
-            assert_eq!(find(&pod(text)).unwrap(), [], "{text}");
+            assert_eq!(find(&Json::from(&pod(text))).unwrap(), [], "{text}");
         }
     }
 
@@ -228,7 +228,7 @@ mod tests {
             ("pipe:", "a pipe's key has letters"),
             ("pipe:a/b", "a pipe's key has letters"),
         ] {
-            let error = find(&pod(text)).unwrap_err().to_string();
+            let error = find(&Json::from(&pod(text))).unwrap_err().to_string();
             assert!(error.contains(sentence) && error.contains(text), "{text}: {error}");
         }
     }
@@ -236,8 +236,8 @@ mod tests {
     #[test]
     fn a_placeholder_where_nothing_replaces_it_is_refused_and_the_short_form_is_left() {
         let arguments = |text: &str| json!({"spec": {"containers": [{"name": "m", "args": ["a", text]}]}});
-        let error = find(&arguments("--cert={{.Pipes.Cert}}")).unwrap_err().to_string();
+        let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err().to_string();
         assert!(error.starts_with("spec.containers[0].args[1] holds"), "{error}");
-        assert_eq!(find(&arguments("pipe:Cert")).unwrap(), []);
+        assert_eq!(find(&Json::from(&arguments("pipe:Cert"))).unwrap(), []);
     }
 }

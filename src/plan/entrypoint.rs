@@ -166,6 +166,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pod::Json;
 
     fn pod(annotation: &str, containers: &Value) -> Value {
         json!({
@@ -176,6 +177,7 @@ mod tests {
 
     fn annotated(annotation: &str, containers: &Value) -> Result<String, String> {
         let pod = pod(annotation, containers);
+        let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
         let tasks: Vec<_> = pod.containers.iter().collect();
         let read = Annotated::read(&pod, &tasks).map_err(|error| error.to_string())?;
@@ -244,6 +246,7 @@ mod tests {
             {"name": "c", "image": "gone"},
             {"name": "d", "image": "new"},
         ]}});
+        let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
         let table = [ImageCommand {
             image: "etl/*".to_owned(),

@@ -43,7 +43,9 @@ pub(super) fn of(containers: &[&Container<'_>], position: Position) -> Result<He
         }
         for variable in container.variables() {
             if let Some(from) = variable.optional {
-                held.env.push(json!({"name": format!("{prefix}{}", variable.name), "valueFrom": from}));
+                held.env.push(
+                    json!({"name": format!("{prefix}{}", variable.name), "valueFrom": Value::from(from)}),
+                );
             }
         }
         if held.env.len() + held.env_from.len() > before {
@@ -56,7 +58,7 @@ pub(super) fn of(containers: &[&Container<'_>], position: Position) -> Result<He
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::Pod;
+    use crate::pod::{Json, Pod};
 
     #[test]
     fn boot_gets_what_a_container_gets_under_a_prefix_of_its_own() {
@@ -70,6 +72,7 @@ mod tests {
                 {"name": "PERHAPS", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": true}}},
             ]},
         ]}});
+        let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
         let containers: Vec<_> = pod.containers.iter().collect();
         let held = of(&containers, Position::Last).unwrap();

@@ -18,6 +18,12 @@ pub(super) type Text<'a> = (String, Cow<'a, str>);
 /// The texts of `container` that refer to what boot may give, in the order in which the kubelet reads them. `before`
 /// words that the kubelet does not expand stand before `args`.
 pub(super) fn of<'a>(container: &Container<'a>, before: usize, given: &Given) -> Vec<Text<'a>> {
+    let words = || container.command.iter().flatten().chain(&container.args).copied();
+    let mut all = container.variables().filter_map(|variable| variable.text).chain(words());
+    // As in most pods, and then who declares what need not be kept.
+    if !all.any(|text| text.contains("$(")) {
+        return Vec::new();
+    }
     let mut texts = Vec::new();
     // Variables before the one that is looked at: only those can be referred to.
     let mut declared = BTreeSet::new();
@@ -40,8 +46,7 @@ pub(super) fn of<'a>(container: &Container<'a>, before: usize, given: &Given) ->
         }
         declared.insert(variable.name);
     }
-    let words = container.command.iter().flatten().chain(&container.args);
-    for (position, &word) in (before..).zip(words) {
+    for (position, word) in (before..).zip(words()) {
         if refers(word, &declared, &changed) {
             texts.push((Place::Argument(position).key(), Cow::Borrowed(word)));
         }
@@ -60,13 +65,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::pod::Pod;
+    use crate::pod::{Json, Pod};
 
     fn texts(container: &Value, before: usize) -> Vec<String> {
         let sources = json!([{"name": "a", "inline": {"env": {"A": "x", "B": "x"}}}]);
         let profile = serde_json::from_value(json!({"sources": sources})).unwrap();
         let given = Given::by(&crate::plan::boot::sources(&profile));
         let pod = json!({"spec": {"containers": [container]}});
+        let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
         of(&pod.containers[0], before, &given)
             .into_iter()

@@ -36,8 +36,8 @@ pub struct Task {
     pub mounts: Vec<Value>,
     /// What goes before its `env`.
     pub env: Vec<Value>,
-    /// The command of the postStart hook.
-    pub hook: Vec<String>,
+    /// The command of the postStart hook; none where the pod's own handler stays the kubelet's.
+    pub hook: Option<Vec<String>>,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
 }
@@ -264,10 +264,27 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
 }
 
 /// The hook's command: the proof, the profile's own commands, then the pod's own handler, which the hook takes over.
-fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec<String>, PlanError> {
+///
+/// One handler stays where it is, and the kubelet runs it: `httpGet` with HTTPS, which the launcher has no TLS for. That
+/// takes a way of the env that lets no task start without it, as nothing is proven then.
+fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Option<Vec<String>>, PlanError> {
+    if let Some(PostStart::HttpGet(get)) = &container.post_start
+        && get.https
+    {
+        return match way {
+            EnvWay::Launch | EnvWay::Secret if says.commands.is_empty() => Ok(None),
+            _ => Err(PlanError::Https {
+                container: container.name.to_owned(),
+                commands: !says.commands.is_empty(),
+                way,
+            }),
+        };
+    }
     let mut words = call("hook", container);
     match way {
-        EnvWay::Launch | EnvWay::Secret | EnvWay::None => {}
+        // By a Secret the kubelet gives it to the hook as well as to the task, so there is nothing else to prove.
+        EnvWay::Launch | EnvWay::Secret => {}
+        EnvWay::None => words.push("--env=none".to_owned()),
         EnvWay::File => words.push("--env=file".to_owned()),
         EnvWay::Sourced => words.push("--env=sourced".to_owned()),
         EnvWay::Hook => words.push("--env=home".to_owned()),
@@ -293,15 +310,12 @@ fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec
             words.extend(command.iter().map(|&word| word.to_owned()));
         }
         Some(PostStart::Sleep(seconds)) => words.push(format!("--sleep={seconds}")),
-        Some(PostStart::HttpGet(get)) if !get.https => words.extend(http(get)),
-        Some(PostStart::HttpGet(_)) => return Err(refused(container, "httpGet with scheme HTTPS")),
-        Some(PostStart::Other(kind)) => return Err(refused(container, kind)),
+        Some(PostStart::HttpGet(get)) => words.extend(http(get)),
+        Some(PostStart::Other(handler)) => {
+            return Err(PlanError::Handler { container: container.name.to_owned(), handler });
+        }
     }
-    Ok(words)
-}
-
-fn refused(container: &Container<'_>, handler: &'static str) -> PlanError {
-    PlanError::Handler { container: container.name.to_owned(), handler }
+    Ok(Some(words))
 }
 
 /// Without a host the kubelet calls the pod's own address, and so does the launcher.

@@ -1,9 +1,7 @@
 //! A container of the pod: what Bootlace decides by.
 
-use serde_json::Value;
-
-use super::WrongType;
 use super::field::{Array, Object};
+use super::{Json, WrongType};
 
 /// What Bootlace reads of a container.
 #[derive(Debug, Clone)]
@@ -144,7 +142,7 @@ pub struct Variable<'a> {
     /// `value`, which the kubelet expands; none where it is empty.
     pub text: Option<&'a str>,
     /// `valueFrom`, where it is a key of a `ConfigMap` or a Secret that may be missing: then nothing is set.
-    pub optional: Option<&'a Value>,
+    pub optional: Option<&'a Json<'a>>,
 }
 
 /// A source in a container's `envFrom`.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use super::{Fields, Json};
 
 /// A field of another type than the API gives it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,178 +16,166 @@ pub struct WrongType {
     pub found: &'static str,
 }
 
-/// Where a value stands, as a chain of steps up to the root: nothing is allocated unless an error is told.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Root,
-    Field(&'static str),
-    Element(&'static str, usize),
-}
-
-/// The steps to a value; six are enough for every field that is read.
-#[derive(Debug, Clone, Copy)]
-struct Path([Step; 6]);
-
-impl Path {
-    const ROOT: Self = Self([Step::Root; 6]);
-
-    fn then(mut self, step: Step) -> Self {
-        if let Some(free) = self.0.iter_mut().find(|step| matches!(step, Step::Root)) {
-            *free = step;
-        }
-        self
-    }
-
-    fn wrong(self, last: Step, expected: &'static str, found: &Value) -> WrongType {
+impl WrongType {
+    /// `value` of `pod`, or something in it, is `found`. The path is looked for only now, so that reading keeps none.
+    fn new(pod: &Json<'_>, value: &Json<'_>, expected: &'static str, found: &Json<'_>) -> Self {
         let mut path = String::new();
-        for step in self.0.into_iter().chain([last]) {
-            let dot = if path.is_empty() { "" } else { "." };
-            // Writing to a String cannot fail.
-            let _ = match step {
-                Step::Root => Ok(()),
-                Step::Field(name) => write!(path, "{dot}{name}"),
-                Step::Element(name, index) => write!(path, "{dot}{name}[{index}]"),
-            };
-        }
+        find(pod, value, &mut path);
         if path.is_empty() {
             path.push_str("the pod");
         }
-        WrongType { path, expected, found: type_of(found) }
+        Self { path, expected, found: type_of(found) }
+    }
+}
+
+/// Whether `value` itself, not one like it, is in `json`. Its place is then added to `path`.
+fn find(json: &Json<'_>, value: &Json<'_>, path: &mut String) -> bool {
+    if std::ptr::eq(json, value) {
+        return true;
+    }
+    let length = path.len();
+    // Writing to a String cannot fail.
+    match json {
+        Json::Object(fields) => fields.iter().any(|(name, field)| {
+            path.truncate(length);
+            let dot = if path.is_empty() { "" } else { "." };
+            let _ = write!(path, "{dot}{name}");
+            find(field, value, path)
+        }),
+        Json::Array(elements) => elements.iter().enumerate().any(|(index, element)| {
+            path.truncate(length);
+            let _ = write!(path, "[{index}]");
+            find(element, value, path)
+        }),
+        _ => false,
     }
 }
 
 /// The name of a JSON value's type, for messages.
-fn type_of(value: &Value) -> &'static str {
+fn type_of(value: &Json<'_>) -> &'static str {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a string",
+        Json::Array(_) => "an array",
+        Json::Object(_) => "an object",
     }
 }
 
 /// An object of the pod; one that is absent reads as empty.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Object<'a> {
-    map: Option<&'a Map<String, Value>>,
-    path: Path,
+    fields: Option<&'a Fields<'a>>,
+    pod: &'a Json<'a>,
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn root(value: &'a Value) -> Result<Self, WrongType> {
-        let map = value.as_object().ok_or_else(|| Path::ROOT.wrong(Step::Root, "an object", value))?;
-        Ok(Self { map: Some(map), path: Path::ROOT })
+    pub(super) fn root(pod: &'a Json<'a>) -> Result<Self, WrongType> {
+        Self::of(pod, pod)
     }
 
-    fn get(&self, name: &str) -> Option<&'a Value> {
-        self.map?.get(name).filter(|value| !value.is_null())
+    fn of(pod: &'a Json<'a>, value: &'a Json<'a>) -> Result<Self, WrongType> {
+        let fields = value.as_object().ok_or_else(|| WrongType::new(pod, value, "an object", value))?;
+        Ok(Self { fields: Some(fields), pod })
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Json<'a>> {
+        self.fields?.get(name).filter(|value| !matches!(value, Json::Null))
+    }
+
+    /// What `read` makes of a field, where it is there.
+    fn read<T>(
+        &self,
+        name: &str,
+        expected: &'static str,
+        read: impl FnOnce(&'a Json<'a>) -> Option<T>,
+    ) -> Result<Option<T>, WrongType> {
+        let read = |value| read(value).ok_or_else(|| WrongType::new(self.pod, value, expected, value));
+        self.get(name).map(read).transpose()
     }
 
     pub(super) fn is_present(&self) -> bool {
-        self.map.is_some()
+        self.fields.is_some()
     }
 
     /// A field as it is.
-    pub(super) fn raw(&self, name: &str) -> Option<&'a Value> {
+    pub(super) fn raw(&self, name: &str) -> Option<&'a Json<'a>> {
         self.get(name)
     }
 
     /// Whether a field is `true`.
     pub(super) fn is_true(&self, name: &str) -> bool {
-        self.get(name) == Some(&Value::Bool(true))
+        self.get(name) == Some(&Json::Bool(true))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    pub(super) fn object(&self, name: &'static str) -> Result<Object<'a>, WrongType> {
-        let step = Step::Field(name);
-        let map = self
-            .get(name)
-            .map(|value| value.as_object().ok_or_else(|| self.path.wrong(step, "an object", value)))
-            .transpose()?;
-        Ok(Object { map, path: self.path.then(step) })
+    pub(super) fn object(&self, name: &str) -> Result<Object<'a>, WrongType> {
+        Ok(Object { fields: self.read(name, "an object", Json::as_object)?, pod: self.pod })
     }
 
-    pub(super) fn str(&self, name: &'static str) -> Result<Option<&'a str>, WrongType> {
-        self.get(name)
-            .map(|value| value.as_str().ok_or_else(|| self.path.wrong(Step::Field(name), "a string", value)))
-            .transpose()
+    pub(super) fn str(&self, name: &str) -> Result<Option<&'a str>, WrongType> {
+        self.read(name, "a string", Json::as_str)
     }
 
-    pub(super) fn integer(&self, name: &'static str) -> Result<Option<i64>, WrongType> {
-        self.get(name)
-            .map(|value| {
-                value.as_i64().ok_or_else(|| self.path.wrong(Step::Field(name), "an integer", value))
-            })
-            .transpose()
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, WrongType> {
+        self.read(name, "an integer", Json::as_i64)
     }
 
     /// A string or an integer, which Kubernetes takes as the same for ports and quantities.
-    pub(super) fn int_or_string(&self, name: &'static str) -> Result<Option<String>, WrongType> {
-        self.get(name)
-            .map(|value| match value {
-                Value::String(text) => Ok(text.clone()),
-                Value::Number(number) => Ok(number.to_string()),
-                other => Err(self.path.wrong(Step::Field(name), "a string or a number", other)),
-            })
-            .transpose()
+    pub(super) fn int_or_string(&self, name: &str) -> Result<Option<String>, WrongType> {
+        self.read(name, "a string or a number", |value| match value {
+            Json::String(text) => Some(text.as_ref().to_owned()),
+            Json::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
     }
 
-    pub(super) fn strings(&self, name: &'static str) -> Result<Strings<'a>, WrongType> {
-        let object = self.object(name)?;
-        if let Some(value) = object.map.into_iter().flat_map(Map::values).find(|value| !value.is_string()) {
-            return Err(self.path.wrong(Step::Field(name), "an object of strings", value));
+    pub(super) fn strings(&self, name: &str) -> Result<Strings<'a>, WrongType> {
+        let strings = Strings(self.object(name)?.fields);
+        let mut fields = strings.0.into_iter().flat_map(Fields::iter);
+        match (self.get(name), fields.find(|(_, value)| value.as_str().is_none())) {
+            (Some(object), Some((_, found))) => {
+                Err(WrongType::new(self.pod, object, "an object of strings", found))
+            }
+            _ => Ok(strings),
         }
-        Ok(Strings(object.map))
     }
 
-    pub(super) fn array(&self, name: &'static str) -> Result<Option<Array<'a>>, WrongType> {
-        self.get(name)
-            .map(|value| match value {
-                Value::Array(elements) => Ok(Array { elements, name, path: self.path }),
-                other => Err(self.path.wrong(Step::Field(name), "an array", other)),
-            })
-            .transpose()
+    pub(super) fn array(&self, name: &str) -> Result<Option<Array<'a>>, WrongType> {
+        self.read(name, "an array", |value| match value {
+            Json::Array(elements) => Some(Array { elements, pod: self.pod }),
+            _ => None,
+        })
     }
 }
 
 /// An array of the pod.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Array<'a> {
-    elements: &'a [Value],
-    name: &'static str,
-    path: Path,
+    elements: &'a [Json<'a>],
+    pod: &'a Json<'a>,
 }
 
 impl<'a> Array<'a> {
     pub(super) fn objects(self) -> impl Iterator<Item = Result<Object<'a>, WrongType>> {
-        let Self { elements, name, path } = self;
-        elements.iter().enumerate().map(move |(index, value)| {
-            let step = Step::Element(name, index);
-            let map = value.as_object().ok_or_else(|| path.wrong(step, "an object", value))?;
-            Ok(Object { map: Some(map), path: path.then(step) })
-        })
+        self.elements.iter().map(move |value| Object::of(self.pod, value))
     }
 
     pub(super) fn strs(self) -> Result<Vec<&'a str>, WrongType> {
-        let Self { elements, name, path } = self;
-        elements
-            .iter()
-            .enumerate()
-            .map(|(index, value)| {
-                value.as_str().ok_or_else(|| path.wrong(Step::Element(name, index), "a string", value))
-            })
-            .collect()
+        let str = |value: &'a Json<'a>| {
+            value.as_str().ok_or_else(|| WrongType::new(self.pod, value, "a string", value))
+        };
+        self.elements.iter().map(str).collect()
     }
 }
 
 /// Labels or annotations: checked to hold strings only.
 #[derive(Debug, Clone, Copy)]
-pub struct Strings<'a>(Option<&'a Map<String, Value>>);
+pub struct Strings<'a>(Option<&'a Fields<'a>>);
 
 impl<'a> Strings<'a> {
     /// The value of `key`.
@@ -198,8 +186,8 @@ impl<'a> Strings<'a> {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let pairs = self.0.into_iter().flat_map(Map::iter);
-        pairs.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+        let pairs = self.0.into_iter().flat_map(Fields::iter);
+        pairs.filter_map(|(key, value)| Some((key, value.as_str()?)))
     }
 
     /// Whether the object itself is there, so that a key can be added to it.

@@ -6,12 +6,12 @@
 mod container;
 mod field;
 mod image;
-
-use serde_json::Value;
+mod json;
 
 pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Resources, Variable};
 pub use field::{Strings, WrongType};
 pub use image::{Image, NotAnImage};
+pub use json::{Fields, Json};
 
 use field::Object;
 
@@ -60,7 +60,7 @@ impl<'a> Pod<'a> {
     ///
     /// # Errors
     /// Where a field that Bootlace decides by has another type than the API gives it.
-    pub fn read(pod: &'a Value) -> Result<Self, WrongType> {
+    pub fn read(pod: &'a Json<'a>) -> Result<Self, WrongType> {
         let root = Object::root(pod)?;
         let metadata = root.object("metadata")?;
         let spec = root.object("spec")?;

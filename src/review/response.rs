@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use json_patch::PatchOperation;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::API_VERSION;
 
@@ -106,7 +107,7 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
+    patch: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -142,7 +143,12 @@ impl Response {
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let patch = match self.patch.as_slice() {
             [] => None,
-            operations => Some(STANDARD.encode(serde_json::to_vec(operations)?)),
+            operations => {
+                // Large enough for most, because a buffer that grows is copied.
+                let mut json = Vec::with_capacity(8 * 1024);
+                serde_json::to_writer(&mut json, operations)?;
+                Some(base64(&json)?)
+            }
         };
         serde_json::to_vec(&Review {
             api_version: API_VERSION,
@@ -165,4 +171,14 @@ impl Response {
             },
         })
     }
+}
+
+/// A JSON string in base64, which holds nothing that JSON escapes: it is the longest part of an answer, and not looked
+/// through for that.
+fn base64(bytes: &[u8]) -> serde_json::Result<Box<RawValue>> {
+    let mut quoted = String::with_capacity(bytes.len().div_ceil(3) * 4 + 2);
+    quoted.push('"');
+    STANDARD.encode_string(bytes, &mut quoted);
+    quoted.push('"');
+    RawValue::from_string(quoted)
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::pod::Pod;
+use crate::pod::{Json, Pod};
 
 fn pod() -> Value {
     json!({
@@ -22,7 +22,8 @@ fn pod() -> Value {
 
 fn render(text: &str, slot: Slot) -> Result<String, String> {
     let value = pod();
-    let pod = Pod::read(&value).unwrap();
+    let json = Json::from(&value);
+    let pod = Pod::read(&json).unwrap();
     let context = Context::new(&pod, "team-a", pod.containers.first());
     check(text, slot).map_err(|error| error.to_string())?;
     super::render(text, &context, slot).map_err(|error| error.to_string())

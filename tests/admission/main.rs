@@ -11,6 +11,7 @@ mod becomes;
 mod init_image;
 mod layout;
 mod modes;
+mod patches;
 mod pipes_in;
 mod pipes_out;
 mod pods;

@@ -2,7 +2,7 @@
 
 use bootlace::admission::{self, Decision, Found, Injection};
 use bootlace::names;
-use bootlace::plan::{BootSpec, Found, ImageConfig, Images, Lookup, Recipes, Settings, Version};
+use bootlace::plan::{BootSpec, ImageConfig, Images, Lookup, Recipes, Settings, Version};
 use bootlace::profile::Profile;
 use serde_json::{Value, json};
 
@@ -298,4 +298,25 @@ fn the_hook_runs_the_profiles_commands_before_the_pods_own() {
             "own"
         ])
     );
+}
+
+#[test]
+fn a_handler_that_only_the_kubelet_can_run_stays_where_nothing_else_is_to_be_done() {
+    let lifecycle = json!({
+        "postStart": {"httpGet": {"port": "web", "scheme": "HTTPS", "path": "/warm"}},
+        "preStop": {"sleep": {"seconds": 1}},
+    });
+    let with_command = pod(&json!({}), &json!({"command": ["run"], "lifecycle": lifecycle.clone()}));
+    let injected = inject(&with_command, &recipes(&json!({}), None));
+    assert_eq!(at(&injected, "/spec/containers/0/lifecycle"), &lifecycle);
+    assert_eq!(
+        command(&injected),
+        [&LAUNCH[..], &["run"]].concat(),
+        "which lets it not start without its env"
+    );
+
+    let commands = recipes(&json!({"hook": {"commands": [["check"]]}}), None);
+    assert!(refuse(&with_command, &commands).contains("and the profile has hook.commands: use exec"));
+    let unknown = pod(&json!({}), &json!({"lifecycle": lifecycle}));
+    assert!(refuse(&unknown, &recipes(&json!({}), None)).contains("its env takes the way \"none\""));
 }

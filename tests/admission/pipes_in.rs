@@ -158,6 +158,11 @@ fn the_run_is_asked_for_once_and_nothing_without_a_need() {
     let other = ask(&pod(Some("- {key: Token, env: T, run: r0}"), &volumes), &json!([])).unwrap_err();
     let Lookup::Pipes { runs, .. } = *other else { panic!("images") };
     assert_eq!(runs.len(), 2);
+    let many: Vec<_> = (0..9).map(|run| format!("{{key: Token, env: T{run}, run: r{run}}}")).collect();
+    let many = pod(Some(&format!("[{}]", many.join(", "))), &json!({}));
+    let found = Found { pipes: Some(Answers::default()), ..Found::default() };
+    let refused = decide(&many, &json!([]), &found).map(drop).unwrap_err();
+    assert!(refused.message.contains("takes from 9 runs, and 8 is the limit"), "{refused}");
 }
 
 #[test]
@@ -311,6 +316,12 @@ fn where_nothing_is_looked_up_the_pod_says_what_would_be() {
         ]
     );
     assert_eq!(injection.pod["spec"]["volumes"][0]["secret"]["secretName"], "pipe:Cert");
+
+    // A pod on its way into a cluster is not let in so: it would wait for ever.
+    let body = serde_json::to_vec(&crate::review(&pod)).unwrap();
+    let answered = admission::answer(&body, &recipes(&sources));
+    let refusal = answered.response.refusal.unwrap();
+    assert_eq!((refusal.code, refusal.retry_after_seconds), (503, Some(1)));
 }
 
 proptest! {

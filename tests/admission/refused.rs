@@ -69,11 +69,12 @@ fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
             task(|pod| {
                 let get = json!({"port": 443, "scheme": "HTTPS"});
                 container(pod, "lifecycle", json!({"postStart": {"httpGet": get}}));
+                pod["metadata"]["annotations"] = json!({names::ANNOTATION_ENV_MODE: "Hook"});
             }),
             &[
                 "container \"main\"",
-                "httpGet with scheme HTTPS",
-                "use exec, sleep, or httpGet with scheme HTTP",
+                "httpGet with scheme HTTPS, which the kubelet keeps only where the hook has nothing else to do",
+                "its env takes the way \"hook\": use exec, or httpGet with scheme HTTP, or give it a `command`",
             ],
         ),
         (

@@ -124,6 +124,7 @@ impl Cluster {
                 None if path.ends_with('s') => success(&state.list(&path, &query)),
                 None => failure(404, "not found"),
             },
+            "POST" if path.ends_with("/tokenreviews") => success(&state.review(&body()["spec"]["token"])),
             "POST" => {
                 let object = body();
                 let path = format!("{path}/{}", object["metadata"]["name"].as_str().unwrap());
@@ -189,6 +190,21 @@ impl State {
         metadata.insert("resourceVersion".to_owned(), json!(self.version.to_string()));
         self.objects.insert(path.to_owned(), object.clone());
         object
+    }
+
+    /// What is said of a token: here a pod's token is its name.
+    fn review(&self, token: &Value) -> Value {
+        let path = format!("/api/v1/namespaces/etl/pods/{}", token.as_str().unwrap());
+        let Some(pod) = self.objects.get(&path) else {
+            return json!({"spec": {"token": token}, "status": {"authenticated": false}});
+        };
+        let extra = json!({
+            "authentication.kubernetes.io/pod-name": [token],
+            "authentication.kubernetes.io/pod-uid": [pod["metadata"]["uid"]],
+        });
+        let user = json!({"username": "system:serviceaccount:etl:runner", "extra": extra});
+        let status = json!({"authenticated": true, "audiences": ["bootlace"], "user": user});
+        json!({"spec": {"token": token}, "status": status})
     }
 
     /// The object, if it is the one that is meant and as it was read.

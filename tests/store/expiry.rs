@@ -77,7 +77,7 @@ async fn one_replica_does_it_until_it_is_gone() {
 }
 
 #[tokio::test]
-async fn a_cluster_without_pipes_is_an_error_that_is_told() {
+async fn a_lease_that_cannot_be_had_is_an_error_that_is_told() {
     let (cluster, metrics) = (Cluster::default(), Metrics::default());
     cluster.refuse("/leases/", 403, "leases is forbidden");
     let error = sweeper(&cluster, "a", &metrics).turn(time("11:00:00")).await.unwrap_err();

@@ -12,4 +12,5 @@ mod cluster;
 mod expiry;
 mod killed;
 mod outputs;
+mod requests;
 mod support;

@@ -106,6 +106,11 @@ async fn what_the_api_server_refuses_leaves_nothing_and_is_said() {
         assert!(denial.status == denied && denial.message.contains(hint), "{denial}");
         assert!(cluster.all("pipes").is_empty());
     }
+    // An upgrade that left the CRD out.
+    let cluster = Cluster::default();
+    cluster.refuse("/pipes/", 404, "404 page not found");
+    let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
+    assert!(denial.is_final() && denial.message.contains("install the CRD (crds/pipes.yaml"), "{denial}");
     // Nobody knows whether it was made.
     let cluster = Cluster::default();
     cluster.refuse("/secrets/", 500, "etcd is away");

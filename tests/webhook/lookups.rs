@@ -41,7 +41,8 @@ async fn webhook(registry: &Registry, api: &ApiServer, namespaces: &[&str]) -> W
     let entrypoints = Entrypoints::new(&settings, metrics.entrypoints.clone()).unwrap();
     let namespaces = namespaces.iter().map(|&namespace| namespace.to_owned());
     let secrets = PullSecrets::new(api.client(), namespaces, Duration::from_secs(30));
-    let lookups = Lookups { images: Some(Arc::new(ImageLookup::new(entrypoints, secrets))) };
+    let images = Some(Arc::new(ImageLookup::new(entrypoints, secrets)));
+    let lookups = Lookups { images, ..Lookups::default() };
     let webhook = Webhook::start_empty(Limits::default(), lookups, metrics).await;
     let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhook/profile.yaml");
     webhook.profiles.swap(folder::read(&profile).unwrap()).unwrap();

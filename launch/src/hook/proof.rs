@@ -157,6 +157,10 @@ impl fmt::Display for ProofError {
                 f.write_str(" did not arrive. ")?;
                 f.write_str(match way {
                     Way::Launch | Way::Home | Way::Sourced => {
+                        "The task was started with it and has dropped it: let its command keep the env (`env -i`, \
+                         `su -` and `sudo` do not)"
+                    }
+                    Way::None => {
                         "Add `command` to the container, so that Bootlace can put its launcher in front of it"
                     }
                     Way::File => {

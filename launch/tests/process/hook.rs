@@ -35,7 +35,8 @@ fn a_task_behind_the_launcher_holds_the_boot_env() {
 fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
     let boot = boot();
     let start = Instant::now();
-    let (code, told) = run(&boot, &format!(r#"export POD=x; {HOOK} exec cat "$fifo""#));
+    let hook = HOOK.replace("$launch_hook", "$launch_hook --env=none");
+    let (code, told) = run(&boot, &format!(r#"export POD=x; {hook} exec cat "$fifo""#));
     assert_eq!(code, "1\n");
     assert_eq!(
         told,
@@ -44,6 +45,16 @@ fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
     );
     assert_eq!(boot.termination_message(), told);
     assert!(start.elapsed() < Duration::from_secs(20), "it is clear long before the limit");
+}
+
+#[test]
+fn a_task_that_drops_what_the_launcher_gave_it_is_told_so() {
+    let script = format!(r#"{HOOK} exec $launch_exec env -i PATH="$PATH" cat "$fifo""#);
+    let (code, told) = run(&boot(), &script);
+    assert_eq!(code, "1\n");
+    let remedy = "did not arrive. The task was started with it and has dropped it: let its command keep the env (`env -i`, \
+                  `su -` and `sudo` do not)\n";
+    assert!(told.ends_with(remedy), "{told}");
 }
 
 /// As beside an image that sources the boot env itself, whenever it comes to it.

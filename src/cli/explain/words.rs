@@ -10,7 +10,7 @@ use crate::identity;
 use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
 use crate::plan::{BootSpec, Injected};
-use crate::pod::Pod;
+use crate::pod::{Json, Pod};
 use crate::profile::object_store::{Credentials, ObjectStore, StoreClient};
 use crate::profile::remote::{Client, JsonPart, Optimus};
 use crate::profile::spec::Into;
@@ -18,7 +18,8 @@ use crate::selection::{Because, Selection, Skip, select};
 
 /// A pod that carries all that Bootlace injects, part by part.
 pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -> anyhow::Result<String> {
-    let pod = Pod::read(injected)?;
+    let json = Json::from(injected);
+    let pod = Pod::read(&json)?;
     let mark =
         pod.annotations.get(names::ANNOTATION_INJECTED).context("the pod holds no injected annotation")?;
     let mark: Injected = serde_json::from_str(mark)
@@ -93,7 +94,12 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
         let secret = mark.env_secret.as_deref();
         let secret = secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret));
         out.detail(&env_by(launched, secret, hooked.way));
-        out.detail(&hooked.describe());
+        match injected.pointer(&at("lifecycle/postStart/httpGet")) {
+            Some(_) => out.detail(
+                "postStart stays the pod's own httpGet, which the kubelet sends: no hook proves the env",
+            ),
+            None => out.detail(&hooked.describe()),
+        }
         if let Some(kept) = spec.keep.get(name.as_str()).filter(|kept| !kept.is_empty()) {
             out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
         }

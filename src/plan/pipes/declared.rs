@@ -103,6 +103,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pod::Json;
     use crate::profile::BootProfileSpec;
 
     fn declared(annotation: Option<&str>, profile: &str, containers: &[&str]) -> Result<String, String> {
@@ -111,6 +112,7 @@ mod tests {
         if let Some(text) = annotation {
             pod["metadata"]["annotations"] = json!({names::ANNOTATION_PIPE_OUT: text});
         }
+        let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
         let tasks: Vec<_> = pod.containers.iter().collect();
         let spec: BootProfileSpec =

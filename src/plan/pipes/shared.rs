@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::output::Kind;
-    use crate::pod::Pod;
+    use crate::pod::{Json, Pod};
 
     #[test]
     fn a_file_is_found_on_the_innermost_volume_and_nowhere_else() {
@@ -75,6 +75,7 @@ mod tests {
             {"name": "deep", "mountPath": "/out/deep", "subPath": "a/b"},
             {"name": "named", "mountPath": "/named", "subPathExpr": "$(POD)"},
         ]}]}});
+        let pod = Json::from(&pod);
         let pod = Pod::read(&pod).unwrap();
         let mut shared = Shared::default();
         let mut file = |file: &str| {

@@ -14,9 +14,8 @@ use tracing::{info, warn};
 
 use self::lease::Claim;
 use super::metrics::Metrics;
-use super::pipe::keep::exactly;
+use super::pipe::{self, keep::exactly};
 use crate::output::Pipe;
-use crate::server::watching;
 
 /// So many Pipes are held at once, a kilobyte or two each.
 const PAGE: u32 = 250;
@@ -61,10 +60,7 @@ impl Sweeper<'_> {
         loop {
             tokio::time::sleep(self.every).await;
             if let Err(error) = self.turn(Timestamp::now()).await {
-                warn!(
-                    "{}, trying again",
-                    watching::call("Pipes that have expired cannot be removed", &error)
-                );
+                warn!("{}, trying again", pipe::failed("Pipes that have expired cannot be removed", &error));
             }
         }
     }

@@ -198,7 +198,8 @@ impl One<'_> {
     }
 
     fn denied(&self, doing: &str, error: &kube::Error) -> Denial {
-        Denial::of_api(&format!("{} {doing}", self.pipe()), error)
+        let doing = format!("{} {doing}", self.pipe());
+        Denial { message: super::failed(&doing, error), ..Denial::of_api(&doing, error) }
     }
 
     fn changed(&self) -> Denial {

@@ -26,8 +26,7 @@ pub fn pipe(
     let Declared { key, kind, container, .. } = declared;
     let content = ContentHash::of(files.iter().map(|(name, value)| (&**name, &*value.0)));
     let name = Named { task: &told.task, container, key, kind: *kind, content }.object();
-    // One of several Jobs that are one run is not that run's own: the next Job may start when it is gone.
-    let owner = if told.task.is_joined() { None } else { owner::of_run(pod, &told.task) };
+    let owner = owner::of_run(pod, &told.task);
     let expires = owner.is_none().then(|| expires(told.time_to_live_seconds, now));
     let (pod, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
     Pipe {

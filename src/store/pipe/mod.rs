@@ -19,3 +19,18 @@ pub mod owner;
 mod quota;
 
 pub use keep::Keeper;
+
+use crate::server::watching;
+
+/// A call about Pipes that failed, in words. Helm installs CRDs once, so an upgrade may come without this one.
+pub(super) fn failed(doing: &str, error: &kube::Error) -> String {
+    match error {
+        // Where it knows them, it says which object it did not find.
+        kube::Error::Api(status) if status.code == 404 && !status.message.contains('"') => {
+            format!(
+                "{doing}: the API server knows no pipes.bootlace.dev: install the CRD (crds/pipes.yaml in the chart)"
+            )
+        }
+        error => watching::call(doing, error),
+    }
+}

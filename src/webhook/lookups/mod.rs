@@ -16,6 +16,8 @@ mod pull_secrets;
 
 use std::sync::Arc;
 
+use futures::future::join_all;
+
 pub use images::ImageLookup;
 pub use pipes::Pipes;
 pub use pull_secrets::PullSecrets;
@@ -54,8 +56,10 @@ impl Lookups {
             }
             Lookup::Pipes { namespace, runs } => {
                 let answers = found.pipes.get_or_insert_default();
-                for run in runs {
-                    let answer = self.pipes.list(&namespace, &run, metrics).await;
+                // At once, so that all of them together take no longer than one.
+                let asked = runs.iter().map(|run| self.pipes.list(&namespace, run, metrics));
+                let found = join_all(asked).await;
+                for (run, answer) in runs.into_iter().zip(found) {
                     answers.add(run, answer);
                 }
             }

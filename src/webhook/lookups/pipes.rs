@@ -15,7 +15,7 @@ use crate::webhook::metrics::Metrics;
 
 /// How long a run's lookup may take, all of its requests together: less than the five seconds that the chart's webhook
 /// has, by what is looked up beside it.
-const DEADLINE: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_millis(1_500);
 /// Pipes in one answer of the API server.
 const PAGE: u32 = 500;
 /// Pipes of a run that are read: more is no run that people look into, and would be memory for whoever asks.
@@ -64,7 +64,7 @@ impl Pipes {
             Some(client) => {
                 let api = Api::namespaced(client.clone(), namespace);
                 timeout(DEADLINE, list(&api, run)).await.unwrap_or_else(|_| {
-                    Err(format!("the API server did not answer within {} s", DEADLINE.as_secs()))
+                    Err(format!("the API server did not answer within {} s", DEADLINE.as_secs_f64()))
                 })
             }
         };
@@ -171,7 +171,7 @@ mod tests {
         let refusal =
             |code: u16| (code, json!({"kind": "Status", "code": code, "message": "no", "reason": "x"}));
         for (answers, sentence) in [
-            (vec![], "did not answer within 2 s"),
+            (vec![], "did not answer within 1.5 s"),
             (vec![refusal(404)], "the cluster has no Pipes: install the CRDs"),
             (vec![refusal(403)], "may not list Pipes: give its ClusterRole"),
             (vec![refusal(500)], "the API server cannot be asked"),

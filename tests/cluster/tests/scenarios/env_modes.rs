@@ -264,6 +264,24 @@ async fn a_post_start_of_the_pods_own_that_sleeps() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_terminal_standard_input_and_a_folder_of_the_pods_own() -> Result<()> {
+    let change = |pod: &mut Value| {
+        let script = r#"[ -t 0 ] && [ -t 1 ] && [ "$(pwd)" = /shared ] || exit 9; exec /probe "$@""#;
+        let main = main_container(pod);
+        main["command"] = json!(["sh", "-c", script, "sh"]);
+        for (field, value) in [("tty", json!(true)), ("stdin", json!(true)), ("workingDir", json!("/shared"))]
+        {
+            main[field] = value;
+        }
+    };
+    in_each_mode(scenario("env-modes-terminal"), KIT, change, |_, process| {
+        assert_eq!(process.status("Pid")?, "1");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_task_that_crashes_and_is_started_again() -> Result<()> {
     let change = |pod: &mut Value| {
         pod["spec"]["restartPolicy"] = json!("OnFailure");

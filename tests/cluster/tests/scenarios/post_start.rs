@@ -128,15 +128,37 @@ async fn a_handler_that_hangs_is_ended_at_the_hooks_limit() -> Result<()> {
         .await
 }
 
+/// As the kubelet has it, a server that answers in plain HTTP is asked once more without TLS: that it is asked shows that
+/// the handler was run.
 #[tokio::test]
-async fn what_the_hook_cannot_take_over_is_refused() -> Result<()> {
-    scenario("post-start-refused")
+async fn http_get_with_https_stays_the_kubelets() -> Result<()> {
+    scenario("post-start-https")
         .run(async |namespace| {
             namespace.profile(PROFILE).await?;
-            let handler = json!({"httpGet": {"port": 8443, "scheme": "HTTPS"}});
-            let refused = namespace.create(&pod(namespace, "true", &handler).to_string()).await.unwrap_err();
-            let expected = "container \"main\" has a postStart handler httpGet with scheme HTTPS, which Bootlace's hook \
-                            cannot run after its own: use exec, sleep, or httpGet with scheme HTTP";
+            let handler = json!({"httpGet": {"port": 8081, "path": "/cgi-bin/ready", "scheme": "HTTPS"}});
+            let mut pod = pod(namespace, &format!("{UNTIL_HANDLED}; echo $GREETING"), &handler);
+            // The kubelet asks as soon as the task has started, so the server is there before it.
+            let script = r#"
+                mkdir -p /shared/cgi-bin
+                printf '#!/bin/sh\necho "$REQUEST_METHOD" > /shared/said\ntouch /shared/done\nprintf "Content-Type: text/plain\n\nok\n"\n' \
+                    > /shared/cgi-bin/ready
+                chmod 755 /shared/cgi-bin/ready
+                exec httpd -f -p 8081 -h /shared
+            "#;
+            pod["spec"]["initContainers"] = json!([{
+                "name": "server", "image": BUSYBOX, "restartPolicy": "Always", "command": ["sh", "-c", script],
+                "startupProbe": {"tcpSocket": {"port": 8081}, "periodSeconds": 1, "failureThreshold": 60},
+                "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+            }]);
+            namespace.create(&pod.to_string()).await?;
+            namespace.pod_succeeded("task").await?;
+            assert_eq!(namespace.log("task", "main").await?, "GET\nhello\n");
+
+            pod["metadata"]["name"] = json!("refused");
+            pod["metadata"]["annotations"] = json!({"bootlace.dev/env-mode": "Hook"});
+            let refused = namespace.create(&pod.to_string()).await.unwrap_err();
+            let expected = "container \"main\" has a postStart handler httpGet with scheme HTTPS, which the kubelet keeps only \
+                            where the hook has nothing else to do, and its env takes the way \"hook\"";
             assert!(format!("{refused:#}").contains(expected), "{refused:#}");
             Ok(())
         })

@@ -52,7 +52,21 @@ impl Store {
 
     /// `PUT /v1/env` with any body.
     pub(super) async fn put(&self, token: &str, body: impl Into<reqwest::Body>) -> Result<Answer> {
-        let request = self.http.put(format!("https://{HOST}/v1/env")).bearer_auth(token).body(body);
+        self.put_at("/v1/env", token, body).await
+    }
+
+    /// `PUT /v1/pipes/{key}` with any body.
+    pub(super) async fn put_output(
+        &self,
+        token: &str,
+        key: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Result<Answer> {
+        self.put_at(&format!("/v1/pipes/{key}"), token, body).await
+    }
+
+    async fn put_at(&self, path: &str, token: &str, body: impl Into<reqwest::Body>) -> Result<Answer> {
+        let request = self.http.put(format!("https://{HOST}{path}")).bearer_auth(token).body(body);
         let response = request.send().await?;
         let status = response.status().as_u16();
         Ok((status, serde_json::from_slice(&response.bytes().await?).unwrap_or_default()))

@@ -4,5 +4,6 @@ mod ask;
 mod attacks;
 mod env;
 mod events;
+mod pipes;
 mod replicas;
 mod rights;

@@ -1,11 +1,12 @@
-//! What the store's service account may do: four things, and of Secrets only such as the admission policy lets it make.
+//! What the store's service account may do: few things, and of Secrets and `ConfigMaps` it makes only such as the
+//! admission policy lets it.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::install;
 use bootlace_cluster::scenario::{Namespace, kubeconfig, scenario};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 const ACCOUNT: &str = "bootlace-store";
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
-const RESOURCES: [(&str, &str, &str); 20] = [
+const RESOURCES: [(&str, &str, &str); 23] = [
     ("", "secrets", ""),
     ("", "configmaps", ""),
     ("", "pods", ""),
@@ -30,6 +31,9 @@ const RESOURCES: [(&str, &str, &str); 20] = [
     ("apps", "deployments", ""),
     ("batch", "jobs", ""),
     ("bootlace.dev", "bootprofiles", ""),
+    ("bootlace.dev", "pipes", ""),
+    ("bootlace.dev", "pipes", "status"),
+    ("coordination.k8s.io", "leases", ""),
     ("rbac.authorization.k8s.io", "roles", ""),
     ("rbac.authorization.k8s.io", "clusterrolebindings", ""),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", ""),
@@ -37,7 +41,7 @@ const RESOURCES: [(&str, &str, &str); 20] = [
 ];
 
 #[tokio::test]
-async fn every_verb_but_four_is_denied() -> Result<()> {
+async fn every_verb_but_those_it_needs_is_denied() -> Result<()> {
     scenario("store-rights")
         .run(async |namespace| {
             let mut allowed = Vec::new();
@@ -51,13 +55,22 @@ async fn every_verb_but_four_is_denied() -> Result<()> {
                     }
                 }
             }
-            let four = [
+            let everywhere = [
                 "create /secrets/",
+                "create /configmaps/",
                 "get /pods/",
                 "create events.k8s.io/events/",
                 "create authentication.k8s.io/tokenreviews/",
+                "get bootlace.dev/pipes/",
+                "list bootlace.dev/pipes/",
+                "create bootlace.dev/pipes/",
+                "patch bootlace.dev/pipes/",
+                "delete bootlace.dev/pipes/",
+                "patch bootlace.dev/pipes/status",
             ];
-            assert_eq!(allowed, [four, four].concat());
+            // Get and update are for its own Lease alone, which a question without a name does not ask for.
+            let at_home = ["create coordination.k8s.io/leases/"];
+            assert_eq!(allowed, [&everywhere[..], &everywhere, &at_home].concat());
             Ok(())
         })
         .await
@@ -114,6 +127,82 @@ fn secret(change: impl FnOnce(&mut Value)) -> Secret {
     serde_json::from_value(secret).expect("it is a Secret")
 }
 
+/// An output's name ends with 16 hexadecimal digits, and is that of its Pipe.
+const OUTPUT: &str = "etl.r1.load.cert-0123456789abcdef";
+
+fn output(change: impl FnOnce(&mut Value)) -> Value {
+    let mut output = json!({
+        "metadata": {
+            "name": OUTPUT,
+            "labels": {"app.kubernetes.io/managed-by": "bootlace", "bootlace.dev/pipe-run": "0"},
+            "ownerReferences": [{"apiVersion": "bootlace.dev/v1alpha1", "kind": "Pipe", "name": OUTPUT, "uid": "u-1"}],
+        },
+        "immutable": true,
+    });
+    change(&mut output);
+    output
+}
+
+#[tokio::test]
+async fn of_outputs_it_makes_only_such_as_a_pipe_owns() -> Result<()> {
+    scenario("store-policy-outputs").run(async |namespace| outputs(namespace).await).await
+}
+
+async fn outputs(namespace: &Namespace) -> Result<()> {
+    let client = as_the_store(namespace).await?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace.name());
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace.name());
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    secrets.create(&dry, &serde_json::from_value(output(|_| ()))?).await?;
+    maps.create(&dry, &serde_json::from_value(output(|_| ()))?).await?;
+    let change = |field: &'static str, value: Value| output(move |output| output["metadata"][field] = value);
+    let owner =
+        |change: &dyn Fn(&mut Value)| output(|output| change(&mut output["metadata"]["ownerReferences"][0]));
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "u-1"});
+    for (bad, hint) in [
+        (change("name", json!("kube-root-ca.crt")), "is either a Secret of a pod's boot env"),
+        (change("name", json!("etl.r1.load.other-0123456789abcdef")), "is either"),
+        (owner(&|owner| owner["name"] = json!("etl.r1.load.other-0123456789abcdef")), "is either"),
+        (owner(&|owner| owner["kind"] = json!("BootProfile")), "is either"),
+        (owner(&|owner| owner["apiVersion"] = json!("evil.example/v1")), "is either"),
+        (owner(&|owner| *owner = pod.clone()), "is either"),
+        (change("labels", json!({"app.kubernetes.io/managed-by": "bootlace"})), "is either"),
+        (change("labels", json!({"bootlace.dev/pipe-run": "0"})), "carries the label"),
+        (change("ownerReferences", json!([])), "is owned by one pod or one Pipe"),
+        (output(|output| output["immutable"] = json!(false)), "is immutable"),
+    ] {
+        for made in [
+            secrets.create(&dry, &serde_json::from_value(bad.clone())?).await.map(drop),
+            maps.create(&dry, &serde_json::from_value(bad)?).await.map(drop),
+        ] {
+            let refused = made.expect_err(hint).to_string();
+            assert!(
+                refused.contains("ValidatingAdmissionPolicy") && refused.contains(hint),
+                "{hint}: {refused}"
+            );
+        }
+    }
+    // An env is no ConfigMap, whatever its name.
+    let env = serde_json::to_value(secret(|_| ()))?;
+    let env = json!({"metadata": env["metadata"], "immutable": true});
+    let refused = maps.create(&dry, &serde_json::from_value(env)?).await.expect_err("an env").to_string();
+    assert!(refused.contains("is either"), "{refused}");
+    let token = output(|output| output["type"] = json!("bootstrap.kubernetes.io/token"));
+    let refused =
+        secrets.create(&dry, &serde_json::from_value(token)?).await.expect_err("a token").to_string();
+    assert!(refused.contains("is of type Opaque"), "{refused}");
+    // Nor can it look at or remove what is there.
+    for refused in [
+        maps.get("kube-root-ca.crt").await.map(drop),
+        maps.list(&ListParams::default()).await.map(drop),
+        maps.delete("kube-root-ca.crt", &DeleteParams::default()).await.map(drop),
+    ] {
+        let refused = refused.expect_err("it may not").to_string();
+        assert!(refused.contains("cannot"), "{refused}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn of_secrets_it_makes_only_a_pods_env() -> Result<()> {
     scenario("store-policy").run(async |namespace| policy(namespace).await).await
@@ -130,7 +219,7 @@ async fn policy(namespace: &Namespace) -> Result<()> {
     let two = json!([owner("Pod")[0], {"apiVersion": "v1", "kind": "Pod", "name": "b", "uid": "u-2"}]);
     for (bad, hint) in [
         (secret(|secret| secret["metadata"]["name"] = json!("db-login")), "32 hexadecimal digits"),
-        (secret(|secret| secret["metadata"]["name"] = json!(format!("{NAME}0"))), "32 hexadecimal digits"),
+        (secret(|secret| secret["metadata"]["name"] = json!(format!("{NAME}0"))), "hexadecimal digits"),
         (
             secret(|secret| {
                 secret["type"] = json!("kubernetes.io/service-account-token");
@@ -141,9 +230,12 @@ async fn policy(namespace: &Namespace) -> Result<()> {
         (secret(|secret| secret["type"] = json!("bootstrap.kubernetes.io/token")), "is of type Opaque"),
         (secret(|secret| secret["immutable"] = json!(false)), "is immutable"),
         (secret(|secret| secret["metadata"]["labels"] = json!({})), "carries the label"),
-        (secret(|secret| secret["metadata"]["ownerReferences"] = json!([])), "owned by one pod"),
-        (secret(|secret| secret["metadata"]["ownerReferences"] = owner("Node")), "owned by one pod"),
-        (secret(|secret| secret["metadata"]["ownerReferences"] = two), "owned by one pod"),
+        (secret(|secret| secret["metadata"]["ownerReferences"] = json!([])), "owned by one pod or one Pipe"),
+        (
+            secret(|secret| secret["metadata"]["ownerReferences"] = owner("Node")),
+            "owned by the pod and named",
+        ),
+        (secret(|secret| secret["metadata"]["ownerReferences"] = two), "owned by one pod or one Pipe"),
     ] {
         let refused = secrets.create(&dry, &bad).await.expect_err(hint).to_string();
         assert!(refused.contains("ValidatingAdmissionPolicy") && refused.contains(hint), "{hint}: {refused}");

@@ -1,0 +1,320 @@
+//! Outputs: what a pod gets stored, what it does not, and when it is gone again. The pods never run: the webhook has written
+//! what they declare, and their tokens are made for the test.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bootlace_cluster::images::PROBE;
+use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
+use bootlace_cluster::wait::until_async;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, Patch,
+    PatchParams, PostParams,
+};
+use serde_json::{Value, json};
+
+use super::ask::{Answer, Store, created, token};
+
+/// What no answer may hold.
+const VALUE: &str = "zq7Xv0hunter2";
+
+#[track_caller]
+fn refused((status, body): &Answer, expected: u16, hint: &str) {
+    let message = body["message"].as_str().unwrap_or_default();
+    assert!(*status == expected && message.contains(hint), "not {expected} {hint:?}, but {status} {body}");
+    assert!(!message.contains(VALUE), "{body}");
+}
+
+/// A task's pod that never starts, of a run that `annotations` and the name tell, which declares outputs.
+fn pod(namespace: &Namespace, name: &str, outputs: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name, "labels": {"bootlace.dev/task": namespace.name()},
+            "annotations": {
+                "bootlace.dev/run": "r1", "bootlace.dev/workflow": "etl", "bootlace.dev/containers": "main,other",
+                "bootlace.dev/pipe-out": outputs.to_string(),
+            },
+        },
+        "spec": {
+            "schedulingGates": [{"name": "bootlace-cluster/held"}],
+            "containers": [
+                {"name": "main", "image": PROBE, "command": ["/probe"]},
+                {"name": "other", "image": PROBE, "command": ["/probe"]},
+            ],
+        },
+    })
+}
+
+fn outputs() -> Value {
+    json!([
+        {"key": "Cert", "file": "/out/tls.crt", "kind": "Secret", "container": "main"},
+        {"key": "Log", "file": "/out/log", "kind": "ConfigMap", "container": "other"},
+    ])
+}
+
+fn body(container: &str, kind: &str, files: &[(&str, &[u8])]) -> Value {
+    let files: serde_json::Map<_, _> =
+        files.iter().map(|(name, bytes)| ((*name).to_owned(), json!(STANDARD.encode(bytes)))).collect();
+    json!({"container": container, "kind": kind, "files": files})
+}
+
+/// The namespace's Pipes, as a stranger reads them.
+fn pipes(namespace: &Namespace) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
+    Api::namespaced_with(namespace.client(), namespace.name(), &resource)
+}
+
+/// What is there: the names of Pipes, and of the objects that Bootlace made of outputs.
+async fn there(namespace: &Namespace) -> Result<(Vec<String>, Vec<String>)> {
+    let params = ListParams::default().labels("bootlace.dev/pipe-run");
+    let pipes = pipes(namespace).list(&params).await?;
+    let secrets = namespace.api::<Secret>().list(&params).await?;
+    let maps = namespace.api::<ConfigMap>().list(&params).await?;
+    let mut objects: Vec<_> = secrets.iter().map(kube::ResourceExt::name_any).collect();
+    objects.extend(maps.iter().map(kube::ResourceExt::name_any));
+    objects.sort_unstable();
+    Ok((pipes.iter().map(kube::ResourceExt::name_any).collect(), objects))
+}
+
+async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
+    until_async(LIMIT, what, async || {
+        let left = there(namespace).await?;
+        ensure!(left.0.is_empty() && left.1.is_empty(), "{left:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pod_gets_nothing_stored_but_what_it_declares() -> Result<()> {
+    // Boxed, because what it holds over its many steps is more than a stack should carry (clippy::large_futures).
+    Box::pin(scenario("store-outputs").run(async |namespace| {
+        namespace.profile("{}").await?;
+        let store = Store::open(&namespace.client()).await?;
+        let task = created(namespace, &pod(namespace, "task", &outputs())).await?;
+        let its = token(namespace, Some(&task), "bootlace").await?;
+        let good = body("main", "Secret", &[("tls.crt", VALUE.as_bytes())]);
+        let other = json!([{"key": "Theirs", "file": "/out/a", "kind": "Secret", "container": "main"}]);
+        let other = created(namespace, &pod(namespace, "other", &other)).await?;
+        let theirs = token(namespace, Some(&other), "bootlace").await?;
+
+        let put = async |token: &str, key: &str, body: &Value| store.put_output(token, key, body.to_string()).await;
+        refused(&put("", "Cert", &good).await?, 401, "carries no token");
+        for key in ["Key", "cert", "Theirs", "..%2FCert", "%7B%7B.Pipes.Cert%7D%7D"] {
+            refused(&put(&its, key, &good).await?, 403, "declares no output");
+        }
+        refused(&put(&theirs, "Cert", &good).await?, 403, "declares no output \"Cert\"");
+        let kind = body("main", "ConfigMap", &[("tls.crt", VALUE.as_bytes())]);
+        refused(&put(&its, "Cert", &kind).await?, 403, "declared as a Secret, and not as a ConfigMap");
+        let container = body("other", "Secret", &[("tls.crt", VALUE.as_bytes())]);
+        refused(&put(&its, "Cert", &container).await?, 403, "is not container \"other\"'s to hand over");
+        for (field, value) in [("namespace", json!("kube-system")), ("object", json!("db-login")), ("run", json!("r2"))] {
+            let mut more = good.clone();
+            more[field] = value;
+            refused(&put(&its, "Cert", &more).await?, 400, &format!("unknown field `{field}`"));
+        }
+        for (name, hint) in [("../a", "is no name of a file"), ("", "is no name"), (&*"n".repeat(254), "is no name")] {
+            refused(&put(&its, "Cert", &body("main", "Secret", &[(name, b"x")])).await?, 422, hint);
+        }
+        refused(&put(&its, "Cert", &body("main", "Secret", &[])).await?, 422, "there is no file in it");
+        let large = body("main", "Secret", &[("a", &vec![b'x'; 1 << 20])]);
+        refused(&put(&its, "Cert", &large).await?, 413, "takes 1048577 bytes, names of files included");
+
+        // What declares it cannot be changed afterwards, and a pod without a sidecar declares nothing.
+        let forged = json!({"metadata": {"annotations": {"bootlace.dev/pipe-out": "[{key: Key, file: /a, kind: Secret}]"}}});
+        namespace.api::<Pod>().patch("task", &PatchParams::default(), &Patch::Merge(forged)).await?;
+        refused(&put(&its, "Key", &good).await?, 403, "declares no output \"Key\"");
+        let none = created(namespace, &pod(namespace, "none", &json!([]))).await?;
+        let none = token(namespace, Some(&none), "bootlace").await?;
+        refused(&put(&none, "Cert", &good).await?, 403, "has no container bootlace-pipe");
+        assert_eq!(there(namespace).await?, (vec![], vec![]));
+
+        // The largest that fits is taken, and its bytes come back.
+        let largest = vec![b'\xff'; (1 << 20) - 1];
+        let answer = put(&its, "Log", &body("other", "ConfigMap", &[("a", &largest)])).await?;
+        assert_eq!((answer.0, &answer.1["created"]), (200, &json!(true)), "{answer:?}");
+        let name = answer.1["pipe"].as_str().context("it names the Pipe")?;
+        let map = namespace.api::<ConfigMap>().get(name).await?;
+        assert!(map.binary_data.unwrap()["a"].0 == largest && map.immutable == Some(true));
+        Ok(())
+    }))
+    .await
+}
+
+#[tokio::test]
+async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
+    scenario("store-output")
+        .run(async |namespace| {
+            namespace.profile("{}").await?;
+            let store = Store::open(&namespace.client()).await?;
+            let task = created(namespace, &pod(namespace, "task", &outputs())).await?;
+            let its = token(namespace, Some(&task), "bootlace").await?;
+            let content =
+                body("main", "Secret", &[("tls.crt", b"one"), ("tls.key", VALUE.as_bytes())]).to_string();
+            let first = store.put_output(&its, "Cert", content.clone()).await?;
+            assert_eq!((first.0, &first.1["created"]), (200, &json!(true)), "{first:?}");
+            let name = first.1["pipe"].as_str().context("it names the Pipe")?.to_owned();
+            assert!(name.starts_with("etl.r1.task.cert-"), "{name}");
+            let (pipes, secrets) = (pipes(namespace), namespace.api::<Secret>());
+            let (pipe, secret) = (pipes.get(&name).await?, secrets.get(&name).await?);
+            let spec = &pipe.data["spec"];
+            let told = (&spec["key"], &spec["kind"], &spec["size"], &spec["files"]);
+            assert_eq!(told, (&json!("Cert"), &json!("Secret"), &json!(30), &json!(["tls.crt", "tls.key"])));
+            assert!(pipe.data["status"]["stored"].is_string() && spec["expires"].is_string());
+            assert_eq!(secret.data.as_ref().unwrap()["tls.key"].0, VALUE.as_bytes());
+            assert_eq!(
+                (secret.immutable, secret.owner_references()[0].uid.clone()),
+                (Some(true), pipe.uid().unwrap())
+            );
+
+            let second = store.put_output(&its, "Cert", content.clone()).await?;
+            assert_eq!((second.0, &second.1["created"]), (200, &json!(false)), "{second:?}");
+            assert_eq!(pipes.get(&name).await?.resource_version(), pipe.resource_version());
+            assert_eq!(secrets.get(&name).await?.resource_version(), secret.resource_version());
+            let kubectl =
+                bootlace_cluster::command::output(bootlace_cluster::command::command("kubectl").args([
+                    "--namespace",
+                    namespace.name(),
+                    "get",
+                    "pipes",
+                ]))
+                .await?;
+            let row: Vec<_> = kubectl.lines().nth(1).context("a row")?.split_whitespace().take(6).collect();
+            assert_eq!(row, [&*name, "r1", "task", "Cert", "Secret", "30"]);
+            // What it says of its object cannot change.
+            let elsewhere = Patch::Merge(json!({"spec": {"object": "db-login"}}));
+            let error =
+                pipes.patch(&name, &PatchParams::default(), &elsewhere).await.unwrap_err().to_string();
+            assert!(error.contains("what a Pipe says of its object cannot change"), "{error}");
+
+            // Deleted and stored again, at once: the garbage collector may not have seen to the object yet.
+            pipes.delete(&name, &DeleteParams::default()).await?;
+            until_async(LIMIT, "it is not stored again", async || {
+                let answer = store.put_output(&its, "Cert", content.clone()).await?;
+                ensure!(answer.0 == 200 && answer.1["created"] == true, "{answer:?}");
+                Ok(())
+            })
+            .await?;
+            let again = pipes.get(&name).await?;
+            assert!(again.data["status"]["stored"].is_string() && again.uid() != pipe.uid());
+            assert_eq!(secrets.get(&name).await?.owner_references()[0].uid, again.uid().unwrap());
+            pipes.delete(&name, &DeleteParams::default()).await?;
+            gone(namespace, "the object outlives its Pipe").await
+        })
+        .await
+}
+
+#[tokio::test]
+async fn what_a_job_stored_goes_with_the_job() -> Result<()> {
+    scenario("store-output-owner")
+        .run(async |namespace| {
+            namespace.profile("{}").await?;
+            let store = Store::open(&namespace.client()).await?;
+            let mut template = pod(namespace, "unused", &outputs());
+            for field in ["bootlace.dev/run", "bootlace.dev/workflow"] {
+                template["metadata"]["annotations"].as_object_mut().unwrap().remove(field);
+            }
+            template["metadata"].as_object_mut().unwrap().remove("name");
+            template["spec"]["restartPolicy"] = json!("Never");
+            let template = json!({"metadata": template["metadata"], "spec": template["spec"]});
+            let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "chain"}, "spec": {"template": template}});
+            namespace.create(&job.to_string()).await?;
+            let made = async || {
+                let pods = namespace.pods("batch.kubernetes.io/job-name=chain").await?;
+                pods.into_iter().next().context("there is no pod")
+            };
+            until_async(LIMIT, "the Job makes no pod", async || made().await.map(drop)).await?;
+            let its = token(namespace, Some(&made().await?), "bootlace").await?;
+            let answer = store.put_output(&its, "Cert", body("main", "Secret", &[("a", b"x")]).to_string()).await?;
+            assert_eq!(answer.0, 200, "{answer:?}");
+            let pipe = pipes(namespace).get(answer.1["pipe"].as_str().context("a name")?).await?;
+            let owner = &pipe.owner_references()[0];
+            assert_eq!((&*owner.kind, &*owner.name), ("Job", "chain"));
+            assert_eq!(pipe.data["spec"].get("expires"), None);
+            namespace.api::<Job>().delete("chain", &DeleteParams::background()).await?;
+            gone(namespace, "what the Job stored outlives it").await
+        })
+        .await
+}
+
+#[tokio::test]
+async fn what_has_expired_or_was_never_finished_is_removed() -> Result<()> {
+    scenario("store-output-expiry")
+        .run(async |namespace| {
+            namespace.profile("pipes: { timeToLiveSeconds: 60 }").await?;
+            let store = Store::open(&namespace.client()).await?;
+            let task = created(namespace, &pod(namespace, "task", &outputs())).await?;
+            let its = token(namespace, Some(&task), "bootlace").await?;
+            let answer = store.put_output(&its, "Cert", body("main", "Secret", &[("a", b"x")]).to_string()).await?;
+            assert_eq!(answer.0, 200, "{answer:?}");
+            let name = answer.1["pipe"].as_str().context("a name")?;
+            let stored = pipes(namespace).get(name).await?;
+
+            // As a replica leaves it that is killed once it has made the object.
+            let mut left = stored.clone();
+            left.metadata = ObjectMeta {
+                name: Some("left".to_owned()),
+                labels: stored.metadata.labels.clone(),
+                ..ObjectMeta::default()
+            };
+            left.data["spec"]["object"] = json!("left");
+            let pipe = pipes(namespace).create(&PostParams::default(), &left).await?;
+            assert!(pipe.data.pointer("/status/stored").is_none());
+            let owner = json!([{"apiVersion": "bootlace.dev/v1alpha1", "kind": "Pipe", "name": "left", "uid": pipe.uid()}]);
+            let secret = json!({"metadata": {"name": "left", "labels": left.labels(), "ownerReferences": owner}});
+            namespace.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+
+            gone(namespace, "what is over is not removed").await?;
+            let expires = stored.data["spec"]["expires"].as_str().context("it expires")?;
+            let expires: Timestamp = expires.parse()?;
+            // Clocks of one machine: not before its time.
+            assert!(Timestamp::now() >= expires, "{expires}");
+            assert!(Timestamp::now().duration_since(expires).unsigned_abs() < Duration::from_mins(1));
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_run_stores_no_more_than_its_quota() -> Result<()> {
+    scenario("store-output-quota")
+        .run(async |namespace| {
+            namespace.profile("pipes: { quota: { perRun: 1, perNamespace: 2 } }").await?;
+            let store = Store::open(&namespace.client()).await?;
+            let put = async |pod: &Value, key: &str, container: &str, kind: &str| -> Result<Answer> {
+                let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+                let pod = match namespace.api::<Pod>().get_opt(name).await? {
+                    Some(pod) => pod,
+                    None => created(namespace, pod).await?,
+                };
+                let its = token(namespace, Some(&pod), "bootlace").await?;
+                store.put_output(&its, key, body(container, kind, &[("a", b"x")]).to_string()).await
+            };
+            let of_run = |name: &str, run: &str| {
+                let mut pod = pod(namespace, name, &outputs());
+                pod["metadata"]["annotations"]["bootlace.dev/run"] = json!(run);
+                pod
+            };
+            let (one, two, three) = (of_run("one", "r1"), of_run("two", "r2"), of_run("three", "r3"));
+            assert_eq!(put(&one, "Cert", "main", "Secret").await?.0, 200);
+            refused(
+                &put(&one, "Log", "other", "ConfigMap").await?,
+                403,
+                "there are 1 Pipes of this run already",
+            );
+            // The same again is no more.
+            assert_eq!(put(&one, "Cert", "main", "Secret").await?.0, 200);
+            assert_eq!(put(&two, "Cert", "main", "Secret").await?.0, 200);
+            refused(&put(&three, "Cert", "main", "Secret").await?, 403, "2 Pipes in the namespace already");
+            assert_eq!(there(namespace).await?.0.len(), 2);
+            Ok(())
+        })
+        .await
+}

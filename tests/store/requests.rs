@@ -1,0 +1,122 @@
+//! What a sidecar asks, as requests: what its pod's spec does not declare is refused.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bootlace::store::api::Service;
+use bootlace::store::metrics::Metrics;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::cluster::Cluster;
+use crate::support::stored_once;
+
+/// What no answer may hold.
+const VALUE: &str = "zq7Xv0hunter2";
+
+fn pod(cluster: &Cluster, name: &str, outputs: &Value) {
+    let told = json!({
+        "task": {"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"},
+        "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""}, "outputs": outputs,
+        "timeToLiveSeconds": 3600, "deadlineSeconds": 60, "graceSeconds": 20,
+    });
+    let env = json!([{"name": "BOOTLACE_PIPES", "value": told.to_string()}]);
+    let sidecar = json!({"name": "bootlace-pipe", "restartPolicy": "Always", "env": env});
+    let object = json!({
+        "metadata": {"name": name, "annotations": {"bootlace.dev/injected": "{}"}},
+        "spec": {"containers": [{"name": "main"}], "initContainers": [sidecar]},
+    });
+    cluster.put(&format!("/api/v1/namespaces/etl/pods/{name}"), object);
+}
+
+/// A cluster with two pods that declare outputs, one of them of two containers.
+fn cluster() -> Cluster {
+    let cluster = Cluster::default();
+    let outputs = json!([
+        {"key": "Cert", "kind": "Secret", "container": "main"},
+        {"key": "Log", "kind": "ConfigMap", "container": "other"},
+    ]);
+    pod(&cluster, "task", &outputs);
+    pod(&cluster, "other", &json!([{"key": "Theirs", "kind": "Secret", "container": "main"}]));
+    cluster
+}
+
+async fn put(cluster: &Cluster, token: &str, key: &str, body: &Value) -> (u16, Value) {
+    let service = Service::new(cluster.client(), Arc::<Metrics>::default());
+    let request = Request::put(format!("/v1/pipes/{key}"));
+    let request =
+        request.header("authorization", format!("Bearer {token}")).body(Body::from(body.to_string()));
+    let response = service.router().oneshot(request.unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+fn body(container: &str, kind: &str, name: &str, content: &[u8]) -> Value {
+    json!({"container": container, "kind": kind, "files": {name: STANDARD.encode(content)}})
+}
+
+#[tokio::test]
+async fn what_is_declared_is_stored() {
+    let cluster = cluster();
+    let good = body("main", "Secret", "tls.key", VALUE.as_bytes());
+    let (status, answer) = put(&cluster, "task", "Cert", &good).await;
+    assert_eq!((status, &answer["created"]), (200, &json!(true)), "{answer}");
+    let (status, again) = put(&cluster, "task", "Cert", &good).await;
+    assert_eq!((status, &again["created"], &again["pipe"]), (200, &json!(false), &answer["pipe"]));
+    stored_once(&cluster);
+    let pipe = &cluster.all("pipes")[0];
+    assert_eq!((&pipe["spec"]["producer"]["pod"], &pipe["spec"]["size"]), (&json!("task"), &json!(20)));
+    assert_eq!(cluster.all("secrets")[0]["data"], json!({"tls.key": STANDARD.encode(VALUE)}));
+}
+
+#[tokio::test]
+async fn all_else_is_refused_and_leaves_nothing() {
+    let cluster = cluster();
+    let good = body("main", "Secret", "tls.key", VALUE.as_bytes());
+    let with = |field: &str| {
+        let mut more = good.clone();
+        more[field] = json!("x");
+        more
+    };
+    let secret = |name: &str, content: &[u8]| body("main", "Secret", name, content);
+    for (token, key, body, status, hint) in [
+        ("stranger", "Cert", good.clone(), 401, "does not accept the token"),
+        ("task", "Theirs", good.clone(), 403, "declares no output \"Theirs\""),
+        ("task", "cert", good.clone(), 403, "declares no output"),
+        ("task", "..%2FCert", good.clone(), 403, "declares no output"),
+        ("other", "Cert", good.clone(), 403, "declares no output \"Cert\""),
+        ("task", "Cert", body("main", "ConfigMap", "a", VALUE.as_bytes()), 403, "declared as a Secret"),
+        ("task", "Cert", body("other", "Secret", "a", VALUE.as_bytes()), 403, "not container \"other\"'s"),
+        ("task", "Log", body("main", "ConfigMap", "a", VALUE.as_bytes()), 403, "not container \"main\"'s"),
+        ("task", "Cert", with("namespace"), 400, "unknown field `namespace`"),
+        ("task", "Cert", with("run"), 400, "unknown field `run`"),
+        (
+            "task",
+            "Cert",
+            json!({"container": "main", "kind": "Pod", "files": {}}),
+            400,
+            "unknown variant `Pod`",
+        ),
+        (
+            "task",
+            "Cert",
+            json!({"container": "main", "kind": "Secret", "files": {}}),
+            422,
+            "there is no file",
+        ),
+        ("task", "Cert", secret("../a", VALUE.as_bytes()), 422, "is no name of a file"),
+        ("task", "Cert", secret("a", &vec![b'x'; 1 << 20]), 413, "takes 1048577 bytes"),
+        ("task", "Cert", secret("a", &vec![b'x'; 2 << 20]), 413, "larger than 2097152 bytes"),
+    ] {
+        let (given, answer) = put(&cluster, token, key, &body).await;
+        let message = answer["message"].as_str().unwrap();
+        assert!(given == status && message.contains(hint), "not {status} {hint:?}, but {given} {answer}");
+        assert!(!message.contains(VALUE), "{answer}");
+    }
+    assert!(cluster.all("pipes").is_empty() && cluster.all("secrets").is_empty());
+}
