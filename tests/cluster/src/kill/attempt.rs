@@ -115,7 +115,11 @@ impl Attempt {
             "metadata": {
                 "name": self.name(),
                 "labels": {"bootlace.dev/task": profile},
-                "annotations": {"bootlace.dev/pipe-out": outputs.to_string()},
+                "annotations": {
+                    "bootlace.dev/pipe-out": outputs.to_string(),
+                    // Nothing else tells which run a plain pod belongs to.
+                    "bootlace.dev/run": self.name(),
+                },
             },
             "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [{
                 "name": "main", "image": KIT,

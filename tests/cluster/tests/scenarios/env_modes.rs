@@ -247,10 +247,14 @@ async fn a_post_start_of_the_pods_own_that_asks_over_http() -> Result<()> {
             mkdir /shared/cgi-bin
             printf '#!/bin/sh\ntouch /shared/handled\nprintf "Content-Type: text/plain\n\nok\n"\n' > /shared/cgi-bin/handled
             chmod 755 /shared/cgi-bin/handled
-            httpd -p 8080 -h /shared
-            exec /probe "$@"
+            exec httpd -f -p 8080 -h /shared
         "#;
-        main_container(pod)["command"] = json!(["sh", "-c", script, "sh"]);
+        // The hook asks as soon as the task has started, as the kubelet does, so the server is there before it.
+        pod["spec"]["initContainers"] = json!([{
+            "name": "server", "image": KIT, "restartPolicy": "Always", "command": ["sh", "-c", script],
+            "startupProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60},
+            "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+        }]);
     };
     in_each_mode(scenario("env-modes-post-http"), KIT, change, |_, _| Ok(())).await
 }

@@ -37,7 +37,7 @@ async fn it_completes_and_its_process_holds_env_files_and_its_own_arguments() ->
                 .await?;
 
             let odd =
-                ["", "it's \"quoted\"", "two\nlines", "$(UNICODE)", "é", "--container=other", "--", "a b"];
+                ["", "it's \"quoted\"", "two\nlines", "$(NOBODY)", "é", "--container=other", "--", "a b"];
             let actions =
                 ["argv", "environ", "status", "file=/var/assets/sql/report.sql", "file=/bootlace/task.json"];
             let arguments = [&actions[..], &["--"], &odd[..]].concat();

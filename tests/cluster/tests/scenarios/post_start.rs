@@ -69,24 +69,34 @@ async fn sleep_holds_the_container_back_as_long_as_asked() -> Result<()> {
         .await
 }
 
+/// A server that is there before the task, because the hook asks as soon as the task has started, as the kubelet does.
+/// A CGI program of it tells what it was asked.
+fn server(port: u16) -> Value {
+    let script = r#"
+        mkdir -p /shared/cgi-bin
+        printf '#!/bin/sh\necho "$REQUEST_METHOD $QUERY_STRING $HTTP_X_FROM" > /shared/said\ntouch /shared/done\nprintf "Content-Type: text/plain\n\nok\n"\n' \
+            > /shared/cgi-bin/ready
+        chmod 755 /shared/cgi-bin/ready
+    "#;
+    json!({
+        "name": "server", "image": BUSYBOX, "restartPolicy": "Always",
+        "command": ["sh", "-c", format!("{script}exec httpd -f -p {port} -h /shared")],
+        "startupProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 60},
+        "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+    })
+}
+
 #[tokio::test]
 async fn http_get_reaches_the_containers_own_port_by_its_name() -> Result<()> {
     scenario("post-start-http")
         .run(async |namespace| {
             namespace.profile(PROFILE).await?;
-            // A CGI program tells what it was asked, so the log shows the request as it came.
-            let script = r#"
-                mkdir -p /shared/cgi-bin
-                printf '#!/bin/sh\necho "$REQUEST_METHOD $QUERY_STRING $HTTP_X_FROM" > /shared/said\ntouch /shared/done\nprintf "Content-Type: text/plain\n\nok\n"\n' \
-                    > /shared/cgi-bin/ready
-                chmod 755 /shared/cgi-bin/ready
-                httpd -p 8080 -h /shared
-            "#;
-            let script = format!("{script}{UNTIL_HANDLED}");
             let handler = json!({"httpGet": {
                 "port": "page", "path": "/cgi-bin/ready?now=1", "httpHeaders": [{"name": "X-From", "value": "a pod"}],
             }});
-            namespace.create(&pod(namespace, &script, &handler).to_string()).await?;
+            let mut pod = pod(namespace, UNTIL_HANDLED, &handler);
+            pod["spec"]["initContainers"] = json!([server(8080)]);
+            namespace.create(&pod.to_string()).await?;
             namespace.pod_succeeded("task").await?;
             assert_eq!(namespace.log("task", "main").await?, "GET now=1 a pod\n");
             Ok(())
@@ -137,22 +147,10 @@ async fn http_get_with_https_stays_the_kubelets() -> Result<()> {
             namespace.profile(PROFILE).await?;
             let handler = json!({"httpGet": {"port": 8081, "path": "/cgi-bin/ready", "scheme": "HTTPS"}});
             let mut pod = pod(namespace, &format!("{UNTIL_HANDLED}; echo $GREETING"), &handler);
-            // The kubelet asks as soon as the task has started, so the server is there before it.
-            let script = r#"
-                mkdir -p /shared/cgi-bin
-                printf '#!/bin/sh\necho "$REQUEST_METHOD" > /shared/said\ntouch /shared/done\nprintf "Content-Type: text/plain\n\nok\n"\n' \
-                    > /shared/cgi-bin/ready
-                chmod 755 /shared/cgi-bin/ready
-                exec httpd -f -p 8081 -h /shared
-            "#;
-            pod["spec"]["initContainers"] = json!([{
-                "name": "server", "image": BUSYBOX, "restartPolicy": "Always", "command": ["sh", "-c", script],
-                "startupProbe": {"tcpSocket": {"port": 8081}, "periodSeconds": 1, "failureThreshold": 60},
-                "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
-            }]);
+            pod["spec"]["initContainers"] = json!([server(8081)]);
             namespace.create(&pod.to_string()).await?;
             namespace.pod_succeeded("task").await?;
-            assert_eq!(namespace.log("task", "main").await?, "GET\nhello\n");
+            assert_eq!(namespace.log("task", "main").await?, "GET  \nhello\n");
 
             pod["metadata"]["name"] = json!("refused");
             pod["metadata"]["annotations"] = json!({"bootlace.dev/env-mode": "Hook"});
