@@ -54,8 +54,9 @@ impl Victim {
     /// The longest time from then on: about as long as what it has a part in takes.
     pub(super) fn within(self) -> Duration {
         Duration::from_millis(match self {
-            Self::Boot => 100,
-            Self::Launcher | Self::Task | Self::Sidecar | Self::Store => 1_000,
+            Self::Boot => 50,
+            Self::Task => 150,
+            Self::Launcher | Self::Sidecar | Self::Store => 600,
             Self::ApiServer | Self::Kubelet | Self::Containerd => 2_500,
         })
     }
