@@ -17,7 +17,9 @@ const LOOKED_UP: &str = "its image's entrypoint is known from its registry";
 /// An image, and an index whose other image, for other nodes, starts what this node's does not have.
 async fn push(registry: &Registry) -> Result<Blob> {
     let archive = image_archive("entrypoint")?;
-    let own = registry.image("etl/entrypoint", "one", &archive, |_| ()).await?;
+    // Not the image that other scenarios' pods name: the kubelet keeps one that was pulled with a secret from pods without.
+    let marked = |config: &mut Value| config["config"]["Labels"] = json!({"from": "the registry"});
+    let own = registry.image("etl/entrypoint", "one", &archive, marked).await?;
     let foreign = |config: &mut Value| {
         config["architecture"] = json!("arm64");
         config["config"]["Entrypoint"] = json!(["/not-here"]);
