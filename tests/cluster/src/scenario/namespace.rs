@@ -16,7 +16,7 @@ use crate::manifest::{self, Created};
 
 /// How long anything may take that a scenario waits for. Pods start within seconds; the rest is for a machine
 /// that does much else.
-pub const LIMIT: Duration = Duration::from_secs(90);
+pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// The namespace of one running scenario.
 pub struct Namespace {
