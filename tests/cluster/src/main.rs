@@ -190,7 +190,7 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             inside.args(tests.as_std().get_args()).arg("--offline").arg("--").args(names);
             // Scenarios wait more than they work, but for Airflow's: more of them at once starve the webhook on two cores, so
             // that reviews outlast the API server's patience.
-            let status = inside.env("RUST_TEST_THREADS", "4").status().await;
+            let status = inside.env("RUST_TEST_THREADS", "3").status().await;
             return Ok(exit_code(status.context("start cargo")?));
         }
         Arguments::Image { output } => image(&output)?,

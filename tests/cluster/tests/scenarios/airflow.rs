@@ -94,7 +94,9 @@ async fn what_a_task_returns_reaches_airflow_and_the_sidecar_is_left_alone() -> 
             let mounts =
                 sidecar.volume_mounts.iter().flatten().filter(|mount| mount.name.starts_with("bootlace"));
             assert_eq!(mounts.count(), 0);
-            assert_eq!(state::ended(pod, "airflow-xcom-sidecar")?.exit_code, 0);
+            // Airflow is done with it once it has read what the task returned.
+            let pod = namespace.container_ended(&pod.name_any(), "airflow-xcom-sidecar").await?;
+            assert_eq!(state::ended(&pod, "airflow-xcom-sidecar")?.exit_code, 0);
             Ok(())
         })
         .await
