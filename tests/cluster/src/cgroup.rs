@@ -34,19 +34,6 @@ pub fn create(id: &str) -> Result<()> {
             fs::write(&clone, "1").with_context(|| format!("write {}", clone.display()))?;
             copy_cpuset(&folder)?;
         }
-        prefer(&folder)?;
-    }
-    Ok(())
-}
-
-/// Four times the usual weight in the CPU's hierarchy: pods must answer, the webhook's above all, whatever the clients
-/// outside of it do meanwhile on a small machine.
-fn prefer(folder: &Path) -> Result<()> {
-    for (name, weight) in [("cpu.shares", "4096"), ("cpu.weight", "400")] {
-        let file = folder.join(name);
-        if file.exists() {
-            fs::write(&file, weight).with_context(|| format!("write {}", file.display()))?;
-        }
     }
     Ok(())
 }
