@@ -49,7 +49,9 @@ fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
 
 #[test]
 fn a_task_that_drops_what_the_launcher_gave_it_is_told_so() {
-    let script = format!(r#"{HOOK} exec $launch_exec env -i PATH="$PATH" cat "$fifo""#);
+    // `env` itself holds it until it execs the task: a hook that looks before that finds what it looks for.
+    let hook = format!(r#"( until [ "$(cat /proc/1/comm)" = tail ]; do :; done; {HOOK} wait ) &"#);
+    let script = format!(r#"{hook} exec $launch_exec env -i PATH="$PATH" tail -n 1 "$fifo""#);
     let (code, told) = run(&boot(), &script);
     assert_eq!(code, "1\n");
     let remedy = "did not arrive. The task was started with it and has dropped it: let its command keep the env (`env -i`, \
