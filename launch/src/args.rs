@@ -160,7 +160,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocat
 fn init(words: impl Iterator<Item = OsString>) -> Result<Init, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
-    let mut out = PathBuf::from(bootlace_launch::layout::MOUNT_OUT);
+    let mut out = PathBuf::from(crate::layout::MOUNT_OUT);
     let argv = flags(words, |flag, value| {
         match flag {
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
@@ -274,7 +274,7 @@ impl PlaceFlags {
     fn finish(self) -> Result<Place, UsageError> {
         Ok(Place {
             container: self.container.ok_or_else(|| UsageError::new("`--container=NAME` is missing"))?,
-            root: self.root.unwrap_or_else(|| PathBuf::from(bootlace_launch::layout::MOUNT)),
+            root: self.root.unwrap_or_else(|| PathBuf::from(crate::layout::MOUNT)),
             termination_log: self
                 .termination_log
                 .unwrap_or_else(|| PathBuf::from(crate::report::TERMINATION_LOG)),

@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use bootlace_launch::environ::Record;
+use crate::environ::Record;
 
 use crate::env::Env;
 

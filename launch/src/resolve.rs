@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use bootlace_launch::environ::Record;
-use bootlace_launch::expansion;
-use bootlace_launch::references::Place;
+use crate::environ::Record;
+use crate::expansion;
+use crate::references::Place;
 
 use crate::merge::Merged;
 

@@ -11,7 +11,7 @@ use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource, Remot
 use super::{BootSpec, EnvWay, PlanError, Recipe, Settings, Task, init_image, mounts, store};
 use crate::identity;
 use crate::names;
-use crate::pod::{Container, Pod};
+use crate::pod::{Container, Pod, PostStart};
 use crate::profile::remote::Limits;
 use crate::profile::size::Size;
 use crate::profile::spec::{self, BootProfileSpec, Source};
@@ -124,6 +124,9 @@ pub(super) fn spec<'a>(
         keep: containers.iter().map(keep).collect(),
         held,
         references: references.collect(),
+        http_get: containers
+            .iter()
+            .any(|container| matches!(container.post_start, Some(PostStart::HttpGet(_)))),
         file_keys: by_file.then_some(Cow::Borrowed(&*env.file.keys)),
         allow: Cow::Borrowed(&env.allow),
     }

@@ -55,6 +55,9 @@ pub struct BootSpec<'a> {
     /// ([`bootlace_launch::references::Place`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub references: BTreeMap<Cow<'a, str>, Vec<(String, Cow<'a, str>)>>,
+    /// Whether a task container's hook sends a request, which takes a launcher with TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http_get: bool,
     /// The names that the kubelet hands over from a file; none where the env takes another way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_keys: Option<Cow<'a, [String]>>,

@@ -36,8 +36,8 @@ pub struct Task {
     pub mounts: Vec<Value>,
     /// What goes before its `env`.
     pub env: Vec<Value>,
-    /// The command of the postStart hook; none where the pod's own handler stays the kubelet's.
-    pub hook: Option<Vec<String>>,
+    /// The command of the postStart hook.
+    pub hook: Vec<String>,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
 }
@@ -264,22 +264,7 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
 }
 
 /// The hook's command: the proof, the profile's own commands, then the pod's own handler, which the hook takes over.
-///
-/// One handler stays where it is, and the kubelet runs it: `httpGet` with HTTPS, which the launcher has no TLS for. That
-/// takes a way of the env that lets no task start without it, as nothing is proven then.
-fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Option<Vec<String>>, PlanError> {
-    if let Some(PostStart::HttpGet(get)) = &container.post_start
-        && get.https
-    {
-        return match way {
-            EnvWay::Launch | EnvWay::Secret if says.commands.is_empty() => Ok(None),
-            _ => Err(PlanError::Https {
-                container: container.name.to_owned(),
-                commands: !says.commands.is_empty(),
-                way,
-            }),
-        };
-    }
+fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec<String>, PlanError> {
     let mut words = call("hook", container);
     match way {
         // By a Secret the kubelet gives it to the hook as well as to the task, so there is nothing else to prove.
@@ -315,14 +300,15 @@ fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Opt
             return Err(PlanError::Handler { container: container.name.to_owned(), handler });
         }
     }
-    Ok(Some(words))
+    Ok(words)
 }
 
 /// Without a host the kubelet calls the pod's own address, and so does the launcher.
 fn http(get: &HttpGet<'_>) -> Vec<String> {
     let host = get.host.unwrap_or_default();
     let slash = if get.path.starts_with('/') { "" } else { "/" };
-    let url = format!("--http=http://{host}:{}{slash}{}", get.port, get.path);
+    let scheme = if get.https { "https" } else { "http" };
+    let url = format!("--http={scheme}://{host}:{}{slash}{}", get.port, get.path);
     let headers = get.headers.iter().map(|(name, value)| format!("--header={name}:{value}"));
     [url].into_iter().chain(headers).collect()
 }

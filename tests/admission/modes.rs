@@ -301,22 +301,30 @@ fn the_hook_runs_the_profiles_commands_before_the_pods_own() {
 }
 
 #[test]
-fn a_handler_that_only_the_kubelet_can_run_stays_where_nothing_else_is_to_be_done() {
-    let lifecycle = json!({
-        "postStart": {"httpGet": {"port": "web", "scheme": "HTTPS", "path": "/warm"}},
-        "preStop": {"sleep": {"seconds": 1}},
-    });
-    let with_command = pod(&json!({}), &json!({"command": ["run"], "lifecycle": lifecycle.clone()}));
-    let injected = inject(&with_command, &recipes(&json!({}), None));
-    assert_eq!(at(&injected, "/spec/containers/0/lifecycle"), &lifecycle);
-    assert_eq!(
-        command(&injected),
-        [&LAUNCH[..], &["run"]].concat(),
-        "which lets it not start without its env"
-    );
-
-    let commands = recipes(&json!({"hook": {"commands": [["check"]]}}), None);
-    assert!(refuse(&with_command, &commands).contains("and the profile has hook.commands: use exec"));
-    let unknown = pod(&json!({}), &json!({"lifecycle": lifecycle}));
-    assert!(refuse(&unknown, &recipes(&json!({}), None)).contains("its env takes the way \"none\""));
+fn a_request_is_the_hooks_in_either_scheme_and_takes_the_launcher_with_tls() {
+    for (scheme, url) in [("HTTP", "http"), ("HTTPS", "https")] {
+        let lifecycle = json!({
+            "postStart": {"httpGet": {
+                "port": "web", "scheme": scheme, "path": "/warm", "httpHeaders": [{"name": "X", "value": "1"}],
+            }},
+            "preStop": {"sleep": {"seconds": 1}},
+        });
+        // Whatever way the env takes, and whatever else the hook has to do.
+        for (container, profile) in [
+            (json!({"command": ["run"]}), json!({"hook": {"commands": [["check"]]}})),
+            (json!({}), json!({"env": {"mode": "Hook"}})),
+        ] {
+            let mut container = container;
+            container["lifecycle"] = lifecycle.clone();
+            container["ports"] = json!([{"name": "web", "containerPort": 8443}]);
+            let injected = inject(&pod(&json!({}), &container), &recipes(&profile, None));
+            assert_eq!(at(&injected, "/spec/containers/0/lifecycle/preStop"), &lifecycle["preStop"]);
+            let hook = at(&injected, "/spec/containers/0/lifecycle/postStart/exec/command");
+            let told = hook.as_array().unwrap().iter().rev().take(2).collect::<Vec<_>>();
+            assert_eq!(told, ["--header=X:1", &format!("--http={url}://:8443/warm")]);
+            assert!(spec(&injected).http_get);
+        }
+    }
+    let injected = inject(&pod(&json!({}), &json!({"command": ["run"]})), &recipes(&json!({}), None));
+    assert!(!spec(&injected).http_get);
 }
