@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How long a request may take to come.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// It has a certificate that nobody trusts, for another name, and speaks nothing but TLS.
 pub(crate) struct HttpsServer {
