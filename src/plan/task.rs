@@ -183,20 +183,19 @@ fn warnings(
 }
 
 /// Variables that the kubelet reads from the file that boot writes for `container`. They stand before the pod's own, so
-/// that those can refer to them, and win where they are set.
+/// that those can refer to them, and win where they are set. What the pod sets anyway is there for that alone: of two
+/// variables of a name the later counts, and it may be built on the earlier.
 fn file_keys(container: &Container<'_>, keys: &[String]) -> Vec<Value> {
     let path = format!("{}/{}", names::DIR_ENV_FILE, container.name);
-    let sure: BTreeSet<_> = container
-        .variables()
-        .filter(|variable| variable.optional.is_none())
-        .map(|variable| variable.name)
-        .collect();
+    let sure: BTreeSet<_> = container.sure_variables().map(|variable| variable.name).collect();
+    let built_on = references::built_on(container);
+    let is_read = |key: &&String| !sure.contains(key.as_str()) || built_on.contains(key.as_str());
     let variable = |key: &String| {
         // Optional: a source need not give each, and boot leaves out what the pod's `envFrom` gives.
         let from = json!({"volumeName": names::VOLUME, "path": path, "key": key, "optional": true});
         json!({"name": key, "valueFrom": {"fileKeyRef": from}})
     };
-    keys.iter().filter(|key| !sure.contains(key.as_str())).map(variable).collect()
+    keys.iter().filter(is_read).map(variable).collect()
 }
 
 /// The mounts of a task container.

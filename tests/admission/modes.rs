@@ -235,6 +235,25 @@ fn with_file_the_kubelet_is_asked_for_each_variable_before_the_pods_own() {
     assert_eq!(told.file_keys.unwrap().len(), 3);
     assert!(told.references.is_empty(), "the kubelet resolves them");
 
+    // What the pod sets is read where it is built on, before or while it is set.
+    let env = json!([
+        {"name": "EARLY", "value": "$(PERHAPS)"},
+        {"name": "OWN", "value": "$(OWN):$(GIVEN)"},
+        {"name": "GIVEN", "value": "pod"},
+        {"name": "PERHAPS", "value": "pod"},
+        {"name": "LATE", "value": "$(GIVEN)"},
+    ]);
+    let injected = inject(&pod(&json!({}), &json!({"env": env})), &recipes);
+    let all = [&[from("GIVEN"), from("OWN"), from("PERHAPS")], &env.as_array().unwrap()[..]].concat();
+    assert_eq!(at(&injected, "/spec/containers/0/env"), &json!(all));
+    let built_on = spec(&injected).built_on;
+    assert_eq!(built_on.into_values().collect::<Vec<_>>(), [["GIVEN"]], "no source gives the others");
+
+    let env = json!([{"name": "OWN", "value": "x"}, {"name": "LATE", "value": "$(OWN)"}]);
+    let injected = inject(&pod(&json!({}), &json!({"env": env})), &recipes);
+    assert!(spec(&injected).built_on.is_empty());
+    assert_eq!(at(&injected, "/spec/containers/0/env/2/name"), "OWN", "behind GIVEN and PERHAPS");
+
     let injected = inject(&pod(&json!({}), &json!({})), &recipes);
     assert_eq!(
         at(&injected, "/spec/containers/0/env"),
