@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use crate::cache::Entry;
 use crate::command::{command, output};
@@ -62,6 +63,10 @@ fn airflow(venv: &Path, home: &Path) -> Command {
     airflow
 }
 
+/// Held while an Airflow runs: each takes a core for most of its time, and several at once leave so little of a small
+/// machine that the webhook's answers come too late.
+static RUNS: Mutex<()> = Mutex::const_new(());
+
 /// An Airflow of its own: an empty database, and a connection to the cluster that `KUBECONFIG` names.
 pub struct Airflow {
     venv: PathBuf,
@@ -106,7 +111,7 @@ impl Airflow {
     }
 
     /// Runs the DAG `dag` of `tests/cluster/airflow/dags` once, for the logical date `date` (`2026-01-01`), to its
-    /// end.
+    /// end. Runs wait for one another.
     ///
     /// # Errors
     /// When Airflow cannot be started. A run that fails is no error.
@@ -116,6 +121,7 @@ impl Airflow {
         airflow
             .env("AIRFLOW__CORE__DAGS_FOLDER", dags)
             .env("AIRFLOW_CONN_KUBERNETES_DEFAULT", &self.connection);
+        let _alone = RUNS.lock().await;
         let output = airflow.args(["dags", "test", dag, date]).output().await.context("start Airflow")?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let log = text(&output.stdout) + &text(&output.stderr);
