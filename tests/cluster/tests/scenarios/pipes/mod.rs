@@ -1,6 +1,7 @@
 //! What a task hands to later tasks of its run.
 
 mod airflow;
+mod attacks;
 mod jobs;
 
 use anyhow::Result;

@@ -26,8 +26,19 @@ pub(super) struct Store {
 
 const HOST: &str = "bootlace-store.bootlace.svc";
 
+/// What no log and no answer may hold.
+pub(super) const VALUE: &str = "zq7Xv0hunter2";
+
 /// An answer: its status, and its body where that is JSON.
 pub(super) type Answer = (u16, Value);
+
+/// The answer refuses, in a sentence that holds `hint` and no value.
+#[track_caller]
+pub(super) fn refused((status, body): &Answer, expected: u16, hint: &str) {
+    let message = body["message"].as_str().unwrap_or_default();
+    assert!(*status == expected && message.contains(hint), "not {expected} {hint:?}, but {status} {body}");
+    assert!(!message.contains(VALUE), "{body}");
+}
 
 impl Store {
     /// Trusts it by the CA that the webhook keeps.

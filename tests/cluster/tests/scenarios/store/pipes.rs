@@ -19,17 +19,7 @@ use kube::api::{
 };
 use serde_json::{Value, json};
 
-use super::ask::{Answer, Store, created, token};
-
-/// What no answer may hold.
-const VALUE: &str = "zq7Xv0hunter2";
-
-#[track_caller]
-fn refused((status, body): &Answer, expected: u16, hint: &str) {
-    let message = body["message"].as_str().unwrap_or_default();
-    assert!(*status == expected && message.contains(hint), "not {expected} {hint:?}, but {status} {body}");
-    assert!(!message.contains(VALUE), "{body}");
-}
+use super::ask::{Answer, Store, VALUE, created, refused, token};
 
 /// A task's pod that never starts, of a run that `annotations` and the name tell, which declares outputs.
 fn pod(namespace: &Namespace, name: &str, outputs: &Value) -> Value {
