@@ -39,7 +39,7 @@ launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--arg
     [HANDLER]
   Proves that the container's first process holds the boot env, runs each --command, then HANDLER, which is one of:
     --sleep=SECONDS
-    --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
+    --http=URL [--header=NAME:VALUE]...    an empty host, as in https://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
   --env=launch|none|file|home|sourced
                            how the boot env gets there (default launch); none: it does not, so there must be none;
@@ -398,7 +398,7 @@ mod tests {
             (&[&hook[..], &["--env=shell"]].concat(), "`--env` is not one of"),
             (&[&hook[..], &["--unreadable=no"]].concat(), "`--unreadable` is neither"),
             (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),
-            (&[&hook[..], &["--http=https://a/"]].concat(), "`--http`"),
+            (&[&hook[..], &["--http=ftp://a/"]].concat(), "`--http`"),
             (&[&hook[..], &["--http=http://a/", "--header=A: b\r\nC: d"]].concat(), "on one line"),
         ] {
             let error = parse_strs(args).unwrap_err().to_string();
