@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(told.regarding.unwrap().field_path.unwrap(), "spec.initContainers{bootlace-pipe}");
         assert_eq!(event("a").metadata.name, event("a").metadata.name);
         let turns: Vec<_> = (0..100).map(|number| turn(&format!("note {number}"))).collect();
-        assert!(turns.iter().all(|turn| *turn <= u32::from(u16::MAX)), "{turns:?}");
+        assert!(turns.iter().all(|turn| u16::try_from(*turn).is_ok()), "{turns:?}");
         let names: std::collections::BTreeSet<_> =
             (0..100).map(|number| event(&format!("note {number}")).metadata.name.unwrap()).collect();
         assert_eq!(names.len(), 100);
