@@ -197,6 +197,11 @@ impl<'a> Container<'a> {
         })
     }
 
+    /// Of its variables those that are set whatever objects there are.
+    pub fn sure_variables(&self) -> impl Iterator<Item = Variable<'a>> + use<'a> {
+        self.variables().filter(|variable| variable.optional.is_none())
+    }
+
     /// The sources in `envFrom`, in their order.
     ///
     /// # Errors
