@@ -18,4 +18,4 @@ pub mod spec;
 pub use data::{Data, DataError};
 pub use name::{ContentHash, Named};
 pub use record::{Pipe, Record, run_label};
-pub use spec::{Declared, Kind, PipeSpec, Quota};
+pub use spec::{Declared, Ends, Kind, PipeSpec, Quota};
