@@ -3,6 +3,7 @@
 //! A pod that is injected already is explained from what it carries, so `kubectl get pod … -o yaml | bootlace
 //! explain` needs neither profiles nor a cluster; any other is injected first, in memory.
 
+mod inputs;
 mod outputs;
 mod words;
 

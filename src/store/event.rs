@@ -1,4 +1,4 @@
-//! The Event that tells how a boot went, or that a task's outputs are not stored, on the pod: where `kubectl describe`,
+//! The Event that tells how a boot or a wait went, or that a task's outputs are not stored, on the pod: where `kubectl describe`,
 //! Airflow and others look. Pure.
 
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ const MAX_INSTANCE_BYTES: usize = 128;
 const MAX_BASE_BYTES: usize = 230;
 /// Later boots of a pod share the Event of this one: a task that boots in vain for ever leaves no more than so many.
 const MAX_BOOTS: u32 = 7;
-/// As many Events tell at most that a pod's outputs are not stored, whatever it says.
+/// As many Events tell at most that a pod's outputs are not stored, or its inputs not there, whatever it says.
 const MAX_NOTES: u8 = 8;
 
 impl Outcome {
@@ -34,13 +34,14 @@ impl Outcome {
             Self::Booted => "Booted",
             Self::Failed => "BootFailed",
             Self::OutputsNotStored => "OutputsNotStored",
+            Self::WaitFailed => "WaitFailed",
         }
     }
 
     fn kind(self) -> &'static str {
         match self {
             Self::Booted => "Normal",
-            Self::Failed | Self::OutputsNotStored => "Warning",
+            Self::Failed | Self::OutputsNotStored | Self::WaitFailed => "Warning",
         }
     }
 
@@ -49,6 +50,7 @@ impl Outcome {
         match self {
             Self::Booted | Self::Failed => ("Boot", names::CONTAINER_BOOT, names::EVENT_CONTROLLER),
             Self::OutputsNotStored => ("StoreOutputs", names::CONTAINER_PIPE, names::EVENT_CONTROLLER_PIPE),
+            Self::WaitFailed => ("Wait", names::CONTAINER_WAIT, names::EVENT_CONTROLLER_WAIT),
         }
     }
 }
@@ -61,7 +63,7 @@ pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event
     let (action, container, controller) = outcome.action();
     let turn = match outcome {
         Outcome::Booted | Outcome::Failed => grant::earlier_boots(pod).min(MAX_BOOTS),
-        Outcome::OutputsNotStored => turn(note),
+        Outcome::OutputsNotStored | Outcome::WaitFailed => turn(note),
     };
     Event {
         metadata: ObjectMeta {
