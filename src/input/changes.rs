@@ -150,8 +150,7 @@ impl<'p, 'a> Changes<'p, 'a> {
         taken: &Taken,
         wrong: &impl Fn(String) -> InputError,
     ) -> Result<(), InputError> {
-        let same = |other: &str| other.trim_end_matches('/') == path.trim_end_matches('/');
-        let taken_by = container.mounts.iter().flatten().find(|mount| same(mount.path));
+        let taken_by = container.mounts.iter().flatten().find(|mount| mount.is_at(path));
         if let Some(mount) = taken_by {
             return Err(wrong(format!(
                 "container {:?} mounts {:?} at {path} already: write another mountPath",

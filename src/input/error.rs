@@ -122,11 +122,9 @@ pub enum InputError {
     },
     /// Its entry says that it is another kind of object.
     #[error(
-        "{asked} is stored as a {}, and the key's entry in the annotation {} says kind: {}: write what it is, or have it \
-         declared so",
-        found.as_str(),
-        names::ANNOTATION_PIPE_IN,
-        said.as_str()
+        "{asked} is stored as a {found}, and the key's entry in the annotation {} says kind: {said}: write what it is, or \
+         have it declared so",
+        names::ANNOTATION_PIPE_IN
     )]
     OtherKind {
         /// The pipe, in words.

@@ -171,35 +171,27 @@ fn holds_placeholder(text: &str) -> bool {
 /// The kind of object that is named at a place; none where no object is named there, or one that no pipe is stored as.
 fn names_object(place: &[Step<'_>]) -> Option<Kind> {
     use Step::{Element, Field};
-    let [Field("spec"), rest @ ..] = place else { return None };
-    match rest {
-        [Field("volumes"), Element(_), Field("secret"), Field("secretName")]
-        | [
-            Field("volumes"),
-            Element(_),
-            Field("projected"),
-            Field("sources"),
-            Element(_),
-            Field("secret"),
-            Field("name"),
-        ] => Some(Kind::Secret),
-        [Field("volumes"), Element(_), Field("configMap"), Field("name")]
-        | [
-            Field("volumes"),
-            Element(_),
-            Field("projected"),
-            Field("sources"),
-            Element(_),
-            Field("configMap"),
-            Field("name"),
-        ] => Some(Kind::ConfigMap),
-        [Field("containers" | "initContainers"), Element(_), in_container @ ..] => match in_container {
-            [Field("env"), Element(_), Field("valueFrom"), Field("secretKeyRef"), Field("name")]
-            | [Field("envFrom"), Element(_), Field("secretRef"), Field("name")] => Some(Kind::Secret),
-            [Field("env"), Element(_), Field("valueFrom"), Field("configMapKeyRef"), Field("name")]
-            | [Field("envFrom"), Element(_), Field("configMapRef"), Field("name")] => Some(Kind::ConfigMap),
-            _ => None,
-        },
+    let [Field("spec"), Field(list), Element(_), field @ ..] = place else { return None };
+    let words = field.iter().map(|step| match step {
+        Field(name) => name,
+        Element(_) => "[]",
+    });
+    let words: Vec<_> = words.collect();
+    match (*list, words.as_slice()) {
+        ("volumes", ["secret", "secretName"] | ["projected", "sources", "[]", "secret", "name"]) => {
+            Some(Kind::Secret)
+        }
+        ("volumes", ["configMap", "name"] | ["projected", "sources", "[]", "configMap", "name"]) => {
+            Some(Kind::ConfigMap)
+        }
+        (
+            "containers" | "initContainers",
+            ["env", "[]", "valueFrom", "secretKeyRef", "name"] | ["envFrom", "[]", "secretRef", "name"],
+        ) => Some(Kind::Secret),
+        (
+            "containers" | "initContainers",
+            ["env", "[]", "valueFrom", "configMapKeyRef", "name"] | ["envFrom", "[]", "configMapRef", "name"],
+        ) => Some(Kind::ConfigMap),
         _ => None,
     }
 }

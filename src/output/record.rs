@@ -124,10 +124,10 @@ impl Producer {
     /// Whether it is the same task of the same run, and the same element of it, whatever the attempt and the pod.
     #[must_use]
     pub fn is_of_task(&self, other: &Self) -> bool {
-        let exact = |one: &Self| {
-            let Self { scheduler, workflow, run, task, map_index, container, .. } = one.clone();
-            (scheduler, workflow, run, task, map_index, container)
-        };
+        fn exact(one: &Producer) -> ([&Option<String>; 5], &str) {
+            let Producer { scheduler, workflow, run, task, map_index, container, .. } = one;
+            ([scheduler, workflow, run, task, map_index], container)
+        }
         exact(self) == exact(other)
     }
 

@@ -2,7 +2,9 @@
 //! nobody can change once the pod is there: so it is also what the pod may ask for.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use bootlace_launch::handover;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
@@ -55,7 +57,7 @@ pub struct Declared {
     pub awaited: bool,
 }
 
-/// What an output is stored as.
+/// The kind of an object that holds files by key.
 #[derive(Deserialize, Serialize, schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Anyone who may read `ConfigMaps` can read it.
@@ -71,6 +73,31 @@ impl Kind {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The launcher, which is without serde, has a type of its own for what it writes into a manifest.
+impl From<handover::Kind> for Kind {
+    fn from(kind: handover::Kind) -> Self {
+        match kind {
+            handover::Kind::ConfigMap => Self::ConfigMap,
+            handover::Kind::Secret => Self::Secret,
+        }
+    }
+}
+
+impl From<Kind> for handover::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::ConfigMap => Self::ConfigMap,
+            Kind::Secret => Self::Secret,
         }
     }
 }

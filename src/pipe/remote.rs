@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bootlace_launch::handover::{self, Sentence};
+use bootlace_launch::handover::Sentence;
 use k8s_openapi::ByteString;
 use reqwest::Method;
 
 use super::store::{Object, Store};
-use crate::output::{Data, Kind, PipeSpec, data};
+use crate::output::{Data, PipeSpec, data};
 use crate::store::client::Client;
 use crate::store::protocol::{Outcome, Output, OutputStored, PATH_PIPES};
 
@@ -42,12 +42,8 @@ impl Store for Remote<'_> {
         let files: Data = files.into_iter().map(|file| (file.name, ByteString(file.bytes))).collect();
         // The store would say the same, after a megabyte.
         let size = data::check(&files).map_err(|error| error.to_string())?;
-        let kind = match kind {
-            handover::Kind::ConfigMap => Kind::ConfigMap,
-            handover::Kind::Secret => Kind::Secret,
-        };
         let path = format!("{PATH_PIPES}{key}");
-        let body = Output { container, kind, files }.encode(size);
+        let body = Output { container, kind: kind.into(), files }.encode(size);
         let answer = client.ask(Method::PUT, &path, body.into(), self.time).await;
         let stored =
             answer.and_then(|answer| answer.read::<OutputStored>()).map_err(|error| error.to_string())?;

@@ -7,12 +7,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bootlace_launch::handover::{self, Folder, MAX_FILES, Sentence};
+use bootlace_launch::handover::{Folder, MAX_FILES, Sentence};
 use glob::{MatchOptions, Pattern};
 
 use super::store::{File, Object, Store};
+use crate::output::Declared;
 use crate::output::data::MAX_BYTES;
-use crate::output::{Declared, Kind};
 
 /// Names that are looked at for a pattern.
 const MAX_NAMES: usize = 10_000;
@@ -30,10 +30,7 @@ pub(super) async fn store(root: &Path, declared: &[Declared], store: &impl Store
             Ok(files) if files.is_empty() && output.optional => Ok(()),
             Ok(files) if files.is_empty() => Err(SharedError::Missing(file.clone()).to_string()),
             Ok(files) => {
-                let kind = match output.kind {
-                    Kind::ConfigMap => handover::Kind::ConfigMap,
-                    Kind::Secret => handover::Kind::Secret,
-                };
+                let kind = output.kind.into();
                 let object = Object { container: container.clone(), key: key.clone(), kind, files };
                 store.put(object).await.map_err(|error| error.to_string())
             }

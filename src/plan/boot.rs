@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
-use super::boot_spec::{self, BootSource, From, MountedKind, MountedSource, Remote, SourceLimits};
+use super::boot_spec::{self, BootSource, From, MountedSource, Remote, SourceLimits};
 use super::{BootSpec, EnvWay, PlanError, Recipe, Settings, Task, init_image, mounts, store};
 use crate::identity;
 use crate::names;
+use crate::output::Kind;
 use crate::pod::{Container, Pod};
 use crate::profile::remote::Limits;
 use crate::profile::size::Size;
@@ -51,9 +52,9 @@ fn from(position: usize, source: &Source) -> From {
         })
     };
     if let Some(says) = &source.config_map {
-        object(MountedKind::ConfigMap, says)
+        object(Kind::ConfigMap, says)
     } else if let Some(says) = &source.secret {
-        object(MountedKind::Secret, says)
+        object(Kind::Secret, says)
     } else if let Some(says) = &source.http {
         From::Http(Remote { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.optimus {
@@ -64,7 +65,7 @@ fn from(position: usize, source: &Source) -> From {
         From::Oci(Remote { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.pipe {
         // Kind and name are known once it is looked up for a pod: see `pipes::sources`.
-        let (kind, name) = (MountedKind::ConfigMap, String::new());
+        let (kind, name) = (Kind::ConfigMap, String::new());
         let (items, prefix) = (says.items.clone(), says.prefix.clone());
         From::Mounted(MountedSource { kind, name, path, into: says.into, items, prefix, optional: false })
     } else {

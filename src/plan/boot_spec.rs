@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use crate::identity::Identity;
 use crate::names;
+use crate::output::Kind;
 use crate::profile::object_store::ObjectStore;
 use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
@@ -179,7 +180,7 @@ pub const DIR_PULL_SECRET: &str = "pull-secret";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MountedSource {
     /// `ConfigMap` or `Secret`, for the log and for errors.
-    pub kind: MountedKind,
+    pub kind: Kind,
     /// The object's name, for the log and for errors.
     pub name: String,
     /// The folder that it is mounted at: one file a key.
@@ -195,22 +196,4 @@ pub struct MountedSource {
     /// Whether a missing object or key is fine.
     #[serde(default)]
     pub optional: bool,
-}
-
-/// The kind of a mounted object.
-#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MountedKind {
-    /// A `ConfigMap`.
-    ConfigMap,
-    /// A `Secret`.
-    Secret,
-}
-
-impl std::fmt::Display for MountedKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::ConfigMap => "ConfigMap",
-            Self::Secret => "Secret",
-        })
-    }
 }

@@ -13,7 +13,7 @@ use super::pipes::{self, Outputs};
 use super::references::{self, Text};
 use super::{EnvWay, PlanError, Recipe, Version};
 use crate::names;
-use crate::pod::{Container, HttpGet, PostStart};
+use crate::pod::{Container, HttpGet, Mount, PostStart};
 use crate::profile::Profile;
 use crate::profile::spec::{self, BootProfileSpec, EnvMode, Unreadable};
 
@@ -226,12 +226,12 @@ fn check_paths_are_free(
     profile: &Profile,
     hands_over: bool,
 ) -> Result<(), PlanError> {
-    let same = |a: &str, b: &str| a.trim_end_matches('/') == b.trim_end_matches('/');
     let assets = &profile.spec.assets;
     let ours = [names::MOUNT, &assets.files(), assets.mount_path()];
-    let is_ours =
-        |path: &str| ours.iter().any(|ours| same(ours, path)) || (hands_over && same(names::MOUNT_RUN, path));
-    match container.mounts.iter().flatten().find(|mount| is_ours(mount.path)) {
+    let is_ours = |mount: &&Mount<'_>| {
+        ours.iter().any(|path| mount.is_at(path)) || (hands_over && mount.is_at(names::MOUNT_RUN))
+    };
+    match container.mounts.iter().flatten().find(is_ours) {
         None => Ok(()),
         Some(mount) => Err(PlanError::PathTaken {
             container: container.name.to_owned(),

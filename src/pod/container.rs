@@ -47,6 +47,14 @@ pub struct Mount<'a> {
     pub sub_path_expr: bool,
 }
 
+impl Mount<'_> {
+    /// Whether it is at `path`: a slash at the end of either means nothing.
+    #[must_use]
+    pub fn is_at(&self, path: &str) -> bool {
+        self.path.trim_end_matches('/') == path.trim_end_matches('/')
+    }
+}
+
 /// A postStart handler that the pod brings.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#LifecycleHandler>
 #[derive(Debug, Clone, PartialEq, Eq)]

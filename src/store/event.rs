@@ -1,5 +1,5 @@
-//! The Event that tells how a boot or a wait went, or that a task's outputs are not stored, on the pod: where `kubectl describe`,
-//! Airflow and others look. Pure.
+//! The Event that tells how a boot or a wait went, or that a task's outputs are not stored, on the pod: where
+//! `kubectl describe`, Airflow and others look. Pure.
 
 use std::fmt::Write as _;
 
@@ -23,8 +23,6 @@ const MAX_INSTANCE_BYTES: usize = 128;
 const MAX_BASE_BYTES: usize = 230;
 /// Later boots of a pod share the Event of this one: a task that boots in vain for ever leaves no more than so many.
 const MAX_BOOTS: u32 = 7;
-/// As many Events tell at most that a pod's outputs are not stored, or its inputs not there, whatever it says.
-const MAX_NOTES: u8 = 8;
 
 impl Outcome {
     /// The Event's reason, a word for programs.
@@ -92,9 +90,10 @@ pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event
     }
 }
 
-/// Which of its Events a note gets: the same again the same one.
+/// Which of its Events a note gets: the same again the same one, and any other hardly ever the same. A pod has 65,536 of
+/// them, whatever it says.
 fn turn(note: &str) -> u32 {
-    Sha256::digest(note).first().map_or(0, |byte| u32::from(byte % MAX_NOTES))
+    Sha256::digest(note).iter().take(2).fold(0, |turn, byte| turn << 8 | u32::from(*byte))
 }
 
 fn name(outcome: Outcome, id: &Identity, turn: u32) -> String {
@@ -175,9 +174,11 @@ mod tests {
         );
         assert_eq!(told.regarding.unwrap().field_path.unwrap(), "spec.initContainers{bootlace-pipe}");
         assert_eq!(event("a").metadata.name, event("a").metadata.name);
+        let turns: Vec<_> = (0..100).map(|number| turn(&format!("note {number}"))).collect();
+        assert!(turns.iter().all(|turn| u16::try_from(*turn).is_ok()), "{turns:?}");
         let names: std::collections::BTreeSet<_> =
-            (0..1000).map(|number| event(&format!("note {number}")).metadata.name.unwrap()).collect();
-        assert_eq!(names.len(), 8);
+            (0..100).map(|number| event(&format!("note {number}")).metadata.name.unwrap()).collect();
+        assert_eq!(names.len(), 100);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use bootlace::plan::boot_spec::{BootSource, From, MountedKind};
+use bootlace::output;
+use bootlace::plan::boot_spec::{BootSource, From};
 use bootlace_test_registry::{Blob, manifest};
 use serde_json::{Value, json};
 
@@ -39,8 +40,8 @@ impl Kind {
         match source.from {
             From::Inline(_) => Self::Inline,
             From::Mounted(object) => match object.kind {
-                MountedKind::ConfigMap => Self::ConfigMap,
-                MountedKind::Secret => Self::Secret,
+                output::Kind::ConfigMap => Self::ConfigMap,
+                output::Kind::Secret => Self::Secret,
             },
             From::Http(_) => Self::Http,
             From::Optimus(_) => Self::Optimus,

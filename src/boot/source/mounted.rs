@@ -13,7 +13,8 @@ use futures::future::LocalBoxFuture;
 
 use super::{Source, SourceError};
 use crate::boot::sink::{Gives, Sink};
-use crate::plan::boot_spec::{MountedKind, MountedSource};
+use crate::output::Kind;
+use crate::plan::boot_spec::MountedSource;
 
 /// The kubelet's link to the folder that holds the current version.
 const CURRENT: &str = "..data";
@@ -117,7 +118,7 @@ fn give_key(
     content: &[u8],
 ) -> Result<(), SourceError> {
     let name = format!("{}{target}", object.prefix);
-    let gives = Gives::new(object.into, object.kind == MountedKind::Secret);
+    let gives = Gives::new(object.into, object.kind == Kind::Secret);
     sink.give(gives, &name, content).map_err(|error| error.of_key(key))
 }
 

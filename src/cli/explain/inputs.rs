@@ -21,5 +21,5 @@ pub(super) fn describe(pod: &Value) -> anyhow::Result<Vec<String>> {
 
 fn line(awaits: &Awaits) -> String {
     let Awaits { kind, object, seconds, .. } = awaits;
-    format!("{}, as {} {object}, for {seconds} s at most", awaits.words(), kind.as_str())
+    format!("{}, as {kind} {object}, for {seconds} s at most", awaits.words())
 }

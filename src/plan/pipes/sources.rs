@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use crate::input::Taken;
-use crate::output::Kind;
-use crate::plan::boot_spec::{BootSource, From, MountedKind};
+use crate::plan::boot_spec::{BootSource, From};
 use crate::plan::recipe::json;
 use crate::plan::{PlanError, boot, mounts};
 use crate::pod::Pod;
@@ -27,10 +26,7 @@ pub(in crate::plan) fn take(
         let Some(taken) = taken else { continue };
         if let Some(BootSource { from: From::Mounted(object), .. }) = sources.get_mut(*position) {
             object.name.clone_from(&taken.object);
-            object.kind = match taken.kind {
-                Kind::ConfigMap => MountedKind::ConfigMap,
-                Kind::Secret => MountedKind::Secret,
-            };
+            object.kind = taken.kind;
         }
         let mount = mounts::of_taken(*position, taken);
         if pod.volumes.iter().flatten().any(|name| *name == mount.volume.name) {

@@ -34,10 +34,8 @@ fn of_newest(awaits: &Awaits, newest: &Pipe) -> Waited {
     if found != awaits.kind {
         return Waited::Never {
             why: format!(
-                "it is stored as a {}, and the pod names a {}: write kind: {} in the pod's annotation {}",
-                found.as_str(),
-                awaits.kind.as_str(),
-                found.as_str(),
+                "it is stored as a {found}, and the pod names a {}: write kind: {found} in the pod's annotation {}",
+                awaits.kind,
                 names::ANNOTATION_PIPE_IN
             ),
         };

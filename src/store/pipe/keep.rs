@@ -26,7 +26,7 @@ use super::make::{self, Object};
 use super::{of_run, quota};
 use crate::names;
 use crate::output::record::PipeStatus;
-use crate::output::{ByName, Data, Pipe, Quota};
+use crate::output::{ByName, Data, Kind, Pipe, Quota, Record};
 use crate::store::denial::Denial;
 
 /// Keeps outputs.
@@ -293,12 +293,11 @@ impl One<'_> {
 /// Whether a Pipe that is there tells of the output that is to be stored. The names of others end with another hash; but
 /// whoever may write Pipes can write any name.
 fn is_same(found: &Pipe, wanted: &Pipe) -> bool {
+    fn facts(spec: &Record) -> (&str, Kind, &str, u32, &str) {
+        (&spec.key, spec.kind, &spec.object, spec.size, &spec.hash)
+    }
     let (one, two) = (&found.spec, &wanted.spec);
-    let facts = |pipe: &Pipe| {
-        let spec = &pipe.spec;
-        (spec.key.clone(), spec.kind, spec.object.clone(), spec.size, spec.hash.clone())
-    };
-    facts(found) == facts(wanted) && one.producer.is_of_task(&two.producer)
+    facts(one) == facts(two) && one.producer.is_of_task(&two.producer)
 }
 
 /// Whether `one` is a later attempt than `other`, where the scheduler counts them.

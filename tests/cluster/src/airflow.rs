@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use crate::cache::Entry;
 use crate::command::{command, output};
@@ -49,18 +50,22 @@ async fn fill(entry: Entry) -> Result<PathBuf> {
     uv.args(["pip", "install", "--quiet", "--system-certs", "--python"]).arg(venv.join("bin/python"));
     output(uv.arg("--requirements").arg(requirements)).await?;
     // Making the database takes longer than all else before a DAG's first task, so each run copies this one.
-    output(airflow(&venv, &home).args(["db", "migrate"])).await?;
+    output(airflow(&venv, &home, "airflow").args(["db", "migrate"])).await?;
     std::fs::rename(home.join("airflow.db"), entry.folder().join("airflow.db"))
         .context("keep Airflow's database")?;
     std::fs::remove_dir_all(&home).context("remove Airflow's first home")?;
     entry.complete()
 }
 
-fn airflow(venv: &Path, home: &Path) -> Command {
-    let mut airflow = command(venv.join("bin/airflow"));
-    airflow.env("AIRFLOW_HOME", home).env("AIRFLOW__CORE__LOAD_EXAMPLES", "False");
-    airflow
+fn airflow(venv: &Path, home: &Path, program: &str) -> Command {
+    let mut program = command(venv.join("bin").join(program));
+    program.env("AIRFLOW_HOME", home).env("AIRFLOW__CORE__LOAD_EXAMPLES", "False");
+    program
 }
+
+/// Held while an Airflow runs: each takes a core for most of its time, and several at once leave so little of a small
+/// machine that the webhook's answers come too late.
+static RUNS: Mutex<()> = Mutex::const_new(());
 
 /// An Airflow of its own: an empty database, and a connection to the cluster that `KUBECONFIG` names.
 pub struct Airflow {
@@ -106,19 +111,42 @@ impl Airflow {
     }
 
     /// Runs the DAG `dag` of `tests/cluster/airflow/dags` once, for the logical date `date` (`2026-01-01`), to its
-    /// end.
+    /// end. Runs wait for one another.
     ///
     /// # Errors
     /// When Airflow cannot be started. A run that fails is no error.
     pub async fn run(&self, dag: &str, date: &str) -> Result<DagRun> {
-        let dags = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/dags");
-        let mut airflow = airflow(&self.venv, self.home.path());
-        airflow
-            .env("AIRFLOW__CORE__DAGS_FOLDER", dags)
-            .env("AIRFLOW_CONN_KUBERNETES_DEFAULT", &self.connection);
-        let output = airflow.args(["dags", "test", dag, date]).output().await.context("start Airflow")?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let log = text(&output.stdout) + &text(&output.stderr);
-        Ok(DagRun { succeeded: output.status.success(), log })
+        let mut airflow = self.program("airflow");
+        airflow.args(["dags", "test", dag, date]);
+        ended(airflow).await
     }
+
+    /// Runs the DAG as [`run`](Self::run) does, clears the run, as a person does to have its tasks run again, and runs it
+    /// to its end again.
+    ///
+    /// # Errors
+    /// When Airflow cannot be started. A run that fails is no error.
+    pub async fn run_and_clear(&self, dag: &str, date: &str) -> Result<DagRun> {
+        let mut python = self.program("python");
+        python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/again.py")).args([dag, date]);
+        ended(python).await
+    }
+
+    /// A program of the environment, which finds the DAGs and the cluster.
+    fn program(&self, name: &str) -> Command {
+        let mut program = airflow(&self.venv, self.home.path(), name);
+        let dags = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/dags");
+        program.env("AIRFLOW__CORE__DAGS_FOLDER", dags);
+        program.env("AIRFLOW_CONN_KUBERNETES_DEFAULT", &self.connection);
+        program
+    }
+}
+
+/// What became of a DAG's run.
+async fn ended(mut airflow: Command) -> Result<DagRun> {
+    let _alone = RUNS.lock().await;
+    let output = airflow.output().await.context("start Airflow")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let log = text(&output.stdout) + &text(&output.stderr);
+    Ok(DagRun { succeeded: output.status.success(), log })
 }

@@ -73,6 +73,20 @@ with pipeline("mapped_pipes"):
     ).expand(arguments=[[f'echo "{part} reads $PART"'] for part in ("a", "b", "c")])
     write >> read
 
+# Says something else each time.
+with pipeline("cleared_pipes"):
+    names = shell(
+        "names",
+        "printf 'made by %s' \"$(hostname)\" > /tmp/pod",
+        annotations={"bootlace.dev/pipe-out": "- {key: Pod, file: /tmp/pod, kind: ConfigMap}"},
+    )
+    result = shell(
+        "result",
+        'echo "$POD"',
+        annotations={"bootlace.dev/pipe-in": "- {key: Pod, env: POD}"},
+    )
+    names >> result
+
 # Its first attempt stores something too, where the profile has outputs of failures stored.
 with pipeline("retried_pipes"):
     tries = shell(

@@ -83,6 +83,23 @@ impl<'n> Release<'n> {
         output(&mut helm).await.map(drop).with_context(|| format!("{verb} a release"))
     }
 
+    /// Replaces the webhook's pods one after another, and waits until the last of the old ones is gone, which serves on
+    /// for a while.
+    ///
+    /// # Errors
+    /// When the new ones are not ready or the old ones not gone in time.
+    pub async fn restart(&self) -> Result<()> {
+        let before: Vec<_> = self.replicas().await?.iter().map(ResourceExt::name_any).collect();
+        let deployment = format!("deployment/{}", self.full_name());
+        output(self.command("kubectl").args(["rollout", "restart", &deployment])).await?;
+        output(self.command("kubectl").args(["rollout", "status", &deployment, "--timeout", "90s"])).await?;
+        for old in &before {
+            let pod = format!("pod/{old}");
+            output(self.command("kubectl").args(["wait", "--for=delete", &pod, "--timeout", "60s"])).await?;
+        }
+        Ok(())
+    }
+
     /// Removes it. What a scenario that fails leaves concerns its own namespaces only.
     ///
     /// # Errors

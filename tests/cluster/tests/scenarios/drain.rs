@@ -1,7 +1,8 @@
 //! Replicas that come and go while pods are created.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
-use bootlace_cluster::command::output;
 use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use kube::ResourceExt;
@@ -17,22 +18,11 @@ async fn no_pod_is_refused_while_the_webhook_is_restarted() -> Result<()> {
 async fn restart(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
-    let before: Vec<_> = release.replicas().await?.iter().map(ResourceExt::name_any).collect();
-
-    let deployment = format!("deployment/{}", release.full_name());
-    let rolled = async {
-        output(release.command("kubectl").args(["rollout", "restart", &deployment])).await?;
-        output(release.command("kubectl").args(["rollout", "status", &deployment, "--timeout", "90s"]))
-            .await?;
-        // Until the last of the old ones is gone, which serves on for a while.
-        for old in &before {
-            let pod = format!("pod/{old}");
-            output(release.command("kubectl").args(["wait", "--for=delete", &pod, "--timeout", "60s"]))
-                .await?;
-        }
-        anyhow::Ok(())
+    let names = async || -> Result<BTreeSet<_>> {
+        Ok(release.replicas().await?.iter().map(ResourceExt::name_any).collect())
     };
-    let mut rolled = std::pin::pin!(rolled);
+    let before = names().await?;
+    let mut rolled = std::pin::pin!(release.restart());
     let mut created = 0;
     loop {
         tokio::select! {
@@ -45,7 +35,7 @@ async fn restart(home: &Namespace, tasks: &Namespace) -> Result<()> {
         }
     }
     assert!(created > 20, "only {created} pods were created meanwhile");
-    let after: Vec<_> = release.replicas().await?.iter().map(ResourceExt::name_any).collect();
-    assert!(after.len() == 2 && !after.iter().any(|name| before.contains(name)), "{before:?} {after:?}");
+    let after = names().await?;
+    assert!(after.len() == 2 && after.is_disjoint(&before), "{before:?} {after:?}");
     release.uninstall().await
 }

@@ -102,16 +102,7 @@ async fn broken_and_mended(home: &Namespace, tasks: &Namespace) -> Result<()> {
         assert_eq!(run(tasks, "while-broken").await?, 1);
 
         // Replicas that have never seen a good version of it.
-        let before: Vec<_> = release.replicas().await?.iter().map(ResourceExt::name_any).collect();
-        let deployment = format!("deployment/{}", release.full_name());
-        output(release.command("kubectl").args(["rollout", "restart", &deployment])).await?;
-        output(release.command("kubectl").args(["rollout", "status", &deployment, "--timeout", "90s"]))
-            .await?;
-        for old in &before {
-            let pod = format!("pod/{old}");
-            output(release.command("kubectl").args(["wait", "--for=delete", &pod, "--timeout", "60s"]))
-                .await?;
-        }
+        release.restart().await?;
         counts(&release, profile, "0", "1").await?;
         assert_eq!(run(tasks, "with-new-replicas").await?, 1);
         let replicas: Vec<_> = release.replicas().await?.iter().map(ResourceExt::uid).collect();

@@ -1,5 +1,7 @@
 //! Airflow's operator: DAGs that carry annotations and volumes, and images that know nothing.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use bootlace_cluster::airflow::{Airflow, DagRun};
 use bootlace_cluster::images::BUSYBOX;
@@ -79,6 +81,35 @@ async fn each_element_of_a_mapped_task_takes_from_its_own() -> Result<()> {
                 ["a reads part a\n", "b reads part b\n", "c reads part c\n"]
             );
             assert_eq!(stored(namespace).await?, ["Part ConfigMap by write"; 3]);
+            Ok(())
+        })
+        .await
+}
+
+/// To clear a run is to have its tasks run again, as the same run.
+#[tokio::test]
+async fn a_cleared_run_takes_what_its_tasks_stored_last() -> Result<()> {
+    opted_in("pipes-cleared")
+        .run(async |namespace| {
+            let airflow = Airflow::new(&kubeconfig()?, namespace.name()).await?;
+            let run = airflow.run_and_clear("cleared_pipes", "2026-01-01").await?;
+            assert!(run.succeeded, "{}", run.log);
+            let [first, second] = &said(namespace, "result").await?[..] else { panic!("not two pods") };
+            assert_ne!(first, second, "the second run took what the first one stored");
+            assert_eq!(stored(namespace).await?, ["Pod ConfigMap by names"; 2], "one of each time");
+            let runs: BTreeSet<_> = pipes(namespace)
+                .await?
+                .iter()
+                .map(|pipe| pipe.data["spec"]["producer"]["run"].to_string())
+                .collect();
+            assert_eq!(runs.len(), 1, "it was another run: {runs:?}");
+            // What was taken is what the task of the same time wrote.
+            let mut names = Vec::new();
+            for pod in namespace.pods("kubernetes_pod_operator=True,task_id=names").await? {
+                names.push(format!("made by {}\n", pod.name_any()));
+            }
+            names.sort();
+            assert_eq!(said(namespace, "result").await?, names);
             Ok(())
         })
         .await

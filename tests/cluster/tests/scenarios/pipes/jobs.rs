@@ -1,10 +1,11 @@
-//! Jobs, which know of no run that they share, and one Job that owns what its pod stored.
+//! Jobs, which know of no run that they share, and a CronJob that owns what its Job stored.
 
 use anyhow::{Context as _, Result};
+use bootlace_cluster::command::{command, output};
 use bootlace_cluster::images::BUSYBOX;
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, state};
 use bootlace_cluster::wait::until_async;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use super::{pipes, stored};
 
 /// A Job of one busybox, which is a task of the run `deploy-7` of `shop` where it is `joined`.
-fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Value {
+pub(super) fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Value {
     let mut annotations = pipes.clone();
     if joined {
         annotations["bootlace.dev/workflow"] = json!("shop");
@@ -32,18 +33,18 @@ fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Value {
     })
 }
 
-fn shell(script: &str) -> Value {
+pub(super) fn shell(script: &str) -> Value {
     json!({"name": "main", "image": BUSYBOX, "command": ["sh", "-c", script]})
 }
 
-async fn said(namespace: &Namespace, job: &str) -> Result<String> {
+pub(super) async fn said(namespace: &Namespace, job: &str) -> Result<String> {
     let pods = namespace.job_completed(job).await?;
     let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
     namespace.log(&pod.name_any(), "main").await
 }
 
 /// The name of a Job's first pod, once it is there.
-async fn first_pod(namespace: &Namespace, job: &str) -> Result<String> {
+pub(super) async fn first_pod(namespace: &Namespace, job: &str) -> Result<String> {
     until_async(LIMIT, "the Job has no pod", async || {
         let pods = namespace.pods(&format!("batch.kubernetes.io/job-name={job}")).await?;
         pods.first().map(ResourceExt::name_any).context("there is none yet")
@@ -112,13 +113,21 @@ async fn what_is_not_stored_yet_lets_the_job_controller_try_again() -> Result<()
 }
 
 #[tokio::test]
-async fn what_a_jobs_pod_stored_goes_with_the_job() -> Result<()> {
+async fn what_a_job_stored_goes_with_its_cronjob() -> Result<()> {
     scenario("pipes-owned")
         .run(async |namespace| {
             let out = json!({"bootlace.dev/pipe-out": "- {key: Word, file: '/tmp/*.txt', kind: Secret}"});
             let script = "printf 1 > /tmp/a.txt; printf 2 > /tmp/b.txt";
-            let made = job("owner", false, &out, &json!({"containers": [shell(script)]}));
-            namespace.create(&made.to_string()).await?;
+            let template = job("unused", false, &out, &json!({"containers": [shell(script)]}));
+            let cron = json!({
+                "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "report"},
+                // Never by itself: whoever asks for a Job of it need not wait for a full minute.
+                "spec": {"schedule": "0 0 30 2 *", "jobTemplate": {"spec": template["spec"]}},
+            });
+            namespace.create(&cron.to_string()).await?;
+            let mut now = command("kubectl");
+            now.args(["--namespace", namespace.name(), "create", "job", "owner", "--from=cronjob/report"]);
+            output(&mut now).await?;
             namespace.job_completed("owner").await?;
             assert_eq!(stored(namespace).await?, ["Word Secret by -"]);
             let ours = ListParams::default().labels("app.kubernetes.io/managed-by=bootlace");
@@ -128,8 +137,8 @@ async fn what_a_jobs_pod_stored_goes_with_the_job() -> Result<()> {
             let data = secret.data.as_ref().expect("it holds something");
             assert_eq!(data.keys().collect::<Vec<_>>(), ["a.txt", "b.txt"]);
 
-            namespace.api::<Job>().delete("owner", &DeleteParams::background()).await?;
-            until_async(LIMIT, "what a Job stored stays when it is gone", async || {
+            namespace.api::<CronJob>().delete("report", &DeleteParams::background()).await?;
+            until_async(LIMIT, "what a Job stored stays when its CronJob is gone", async || {
                 let left = pipes(namespace).await?.len() + secrets.list(&ours).await?.items.len();
                 anyhow::ensure!(left == 0, "{left} are left");
                 Ok(())

@@ -1,7 +1,9 @@
 //! What a task hands to later tasks of its run.
 
 mod airflow;
+mod attacks;
 mod jobs;
+mod wait;
 
 use anyhow::Result;
 use bootlace_cluster::scenario::Namespace;

@@ -26,8 +26,19 @@ pub(super) struct Store {
 
 const HOST: &str = "bootlace-store.bootlace.svc";
 
+/// What no log and no answer may hold.
+pub(super) const VALUE: &str = "zq7Xv0hunter2";
+
 /// An answer: its status, and its body where that is JSON.
 pub(super) type Answer = (u16, Value);
+
+/// The answer refuses, in a sentence that holds `hint` and no value.
+#[track_caller]
+pub(super) fn refused((status, body): &Answer, expected: u16, hint: &str) {
+    let message = body["message"].as_str().unwrap_or_default();
+    assert!(*status == expected && message.contains(hint), "not {expected} {hint:?}, but {status} {body}");
+    assert!(!message.contains(VALUE), "{body}");
+}
 
 impl Store {
     /// Trusts it by the CA that the webhook keeps.
@@ -63,6 +74,14 @@ impl Store {
         body: impl Into<reqwest::Body>,
     ) -> Result<Answer> {
         self.put_at(&format!("/v1/pipes/{key}"), token, body).await
+    }
+
+    /// `GET /v1/awaited/{object}`.
+    pub(super) async fn ask_for(&self, token: &str, object: &str) -> Result<Answer> {
+        let request = self.http.get(format!("https://{HOST}/v1/awaited/{object}")).bearer_auth(token);
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_slice(&response.bytes().await?).unwrap_or_default()))
     }
 
     async fn put_at(&self, path: &str, token: &str, body: impl Into<reqwest::Body>) -> Result<Answer> {

@@ -14,17 +14,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::ask::{Answer, Store, created, env, expired, held, mark, secret, token};
-
-/// What no log and no answer may hold.
-const VALUE: &str = "zq7Xv0hunter2";
-
-#[track_caller]
-fn refused((status, body): &Answer, expected: u16, hint: &str) {
-    let message = body["message"].as_str().unwrap_or_default();
-    assert!(*status == expected && message.contains(hint), "not {expected} {hint:?}, but {status} {body}");
-    assert!(!message.contains(VALUE), "{body}");
-}
+use super::ask::{Store, VALUE, created, env, expired, held, mark, refused, secret, token};
 
 async fn secrets(namespace: &Namespace) -> Result<Vec<String>> {
     let found = namespace.api::<Secret>().list(&ListParams::default()).await?;

@@ -19,17 +19,7 @@ use kube::api::{
 };
 use serde_json::{Value, json};
 
-use super::ask::{Answer, Store, created, token};
-
-/// What no answer may hold.
-const VALUE: &str = "zq7Xv0hunter2";
-
-#[track_caller]
-fn refused((status, body): &Answer, expected: u16, hint: &str) {
-    let message = body["message"].as_str().unwrap_or_default();
-    assert!(*status == expected && message.contains(hint), "not {expected} {hint:?}, but {status} {body}");
-    assert!(!message.contains(VALUE), "{body}");
-}
+use super::ask::{Answer, Store, VALUE, created, refused, token};
 
 /// A task's pod that never starts, of a run that `annotations` and the name tell, which declares outputs.
 fn pod(namespace: &Namespace, name: &str, outputs: &Value) -> Value {
@@ -66,7 +56,7 @@ fn body(container: &str, kind: &str, files: &[(&str, &[u8])]) -> Value {
 }
 
 /// The namespace's Pipes, as a stranger reads them.
-fn pipes(namespace: &Namespace) -> Api<DynamicObject> {
+pub(super) fn pipes(namespace: &Namespace) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
     Api::namespaced_with(namespace.client(), namespace.name(), &resource)
 }
@@ -83,7 +73,7 @@ async fn there(namespace: &Namespace) -> Result<(Vec<String>, Vec<String>)> {
     Ok((pipes.iter().map(kube::ResourceExt::name_any).collect(), objects))
 }
 
-async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
+pub(super) async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
     until_async(LIMIT, what, async || {
         let left = there(namespace).await?;
         ensure!(left.0.is_empty() && left.1.is_empty(), "{left:?}");
