@@ -154,6 +154,11 @@ fn the_reference_holds_every_name() {
         names::MOUNT_RUN,
         names::MOUNT_SHARED,
         names::ENV_PIPES,
+        names::CONTAINER_WAIT,
+        names::CONTAINER_LOOK,
+        names::ENV_WAIT,
+        names::MOUNT_AWAITED,
+        names::EVENT_CONTROLLER_WAIT,
     ] {
         assert!(reference.contains(name), "docs/reference.md does not hold {name}");
     }

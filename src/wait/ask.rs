@@ -13,9 +13,8 @@ use crate::store::client::Client;
 use crate::store::protocol::{PATH_AWAITED, Waited};
 
 /// The pause between two questions, at first and after a minute or so; each is lengthened by chance up to its double. A
-/// question costs the API server a token's review, a pod and a page of Pipes: a hundred pods that wait ask about fifteen
-/// times a second together, and an output is seen seven seconds after it was stored, on average, by one that has waited
-/// long.
+/// question costs the API server a token's review, a pod and a page of Pipes: a hundred pods that have waited long ask
+/// about thirteen times a second together, and see an output four seconds after it was stored, on average.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What a pause is of the one before.
