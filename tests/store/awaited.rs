@@ -97,6 +97,15 @@ async fn what_a_later_attempt_wrote_is_never_had_under_the_first_ones_name() {
 }
 
 #[tokio::test]
+async fn a_crd_that_is_older_is_told_of_instead_of_storing_less() {
+    let cluster = with_pods();
+    cluster.does_not_know("awaited");
+    let denial = attempt("1", "A", true).store(cluster.client(), "10:00:00").await.unwrap_err();
+    assert!(denial.is_final() && denial.message.contains("install the CRD of this version"), "{denial}");
+    attempt("1", "A", false).store(cluster.client(), "10:00:01").await.unwrap();
+}
+
+#[tokio::test]
 async fn what_was_stored_without_the_name_gets_it_when_it_is_declared_so() {
     let (cluster, object) = (with_pods(), awaits().object);
     attempt("1", "A", false).store(cluster.client(), "10:00:00").await.unwrap();

@@ -129,12 +129,18 @@ impl One<'_> {
 
     /// Says under which name it is awaited, where an earlier attempt did not declare that.
     async fn declare(&self, pipe: Pipe) -> Result<Pipe, Denial> {
-        match &self.wanted.spec.awaited {
-            Some(name) if pipe.spec.awaited.is_none() => {
-                self.patch(&pipe, "", json!({"spec": {"awaited": name}})).await
-            }
-            _ => Ok(pipe),
+        let Some(name) = self.wanted.spec.awaited.as_ref().filter(|_| pipe.spec.awaited.is_none()) else {
+            return Ok(pipe);
+        };
+        let pipe = self.patch(&pipe, "", json!({"spec": {"awaited": name}})).await?;
+        if pipe.spec.awaited.is_none() {
+            // Helm installs CRDs once, and the API server drops what an older one does not know.
+            return Err(Denial::forbidden(format!(
+                "{} cannot say that it is awaited: install the CRD of this version (crds/pipes.yaml in the chart)",
+                self.pipe()
+            )));
         }
+        Ok(pipe)
     }
 
     async fn check_quota(&self, pipe: &Pipe, quota: Quota) -> Result<(), Denial> {
