@@ -43,3 +43,27 @@ pub(super) async fn arrived(root: &Path, awaits: &Awaits, files: &[String]) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+    use crate::input::spec::Folder;
+    use crate::output::Kind;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_volume_that_stays_without_a_file_is_named_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("cert")).unwrap();
+        std::fs::write(root.path().join("cert/tls.crt"), "hunter2").unwrap();
+        let from = Identity { task: Some("gencert".to_owned()), ..Identity::default() };
+        let mut awaits = Awaits::new("Cert", Kind::Secret, from, 60);
+        awaits.folders = vec![Folder { volume: "cert".to_owned(), paths: Vec::new() }];
+        let files = ["tls.crt", "tls.key"].map(str::to_owned);
+        let error = arrived(root.path(), &awaits, &files).await.unwrap_err();
+        let sentence = "pipe Cert by task gencert is stored, but the pod's volume \"cert\" is without its file \"tls.key\" \
+                        after 180 s";
+        assert!(error.exit_code() == 74 && error.to_string().contains(sentence), "{error}");
+        arrived(root.path(), &awaits, &files[..1]).await.unwrap();
+    }
+}
