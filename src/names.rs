@@ -104,6 +104,8 @@ pub const FILE_TASK: &str = "task.json";
 pub const IMAGE_BOOTLACE: &str = "/usr/local/bin/bootlace";
 /// The launcher in the image, which boot copies to [`FILE_LAUNCHER`].
 pub const IMAGE_LAUNCHER: &str = "/usr/local/bin/bootlace-launch";
+/// The one that it copies there where a hook sends a request.
+pub const IMAGE_LAUNCHER_HTTP: &str = "/usr/local/bin/bootlace-launch-http";
 
 /// Env of the boot container: what to do, as JSON (see `plan::BootSpec`). What does not fit goes on in
 /// variables of the same name with `_1`, `_2`, … behind it.

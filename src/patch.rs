@@ -147,8 +147,7 @@ fn change(patch: &mut Patch, task: Task, mounts: &[Value], env_from: Option<&Val
         (false, true) => patch.prepend_all(&env, task.env),
         (false, false) => patch.add(env, task.env.into()),
     }
-    let Some(command) = task.hook else { return };
-    let hook = json!({"exec": {"command": command}});
+    let hook = json!({"exec": {"command": task.hook}});
     let lifecycle = container.with_trailing_token("lifecycle");
     match (task.has.lifecycle, task.has.handler) {
         (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),

@@ -1,4 +1,4 @@
-//! Bootlace's own image: two static binaries and nothing else.
+//! Bootlace's own image: three static binaries and nothing else.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ const BIN: &str = "/usr/local/bin";
 /// The image's user, by number because `runAsNonRoot` cannot check a name (`names::USER`).
 const USER: &str = "65532:65532";
 
-/// The launcher's own cargo profile, in every image: what runs in a task's container is what is shipped.
+/// The launchers' own cargo profile, in every image: what runs in a task's container is what is shipped.
 const LAUNCHER_PROFILE: &str = "launch";
 
 /// Writes Bootlace's image to `output`, with the `bootlace` binary built by the cargo profile `profile`, and
@@ -27,9 +27,11 @@ const LAUNCHER_PROFILE: &str = "launch";
 pub fn write(root: &Path, profile: &str, reference: &str, output: &Path) -> Result<String> {
     let bootlace = build(root, profile, "bootlace")?;
     let launch = build(root, LAUNCHER_PROFILE, "bootlace-launch")?;
+    let launch_http = build(root, LAUNCHER_PROFILE, "bootlace-launch-http")?;
     let layer = Layer::new()
         .program(&format!("{BIN}/bootlace"), &bootlace)?
-        .program(&format!("{BIN}/bootlace-launch"), &launch)?;
+        .program(&format!("{BIN}/bootlace-launch"), &launch)?
+        .program(&format!("{BIN}/bootlace-launch-http"), &launch_http)?;
     let config = Config {
         env: vec![format!("PATH={BIN}")],
         entrypoint: vec![format!("{BIN}/bootlace")],

@@ -39,7 +39,7 @@ launch hook --container=NAME --timeout=SECONDS [FLAGS] [--command=PROGRAM [--arg
     [HANDLER]
   Proves that the container's first process holds the boot env, runs each --command, then HANDLER, which is one of:
     --sleep=SECONDS
-    --http=URL [--header=NAME:VALUE]...    an empty host, as in http://:8080/, means the pod itself
+    --http=URL [--header=NAME:VALUE]...    an empty host, as in https://:8080/, means the pod itself
     -- COMMAND [ARGUMENT...]               with the same env as the task
   --env=launch|none|file|home|sourced
                            how the boot env gets there (default launch); none: it does not, so there must be none;
@@ -160,7 +160,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocat
 fn init(words: impl Iterator<Item = OsString>) -> Result<Init, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
-    let mut out = PathBuf::from(bootlace_launch::layout::MOUNT_OUT);
+    let mut out = PathBuf::from(crate::layout::MOUNT_OUT);
     let argv = flags(words, |flag, value| {
         match flag {
             b"timeout" => timeout = Some(seconds("--timeout", value)?),
@@ -274,7 +274,7 @@ impl PlaceFlags {
     fn finish(self) -> Result<Place, UsageError> {
         Ok(Place {
             container: self.container.ok_or_else(|| UsageError::new("`--container=NAME` is missing"))?,
-            root: self.root.unwrap_or_else(|| PathBuf::from(bootlace_launch::layout::MOUNT)),
+            root: self.root.unwrap_or_else(|| PathBuf::from(crate::layout::MOUNT)),
             termination_log: self
                 .termination_log
                 .unwrap_or_else(|| PathBuf::from(crate::report::TERMINATION_LOG)),
@@ -398,7 +398,7 @@ mod tests {
             (&[&hook[..], &["--env=shell"]].concat(), "`--env` is not one of"),
             (&[&hook[..], &["--unreadable=no"]].concat(), "`--unreadable` is neither"),
             (&[&hook[..], &["--header=A:b"]].concat(), "`--header` needs `--http`"),
-            (&[&hook[..], &["--http=https://a/"]].concat(), "`--http`"),
+            (&[&hook[..], &["--http=ftp://a/"]].concat(), "`--http`"),
             (&[&hook[..], &["--http=http://a/", "--header=A: b\r\nC: d"]].concat(), "on one line"),
         ] {
             let error = parse_strs(args).unwrap_err().to_string();

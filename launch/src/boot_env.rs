@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::{fmt, fs, io};
 
-use bootlace_launch::environ::{self, ParseError};
-use bootlace_launch::{keep, layout, references};
+use crate::environ::{self, ParseError};
+use crate::{keep, layout, references};
 
 use crate::args::Place;
 use crate::merge::{self, Merged};

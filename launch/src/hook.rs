@@ -22,6 +22,7 @@ use crate::args::{Hook, UsageError};
 use crate::boot_env::{BootEnv, LoadError};
 use crate::deadline::Deadline;
 use crate::report;
+use crate::tls::Tls;
 use handler::HandlerError;
 use home::HomeError;
 use process::Proc;
@@ -76,8 +77,8 @@ impl Unreadable {
     }
 }
 
-/// Proves, then runs commands and handler. A task that has ended before is no failure: it keeps its own result.
-pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
+/// Proves, then runs commands and handler, which takes `tls` where it is a request. A task that has ended before is no failure: it keeps its own result.
+pub(crate) fn run(hook: &Hook, tls: Option<Tls>) -> Result<(), HookError> {
     let deadline = Deadline::after(hook.timeout);
     // The kubelet runs a hook with the container's configured env, so this is what the task's process would
     // hold without the boot env.
@@ -105,7 +106,7 @@ pub(crate) fn run(hook: &Hook) -> Result<(), HookError> {
     }
     match &hook.handler {
         None => Ok(()),
-        Some(handler) => handler.run(&merged, deadline).map_err(HookError::Handler),
+        Some(handler) => handler.run(&merged, tls, deadline).map_err(HookError::Handler),
     }
 }
 

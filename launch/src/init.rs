@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fmt, fs, io};
 
-use bootlace_launch::layout;
+use crate::layout;
 
 use crate::args::Init;
 use crate::child::{self, ChildError};

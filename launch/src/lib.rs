@@ -1,4 +1,4 @@
-//! The files that pass between the launcher and Bootlace's other containers, as one source of truth for both
+//! The launcher, and the files that pass between it and Bootlace's other containers, as one source of truth for both
 //! sides.
 //!
 //! - [`layout`]: where they lie
@@ -6,13 +6,35 @@
 //! - [`keep`]: the names that the pod's own spec sets, which the boot env must not replace
 //! - [`references`]: what of the pod's own spec refers to the boot env, and [`expansion`]: what that means
 //! - [`handover`]: a task's outputs, on their way to the sidecar that stores them
+//! - [`launcher`]: the program, and all that is private here; [`tls`]: what it can be given
 //!
-//! The binary of this package is the launcher. What it links is counted in bytes, which is also why the errors
-//! here implement `Display` by hand.
+//! It is a library because there are two such programs: this package's own, and that of `bootlace-launch-http`, which is
+//! laid where a hook has a request to send. What they link is counted in bytes, which is also why the errors here implement
+//! `Display` by hand.
 
 pub mod environ;
 pub mod expansion;
 pub mod handover;
 pub mod keep;
+pub mod launcher;
 pub mod layout;
 pub mod references;
+pub mod tls;
+
+mod args;
+mod boot_env;
+mod child;
+mod deadline;
+mod env;
+mod exec;
+mod exit;
+mod hook;
+mod init;
+mod merge;
+mod outputs;
+mod program;
+mod report;
+mod resolve;
+mod run;
+mod signals;
+mod supervise;

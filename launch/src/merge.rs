@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use bootlace_launch::environ::Record;
+use crate::environ::Record;
 
 use crate::env::Env;
 
@@ -24,7 +24,7 @@ impl<'a> Merged<'a> {
         self.given.get(name).or_else(|| self.own.get(name))
     }
 
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&'a OsStr, &'a OsStr)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a OsStr, &'a OsStr)> {
         self.own.iter().filter(|(name, _)| self.given.get(name).is_none()).chain(self.given.iter())
     }
 
@@ -33,6 +33,9 @@ impl<'a> Merged<'a> {
     where
         'a: 'b,
     {
+        if resolved.is_empty() {
+            return self;
+        }
         let resolved = resolved.iter().map(|(name, value)| (&**name, &**value));
         let changed = resolved.filter(|(name, value)| self.own.get(name) != Some(value));
         Merged { given: self.given.iter().chain(changed).collect(), own: self.own }
@@ -49,11 +52,15 @@ pub(crate) fn merge<'a>(
     let own: Env<'a> = process.iter().rev().map(|(name, value)| (&**name, &**value)).collect();
     // Only the last of several records for one name counts, so they are brought together first.
     let mut given: Env<'a> = boot.iter().map(|record| (record.name(), record.value())).collect();
-    let stays = |name: &OsStr, value: &OsStr| match own.get(name) {
-        Some(held) => held == value || keep.contains(&name),
-        None => false,
-    };
-    given.retain(|name, value| !stays(name, value));
+    // Both are sorted, so they are walked side by side.
+    let mut others = own.iter().peekable();
+    given.retain(|name, value| {
+        while others.next_if(|(other, _)| *other < name).is_some() {}
+        match others.peek().filter(|(other, _)| *other == name) {
+            Some((_, held)) => *held != value && !keep.contains(&name),
+            None => true,
+        }
+    });
     Merged { own, given }
 }
 

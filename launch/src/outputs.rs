@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use bootlace_launch::handover::{Attempt, File, Kind, MAX_BYTES, MAX_FILES, Output, is_data_key};
+use crate::handover::{Attempt, File, Kind, MAX_BYTES, MAX_FILES, Output, is_data_key};
 
 use crate::deadline::Deadline;
 

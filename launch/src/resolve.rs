@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use bootlace_launch::environ::Record;
-use bootlace_launch::expansion;
-use bootlace_launch::references::Place;
+use crate::environ::Record;
+use crate::expansion;
+use crate::references::Place;
 
 use crate::merge::Merged;
 
@@ -63,13 +63,21 @@ fn expand(
     boot: &[Record<'_>],
     merged: &Merged<'_>,
 ) -> OsString {
-    let value = |name: &str| {
+    let by_boot = |name: &str| {
         let earlier = resolved.iter().rfind(|(of, _)| of == name).map(|(_, value)| &**value);
-        let given = || merged.given.get(OsStr::new(name));
-        earlier.or_else(given).or_else(|| {
-            // A reference that the kubelet left came before the pod's own variable of that name, if it has one:
-            // `PATH=$(PATH):/opt/bin`.
-            if contains(held, &expansion::unresolved(name)) {
+        earlier.or_else(|| merged.given.get(OsStr::new(name)))
+    };
+    // A reference that the kubelet left came before the pod's own variable of that name, if it has one:
+    // `PATH=$(PATH):/opt/bin`.
+    let is_left = |name: &str| contains(held, &expansion::unresolved(name));
+    // A text may refer to what boot could have given and has not. Then the kubelet has resolved all of it, with values that
+    // may be gone by now: `PATH=$(PATH):/opt/bin` of an `envFrom`.
+    if !expansion::references(text).any(|name| by_boot(name).is_some() || is_left(name)) {
+        return held.to_owned();
+    }
+    let value = |name: &str| {
+        by_boot(name).or_else(|| {
+            if is_left(name) {
                 boot.iter().rfind(|record| record.name() == name).map(Record::value)
             } else {
                 merged.own.get(OsStr::new(name))
@@ -163,6 +171,12 @@ mod tests {
     fn a_variable_may_build_on_boots_of_its_own_name() {
         same_as_the_kubelet(&[], &[("PATH", "$(PATH):/opt/bin")], &["$(PATH)"], &[("PATH", "/boot")]);
         same_as_the_kubelet(&[], &[("LATE", "$(A)"), ("A", "pod")], &["$(LATE)$(A)"], &[("A", "boot")]);
+    }
+
+    #[test]
+    fn a_variable_may_build_on_the_pods_own_of_its_own_name() {
+        let boot = [("A", "boot"), ("B", "1")];
+        same_as_the_kubelet(&[("A", "cm")], &[("A", "$(A):x")], &["$(A)", "$(B)"], &boot);
     }
 
     #[test]

@@ -59,11 +59,11 @@ fn one<'a>(
     report: &Report<'_>,
 ) -> Result<ForContainer<'a>, BootError> {
     let held = spec.held.get(container).into_iter().flat_map(|prefix| held_names(env, prefix));
-    let mut keep: BTreeSet<&str> = held.filter(|name| content.gives(name)).collect();
-    for name in &keep {
+    let held: BTreeSet<&str> = held.filter(|name| content.gives(name)).collect();
+    for name in &held {
         report.tell(&Event::Held { container, name });
     }
-    keep.extend(kept.iter().map(|name| &**name));
+    let keep: BTreeSet<&str> = held.iter().copied().chain(kept.iter().map(|name| &**name)).collect();
 
     let texts = spec.references.get(container);
     let references = texts.map(|texts| {
@@ -73,7 +73,12 @@ fn one<'a>(
         };
         environ::encode(texts.iter().filter_map(record))
     });
-    let env_file = spec.file_keys.is_some().then(|| env_file(spec, content, &keep)).transpose()?;
+    let built_on = spec.built_on.get(container);
+    let in_file = |name: &str| {
+        let built_on = || built_on.into_iter().flatten().any(|other| other == name);
+        !held.contains(name) && (!keep.contains(name) || built_on())
+    };
+    let env_file = spec.file_keys.is_some().then(|| env_file(spec, content, in_file)).transpose()?;
     Ok(ForContainer { name: container, keep, references, env_file })
 }
 
@@ -83,9 +88,14 @@ fn held_names<'a>(env: &'a [(OsString, OsString)], prefix: &str) -> impl Iterato
     env.iter().filter_map(move |(name, _)| name.to_str()?.strip_prefix(prefix))
 }
 
-fn env_file(spec: &BootSpec<'_>, content: &Content<'_>, keep: &BTreeSet<&str>) -> Result<Vec<u8>, BootError> {
+/// The variables for which `is_in` holds, in the kubelet's dialect.
+fn env_file(
+    spec: &BootSpec<'_>,
+    content: &Content<'_>,
+    is_in: impl Fn(&str) -> bool,
+) -> Result<Vec<u8>, BootError> {
     let mut file = Vec::new();
-    for (name, from) in content.env.iter().filter(|(name, _)| !keep.contains(name.as_str())) {
+    for (name, from) in content.env.iter().filter(|(name, _)| is_in(name.as_str())) {
         env_file::append(&mut file, name.as_str(), from.given.bytes()).map_err(|error| {
             BootError::NotInFile {
                 source_name: from.source.to_owned(),

@@ -115,6 +115,8 @@ mod tests {
             keep: std::collections::BTreeMap::new(),
             held: std::collections::BTreeMap::new(),
             references: std::collections::BTreeMap::new(),
+            built_on: std::collections::BTreeMap::new(),
+            http_get: false,
             file_keys: None,
             allow: Vec::new().into(),
         };

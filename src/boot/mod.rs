@@ -74,6 +74,9 @@ pub struct Args {
     /// The launcher that is copied onto the volume.
     #[arg(long, default_value = names::IMAGE_LAUNCHER, value_name = "FILE")]
     pub launcher: PathBuf,
+    /// The launcher that is copied instead where a hook sends a request.
+    #[arg(long, default_value = names::IMAGE_LAUNCHER_HTTP, value_name = "FILE")]
+    pub launcher_http: PathBuf,
     /// The token by which the store knows the pod.
     #[arg(long, default_value_os_t = store_token(), value_name = "FILE")]
     pub store_token: PathBuf,
@@ -143,7 +146,8 @@ fn boot(
         let how = runtime.block_on(store::put_env(&client, secret, &env))?;
         report.tell(&Event::Stored { secret, how, milliseconds: begun.elapsed().into() });
     }
-    volume.write(&content, &env_files, spec, &containers, &args.launcher)?;
+    let launcher = if spec.http_get { &args.launcher_http } else { &args.launcher };
+    volume.write(&content, &env_files, spec, &containers, launcher)?;
     for named in &sources {
         named.source.written();
     }

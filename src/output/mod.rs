@@ -21,4 +21,4 @@ pub use awaited::Awaited;
 pub use data::{Data, DataError};
 pub use name::{ContentHash, Named};
 pub use record::{ByName, Pipe, Record, run_label};
-pub use spec::{Declared, Kind, PipeSpec, Quota};
+pub use spec::{Declared, Ends, Kind, PipeSpec, Quota};

@@ -30,9 +30,38 @@ pub struct PipeSpec<'a> {
     pub deadline_seconds: u32,
     /// Seconds of the pod's grace period that the sidecar may use once the tasks have ended.
     pub grace_seconds: u32,
+    /// When the sidecar ends.
+    #[serde(default)]
+    pub ends: Ends,
     /// How much there may be of it.
     #[serde(default, skip_serializing_if = "Quota::is_none")]
     pub quota: Quota,
+}
+
+/// When the sidecar ends. The kubelet stops a sidecar once it has seen that all else has ended, and sees that it has
+/// stopped a second later (kubernetes/kubernetes, `genericPlegRelistPeriod` in `pkg/kubelet/kubelet.go`): until then the
+/// pod has not ended. One that ends beside the last task is seen with it.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// When the kubelet tells it to: other containers run as well, or tasks are started again.
+    #[default]
+    WhenTold,
+    /// Once every task has ended: none is started again.
+    WithTasks,
+    /// Once every task has succeeded: one that fails is started again.
+    WithSuccess,
+}
+
+impl Ends {
+    /// Whether a task that ended is not started again.
+    #[must_use]
+    pub fn is_final(self, succeeded: bool) -> bool {
+        match self {
+            Self::WhenTold => false,
+            Self::WithTasks => true,
+            Self::WithSuccess => succeeded,
+        }
+    }
 }
 
 /// An output that a task declares.

@@ -5,24 +5,47 @@ use std::io;
 use bootlace_launch::handover::{Attempt, Folder, HandoverError, Outcome, Output, Sentence, Word};
 
 use super::store::{File, Object, Store};
+use crate::output::Ends;
 
 /// Where one container's launcher hands over.
 pub(super) struct Desk<'a> {
     root: &'a Folder,
     container: &'a str,
-    /// The newest attempt that there is nothing more to do for; 0 before the first.
-    done: u32,
+    ends: Ends,
+    /// The newest attempt that there is nothing more to do for.
+    done: Option<Done>,
+}
+
+/// An attempt that there is nothing more to do for.
+struct Done {
+    attempt: Attempt,
+    /// Whether the container ends with 0.
+    succeeds: bool,
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(root: &'a Folder, container: &'a str) -> Self {
-        Self { root, container, done: 0 }
+    pub(super) fn new(root: &'a Folder, container: &'a str, ends: Ends) -> Self {
+        Self { root, container, ends, done: None }
+    }
+
+    /// Whether the container will not be started again, once it has ended.
+    pub(super) fn awaits_end(&self) -> bool {
+        self.done.as_ref().is_some_and(|done| self.ends.is_final(done.succeeds))
+    }
+
+    /// Whether the container has ended, and will not be started again.
+    pub(super) fn is_over(&self) -> bool {
+        self.awaits_end() && self.done.as_ref().is_some_and(|done| done.attempt.launcher_has_ended())
     }
 
     /// Sees to the newest attempt, once its task has ended.
     pub(super) async fn look(&mut self, store: &impl Store) {
         match self.newest() {
-            Ok(Some(attempt)) => self.serve(&attempt, store).await,
+            Ok(Some(attempt)) => {
+                if let Some(succeeds) = self.serve(&attempt, store).await {
+                    self.done = Some(Done { attempt, succeeds });
+                }
+            }
             Ok(None) => {}
             // A task that spoils its own folder is not answered, and fails for it at its deadline.
             Err(error) => {
@@ -34,7 +57,8 @@ impl<'a> Desk<'a> {
     /// The newest attempt that is not seen to yet.
     fn newest(&self) -> Result<Option<Attempt>, HandoverError> {
         let Some(folder) = self.folder()? else { return Ok(None) };
-        Ok(Attempt::newest(&folder)?.filter(|attempt| attempt.number() > self.done))
+        let done = self.done.as_ref().map_or(0, |done| done.attempt.number());
+        Ok(Attempt::newest(&folder)?.filter(|attempt| attempt.number() > done))
     }
 
     /// The container's folder, once its launcher has made it.
@@ -46,34 +70,37 @@ impl<'a> Desk<'a> {
         }
     }
 
-    async fn serve(&mut self, attempt: &Attempt, store: &impl Store) {
+    /// None where its task has not ended; else whether its container ends with 0.
+    async fn serve(&self, attempt: &Attempt, store: &impl Store) -> Option<bool> {
         let container = self.container;
         let manifest = match attempt.manifest() {
-            Ok(None) => return,
-            // By this sidecar, before it was started anew.
-            Ok(Some(_)) if attempt.is_answered() => return self.done = attempt.number(),
-            Ok(Some(manifest)) => manifest,
-            Err(error) => return self.fail(attempt, &error.to_string(), store).await,
+            Ok(manifest) => manifest?,
+            Err(error) => return Some(self.fail(attempt, &error.to_string(), store).await),
         };
-        match manifest.outcome() {
+        // By this sidecar, before it was started anew.
+        if let Ok(Some(word)) = attempt.word() {
+            return Some(manifest.exit() == 0 && word == Word::Stored);
+        }
+        let stored = match manifest.outcome() {
             Outcome::Outputs(outputs) if outputs.is_empty() => {
                 tracing::info!(container, exit = manifest.exit(), "the task has ended without outputs");
-                self.done = attempt.number();
+                true
             }
             Outcome::Outputs(outputs) => match self.store(attempt, outputs, store).await {
                 Ok(()) => {
                     tracing::info!(container, outputs = outputs.len(), "the task's outputs are stored");
-                    self.answer(attempt, &Word::Stored);
+                    self.answer(attempt, &Word::Stored)
                 }
                 Err(why) => self.fail(attempt, &why, store).await,
             },
             // The launcher has told the task already.
             Outcome::Refused(why) => {
-                self.done = attempt.number();
                 tracing::warn!(container, %why, "the task's outputs were not handed over");
                 store.tell(container, why).await;
+                false
             }
-        }
+        };
+        Some(manifest.exit() == 0 && stored)
     }
 
     /// Has the outputs stored, one after another, so that one of them is in memory at a time.
@@ -94,23 +121,27 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    async fn fail(&mut self, attempt: &Attempt, why: &str, store: &impl Store) {
-        self.done = attempt.number();
+    /// False, as its outputs are not stored.
+    async fn fail(&self, attempt: &Attempt, why: &str, store: &impl Store) -> bool {
         // The container has started again meanwhile: nobody waits for this attempt any more.
-        if matches!(self.newest(), Ok(Some(_))) {
-            return;
+        if matches!(self.newest(), Ok(Some(newest)) if newest.number() > attempt.number()) {
+            return false;
         }
         let why = Sentence::new(why);
         tracing::warn!(container = self.container, %why, "the task's outputs are not stored");
         self.answer(attempt, &Word::Failed(why.clone()));
         store.tell(self.container, &why).await;
+        false
     }
 
-    fn answer(&mut self, attempt: &Attempt, word: &Word) {
-        self.done = attempt.number();
-        if let Err(error) = attempt.answer(word) {
-            // Its task fails at its deadline, as nobody has told it otherwise.
-            tracing::warn!(container = self.container, %error, "the launcher cannot be answered");
-        }
+    /// Whether the launcher can read it.
+    fn answer(&self, attempt: &Attempt, word: &Word) -> bool {
+        attempt
+            .answer(word)
+            .inspect_err(|error| {
+                // Its task fails at its deadline, as nobody has told it otherwise.
+                tracing::warn!(container = self.container, %error, "the launcher cannot be answered");
+            })
+            .is_ok()
     }
 }

@@ -14,7 +14,8 @@
 //! | run | [`mod@run`] | the process: what it is told, and when it ends |
 //!
 //! The sidecar is told to end when the task containers have ended, so everything that will be handed over is there by
-//! then: it sees to that and ends, at the latest before its grace is over. How it ends says nothing about the task:
+//! then: it sees to that and ends, at the latest before its grace is over. Where the pod is over with its tasks it ends
+//! beside them ([`Ends`]), so that the kubelet sees all of them end at once. How it ends says nothing about the task:
 //! its exit code is always 0, because schedulers read those of sidecars too; the word and the Event say what failed.
 
 mod desk;
@@ -39,6 +40,7 @@ use tokio::time::sleep;
 pub use run::{Args, run};
 pub use store::{File, Object, Store};
 
+use crate::output::Ends;
 use desk::Desk;
 
 /// How often a handover folder is looked at: what it can add to the end of a task. A look is a handful of system calls
@@ -46,31 +48,39 @@ use desk::Desk;
 /// node), and sandboxed runtimes do not carry it from one container to another.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Serves the handover folders of `containers` below `root` until it is told to end, and from then on for at most
-/// `grace`.
+/// How often to look whether a launcher that has its answer has ended, which takes it some milliseconds.
+const LOOK_FOR_END: Duration = Duration::from_millis(2);
+
+/// Serves the handover folders of `containers` below `root` until all of them have ended for good, or until it is told to
+/// end, and from then on for at most `grace`.
+///
+/// Gives whether they have ended for good.
 ///
 /// # Errors
 /// The volume cannot be opened.
 pub async fn serve(
     root: &Path,
     containers: &[String],
+    ends: Ends,
     store: &impl Store,
     told_to_end: impl Future<Output = ()>,
     grace: Duration,
-) -> Result<(), PipeError> {
+) -> Result<bool, PipeError> {
     let root = Folder::open(root).map_err(|error| PipeError { path: root.to_owned(), error })?;
     let ending = Ending::default();
-    let desks = containers.iter().map(|container| ending.serve(Desk::new(&root, container), store));
+    let desks = containers.iter().map(|container| ending.serve(Desk::new(&root, container, ends), store));
     let limit = async {
         told_to_end.await;
         ending.begin();
         sleep(grace).await;
     };
     tokio::select! {
-        _ = join_all(desks) => {}
-        () = limit => tracing::warn!(seconds = grace.as_secs(), "outputs were not stored within the pod's grace"),
+        over = join_all(desks) => Ok(over.into_iter().all(|over| over)),
+        () = limit => {
+            tracing::warn!(seconds = grace.as_secs(), "outputs were not stored within the pod's grace");
+            Ok(false)
+        }
     }
-    Ok(())
 }
 
 /// Whether the sidecar was told to end.
@@ -86,17 +96,19 @@ impl Ending {
         self.notify.notify_waiters();
     }
 
-    /// Serves a container until there is nothing more to come.
-    async fn serve(&self, mut desk: Desk<'_>, store: &impl Store) {
+    /// Serves a container until there is nothing more to come. Gives whether it has ended for good.
+    async fn serve(&self, mut desk: Desk<'_>, store: &impl Store) -> bool {
         loop {
             // Asked before the look: what was handed over before it was told is seen by the look after it.
             let last = self.begun.get();
             desk.look(store).await;
-            if last {
-                return;
+            let over = desk.is_over();
+            if last || over {
+                return over;
             }
+            let pause = if desk.awaits_end() { LOOK_FOR_END } else { LOOK };
             tokio::select! {
-                () = sleep(LOOK) => {}
+                () = sleep(pause) => {}
                 () = self.notify.notified() => {}
             }
         }

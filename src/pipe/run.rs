@@ -36,7 +36,7 @@ fn store_token() -> PathBuf {
     Path::new(names::MOUNT_STORE).join(names::FILE_STORE_TOKEN)
 }
 
-/// Has the pod's outputs stored until SIGTERM. The exit code is 0 whatever happens: schedulers read those of sidecars as
+/// Has the pod's outputs stored until SIGTERM, or until there can be none any more. The exit code is 0 whatever happens: schedulers read those of sidecars as
 /// if they were the task's, and what went wrong is told to the launcher and in an Event.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
@@ -55,16 +55,22 @@ async fn sidecar(args: &Args, told: Result<PipeSpec<'static>, SpecError>) -> any
         end.said().await;
     };
     let told_to_end = told_to_end.shared();
-    match told {
+    let over = match told {
         Ok(told) => store(args, &told, told_to_end.clone()).await,
-        Err(error) => tracing::error!("{error}"),
+        Err(error) => {
+            tracing::error!("{error}");
+            false
+        }
+    };
+    // One that ended before its time would be started again and again, and none of it would help.
+    if !over {
+        told_to_end.await;
     }
-    // One that ended by itself would be started again and again, and none of it would help.
-    told_to_end.await;
     Ok(())
 }
 
-async fn store(args: &Args, told: &PipeSpec<'_>, told_to_end: impl Future<Output = ()> + Clone) {
+/// Gives whether there is nothing more to come.
+async fn store(args: &Args, told: &PipeSpec<'_>, told_to_end: impl Future<Output = ()> + Clone) -> bool {
     let store = Remote::new(told, &args.store_token);
     let grace = Duration::from_secs(told.grace_seconds.into());
     let launched = told.outputs.iter().filter(|output| output.shared_file.is_none());
@@ -79,20 +85,23 @@ async fn store(args: &Args, told: &PipeSpec<'_>, told_to_end: impl Future<Output
 
     let handed_over = async {
         if launched.is_empty() {
-            return;
+            return false;
         }
-        if let Err(error) = serve(&args.root, &launched, &store, told_to_end.clone(), grace).await {
-            tracing::error!("{error}");
-        }
+        let served = serve(&args.root, &launched, told.ends, &store, told_to_end.clone(), grace).await;
+        served.inspect_err(|error| tracing::error!("{error}")).unwrap_or_default()
     };
     let left_behind = async {
+        if told.outputs.iter().all(|output| output.shared_file.is_none()) {
+            return;
+        }
         told_to_end.clone().await;
         if timeout(grace, shared::store(&args.shared, &told.outputs, &store)).await.is_err() {
             let seconds = grace.as_secs();
             tracing::warn!(seconds, "outputs on shared volumes were not stored within the pod's grace");
         }
     };
-    tokio::join!(handed_over, left_behind);
+    let (over, ()) = tokio::join!(handed_over, left_behind);
+    over
 }
 
 fn read(told: Option<&str>) -> Result<PipeSpec<'static>, SpecError> {

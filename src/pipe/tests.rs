@@ -54,8 +54,12 @@ impl Volume {
 
     /// Serves `base` and `other` until `until` is over.
     async fn serve(&self, store: &Remembers, until: impl Future<Output = ()>) {
+        assert!(!self.serve_that(Ends::WhenTold, store, until).await);
+    }
+
+    async fn serve_that(&self, ends: Ends, store: &Remembers, until: impl Future<Output = ()>) -> bool {
         let containers = ["base".to_owned(), "other".to_owned()];
-        serve(self.0.path(), &containers, store, until, Duration::from_secs(20)).await.unwrap();
+        serve(self.0.path(), &containers, ends, store, until, Duration::from_secs(20)).await.unwrap()
     }
 }
 
@@ -240,4 +244,69 @@ async fn a_folder_that_its_task_spoiled_is_left_alone() {
     assert!(
         matches!(attempt.word().unwrap(), Some(Word::Failed(why)) if why.as_str().contains("the manifest is damaged"))
     );
+}
+
+/// As the kubelet would see it: what a task's launcher says last, and then its end.
+fn ends(volume: &Volume, container: &str, exit: u8) {
+    let attempt = volume.begin(container);
+    attempt.publish(&Manifest::nothing(exit)).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_pod_is_over_with_its_tasks_so_is_the_sidecar() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    let launchers = async {
+        ends(&volume, "other", 3);
+        let attempt = volume.begin("base");
+        hand_over(&attempt, 0, &[("A", "one")]);
+        assert_eq!(word(&attempt).await, Word::Stored);
+        // Answered, but not ended.
+        sleep(Duration::from_mins(1)).await;
+        drop(attempt);
+        Instant::now()
+    };
+    let (over, ended) = tokio::join!(volume.serve_that(Ends::WithTasks, &store, pending()), launchers);
+    assert!(over && ended.elapsed() <= LOOK, "{:?} after the last task", ended.elapsed());
+    assert_eq!(*store.put.borrow(), ["base A Secret file=one"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_failed_task_is_started_again_the_sidecar_waits_for_that() {
+    let (volume, store) = (Volume::new(), Remembers { refuses: Some("A"), ..Remembers::default() });
+    let launchers = async {
+        ends(&volume, "other", 0);
+        ends(&volume, "base", 3);
+        sleep(Duration::from_mins(1)).await;
+        // It has succeeded, but its output is not stored: the container fails.
+        let attempt = volume.begin("base");
+        hand_over(&attempt, 0, &[("A", "one")]);
+        assert!(matches!(word(&attempt).await, Word::Failed(_)));
+        drop(attempt);
+        sleep(Duration::from_mins(1)).await;
+        ends(&volume, "base", 0);
+        Instant::now()
+    };
+    let (over, ended) = tokio::join!(volume.serve_that(Ends::WithSuccess, &store, pending()), launchers);
+    assert!(over && ended.elapsed() <= 2 * LOOK, "{:?} after the last task", ended.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launcher_that_was_killed_says_nothing_and_the_sidecar_is_told_to_end() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    drop(volume.begin("base"));
+    ends(&volume, "other", 0);
+    assert!(!volume.serve_that(Ends::WithTasks, &store, sleep(Duration::from_mins(1))).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_was_started_anew_when_all_is_over_ends_at_once() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    ends(&volume, "other", 0);
+    let attempt = volume.begin("base");
+    hand_over(&attempt, 0, &[("A", "one")]);
+    attempt.answer(&Word::Stored).unwrap();
+    drop(attempt);
+    let begun = Instant::now();
+    assert!(volume.serve_that(Ends::WithSuccess, &store, pending()).await);
+    assert!(begun.elapsed() <= LOOK && store.put.borrow().is_empty());
 }

@@ -8,11 +8,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
 use super::boot_spec::{self, BootSource, From, MountedSource, Remote, SourceLimits};
-use super::{BootSpec, EnvWay, PlanError, Recipe, Settings, Task, init_image, mounts, store};
+use super::{BootSpec, EnvWay, PlanError, Recipe, Settings, Task, init_image, mounts, references, store};
 use crate::identity;
 use crate::names;
 use crate::output::Kind;
-use crate::pod::{Container, Pod};
+use crate::pod::{Container, Pod, PostStart};
 use crate::profile::remote::Limits;
 use crate::profile::size::Size;
 use crate::profile::spec::{self, BootProfileSpec, Source};
@@ -103,13 +103,21 @@ pub(super) fn spec<'a>(
     // For every task container, empty or not: the launcher takes a missing list for a boot that did not finish.
     let keep = |container: &&Container<'a>| {
         // What may be missing is for boot to find.
-        let sure = container.variables().filter(|variable| variable.optional.is_none());
-        let names = sure.map(|variable| variable.name).filter(|name| recipe.given.may_hold(name));
+        let names = container.sure_variables().map(|variable| variable.name);
+        let names = names.filter(|name| recipe.given.may_hold(name));
         (Cow::Borrowed(container.name), names.map(Cow::Borrowed).collect())
     };
     let references = containers.iter().zip(tasks).filter_map(|(container, task)| {
         let texts = task.references(container, &recipe.given);
         (!texts.is_empty()).then_some((Cow::Borrowed(container.name), texts))
+    });
+    let by_file = containers.iter().zip(tasks).filter(|(_, task)| task.way == EnvWay::File);
+    let built_on = by_file.filter_map(|(container, _)| {
+        let built_on = references::built_on(container);
+        let sure = container.sure_variables().map(|variable| variable.name);
+        let names = sure.filter(|name| built_on.contains(name) && recipe.given.may_hold(name));
+        let names: Vec<_> = names.map(Cow::Borrowed).collect();
+        (!names.is_empty()).then_some((Cow::Borrowed(container.name), names))
     });
     let env = &recipe.profile.spec.env;
     let by_file = tasks.iter().any(|task| task.way == EnvWay::File);
@@ -125,6 +133,10 @@ pub(super) fn spec<'a>(
         keep: containers.iter().map(keep).collect(),
         held,
         references: references.collect(),
+        built_on: built_on.collect(),
+        http_get: containers
+            .iter()
+            .any(|container| matches!(container.post_start, Some(PostStart::HttpGet(_)))),
         file_keys: by_file.then_some(Cow::Borrowed(&*env.file.keys)),
         allow: Cow::Borrowed(&env.allow),
     }

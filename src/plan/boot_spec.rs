@@ -56,6 +56,13 @@ pub struct BootSpec<'a> {
     /// ([`bootlace_launch::references::Place`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub references: BTreeMap<Cow<'a, str>, Vec<(String, Cow<'a, str>)>>,
+    /// By task container whose env takes a file: the names in `keep` that are in the file all the same, because the spec
+    /// refers to them before it sets them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub built_on: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
+    /// Whether a task container's hook sends a request, which takes a launcher with TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http_get: bool,
     /// The names that the kubelet hands over from a file; none where the env takes another way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_keys: Option<Cow<'a, [String]>>,

@@ -1,6 +1,6 @@
 //! Why a pod and a profile cannot be brought together.
 
-use super::{EnvWay, InitImageError, PipesError, Version};
+use super::{InitImageError, PipesError, Version};
 use crate::names;
 use crate::pod::WrongType;
 use crate::profile::spec::EnvMode;
@@ -141,21 +141,6 @@ pub enum PlanError {
         container: String,
         /// The handler's kind.
         handler: &'static str,
-    },
-    /// A postStart handler that only the kubelet can run, where the hook is needed.
-    #[error(
-        "container {container:?} has a postStart handler httpGet with scheme HTTPS, which the kubelet keeps only where the \
-         hook has nothing else to do, and {}: use exec, or httpGet with scheme HTTP{}",
-        if *.commands { "the profile has hook.commands".to_owned() } else { format!("its env takes the way {:?}", .way.as_str()) },
-        if *.commands { "" } else { ", or give it a `command`" },
-    )]
-    Https {
-        /// The container.
-        container: String,
-        /// Whether the profile's own commands are what else there is to do.
-        commands: bool,
-        /// The way that its env takes.
-        way: EnvWay,
     },
     /// The pod names a boot image of its own that it may not have.
     #[error(transparent)]

@@ -259,6 +259,8 @@ impl<'r> Chosen<'r> {
             keep: BTreeMap::new(),
             held: BTreeMap::new(),
             references: BTreeMap::new(),
+            built_on: BTreeMap::new(),
+            http_get: false,
             file_keys: None,
             allow: Cow::Borrowed(&[]),
         };

@@ -54,6 +54,18 @@ pub(super) fn of<'a>(container: &Container<'a>, before: usize, given: &Given) ->
     texts
 }
 
+/// The names that variables of `container` refer to before it sets them, or while it does: `PATH=$(PATH):/opt/bin`. Of
+/// those that it never sets, all.
+pub(super) fn built_on<'a>(container: &Container<'a>) -> BTreeSet<&'a str> {
+    let (mut declared, mut built_on) = (BTreeSet::new(), BTreeSet::new());
+    for variable in container.variables() {
+        let names = variable.text.into_iter().flat_map(expansion::references);
+        built_on.extend(names.filter(|name| !declared.contains(name)));
+        declared.insert(variable.name);
+    }
+    built_on
+}
+
 /// The names in `texts` that boot may give, for messages.
 pub(super) fn names(texts: &[Text<'_>], given: &Given) -> Vec<String> {
     let names: BTreeSet<_> = texts.iter().flat_map(|(_, text)| expansion::references(text)).collect();

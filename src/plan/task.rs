@@ -36,8 +36,8 @@ pub struct Task {
     pub mounts: Vec<Value>,
     /// What goes before its `env`.
     pub env: Vec<Value>,
-    /// The command of the postStart hook; none where the pod's own handler stays the kubelet's.
-    pub hook: Option<Vec<String>>,
+    /// The command of the postStart hook.
+    pub hook: Vec<String>,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
 }
@@ -183,20 +183,19 @@ fn warnings(
 }
 
 /// Variables that the kubelet reads from the file that boot writes for `container`. They stand before the pod's own, so
-/// that those can refer to them, and win where they are set.
+/// that those can refer to them, and win where they are set. What the pod sets anyway is there for that alone: of two
+/// variables of a name the later counts, and it may be built on the earlier.
 fn file_keys(container: &Container<'_>, keys: &[String]) -> Vec<Value> {
     let path = format!("{}/{}", names::DIR_ENV_FILE, container.name);
-    let sure: BTreeSet<_> = container
-        .variables()
-        .filter(|variable| variable.optional.is_none())
-        .map(|variable| variable.name)
-        .collect();
+    let sure: BTreeSet<_> = container.sure_variables().map(|variable| variable.name).collect();
+    let built_on = references::built_on(container);
+    let is_read = |key: &&String| !sure.contains(key.as_str()) || built_on.contains(key.as_str());
     let variable = |key: &String| {
         // Optional: a source need not give each, and boot leaves out what the pod's `envFrom` gives.
         let from = json!({"volumeName": names::VOLUME, "path": path, "key": key, "optional": true});
         json!({"name": key, "valueFrom": {"fileKeyRef": from}})
     };
-    keys.iter().filter(|key| !sure.contains(key.as_str())).map(variable).collect()
+    keys.iter().filter(is_read).map(variable).collect()
 }
 
 /// The mounts of a task container.
@@ -264,22 +263,7 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
 }
 
 /// The hook's command: the proof, the profile's own commands, then the pod's own handler, which the hook takes over.
-///
-/// One handler stays where it is, and the kubelet runs it: `httpGet` with HTTPS, which the launcher has no TLS for. That
-/// takes a way of the env that lets no task start without it, as nothing is proven then.
-fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Option<Vec<String>>, PlanError> {
-    if let Some(PostStart::HttpGet(get)) = &container.post_start
-        && get.https
-    {
-        return match way {
-            EnvWay::Launch | EnvWay::Secret if says.commands.is_empty() => Ok(None),
-            _ => Err(PlanError::Https {
-                container: container.name.to_owned(),
-                commands: !says.commands.is_empty(),
-                way,
-            }),
-        };
-    }
+fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec<String>, PlanError> {
     let mut words = call("hook", container);
     match way {
         // By a Secret the kubelet gives it to the hook as well as to the task, so there is nothing else to prove.
@@ -315,14 +299,15 @@ fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Opt
             return Err(PlanError::Handler { container: container.name.to_owned(), handler });
         }
     }
-    Ok(Some(words))
+    Ok(words)
 }
 
 /// Without a host the kubelet calls the pod's own address, and so does the launcher.
 fn http(get: &HttpGet<'_>) -> Vec<String> {
     let host = get.host.unwrap_or_default();
     let slash = if get.path.starts_with('/') { "" } else { "/" };
-    let url = format!("--http=http://{host}:{}{slash}{}", get.port, get.path);
+    let scheme = if get.https { "https" } else { "http" };
+    let url = format!("--http={scheme}://{host}:{}{slash}{}", get.port, get.path);
     let headers = get.headers.iter().map(|(name, value)| format!("--header={name}:{value}"));
     [url].into_iter().chain(headers).collect()
 }

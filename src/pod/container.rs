@@ -30,6 +30,8 @@ pub struct Container<'a> {
     pub post_start: Option<PostStart<'a>>,
     /// `terminationMessagePath`, where it is set.
     pub termination_message_path: Option<&'a str>,
+    /// Whether it says itself when it is started again: `restartPolicy`.
+    pub has_restart_policy: bool,
     /// `resources`.
     pub resources: Resources,
 }
@@ -137,6 +139,7 @@ impl<'a> Container<'a> {
             termination_message_path: container
                 .str("terminationMessagePath")?
                 .filter(|path| !path.is_empty()),
+            has_restart_policy: container.str("restartPolicy")?.is_some(),
             resources: Resources::read(container)?,
         })
     }
@@ -192,6 +195,11 @@ impl<'a> Container<'a> {
             .flatten();
             Some(Variable { name: variable.str("name").ok()??, text, optional })
         })
+    }
+
+    /// Of its variables those that are set whatever objects there are.
+    pub fn sure_variables(&self) -> impl Iterator<Item = Variable<'a>> + use<'a> {
+        self.variables().filter(|variable| variable.optional.is_none())
     }
 
     /// The sources in `envFrom`, in their order.

@@ -40,6 +40,8 @@ pub struct Pod<'a> {
     pub init_containers: Vec<Container<'a>>,
     /// `spec.containers`.
     pub containers: Vec<Container<'a>>,
+    /// `spec.restartPolicy`; `None` where it is absent, which means `Always`.
+    pub restart_policy: Option<&'a str>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: Option<i64>,
     /// Names of `spec.volumes`; `None` where the array is absent.
@@ -77,6 +79,7 @@ impl<'a> Pod<'a> {
             has_init_containers: init_containers.is_some(),
             init_containers: containers(init_containers)?,
             containers: containers(spec.array("containers")?)?,
+            restart_policy: spec.str("restartPolicy")?,
             grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
             volumes: spec.array("volumes")?.map(names).transpose()?,
         })

@@ -235,6 +235,25 @@ fn with_file_the_kubelet_is_asked_for_each_variable_before_the_pods_own() {
     assert_eq!(told.file_keys.unwrap().len(), 3);
     assert!(told.references.is_empty(), "the kubelet resolves them");
 
+    // What the pod sets is read where it is built on, before or while it is set.
+    let env = json!([
+        {"name": "EARLY", "value": "$(PERHAPS)"},
+        {"name": "OWN", "value": "$(OWN):$(GIVEN)"},
+        {"name": "GIVEN", "value": "pod"},
+        {"name": "PERHAPS", "value": "pod"},
+        {"name": "LATE", "value": "$(GIVEN)"},
+    ]);
+    let injected = inject(&pod(&json!({}), &json!({"env": env})), &recipes);
+    let all = [&[from("GIVEN"), from("OWN"), from("PERHAPS")], &env.as_array().unwrap()[..]].concat();
+    assert_eq!(at(&injected, "/spec/containers/0/env"), &json!(all));
+    let built_on = spec(&injected).built_on;
+    assert_eq!(built_on.into_values().collect::<Vec<_>>(), [["GIVEN"]], "no source gives the others");
+
+    let env = json!([{"name": "OWN", "value": "x"}, {"name": "LATE", "value": "$(OWN)"}]);
+    let injected = inject(&pod(&json!({}), &json!({"env": env})), &recipes);
+    assert!(spec(&injected).built_on.is_empty());
+    assert_eq!(at(&injected, "/spec/containers/0/env/2/name"), "OWN", "behind GIVEN and PERHAPS");
+
     let injected = inject(&pod(&json!({}), &json!({})), &recipes);
     assert_eq!(
         at(&injected, "/spec/containers/0/env"),
@@ -301,22 +320,30 @@ fn the_hook_runs_the_profiles_commands_before_the_pods_own() {
 }
 
 #[test]
-fn a_handler_that_only_the_kubelet_can_run_stays_where_nothing_else_is_to_be_done() {
-    let lifecycle = json!({
-        "postStart": {"httpGet": {"port": "web", "scheme": "HTTPS", "path": "/warm"}},
-        "preStop": {"sleep": {"seconds": 1}},
-    });
-    let with_command = pod(&json!({}), &json!({"command": ["run"], "lifecycle": lifecycle.clone()}));
-    let injected = inject(&with_command, &recipes(&json!({}), None));
-    assert_eq!(at(&injected, "/spec/containers/0/lifecycle"), &lifecycle);
-    assert_eq!(
-        command(&injected),
-        [&LAUNCH[..], &["run"]].concat(),
-        "which lets it not start without its env"
-    );
-
-    let commands = recipes(&json!({"hook": {"commands": [["check"]]}}), None);
-    assert!(refuse(&with_command, &commands).contains("and the profile has hook.commands: use exec"));
-    let unknown = pod(&json!({}), &json!({"lifecycle": lifecycle}));
-    assert!(refuse(&unknown, &recipes(&json!({}), None)).contains("its env takes the way \"none\""));
+fn a_request_is_the_hooks_in_either_scheme_and_takes_the_launcher_with_tls() {
+    for (scheme, url) in [("HTTP", "http"), ("HTTPS", "https")] {
+        let lifecycle = json!({
+            "postStart": {"httpGet": {
+                "port": "web", "scheme": scheme, "path": "/warm", "httpHeaders": [{"name": "X", "value": "1"}],
+            }},
+            "preStop": {"sleep": {"seconds": 1}},
+        });
+        // Whatever way the env takes, and whatever else the hook has to do.
+        for (container, profile) in [
+            (json!({"command": ["run"]}), json!({"hook": {"commands": [["check"]]}})),
+            (json!({}), json!({"env": {"mode": "Hook"}})),
+        ] {
+            let mut container = container;
+            container["lifecycle"] = lifecycle.clone();
+            container["ports"] = json!([{"name": "web", "containerPort": 8443}]);
+            let injected = inject(&pod(&json!({}), &container), &recipes(&profile, None));
+            assert_eq!(at(&injected, "/spec/containers/0/lifecycle/preStop"), &lifecycle["preStop"]);
+            let hook = at(&injected, "/spec/containers/0/lifecycle/postStart/exec/command");
+            let told = hook.as_array().unwrap().iter().rev().take(2).collect::<Vec<_>>();
+            assert_eq!(told, ["--header=X:1", &format!("--http={url}://:8443/warm")]);
+            assert!(spec(&injected).http_get);
+        }
+    }
+    let injected = inject(&pod(&json!({}), &json!({"command": ["run"]})), &recipes(&json!({}), None));
+    assert!(!spec(&injected).http_get);
 }

@@ -2,7 +2,7 @@
 
 use bootlace::admission::{self, Decision, Injection};
 use bootlace::names;
-use bootlace::output::PipeSpec;
+use bootlace::output::{Ends, PipeSpec};
 use bootlace::plan::{Recipes, Settings, Store, Version};
 use bootlace::profile::Profile;
 use bootlace::profile::spec::Position;
@@ -125,6 +125,33 @@ fn what_the_profile_says_of_pipes_reaches_launcher_and_sidecar() {
     assert_eq!((spec.time_to_live_seconds, spec.grace_seconds), (600, 88));
     assert_eq!((spec.quota.per_run, spec.quota.per_namespace), (Some(3), Some(100)));
     assert_eq!(sidecar(&pod)["resources"], json!({"requests": {"cpu": "1m"}, "limits": {"memory": "32Mi"}}));
+}
+
+#[test]
+fn the_sidecar_ends_with_the_tasks_where_nothing_else_runs_or_begins_again() {
+    let mut by_rules = known();
+    by_rules["restartPolicy"] = json!("Never");
+    let idle = json!({"name": "idle", "image": "i", "command": ["run"]});
+    for (case, policy, containers, expected) in [
+        ("never again", json!("Never"), json!([known()]), Ends::WithTasks),
+        ("again where it fails", json!("OnFailure"), json!([known()]), Ends::WithSuccess),
+        ("always again", json!("Always"), json!([known()]), Ends::WhenTold),
+        ("the API server's default", Value::Null, json!([known()]), Ends::WhenTold),
+        ("another container", json!("Never"), json!([known(), idle]), Ends::WhenTold),
+        ("a rule of its own", json!("Never"), json!([by_rules]), Ends::WhenTold),
+    ] {
+        let mut pod = pod(CERT, &json!({"restartPolicy": policy, "containers": containers}));
+        pod["metadata"]["annotations"][names::ANNOTATION_CONTAINERS] = json!("main");
+        assert_eq!(told(&inject(&pod, &json!({})).pod).ends, expected, "{case}");
+    }
+    // It reads what such a task leaves when all have ended.
+    let unknown = json!({
+        "name": "main", "image": "openssl", "volumeMounts": [{"name": "out", "mountPath": "/out"}],
+    });
+    let spec = json!({
+        "restartPolicy": "Never", "containers": [unknown], "volumes": [{"name": "out", "emptyDir": {}}],
+    });
+    assert_eq!(told(&inject(&pod(CERT, &spec), &json!({"env": {"mode": "Hook"}})).pod).ends, Ends::WhenTold);
 }
 
 #[test]

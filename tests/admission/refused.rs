@@ -32,7 +32,7 @@ fn default_profile() -> Profile {
 #[test]
 fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
     let container = |pod: &mut Value, field: &str, value: Value| pod["spec"]["containers"][0][field] = value;
-    let cases: [(Value, &[&str]); 11] = [
+    let cases: [(Value, &[&str]); 10] = [
         (
             task(|pod| pod["metadata"]["labels"][names::LABEL_TASK] = json!("etl")),
             &["pod etl", "no BootProfile is called \"etl\"", "use one of default, or create it"],
@@ -63,18 +63,6 @@ fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
                 "mounts \"data\" at /var/assets/",
                 "assets.mountPath",
                 "BootProfile \"default\"",
-            ],
-        ),
-        (
-            task(|pod| {
-                let get = json!({"port": 443, "scheme": "HTTPS"});
-                container(pod, "lifecycle", json!({"postStart": {"httpGet": get}}));
-                pod["metadata"]["annotations"] = json!({names::ANNOTATION_ENV_MODE: "Hook"});
-            }),
-            &[
-                "container \"main\"",
-                "httpGet with scheme HTTPS, which the kubelet keeps only where the hook has nothing else to do",
-                "its env takes the way \"hook\": use exec, or httpGet with scheme HTTP, or give it a `command`",
             ],
         ),
         (

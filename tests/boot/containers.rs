@@ -60,6 +60,25 @@ fn the_kubelets_file_leaves_out_what_the_container_sets_itself() {
 }
 
 #[test]
+fn the_kubelets_file_holds_what_the_container_builds_its_own_on() {
+    let container = Container::new();
+    let more = json!({
+        "fileKeys": ["A", "MODE", "REGION"],
+        "keep": {"base": ["MODE", "REGION", "A"], "other": ["MODE"]},
+        "builtOn": {"base": ["MODE", "REGION"]},
+        "held": {"base": "BOOTLACE_HELD_0_"},
+    });
+    let told = told(&json!({"A": "1", "MODE": "2", "REGION": "3"}), &more).to_string();
+    // What the pod's `envFrom` gives is built on instead.
+    container.boot_env(&[("BOOTLACE_SPEC", &told), ("BOOTLACE_HELD_0_REGION", "")]).log();
+    let file = |name: &str| fs::read_to_string(container.at("env/file").join(name)).unwrap();
+    assert_eq!(file("base"), "MODE='2'\n");
+    assert_eq!(file("other"), "A='1'\nREGION='3'\n");
+    // They stay the container's own.
+    assert_eq!(fs::read(container.at("env/keep/base")).unwrap(), b"A\0MODE\0REGION\0");
+}
+
+#[test]
 fn what_the_kubelet_would_not_hand_over_fails_the_boot() {
     for (env, keys, sentence) in [
         (

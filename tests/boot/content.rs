@@ -7,7 +7,7 @@ use bootlace_launch::keep;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{Container, Entry, LAUNCHER, inline, mounted};
+use crate::support::{Container, Entry, LAUNCHER, LAUNCHER_HTTP, inline, mounted, spec};
 
 /// What `Container::boot` leaves beside env and assets.
 const OWN: [&str; 9] = [
@@ -69,6 +69,18 @@ fn the_volume_holds_what_the_launcher_needs_and_nothing_else() {
             "profile": {"name": "default", "generation": 3},
         })
     );
+}
+
+#[test]
+fn a_hook_that_sends_a_request_gets_the_launcher_that_can() {
+    let container = Container::new();
+    let mut told = spec(&[]);
+    told["httpGet"] = json!(true);
+    container.boot_spec(&told).log();
+    assert_eq!(container.tree()[&PathBuf::from("bin/launch")].content.as_deref(), Some(LAUNCHER_HTTP));
+    // The next boot of the same pod may be told otherwise.
+    container.boot(&[]).log();
+    assert_eq!(container.tree()[&PathBuf::from("bin/launch")].content.as_deref(), Some(LAUNCHER));
 }
 
 /// The tests run under umask 077.

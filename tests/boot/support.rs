@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// What the launcher's binary holds in these tests.
 pub(crate) const LAUNCHER: &[u8] = b"\x7fELF launcher";
+/// And the other one's.
+pub(crate) const LAUNCHER_HTTP: &[u8] = b"\x7fELF launcher with TLS";
 
 /// A boot container: the volume, the mounts, the launcher, the termination message.
 pub(crate) struct Container {
@@ -39,10 +41,12 @@ impl Container {
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("bootlace")).unwrap();
         fs::write(at("launcher"), LAUNCHER).unwrap();
+        fs::write(at("launcher-http"), LAUNCHER_HTTP).unwrap();
         fs::write(at("termination-log"), "").unwrap();
         let args = Args {
             root: at("bootlace"),
             launcher: at("launcher"),
+            launcher_http: at("launcher-http"),
             store_token: at("store-token"),
             termination_log: at("termination-log"),
         };

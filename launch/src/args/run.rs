@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bootlace_launch::handover::{Kind, MAX_OUTPUTS, is_data_key};
+use crate::handover::{Kind, MAX_OUTPUTS, is_data_key};
 
 use super::{Place, PlaceFlags, UsageError, flags, seconds, split_once};
 use crate::outputs::Declared;
@@ -14,7 +14,7 @@ use crate::outputs::Declared;
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) place: Place,
-    /// The folder that the sidecar looks into, in the format of `bootlace_launch::handover`.
+    /// The folder that the sidecar looks into, in the format of `crate::handover`.
     pub(crate) handover: PathBuf,
     /// From the task's end until its outputs are stored.
     pub(crate) deadline: Duration,

@@ -12,6 +12,8 @@ use super::{Folder, MAX_BYTES, MAX_FILES, Manifest, ManifestError, Word, WordErr
 const ATTEMPT: &str = "attempt";
 const MANIFEST: &str = "manifest";
 const WORD: &str = "word";
+/// Locked as long as the launcher runs: the kernel lets go of it with the process, whatever ends that.
+const RUNNING: &str = "running";
 
 /// How many numbers are tried before the folder counts as spoiled.
 const TRIES: u32 = 100;
@@ -21,6 +23,8 @@ const TRIES: u32 = 100;
 pub struct Attempt {
     folder: Folder,
     number: u32,
+    /// The launcher's own, which holds the lock.
+    _running: Option<fs::File>,
 }
 
 /// What the launcher does.
@@ -50,12 +54,13 @@ impl Attempt {
             })
             .unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()))
             .map_err(of)?;
+        let running = folder.create(RUNNING).and_then(|file| file.lock().map(|()| file)).map_err(of)?;
         handover.replace(ATTEMPT, number.to_string().as_bytes()).map_err(of)?;
         // Only its memory is gained, so that it goes well is not asked for.
         if let Ok(earlier) = handover.folder(&last.to_string()) {
             let _ = (0..MAX_FILES).try_for_each(|index| earlier.remove(&file_name(index)));
         }
-        Ok(Self { folder, number })
+        Ok(Self { folder, number, _running: Some(running) })
     }
 
     /// Makes the file that is at `index` among all files of the manifest.
@@ -98,13 +103,19 @@ impl Attempt {
         let of = |error| HandoverError::io("the attempt's folder", error);
         let Some(number) = newest(handover)? else { return Ok(None) };
         let folder = handover.folder(&number.to_string()).map_err(of)?;
-        Ok(Some(Self { folder, number }))
+        Ok(Some(Self { folder, number, _running: None }))
     }
 
     /// The attempt's number, counted from 1; a newer one is greater.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Whether the launcher, and so the task's container, has ended; no where it cannot be told.
+    #[must_use]
+    pub fn launcher_has_ended(&self) -> bool {
+        self.folder.file(RUNNING).is_ok_and(|file| file.try_lock_shared().is_ok())
     }
 
     /// What the launcher hands over, once the task has ended.
@@ -224,6 +235,7 @@ mod tests {
         let sidecar = Attempt::newest(&Folder::open(&path).unwrap()).unwrap().unwrap();
         assert_eq!(sidecar.number(), 1);
         assert_eq!(sidecar.manifest().unwrap(), None);
+        assert!(!sidecar.launcher_has_ended());
 
         launcher.create(0).unwrap().write_all(b"bytes").unwrap();
         launcher.publish(&manifest(5)).unwrap();
@@ -240,6 +252,9 @@ mod tests {
             assert_eq!(launcher.word().unwrap(), Some(word));
         }
         assert!(sidecar.is_answered());
+        assert!(!sidecar.launcher_has_ended());
+        drop(launcher);
+        assert!(sidecar.launcher_has_ended());
     }
 
     #[test]

@@ -97,16 +97,24 @@ impl Folder {
         Ok(unlinkat(&self.0, one(name)?, UnlinkatFlags::NoRemoveDir)?)
     }
 
+    /// Opens whatever `name` is, but for a link, to read it.
+    ///
+    /// # Errors
+    /// As of open(2).
+    pub fn file(&self, name: &str) -> io::Result<File> {
+        // Without O_NONBLOCK a named pipe would keep the reader until somebody writes.
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        Ok(File::from(openat(&self.0, one(name)?, flags, Mode::empty())?))
+    }
+
     /// Reads the file `name`, which must be a regular one of at most `max` bytes.
     ///
     /// # Errors
     /// As of open(2) and read(2); [`io::ErrorKind::InvalidInput`] where it is no regular file,
     /// [`io::ErrorKind::FileTooLarge`] where it has more bytes.
     pub fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
-        // Without O_NONBLOCK a named pipe would keep the reader until somebody writes.
-        let flags =
-            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let file = File::from(openat(&self.0, one(name)?, flags, Mode::empty())?);
+        let file = self.file(name)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());

@@ -9,6 +9,7 @@ use crate::child::{self, ChildError, Ended};
 use crate::deadline::Deadline;
 use crate::hook::http::{HttpError, Request};
 use crate::merge::Merged;
+use crate::tls::Tls;
 
 /// What the pod's spec had as its postStart.
 #[derive(Debug)]
@@ -21,10 +22,18 @@ pub(crate) enum Handler {
 
 impl Handler {
     /// Runs the handler in what is left of the hook's limit.
-    pub(crate) fn run(&self, merged: &Merged<'_>, deadline: Deadline) -> Result<(), HandlerError> {
+    pub(crate) fn run(
+        &self,
+        merged: &Merged<'_>,
+        tls: Option<Tls>,
+        deadline: Deadline,
+    ) -> Result<(), HandlerError> {
         match self {
             Self::Sleep(duration) => sleep(*duration, deadline),
-            Self::Http(request) => request.send(deadline).map_err(HandlerError::Http),
+            Self::Http(request) => {
+                let tls = tls.ok_or(HandlerError::NoHttp)?;
+                request.send(tls, deadline).map_err(HandlerError::Http)
+            }
             Self::Exec(argv) => exec(argv, merged, deadline),
         }
     }
@@ -53,6 +62,7 @@ pub(super) fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -
 #[derive(Debug)]
 pub(crate) enum HandlerError {
     SleepTooLong { duration: Duration, limit: Duration },
+    NoHttp,
     Http(HttpError),
     NotEnded { error: ChildError, limit: Duration },
     Failed(Ended),
@@ -67,6 +77,10 @@ impl fmt::Display for HandlerError {
                 "a sleep of {} s does not fit into the hook's limit of {} s; {REMEDY}",
                 duration.as_secs(),
                 limit.as_secs()
+            ),
+            Self::NoHttp => f.write_str(
+                "this launcher sends no requests: update the image of the init container `bootlace-boot`, which lays \
+                 another one where a postStart is an httpGet",
             ),
             Self::Http(error) => error.fmt(f),
             Self::NotEnded { error: ChildError::NotStarted(error), .. } => error.fmt(f),

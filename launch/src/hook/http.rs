@@ -5,18 +5,24 @@
 //! - A redirect is followed up to ten times where it stays on the same host; one that leads elsewhere is not
 //!   followed, and is a success.
 //! - Without a host the request goes to the pod's own address ([`super::hosts`]).
+//! - A server that answers a request for HTTPS in plain HTTP is asked again in plain HTTP, without the header
+//!   `Authorization`.
 //!
-//! It is one request in plain HTTP/1.1 with `Connection: close`, which std's sockets are enough for.
+//! It is one request in HTTP/1.1 with `Connection: close`, which std's sockets are enough for, and the [`Tls`] that the
+//! launcher was given.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::hook::hosts;
 use crate::hook::url::{Url, UrlError};
+use crate::tls::{Connection, Stream, Tls, TlsError};
 
 const REDIRECTS: usize = 10;
 
@@ -40,6 +46,7 @@ pub(crate) struct Request {
 }
 
 /// A header that the pod's spec sets. Its value may be a secret.
+#[derive(Clone)]
 pub(crate) struct Header {
     name: String,
     value: Vec<u8>,
@@ -69,11 +76,29 @@ struct Response {
 
 impl Request {
     /// Sends the request and follows where it leads.
-    pub(crate) fn send(&self, deadline: Deadline) -> Result<(), HttpError> {
+    pub(crate) fn send(&self, tls: Tls, deadline: Deadline) -> Result<(), HttpError> {
+        match self.follow(tls, deadline) {
+            Err(HttpError { url, cause: Cause::NoTls }) => {
+                self.in_plain().follow(tls, deadline).map_err(|_| HttpError { url, cause: Cause::NoTls })
+            }
+            followed => followed,
+        }
+    }
+
+    /// The request for a server that does not speak TLS, without what it must not see.
+    fn in_plain(&self) -> Self {
+        let may_be_seen = |header: &&Header| !header.name.eq_ignore_ascii_case("Authorization");
+        Self {
+            url: Url { https: false, ..self.url.clone() },
+            headers: self.headers.iter().filter(may_be_seen).cloned().collect(),
+        }
+    }
+
+    fn follow(&self, tls: Tls, deadline: Deadline) -> Result<(), HttpError> {
         let mut url = self.url.clone();
         for _ in 0..=REDIRECTS {
             let (response, host) =
-                self.exchange(&url, deadline).map_err(|cause| HttpError { url: url.shown(), cause })?;
+                self.exchange(&url, tls, deadline).map_err(|cause| HttpError { url: url.shown(), cause })?;
             let Some(location) = response.location.filter(|_| is_redirect(response.status)) else {
                 return Ok(());
             };
@@ -88,14 +113,23 @@ impl Request {
     }
 
     /// One request and its response, with the host that it went to.
-    fn exchange(&self, url: &Url, deadline: Deadline) -> Result<(Response, String), Cause> {
-        let (mut stream, host) = connect(url, deadline)?;
-        let left = deadline.left().ok_or(Cause::Deadline(deadline.limit()))?;
-        stream.set_write_timeout(Some(left)).map_err(Cause::Io)?;
-        stream.write_all(&self.bytes(url, &host)).map_err(|error| timed(error, deadline))?;
-        let response = read_response(&mut stream, deadline)?;
-        let _ =
-            discard_body(&mut stream, Deadline::after(BODY_TIME.min(deadline.left().unwrap_or_default())));
+    fn exchange(&self, url: &Url, tls: Tls, deadline: Deadline) -> Result<(Response, String), Cause> {
+        let (tcp, host) = connect(url, deadline)?;
+        let ends = Rc::new(Cell::new(deadline));
+        let connection = Connection::new(tcp, Rc::clone(&ends));
+        let mut stream: Box<dyn Stream> = if url.https {
+            tls(connection, &host).map_err(|error| match error {
+                TlsError::NotSpoken => Cause::NoTls,
+                TlsError::Failed(error) => timed(error, deadline),
+            })?
+        } else {
+            Box::new(connection)
+        };
+        let sent = stream.write_all(&self.bytes(url, &host)).and_then(|()| stream.flush());
+        sent.map_err(|error| timed(error, deadline))?;
+        let response = read_response(&mut *stream, deadline)?;
+        ends.set(Deadline::after(BODY_TIME.min(deadline.left().unwrap_or_default())));
+        discard_body(&mut *stream);
         Ok((response, host))
     }
 
@@ -150,7 +184,7 @@ fn connect(url: &Url, deadline: Deadline) -> Result<(TcpStream, String), Cause> 
     Err(refused)
 }
 
-fn read_response(stream: &mut TcpStream, deadline: Deadline) -> Result<Response, Cause> {
+fn read_response(stream: &mut dyn Stream, deadline: Deadline) -> Result<Response, Cause> {
     let mut head = Vec::new();
     loop {
         while let Some(end) = head_end(&head) {
@@ -164,25 +198,27 @@ fn read_response(stream: &mut TcpStream, deadline: Deadline) -> Result<Response,
         if head.len() > HEAD_LIMIT {
             return Err(Cause::NotHttp);
         }
-        if read_some(stream, &mut head, deadline)? == 0 {
+        if read_some(stream, &mut head).map_err(|error| timed(error, deadline))? == 0 {
             return Err(Cause::Closed);
         }
     }
 }
 
-fn read_some(stream: &mut TcpStream, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, Cause> {
-    let left = deadline.left().ok_or(Cause::Deadline(deadline.limit()))?;
-    stream.set_read_timeout(Some(left)).map_err(Cause::Io)?;
+fn read_some(stream: &mut dyn Stream, into: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; 4096];
-    let count = stream.read(&mut chunk).map_err(|error| timed(error, deadline))?;
+    let count = match stream.read(&mut chunk) {
+        // By TLS, of a server that closes the connection without a word.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+        read => read?,
+    };
     into.extend_from_slice(chunk.get(..count).unwrap_or_default());
     Ok(count)
 }
 
-fn discard_body(stream: &mut TcpStream, deadline: Deadline) -> Result<(), Cause> {
+/// Until it ends, or its time does.
+fn discard_body(stream: &mut dyn Stream) {
     let mut body = Vec::new();
-    while body.len() < BODY_LIMIT && read_some(stream, &mut body, deadline)? > 0 {}
-    Ok(())
+    while body.len() < BODY_LIMIT && read_some(stream, &mut body).is_ok_and(|count| count > 0) {}
 }
 
 /// Just behind the empty line that ends a head.
@@ -226,6 +262,7 @@ pub(crate) struct HttpError {
 #[derive(Debug)]
 enum Cause {
     NoAddress,
+    NoTls,
     Io(io::Error),
     Deadline(Duration),
     Closed,
@@ -242,6 +279,7 @@ impl fmt::Display for HttpError {
                 "its host is neither an address nor a name in /etc/hosts; leave the host out, which means the \
                  pod itself, or name its address",
             ),
+            Cause::NoTls => f.write_str("the server does not speak TLS"),
             Cause::Io(error) => error.fmt(f),
             Cause::Deadline(limit) => write!(
                 f,

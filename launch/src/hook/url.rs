@@ -6,9 +6,10 @@
 use std::error::Error;
 use std::fmt::{self, Write};
 
-/// `http://HOST:PORT/PATH?QUERY`.
+/// `http://HOST:PORT/PATH?QUERY`, or `https`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url {
+    pub(crate) https: bool,
     /// A name or an address, without brackets; empty for the pod itself.
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -31,13 +32,16 @@ impl Error for UrlError {}
 impl Url {
     pub(crate) fn parse(text: &[u8]) -> Result<Self, UrlError> {
         let (scheme, rest) = split_at_str(text, b"://").ok_or(UrlError("it is no absolute URL"))?;
-        if !scheme.eq_ignore_ascii_case(b"http") {
-            return Err(UrlError("its scheme is not http"));
-        }
+        let https = match scheme.to_ascii_lowercase().as_slice() {
+            b"http" => false,
+            b"https" => true,
+            _ => return Err(UrlError("its scheme is neither http nor https")),
+        };
         let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
         let (authority, target) = rest.split_at_checked(end).unwrap_or((rest, b""));
         let (host, port) = host_and_port(authority)?;
-        Ok(Self { host, port, target: encode_target(target) })
+        let port = port.unwrap_or(if https { 443 } else { 80 });
+        Ok(Self { https, host, port, target: encode_target(target) })
     }
 
     /// Where a `Location` header of a response to this URL leads.
@@ -46,7 +50,7 @@ impl Url {
             return Self::parse(location);
         }
         if location.starts_with(b"//") {
-            return Self::parse(&[b"http:", location].concat());
+            return Self::parse(&[self.scheme().as_bytes(), b":", location].concat());
         }
         let path_end = self.target.find('?').unwrap_or(self.target.len());
         let path = self.target.get(..path_end).unwrap_or_default();
@@ -62,7 +66,11 @@ impl Url {
     /// The URL without its query, for sentences.
     pub(crate) fn shown(&self) -> String {
         let path = self.target.split('?').next().unwrap_or_default();
-        format!("http://{}{path}", self.authority(&self.host))
+        format!("{}://{}{path}", self.scheme(), self.authority(&self.host))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
     }
 
     /// `HOST:PORT`, with the host given, an IPv6 address in brackets.
@@ -76,7 +84,7 @@ fn has_scheme(location: &[u8]) -> bool {
     end.is_some_and(|end| end > 0 && location.get(end) == Some(&b':'))
 }
 
-fn host_and_port(authority: &[u8]) -> Result<(String, u16), UrlError> {
+fn host_and_port(authority: &[u8]) -> Result<(String, Option<u16>), UrlError> {
     let authority = str::from_utf8(authority).map_err(|_| UrlError("its host is not UTF-8"))?;
     if !authority.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@') {
         return Err(UrlError("its host holds a character that no host name has"));
@@ -88,8 +96,8 @@ fn host_and_port(authority: &[u8]) -> Result<(String, u16), UrlError> {
         }
     };
     let port = match port.strip_prefix(':') {
-        Some("") | None => 80,
-        Some(port) => port.parse().map_err(|_| UrlError("its port is not a number from 0 to 65535"))?,
+        Some("") | None => None,
+        Some(port) => Some(port.parse().map_err(|_| UrlError("its port is not a number from 0 to 65535"))?),
     };
     Ok((host.to_owned(), port))
 }
@@ -145,8 +153,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_could_not_send() {
-        for text in
-            ["", "/up", "https://a/", "http://a:99999/", "http://[::1/", "http://u:p@a/", "http://a b/"]
+        for text in ["", "/up", "ftp://a/", "http://a:99999/", "http://[::1/", "http://u:p@a/", "http://a b/"]
         {
             assert!(Url::parse(text.as_bytes()).is_err(), "{text}");
         }
@@ -161,11 +168,15 @@ mod tests {
             ("?y", "http://a:81/dir/page"),
             ("http://b/", "http://b:80/"),
             ("//b:82/z", "http://b:82/z"),
+            ("https://a/", "https://a:443/"),
             ("a/b:c", "http://a:81/dir/a/b:c"),
         ] {
             assert_eq!(url.join(location.as_bytes()).unwrap().shown(), target, "{location}");
         }
-        assert!(url.join(b"https://a/").is_err());
+        assert!(url.join(b"ftp://a/").is_err());
+        let url = Url::parse(b"https://a/up").unwrap();
+        assert_eq!(url.join(b"//b/z").unwrap().shown(), "https://b:443/z");
+        assert_eq!(url.join(b"http://a/z").unwrap().shown(), "http://a:80/z");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use bootlace_launch::handover::MAX_FILES;
+use crate::handover::MAX_FILES;
 use glob::{MatchOptions, Pattern};
 
 use super::Fault;

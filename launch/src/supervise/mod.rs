@@ -12,7 +12,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{fmt, io};
 
-use bootlace_launch::handover::{Attempt, HandoverError, Manifest, Outcome, Sentence, Word};
+use crate::handover::{Attempt, HandoverError, Manifest, Outcome, Sentence, Word};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 

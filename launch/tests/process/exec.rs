@@ -52,10 +52,8 @@ fn values_arrive_byte_for_byte() {
         ("UTF8", "pässwörd$1x".as_bytes()),
     ];
     let output = Boot::new(&values, &[]).exec().args(["cat", "/proc/self/environ"]).output().unwrap();
-    let mut expected: Vec<_> =
-        values.iter().map(|(name, value)| [name.as_bytes(), b"=", value].concat()).collect();
-    expected.push(format!("PATH={PATH}").into_bytes());
-    expected.sort();
+    let boots = values.iter().map(|(name, value)| [name.as_bytes(), b"=", value].concat());
+    let expected: Vec<_> = [format!("PATH={PATH}").into_bytes()].into_iter().chain(boots).collect();
     assert_eq!(records(&stdout(output)), expected);
 }
 
@@ -77,8 +75,9 @@ fn the_pod_wins_over_boot_and_boot_over_the_image() {
     .output()
     .unwrap();
     let path = format!("PATH={PATH}");
+    // Its own come first.
     let expected =
-        ["IMAGE=boot", "IMAGE_ONLY=image", "KEPT_ABSENT=boot", "NEW=boot", &path, "POD=pod", "POD_EMPTY="];
+        ["IMAGE_ONLY=image", &path, "POD=pod", "POD_EMPTY=", "IMAGE=boot", "KEPT_ABSENT=boot", "NEW=boot"];
     assert_eq!(records(&stdout(output)), expected.map(str::as_bytes));
 }
 

@@ -94,3 +94,10 @@ fn a_command_over_the_limit_is_killed() {
     assert!(told.contains("had not ended at the hook's limit of 1 s and was killed"), "{told}");
     assert!(start.elapsed() < Duration::from_secs(30));
 }
+
+#[test]
+fn a_request_takes_the_launcher_that_can_send_it() {
+    let boot = Boot::empty();
+    let output = boot.hook(30).arg("--http=http://127.0.0.1:1/").output().unwrap();
+    assert!(failed(&boot, &output, 1).contains("this launcher sends no requests"));
+}

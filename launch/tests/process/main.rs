@@ -14,7 +14,6 @@
 mod exec;
 mod handler;
 mod hook;
-mod httpget;
 mod init;
 mod outputs;
 mod product;

@@ -146,7 +146,7 @@ fn its_arguments_env_and_standard_input_arrive_byte_for_byte() {
     let mut child = piped(&mut run).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"\0in\xfe").unwrap();
     let own = format!("PATH={PATH}\0POD=pod\0");
-    let expected = [b"BYTES=\xff\n'\"$X\0EMPTY=\0", own.as_bytes(), b"\0in\xfe"].concat();
+    let expected = [own.as_bytes(), b"BYTES=\xff\n'\"$X\0EMPTY=\0", b"\0in\xfe"].concat();
     assert_eq!(stdout(child.wait_with_output().unwrap()), expected);
 
     let arguments = ["", "--", " a\nb", "--output=A:Secret:a", "$X"];

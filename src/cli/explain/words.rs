@@ -74,6 +74,9 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
         names::VOLUME,
         &format!("carries it from boot to the task, in memory (limit {size}), read-only for the task"),
     );
+    if spec.http_get {
+        out.detail("the launcher there is the one with TLS, 1.7 MB, because a postStart is an httpGet");
+    }
     if let Some((summary, details)) = outputs::describe(injected)? {
         out.part("sidecar", names::CONTAINER_PIPE, &summary);
         for detail in &details {
@@ -95,12 +98,7 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
         let secret = mark.env_secret.as_deref();
         let secret = secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret));
         out.detail(&env_by(launched, secret, hooked.way));
-        match injected.pointer(&at("lifecycle/postStart/httpGet")) {
-            Some(_) => out.detail(
-                "postStart stays the pod's own httpGet, which the kubelet sends: no hook proves the env",
-            ),
-            None => out.detail(&hooked.describe()),
-        }
+        out.detail(&hooked.describe());
         if let Some(kept) = spec.keep.get(name.as_str()).filter(|kept| !kept.is_empty()) {
             out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
         }

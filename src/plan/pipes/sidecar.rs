@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::{From, Outputs, PipesError, encode, weaker};
 use crate::identity::Identity;
 use crate::names;
-use crate::output::{Declared, PipeSpec};
+use crate::output::{Declared, Ends, PipeSpec};
 use crate::plan::recipe::json;
 use crate::plan::{PlanError, Version, boot};
 use crate::pod::{Container, Pod};
@@ -106,10 +106,25 @@ impl Sidecar {
             time_to_live_seconds: pipes.time_to_live_seconds.into(),
             deadline_seconds: pipes.deadline_seconds,
             grace_seconds: grace(pod),
+            ends: ends(pod, launched),
             quota: pipes.quota,
         };
         let container = json(&container(pod, &spec, volume.is_some(), &shared, from)?)?;
         Ok(Some(Self { container, volume, warnings }))
+    }
+}
+
+/// The sidecar may end by itself where nothing goes on without it, and nothing begins again: the kubelet would start it
+/// again too.
+fn ends(pod: &Pod<'_>, launched: u64) -> Ends {
+    let all_hand_over = u64::try_from(pod.containers.len()).is_ok_and(|all| all == launched);
+    if !all_hand_over || pod.containers.iter().any(|container| container.has_restart_policy) {
+        return Ends::WhenTold;
+    }
+    match pod.restart_policy {
+        Some("Never") => Ends::WithTasks,
+        Some("OnFailure") => Ends::WithSuccess,
+        _ => Ends::WhenTold,
     }
 }
 

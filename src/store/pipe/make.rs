@@ -142,7 +142,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::output::Quota;
+    use crate::output::{Ends, Quota};
     use crate::plan::{ProfileRef, Store};
 
     fn told(seconds: u64) -> PipeSpec<'static> {
@@ -157,6 +157,7 @@ mod tests {
             time_to_live_seconds: seconds,
             deadline_seconds: 60,
             grace_seconds: 20,
+            ends: Ends::default(),
             quota: Quota::default(),
         }
     }

@@ -12,11 +12,13 @@
 //! - [`demo`]: the story that `make demo` tells.
 //! - [`scenario`]: what a test is given: a namespace of its own, and a report when it fails.
 //! - [`kill`]: tasks with outputs, and something killed in the life of each.
+//! - [`bench`]: what outputs cost a pod.
 //! - [`node`]: what runs inside the cluster's namespaces.
 //!
-//! Small helpers: [`command`], [`interrupt`], [`manifest`], [`stage`], [`wait`].
+//! Small helpers: [`command`], [`interrupt`], [`manifest`], `processes`, [`stage`], [`wait`].
 
 pub mod airflow;
+pub mod bench;
 pub mod cache;
 pub mod cgroup;
 pub mod cluster;
@@ -31,6 +33,7 @@ pub mod kill;
 pub mod manifest;
 pub mod node;
 pub mod prerequisites;
+mod processes;
 pub mod run;
 pub mod scenario;
 pub mod stage;

@@ -11,7 +11,9 @@ use bootlace_cluster::run::RunDir;
 use bootlace_cluster::scenario::scenario;
 use bootlace_cluster::stage::stage;
 use bootlace_cluster::tools::{self, Kubernetes};
-use bootlace_cluster::{airflow, demo, images, install, interrupt, keeper, kill, node, prerequisites, store};
+use bootlace_cluster::{
+    airflow, bench, demo, images, install, interrupt, keeper, kill, node, prerequisites, store,
+};
 use bootlace_image::product;
 use clap::{Args, Parser};
 use tokio::process::Command;
@@ -67,6 +69,11 @@ enum Arguments {
     /// Start a cluster with Bootlace, run tasks with outputs on it, kill something in the life of each, and print what
     /// came of it.
     Kill(Kill),
+    /// Start a cluster with Bootlace and measure what outputs cost a pod: how much later it ends, and the sidecar's memory.
+    Bench(Bench),
+    /// Inside: the pods of `bench`.
+    #[command(hide = true)]
+    Benched(Bench),
     /// Inside: the tasks of `kill`.
     #[command(hide = true)]
     Killings(Kill),
@@ -121,6 +128,14 @@ struct Kill {
     seed: Option<u64>,
 }
 
+/// How much is measured.
+#[derive(Args)]
+struct Bench {
+    /// Pods of each shape.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+}
+
 fn main() -> ExitCode {
     main_or_error().unwrap_or_else(|error| {
         eprintln!("bootlace-cluster: {error:#}");
@@ -165,6 +180,15 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             let status =
                 command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
             return Ok(exit_code(status));
+        }
+        Arguments::Bench(Bench { rounds }) => {
+            let cluster = start(Kubernetes::Newest, false, false).await?;
+            let mut inside = cluster.command(this_program());
+            inside.args(["benched", &format!("--rounds={rounds}")]);
+            return Ok(exit_code(inside.status().await.context("start the bench")?));
+        }
+        Arguments::Benched(Bench { rounds }) => {
+            scenario("bench").run(async |namespace| bench::run(namespace, rounds).await).await?;
         }
         Arguments::Kill(kill) => {
             let cluster = start(Kubernetes::Newest, false, true).await?;

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::pipe::{self, Pipe};
-use super::processes::Node;
 use super::table::End;
 use super::victim::Victim;
 use crate::images::KIT;
+use crate::processes::Node;
 use crate::scenario::Namespace;
 use crate::wait::until_async;
 

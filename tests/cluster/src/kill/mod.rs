@@ -3,7 +3,7 @@
 //! It holds Bootlace to its word: a task that succeeded has its outputs stored, byte for byte, whatever died; no pod
 //! hangs; and nothing half-made is left behind.
 //!
-//! - [`Victim`]: what is killed; `processes` finds it among the cluster's own.
+//! - [`Victim`]: what is killed; [`Node`] finds it among the cluster's own.
 //! - `attempt`: one task, from its creation to its outputs.
 //! - `pipe`: the records of outputs.
 //! - `orphans`: what must not be left when all is over.
@@ -12,7 +12,6 @@
 mod attempt;
 mod orphans;
 mod pipe;
-mod processes;
 mod table;
 mod victim;
 
@@ -20,9 +19,9 @@ use anyhow::{Result, ensure};
 use futures::StreamExt;
 use futures::stream;
 
+use crate::processes::Node;
 use crate::scenario::Namespace;
 use attempt::Attempt;
-use processes::Node;
 
 pub use table::{End, Table};
 pub use victim::Victim;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::processes::Process;
+use crate::processes::Process;
 
 /// A process that is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

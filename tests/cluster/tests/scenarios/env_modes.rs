@@ -1,10 +1,15 @@
 //! Every way of the env against every kind of container, each told by what the task's own process holds.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use bootlace_cluster::images::{DISTROLESS, ENTRYPOINT, KIT, PROBE};
+use bootlace_cluster::node::ADDRESS;
 use bootlace_cluster::scenario::{Namespace, Process, Scenario, scenario, state};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
+
+use crate::https_server::HttpsServer;
 
 /// The ways, as the annotation `bootlace.dev/env-mode` names them.
 pub(crate) const MODES: [&str; 4] = ["Launch", "Secret", "File", "Hook"];
@@ -257,6 +262,57 @@ async fn a_post_start_of_the_pods_own_that_asks_over_http() -> Result<()> {
         }]);
     };
     in_each_mode(scenario("env-modes-post-http"), KIT, change, |_, _| Ok(())).await
+}
+
+/// By a user without rights, on a read-only root, without a shell.
+#[tokio::test]
+async fn a_post_start_of_the_pods_own_that_asks_over_https() -> Result<()> {
+    scenario("env-modes-post-https")
+        .label("pod-security.kubernetes.io/enforce", "restricted")
+        .label("pod-security.kubernetes.io/enforce-version", "latest")
+        .run(async |namespace| {
+            let mut server = HttpsServer::start()?;
+            namespace.profile(&profile()).await?;
+            for mode in MODES {
+                let mut pod = pod(namespace, mode, DISTROLESS);
+                let get = json!({
+                    "host": ADDRESS, "port": server.port, "scheme": "HTTPS", "path": format!("/{mode}?now=1"),
+                    "httpHeaders": [{"name": "X-From", "value": "a pod"}],
+                });
+                with_handler(&mut pod, &json!({"httpGet": get}));
+                main_container(&mut pod)["securityContext"] = restricted_context();
+                // The server cannot leave the file that the task waits for.
+                pod["spec"]["initContainers"] = json!([{
+                    "name": "aside", "image": KIT, "restartPolicy": "Always", "command": ["sleep", "3600"],
+                    "securityContext": restricted_context(),
+                    "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+                }]);
+                namespace.create(&pod.to_string()).await.with_context(|| format!("with {mode}"))?;
+            }
+            let mut asked = BTreeSet::new();
+            for _ in MODES {
+                let head = server.asked().await?;
+                let (line, headers) = head.split_once("\r\n").context("a request has a first line")?;
+                ensure!(headers.contains("X-From: a pod\r\n"), "{head}");
+                ensure!(headers.contains(&format!("Host: {ADDRESS}:{}\r\n", server.port)), "{head}");
+                asked.insert(line.to_owned());
+            }
+            assert_eq!(asked, MODES.map(|mode| format!("GET /{mode}?now=1 HTTP/1.1")).into());
+            for mode in MODES {
+                let of_mode = || format!("with {mode}");
+                let name = mode.to_lowercase();
+                let touched = namespace
+                    .exec(&name, "aside", &["touch", "/shared/handled"])
+                    .await
+                    .with_context(of_mode)?;
+                ensure!(touched.succeeded, "with {mode}: {touched:?}");
+                namespace.pod_succeeded(&name).await.with_context(of_mode)?;
+                let process = namespace.process(&name, "main").await.with_context(of_mode)?;
+                arrived(mode, &process).with_context(of_mode)?;
+            }
+            Ok(())
+        })
+        .await
 }
 
 #[tokio::test]

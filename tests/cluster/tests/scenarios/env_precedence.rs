@@ -53,8 +53,11 @@ fn not_by_file() -> Table {
 
 impl Table {
     fn profile(&self) -> String {
-        let given =
-            self.given.iter().map(|(name, given, _)| (*name, given.as_str())).chain([("SELF", "boot")]);
+        let given = self.given.iter().map(|(name, given, _)| (*name, given.as_str())).chain([
+            ("SELF", "boot"),
+            ("SELF_OF_MAP", "boot"),
+            ("POD_LATE", "boot"),
+        ]);
         let env: Map<_, _> = given.map(|(name, value)| (name.to_owned(), value.into())).collect();
         let keys: Vec<_> = env.keys().cloned().collect();
         json!({
@@ -112,6 +115,10 @@ fn pod(namespace: &Namespace, mode: &str) -> Value {
                 value("LATER", "later"),
                 value("BUILT", "$(BUILT):$(OF_IMAGE)"),
                 value("SELF", "$(SELF):pod"),
+                value("SELF_OF_MAP", "$(SELF_OF_MAP):pod"),
+                value("EARLY", "$(POD_LATE)"),
+                value("POD_LATE", "pod"),
+                value("LATE", "$(POD_LATE)"),
                 perhaps("PERHAPS_HERE", "FROM_MAP"),
                 perhaps("PERHAPS_GONE", "nobody-wrote-it"),
             ],
@@ -129,9 +136,13 @@ fn check_references(mode: &str, process: &Process) {
     let env = |name: &str| process.env(name).map(|value| String::from_utf8_lossy(value).into_owned());
     assert_eq!(env("URL"), Some(url.clone()));
     assert_eq!(env("LINK"), Some(format!("<{url}>")));
-    // With the mode `File` the pod's own variable of that name is the only one.
-    let own = if ["Hook", "File"].contains(&mode) { "$(SELF):pod" } else { "boot:pod" };
-    assert_eq!(env("SELF").as_deref(), Some(own));
+    let of_boot = |name: &str| if mode == "Hook" { format!("$({name})") } else { "boot".to_owned() };
+    assert_eq!(env("SELF"), Some(format!("{}:pod", of_boot("SELF"))));
+    // Before it is set, it is boot's; behind that, the pod's.
+    assert_eq!(env("EARLY"), Some(of_boot("POD_LATE")));
+    assert_eq!((env("POD_LATE").as_deref(), env("LATE").as_deref()), (Some("pod"), Some("pod")));
+    // Where `envFrom` gives it, that is what is built on.
+    assert_eq!(env("SELF_OF_MAP").as_deref(), Some("map:pod"));
     // Only what the kubelet knows can be referred to, and it does not know the image's.
     assert_eq!(env("BUILT").as_deref(), Some("$(BUILT):$(OF_IMAGE)"));
     assert_eq!(env("OF_IMAGE").as_deref(), Some("image"));
@@ -139,7 +150,11 @@ fn check_references(mode: &str, process: &Process) {
 
 async fn create_sources(namespace: &Namespace) -> Result<()> {
     let object = |kind: &str, name: &str, data: Value| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "stringData": data.clone(), "data": data});
-    let mut map = object("ConfigMap", "settings", json!({"FROM_MAP": "map", "MAP_AND_POD": "map"}));
+    let mut map = object(
+        "ConfigMap",
+        "settings",
+        json!({"FROM_MAP": "map", "MAP_AND_POD": "map", "SELF_OF_MAP": "map"}),
+    );
     map.as_object_mut().unwrap().remove("stringData");
     let mut secret = object("Secret", "login", json!({"FROM_SECRET": "secret"}));
     secret.as_object_mut().unwrap().remove("data");

@@ -24,6 +24,7 @@ mod env_modes;
 mod env_precedence;
 mod harness;
 mod http_source;
+mod https_server;
 mod inject;
 mod job;
 mod kill;

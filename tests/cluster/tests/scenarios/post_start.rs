@@ -138,26 +138,38 @@ async fn a_handler_that_hangs_is_ended_at_the_hooks_limit() -> Result<()> {
         .await
 }
 
-/// As the kubelet has it, a server that answers in plain HTTP is asked once more without TLS: that it is asked shows that
-/// the handler was run.
+/// As the kubelet has it.
 #[tokio::test]
-async fn http_get_with_https_stays_the_kubelets() -> Result<()> {
+async fn http_get_with_https_asks_a_server_without_tls_again() -> Result<()> {
     scenario("post-start-https")
         .run(async |namespace| {
             namespace.profile(PROFILE).await?;
-            let handler = json!({"httpGet": {"port": 8081, "path": "/cgi-bin/ready", "scheme": "HTTPS"}});
+            let handler = json!({"httpGet": {
+                "port": "page", "path": "/cgi-bin/ready", "scheme": "HTTPS",
+                "httpHeaders": [{"name": "X-From", "value": "a pod"}],
+            }});
             let mut pod = pod(namespace, &format!("{UNTIL_HANDLED}; echo $GREETING"), &handler);
-            pod["spec"]["initContainers"] = json!([server(8081)]);
+            pod["spec"]["initContainers"] = json!([server(8080)]);
             namespace.create(&pod.to_string()).await?;
             namespace.pod_succeeded("task").await?;
-            assert_eq!(namespace.log("task", "main").await?, "GET  \nhello\n");
+            assert_eq!(namespace.log("task", "main").await?, "GET  a pod\nhello\n");
+            Ok(())
+        })
+        .await
+}
 
-            pod["metadata"]["name"] = json!("refused");
-            pod["metadata"]["annotations"] = json!({"bootlace.dev/env-mode": "Hook"});
-            let refused = namespace.create(&pod.to_string()).await.unwrap_err();
-            let expected = "container \"main\" has a postStart handler httpGet with scheme HTTPS, which the kubelet keeps only \
-                            where the hook has nothing else to do, and its env takes the way \"hook\"";
-            assert!(format!("{refused:#}").contains(expected), "{refused:#}");
+#[tokio::test]
+async fn http_get_over_tls_that_fails_says_where_it_went() -> Result<()> {
+    scenario("post-start-https-fails")
+        .run(async |namespace| {
+            namespace.profile(PROFILE).await?;
+            let handler =
+                json!({"httpGet": {"host": "127.0.0.1", "port": 8443, "path": "/up?token=hunter2", "scheme": "HTTPS"}});
+            namespace.create(&pod(namespace, "exec sleep 1000", &handler).to_string()).await?;
+            let pod = namespace.container_ended("task", "main").await?;
+            let message = state::message(&pod, "main")?;
+            let expected = "the pod's own postStart failed: GET https://127.0.0.1:8443/up: Connection refused";
+            assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
             Ok(())
         })
         .await

@@ -1,50 +1,22 @@
 //! `launch hook` with the pod's own postStart handler `httpGet`, against a small server.
 
-use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Output;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Boot, failed, stdout};
+use crate::support::{self, Boot, OK, answer, succeeds};
 
 /// Serves one connection a response, and gives the requests' heads.
 fn serve<const N: usize>(responses: [&'static str; N]) -> (u16, JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answer = move |response: &'static str| {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let head = read_head(&mut stream);
-        // The launcher may have seen enough and be gone.
-        let _ = stream.write_all(response.replace("PORT", &port.to_string()).as_bytes());
-        head
-    };
-    (port, thread::spawn(move || responses.map(answer).to_vec()))
+    let one = |response| move |stream: TcpStream, port| answer(stream, port, response);
+    support::serve(responses.map(one).into())
 }
-
-fn read_head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
-
-fn get(boot: &Boot, timeout: u32, url: &str, headers: &[&str]) -> Output {
-    let headers = headers.iter().map(|header| format!("--header={header}"));
-    boot.hook(timeout).arg(format!("--http={url}")).args(headers).output().unwrap()
-}
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn asks_for_the_path_with_the_specs_headers() {
     let (port, server) = serve([OK]);
     let headers = ["X-Token: hunter2", "Host: task.example", "X-Twice:1", "X-Twice:2"];
-    stdout(get(&Boot::empty(), 30, &format!("http://127.0.0.1:{port}/up now?a=b"), &headers));
+    succeeds(&Boot::empty().get(30, &format!("http://127.0.0.1:{port}/up now?a=b"), &headers));
     let [head] = <[String; 1]>::try_from(server.join().unwrap()).unwrap();
     assert!(head.starts_with("GET /up%20now?a=b HTTP/1.1\r\n"), "{head}");
     for line in ["\r\nHost: task.example\r\n", "\r\nX-Token: hunter2\r\n", "\r\nX-Twice: 1\r\nX-Twice: 2\r\n"]
@@ -57,7 +29,7 @@ fn asks_for_the_path_with_the_specs_headers() {
 #[test]
 fn without_a_host_it_asks_the_pod_itself() {
     let (port, server) = serve([OK]);
-    stdout(get(&Boot::empty(), 30, &format!("http://:{port}"), &[]));
+    succeeds(&Boot::empty().get(30, &format!("http://:{port}"), &[]));
     let [head] = <[String; 1]>::try_from(server.join().unwrap()).unwrap();
     assert!(head.contains(&format!("\r\nHost: 127.0.0.1:{port}\r\n")), "{head}");
 }
@@ -73,7 +45,7 @@ fn any_response_is_a_success_as_for_the_kubelet() {
         "HTTP/1.1 302 Found\r\n\r\n",
     ] {
         let (port, server) = serve([response]);
-        stdout(get(&Boot::empty(), 30, &format!("http://127.0.0.1:{port}/"), &[]));
+        succeeds(&Boot::empty().get(30, &format!("http://127.0.0.1:{port}/"), &[]));
         server.join().unwrap();
     }
 }
@@ -85,7 +57,7 @@ fn follows_redirects_on_the_same_host() {
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:PORT/init/run?x=1\r\n\r\n",
         OK,
     ]);
-    stdout(get(&Boot::empty(), 30, &format!("http://127.0.0.1:{port}/init"), &["X-A: 1"]));
+    succeeds(&Boot::empty().get(30, &format!("http://127.0.0.1:{port}/init"), &["X-A: 1"]));
     let heads = server.join().unwrap();
     let lines: Vec<_> = heads.iter().map(|head| head.lines().next().unwrap()).collect();
     assert_eq!(lines, ["GET /init HTTP/1.1", "GET /init/ HTTP/1.1", "GET /init/run?x=1 HTTP/1.1"]);
@@ -96,8 +68,8 @@ fn follows_redirects_on_the_same_host() {
 fn redirects_in_a_circle_fail() {
     let (port, server) = serve(["HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"; 11]);
     let boot = Boot::empty();
-    let output = get(&boot, 30, &format!("http://127.0.0.1:{port}/"), &[]);
-    assert!(failed(&boot, &output, 1).contains("it redirects more than 10 times"));
+    let output = boot.get(30, &format!("http://127.0.0.1:{port}/"), &[]);
+    assert!(boot.failed(&output).contains("it redirects more than 10 times"));
     assert_eq!(server.join().unwrap().len(), 11);
 }
 
@@ -108,8 +80,8 @@ fn no_response_fails_with_the_url_but_not_its_query() {
 
     // The connection is taken, and nothing ever comes.
     let (boot, start) = (Boot::empty(), Instant::now());
-    let output = get(&boot, 1, &format!("http://127.0.0.1:{port}/up?token=hunter2"), &[]);
-    let told = failed(&boot, &output, 1);
+    let output = boot.get(1, &format!("http://127.0.0.1:{port}/up?token=hunter2"), &[]);
+    let told = boot.failed(&output);
     assert!(
         told.contains(&format!("GET http://127.0.0.1:{port}/up: no response within the hook's limit of 1 s"))
     );
@@ -118,7 +90,7 @@ fn no_response_fails_with_the_url_but_not_its_query() {
 
     drop(listener);
     let boot = Boot::empty();
-    let told = failed(&boot, &get(&boot, 30, &format!("http://127.0.0.1:{port}/up?token=hunter2"), &[]), 1);
+    let told = boot.failed(&boot.get(30, &format!("http://127.0.0.1:{port}/up?token=hunter2"), &[]));
     assert!(told.contains("/up: Connection refused"), "{told}");
     assert!(!told.contains("hunter2"), "{told}");
 }
@@ -131,7 +103,7 @@ fn what_is_no_http_response_fails() {
     ] {
         let (port, server) = serve([response]);
         let boot = Boot::empty();
-        let told = failed(&boot, &get(&boot, 30, &format!("http://127.0.0.1:{port}/"), &[]), 1);
+        let told = boot.failed(&boot.get(30, &format!("http://127.0.0.1:{port}/"), &[]));
         assert!(told.contains(sentence), "{told}");
         server.join().unwrap();
     }
@@ -140,6 +112,6 @@ fn what_is_no_http_response_fails() {
 #[test]
 fn a_host_that_is_no_address_and_in_no_hosts_file_is_told_as_such() {
     let boot = Boot::empty();
-    let told = failed(&boot, &get(&boot, 30, "http://no.such.name.invalid/", &[]), 1);
+    let told = boot.failed(&boot.get(30, "http://no.such.name.invalid/", &[]));
     assert!(told.contains("neither an address nor a name in /etc/hosts"), "{told}");
 }

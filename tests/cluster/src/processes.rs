@@ -13,20 +13,20 @@ use nix::unistd::Pid;
 use crate::scenario;
 
 /// The cluster's node, as a tree of processes.
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Process 1 of the cluster's process ids: whatever loses its parent becomes its child.
     first: i32,
 }
 
 /// A process.
-pub(super) struct Process {
+pub(crate) struct Process {
     pid: i32,
-    pub(super) argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
 }
 
 impl Node {
     /// That of the cluster which this process was started on.
-    pub(super) fn of_this_cluster() -> Result<Self> {
+    pub(crate) fn of_this_cluster() -> Result<Self> {
         let folder = scenario::kubeconfig()?;
         let folder = folder.parent().and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
         let id =
@@ -39,7 +39,7 @@ impl Node {
 
     /// Kills one process that `is` says is the one; where there are several, the one that `chance` falls on. Whether
     /// there was any.
-    pub(super) fn kill(&self, chance: u64, is: impl Fn(&Process) -> bool) -> bool {
+    pub(crate) fn kill(&self, chance: u64, is: impl Fn(&Process) -> bool) -> bool {
         let found = self.find(is);
         // Not as many as would not fit.
         let at = usize::try_from(chance).unwrap_or_default().checked_rem(found.len()).unwrap_or_default();
@@ -47,7 +47,7 @@ impl Node {
     }
 
     /// The processes that `is` says are the ones.
-    pub(super) fn find(&self, is: impl Fn(&Process) -> bool) -> Vec<Process> {
+    pub(crate) fn find(&self, is: impl Fn(&Process) -> bool) -> Vec<Process> {
         let parents: BTreeMap<_, _> = all().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();
         let mut ours = BTreeSet::from([self.first]);
         let descends = |mut pid: i32, ours: &mut BTreeSet<i32>| {
@@ -75,9 +75,36 @@ impl Node {
 
 impl Process {
     /// Whether it is in a container of the pod: the kubelet names the cgroup by the pod's uid.
-    pub(super) fn is_in_pod(&self, uid: &str) -> bool {
+    pub(crate) fn is_in_pod(&self, uid: &str) -> bool {
         let cgroup = fs::read_to_string(file(self.pid, "cgroup")).unwrap_or_default();
         !uid.is_empty() && cgroup.contains(&format!("/pod{uid}"))
+    }
+
+    /// A figure of its memory by its name in `smaps_rollup` (proc(5)), in bytes.
+    pub(crate) fn memory(&self, name: &str) -> Result<u64> {
+        let path = file(self.pid, "smaps_rollup");
+        let all = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let line = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let number =
+            line.and_then(|rest| rest.trim().strip_suffix(" kB")).with_context(|| format!("no {name}"))?;
+        Ok(number.trim().parse::<u64>()? * 1024)
+    }
+
+    /// The most memory that its container was ever charged with, in bytes.
+    pub(crate) fn cgroup_peak(&self) -> Result<u64> {
+        let cgroups = fs::read_to_string(file(self.pid, "cgroup")).context("read its cgroups")?;
+        let of = |controllers: &str| {
+            cgroups
+                .lines()
+                .find_map(|line| line.split_once(':')?.1.strip_prefix(controllers)?.strip_prefix(":/"))
+        };
+        let path = match (of("memory"), of("")) {
+            (Some(path), _) => format!("/sys/fs/cgroup/memory/{path}/memory.max_usage_in_bytes"),
+            (None, Some(path)) => format!("/sys/fs/cgroup/{path}/memory.peak"),
+            (None, None) => anyhow::bail!("no cgroup counts its memory"),
+        };
+        let bytes = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        Ok(bytes.trim().parse()?)
     }
 }
 
