@@ -106,6 +106,27 @@ mod tests {
     }
 
     #[test]
+    fn a_hook_that_sends_a_request_is_told_with_the_launcher_that_it_takes() {
+        let get = json!({"port": 8443, "path": "/up", "scheme": "HTTPS"});
+        let pod = json!({
+            "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
+            "spec": {"containers": [{
+                "name": "main", "command": ["run"], "lifecycle": {"postStart": {"httpGet": get}},
+            }]},
+        });
+        let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
+            panic!("it is a task");
+        };
+        let text = words::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
+        for part in [
+            "(limit 64Mi), read-only for the task\n      - the launcher there is the one with TLS, 1.7 MB, because",
+            ", then runs the pod's own handler: GET https://:8443/up\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+    }
+
+    #[test]
     fn pipes_are_told_before_and_after_injection() {
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
         let store = Some(Store { url: "https://store".to_owned(), ca: String::new() });
