@@ -7,7 +7,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::identity::Identity;
-use crate::input::{self, Answers, InputError, Inputs, Resolved, Taken};
+use crate::input::{self, Answers, BootInputs, InputError, Inputs, Resolved, Taken};
 use crate::patch::{self, PatchError};
 use crate::plan::{self, Images, Origin, PlanError, ProfileRef, Recipe, Recipes};
 use crate::pod::{Json, Pod};
@@ -287,15 +287,15 @@ fn inject(
 ) -> Result<Injection<()>, Stop> {
     let pod = read(&object)?;
     let Selected { because, named_by, recipe, inputs } = select(&object, &pod, origin, recipes, found)?;
-    let Inputs { mut operations, sources, taken, left, mut warnings } = inputs;
+    let Inputs { mut operations, boot, taken, left, mut warnings } = inputs;
     let decided = if operations.is_empty() {
-        let decided = plan(&pod, origin, recipe, found, &sources)?;
+        let decided = plan(&pod, origin, recipe, found, &boot)?;
         patch::apply(object, &decided.patch)?;
         decided
     } else {
         // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
         let object = patch::apply(object, &operations)?;
-        let decided = plan(&read(&object)?, origin, recipe, found, &sources)?;
+        let decided = plan(&read(&object)?, origin, recipe, found, &boot)?;
         patch::apply(object, &decided.patch)?;
         decided
     };
@@ -349,9 +349,9 @@ fn plan(
     origin: Origin<'_>,
     recipe: &Recipe,
     found: &Found,
-    taken: &[(usize, Option<Taken>)],
+    inputs: &BootInputs,
 ) -> Result<Planned, Stop> {
-    let planned = plan::plan(pod, origin, recipe, found.images.as_ref(), taken);
+    let planned = plan::plan(pod, origin, recipe, found.images.as_ref(), inputs);
     let plan = match planned.map_err(|error| of_plan(pod, recipe, &error))? {
         plan::Planned::Plan(plan) => *plan,
         plan::Planned::Lookup(lookup) => return Err(Stop::Lookup(Box::new(Lookup::Images(lookup)))),

@@ -21,8 +21,8 @@
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
 //! [`webhook`] serves it, [`store`] creates what pods may not (what the two have in common is [`server`]), [`boot`] is
-//! what the injected init container runs, [`pipe`] what the sidecar of tasks with outputs does, [`cli`] is the command
-//! line. [`registry`] speaks with OCI registries for them.
+//! what the injected init container runs, [`wait`] what runs before it where an input is still to come, [`pipe`] what the
+//! sidecar of tasks with outputs does, [`cli`] is the command line. [`registry`] speaks with OCI registries for them.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
@@ -44,5 +44,6 @@ pub mod selection;
 pub mod server;
 pub mod store;
 pub mod template;
+pub mod wait;
 pub mod webhook;
 mod yaml_list;

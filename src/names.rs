@@ -125,6 +125,8 @@ pub const MANAGED_BY: &str = "bootlace";
 pub const EVENT_CONTROLLER: &str = "bootlace.dev/boot";
 /// Who reports the Events of outputs.
 pub const EVENT_CONTROLLER_PIPE: &str = "bootlace.dev/pipe";
+/// Who reports the Events of pods that waited for inputs.
+pub const EVENT_CONTROLLER_WAIT: &str = "bootlace.dev/wait";
 
 /// Whether a Secret's name is one that Bootlace makes for a pod's boot env.
 #[must_use]
@@ -189,6 +191,14 @@ pub const VOLUME_RUN: &str = "bootlace-run";
 pub const MOUNT_RUN: &str = "/bootlace-run";
 /// Env of [`CONTAINER_PIPE`]: what to do, as JSON (see `output::PipeSpec`).
 pub const ENV_PIPES: &str = "BOOTLACE_PIPES";
+/// The init container that waits for what earlier tasks have not handed over yet.
+pub const CONTAINER_WAIT: &str = "bootlace-wait";
+/// The init container behind it, which sees to it that the kubelet has put it into the pod's volumes.
+pub const CONTAINER_LOOK: &str = "bootlace-look";
+/// Env of [`CONTAINER_WAIT`] and [`CONTAINER_LOOK`]: what is awaited, as JSON (see `input::WaitSpec`).
+pub const ENV_WAIT: &str = "BOOTLACE_WAIT";
+/// Where [`CONTAINER_LOOK`] has the volumes that hold what is awaited; a volume's name follows.
+pub const MOUNT_AWAITED: &str = "/bootlace-awaited";
 /// Label of a `Pipe`: a hash of its scheduler, workflow and run, by which a later task of that run finds it.
 pub const LABEL_PIPE_RUN: &str = "bootlace.dev/pipe-run";
 

@@ -41,13 +41,20 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<PatchOperation>, Patc
     annotate(&mut patch, &plan, pod)?;
     patch.append_all(VOLUMES, pod.volumes.is_some(), &plan.volumes);
     patch.append_all(VOLUMES, true, &plan.own_volumes);
-    match (plan.position, pod.has_init_containers) {
-        (Position::First, true) => {
-            for (index, container) in plan.boot.into_iter().enumerate() {
-                patch.add(INIT_CONTAINERS.with_trailing_token(index), container);
-            }
+    let (mut first, mut last) = (plan.wait, plan.boot);
+    if plan.position == Position::First {
+        first.append(&mut last);
+    } else if !plan.wait_first {
+        last.splice(..0, first.drain(..));
+    }
+    if pod.has_init_containers {
+        for (index, container) in first.into_iter().enumerate() {
+            patch.add(INIT_CONTAINERS.with_trailing_token(index), container);
         }
-        (_, present) => patch.append_all(INIT_CONTAINERS, present, &plan.boot),
+        patch.append_all(INIT_CONTAINERS, true, &last);
+    } else {
+        first.append(&mut last);
+        patch.append_all(INIT_CONTAINERS, false, &first);
     }
     for task in plan.tasks {
         change(&mut patch, task, &plan.mounts, plan.env_from.as_ref());

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use bootlace::names;
-use bootlace::output::{Pipe, name};
+use bootlace::output::{Pipe, awaited, name};
 use bootlace::plan::Settings;
 use bootlace::profile::folder;
 use kube::Resource as _;
@@ -80,6 +80,7 @@ fn the_admission_policy_binds_the_store_by_the_names_that_the_code_writes() {
         format!("'^{}[0-9a-f]{{{}}}$'", names::SECRET_ENV_PREFIX, names::SECRET_ENV_DIGITS),
         format!("object.metadata.labels['{}'] == '{}'", names::LABEL_MANAGED_BY, names::MANAGED_BY),
         format!("'-[0-9a-f]{{{}}}$'", name::HASH_DIGITS),
+        format!("'-{}-[0-9a-f]{{{}}}$'", awaited::MARK, name::HASH_DIGITS),
         format!("'{}' in object.metadata.labels", names::LABEL_PIPE_RUN),
         format!("owner.apiVersion == '{}' && owner.kind == '{}'", Pipe::api_version(&()), Pipe::kind(&())),
     ] {
@@ -153,6 +154,11 @@ fn the_reference_holds_every_name() {
         names::MOUNT_RUN,
         names::MOUNT_SHARED,
         names::ENV_PIPES,
+        names::CONTAINER_WAIT,
+        names::CONTAINER_LOOK,
+        names::ENV_WAIT,
+        names::MOUNT_AWAITED,
+        names::EVENT_CONTROLLER_WAIT,
     ] {
         assert!(reference.contains(name), "docs/reference.md does not hold {name}");
     }

@@ -35,7 +35,7 @@ mod json;
 mod layout;
 mod merge;
 mod path;
-mod report;
+pub(crate) mod report;
 mod reserved;
 mod sink;
 mod source;
@@ -60,9 +60,9 @@ use store::StoreError;
 use tokio::runtime::Runtime;
 use volume::Volume;
 
-/// Where the kubelet takes the boot container's termination message from: Kubernetes' own default, which the
-/// injected container does not change.
-const TERMINATION_LOG: &str = "/dev/termination-log";
+/// Where the kubelet takes an injected container's termination message from: Kubernetes' own default, which none of them
+/// changes.
+pub(crate) const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// The command line of `bootlace boot`. What to boot comes in the env (`BOOTLACE_SPEC`), and the flags are
 /// there to try a boot without a pod.

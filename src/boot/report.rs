@@ -70,7 +70,7 @@ impl<'l> Report<'l> {
 }
 
 /// Replaces the message. The file is not created: the kubelet mounts it, and elsewhere nobody reads it.
-fn write_message(path: &Path, sentence: &str) -> io::Result<()> {
+pub(crate) fn write_message(path: &Path, sentence: &str) -> io::Result<()> {
     let cut = sentence.floor_char_boundary(MAX_MESSAGE_BYTES);
     let message = sentence.get(..cut).unwrap_or(sentence);
     OpenOptions::new().write(true).truncate(true).open(path)?.write_all(message.as_bytes())

@@ -3,6 +3,7 @@
 //! A pod that is injected already is explained from what it carries, so `kubectl get pod … -o yaml | bootlace
 //! explain` needs neither profiles nor a cluster; any other is injected first, in memory.
 
+mod inputs;
 mod outputs;
 mod words;
 
@@ -153,6 +154,44 @@ mod tests {
             "- what it hands over to the sidecar at /bootlace-run",
             "- launcher in front of its command",
             "+ pipe mount /etc/tls takes pipe Cert of run r1: the webhook looks it up when the pod is created",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_as_the_injected_pod_has_it() {
+        let profile = Profile { name: "default".to_owned(), ..Profile::default() };
+        let store = Some(Store { url: "https://store".to_owned(), ca: String::new() });
+        let settings = Settings { store, kubernetes: Version::read("1", "36"), ..Settings::default() };
+        let recipes = Recipes::new([profile].into_iter().collect(), &settings).unwrap();
+        let pod = json!({
+            "metadata": {
+                "name": "etl", "labels": {"bootlace.dev/task": "true"},
+                "annotations": {
+                    "bootlace.dev/run": "r1",
+                    "bootlace.dev/pipe-in": "- {key: Cert, mountPath: /etc/tls, wait: 300, kind: Secret, task: gencert}",
+                },
+            },
+            "spec": {"containers": [{"name": "main", "command": ["run"]}]},
+        });
+        let run = crate::identity::Identity {
+            scheduler: Some("annotation".to_owned()),
+            run: Some("r1".to_owned()),
+            ..Default::default()
+        };
+        let mut pipes = crate::input::Answers::default();
+        pipes.add(run, Ok(Vec::new()));
+        let found = admission::Found { pipes: Some(pipes), ..Default::default() };
+        let Ok(Decision::Inject(injection)) = admission::admit_with(pod, "etl", &recipes, &found) else {
+            panic!("it is a task")
+        };
+        let text = words::describe(&injection.pod, &[], &injection.warnings).unwrap();
+        for part in [
+            "+ init container bootlace-wait  waits until the store has:\n      - pipe Cert by task gencert, run r1, as Secret \
+             r1.gencert.cert-awaited-",
+            ", for 300 s at most\n  + init container bootlace-look  sees to it that the kubelet",
+            "+ warning bootlace: pipe Cert by task gencert, run r1 is not stored yet: the pod waits for it, 300 s at most",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }

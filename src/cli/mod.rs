@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, pipe, store, webhook};
+use crate::{boot, pipe, store, wait, webhook};
 
 /// Gives every task pod its boot process.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ pub struct Cli {
 enum Command {
     /// Fetch a task's env and files: what the injected init container runs.
     Boot(boot::Args),
+    /// Wait for what earlier tasks hand over: what the init containers in front of boot run.
+    Wait(wait::Args),
     /// Have a pod's outputs stored: what the injected sidecar runs.
     Pipe(pipe::Args),
     /// Serve admission reviews to an API server.
@@ -47,6 +49,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Boot(args) => return boot::run(&args),
+            Command::Wait(args) => return wait::run(&args),
             Command::Pipe(args) => return pipe::run(&args),
             Command::Webhook(args) => webhook::run(&args),
             Command::Store(args) => store::run(&args),

@@ -2,12 +2,13 @@
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
 use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::choose::Asked;
 use super::entries::Entry;
 use super::references::Reference;
-use super::{InputError, Inputs, Taken};
+use super::spec::Folder;
+use super::{Awaits, InputError, Inputs, Meant, Taken};
 use crate::names;
 use crate::output::{Kind, Pipe};
 use crate::pod::{Container, Pod};
@@ -41,22 +42,47 @@ impl<'p, 'a> Changes<'p, 'a> {
         &mut self,
         reference: &Reference,
         asked: &Asked,
-        pipe: &Pipe,
+        meant: Meant<'_>,
     ) -> Result<(), InputError> {
-        if pipe.spec.kind != reference.kind {
+        let taken = self.take(&meant);
+        if taken.kind != reference.kind {
             return Err(InputError::WrongKind {
                 field: reference.field.clone(),
                 expected: reference.kind.as_str(),
                 asked: asked.words(),
-                found: pipe.spec.kind,
+                found: taken.kind,
             });
         }
-        let taken = self.take(pipe);
         self.inputs.operations.push(PatchOperation::Replace(ReplaceOperation {
             path: reference.pointer.clone(),
             value: taken.object.into(),
         }));
+        if let Meant::Awaited(awaits) = meant {
+            self.wait_in(reference, *awaits);
+        }
         Ok(())
+    }
+
+    /// A field names what is not there yet.
+    fn wait_in(&mut self, reference: &Reference, mut awaits: Awaits) {
+        let volume = reference.volume.as_ref();
+        let name = volume.and_then(|volume| self.pod.volumes.as_ref()?.get(volume.index).copied());
+        let in_init = |name: &str| {
+            let containers = self.pod.init_containers.iter();
+            containers
+                .flat_map(|container| container.mounts.iter().flatten())
+                .any(|mount| mount.volume == name)
+        };
+        self.inputs.boot.wait_first |= reference.is_in_init_container() || name.is_some_and(in_init);
+        let paths = volume.map(|volume| volume.paths.clone()).unwrap_or_default();
+        awaits.files.extend(reference.files.iter().cloned());
+        awaits.folders.extend(name.map(|name| Folder { volume: name.to_owned(), paths }));
+        self.wait(awaits);
+        if let Some(parent) = reference.pointer.parent() {
+            // A pod whose volume it is must come to run the container that waits; a variable is never left out.
+            let (path, value) = (parent.with_trailing_token("optional"), volume.is_some().into());
+            self.inputs.operations.push(PatchOperation::Add(AddOperation { path, value }));
+        }
     }
 
     /// What an entry of the annotation asks for.
@@ -65,12 +91,15 @@ impl<'p, 'a> Changes<'p, 'a> {
         position: usize,
         entry: &Entry,
         asked: &Asked,
-        pipe: &Pipe,
+        meant: Meant<'_>,
     ) -> Result<(), InputError> {
         let wrong = |what: String| InputError::Entry { position, what };
         let tasks = self.containers(entry).map_err(&wrong)?;
-        let taken = self.take(pipe);
-        let file = file(entry, asked, pipe)?;
+        let taken = self.take(&meant);
+        let file = match &meant {
+            Meant::Stored(pipe) => file(entry, asked, pipe)?,
+            Meant::Awaited(_) => entry.file.as_deref(),
+        };
         for container in tasks {
             if let Some(path) = &entry.mount_path {
                 self.mount(container, path, file, &taken, &wrong)?;
@@ -78,7 +107,29 @@ impl<'p, 'a> Changes<'p, 'a> {
                 self.variable(container, name, file, &taken, &wrong)?;
             }
         }
+        if let Meant::Awaited(mut awaits) = meant {
+            awaits.files.extend(file.map(str::to_owned));
+            if entry.mount_path.is_some() {
+                awaits.folders.push(Folder { volume: self.volume(&taken)?, paths: Vec::new() });
+            }
+            self.wait(*awaits);
+        }
         Ok(())
+    }
+
+    /// What is awaited, once for each object: the shortest time counts.
+    fn wait(&mut self, awaits: Awaits) {
+        let all = &mut self.inputs.boot.awaits;
+        let Some(known) = all.iter_mut().find(|known| known.object == awaits.object) else {
+            return all.push(awaits);
+        };
+        known.seconds = known.seconds.min(awaits.seconds);
+        known.files.extend(awaits.files);
+        for folder in awaits.folders {
+            if !known.folders.contains(&folder) {
+                known.folders.push(folder);
+            }
+        }
     }
 
     /// The containers that an entry is for, or what is wrong with it.
@@ -166,10 +217,16 @@ impl<'p, 'a> Changes<'p, 'a> {
             if self.pod.volumes.iter().flatten().any(|volume| *volume == name) {
                 return Err(InputError::NameTaken { name });
             }
-            let volume = match taken.kind {
-                Kind::Secret => json!({"name": name, "secret": {"secretName": taken.object}}),
-                Kind::ConfigMap => json!({"name": name, "configMap": {"name": taken.object}}),
+            let (source, field) = match taken.kind {
+                Kind::Secret => ("secret", "secretName"),
+                Kind::ConfigMap => ("configMap", "name"),
             };
+            let mut says = Map::from_iter([(field.to_owned(), taken.object.clone().into())]);
+            if taken.awaited {
+                // So that the pod comes to run the container that waits.
+                says.insert("optional".to_owned(), true.into());
+            }
+            let volume = json!({"name": name, source: says});
             self.append(VOLUMES.to_buf(), self.pod.volumes.is_some(), volume);
             self.volumes.push(taken.clone());
         }
@@ -178,13 +235,13 @@ impl<'p, 'a> Changes<'p, 'a> {
 
     /// What a source of the profile takes.
     pub(super) fn source(&mut self, position: usize, pipe: &Pipe) {
-        let taken = self.take(pipe);
-        self.inputs.sources.push((position, Some(taken)));
+        let taken = self.take(&Meant::Stored(pipe));
+        self.inputs.boot.sources.push((position, Some(taken)));
     }
 
     /// An optional source takes nothing.
     pub(super) fn without_source(&mut self, position: usize, name: &str, asked: &Asked) {
-        self.inputs.sources.push((position, None));
+        self.inputs.boot.sources.push((position, None));
         self.inputs.warnings.push(format!(
             "bootlace: source {name:?} is optional, and {} is not stored: the task boots without it",
             asked.words()
@@ -192,12 +249,21 @@ impl<'p, 'a> Changes<'p, 'a> {
     }
 
     pub(super) fn finish(self) -> Inputs {
-        self.inputs
+        let mut inputs = self.inputs;
+        let warning = |awaits: &Awaits| {
+            let (what, seconds) = (awaits.words(), awaits.seconds);
+            format!("bootlace: {what} is not stored yet: the pod waits for it, {seconds} s at most")
+        };
+        inputs.warnings.extend(inputs.boot.awaits.iter().map(warning));
+        inputs
     }
 
-    fn take(&mut self, pipe: &Pipe) -> Taken {
-        let taken =
-            Taken { key: pipe.spec.key.clone(), kind: pipe.spec.kind, object: pipe.spec.object.clone() };
+    fn take(&mut self, meant: &Meant<'_>) -> Taken {
+        let (key, kind, object, awaited) = match meant {
+            Meant::Stored(pipe) => (&pipe.spec.key, pipe.spec.kind, &pipe.spec.object, false),
+            Meant::Awaited(awaits) => (&awaits.key, awaits.kind, &awaits.object, true),
+        };
+        let taken = Taken { key: key.clone(), kind, object: object.clone(), awaited };
         if !self.inputs.taken.contains(&taken) {
             self.inputs.taken.push(taken.clone());
         }

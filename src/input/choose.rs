@@ -1,9 +1,9 @@
 //! Which of the stored outputs a key means.
 
-use super::InputError;
 use super::entries::Entry;
+use super::{Awaits, InputError};
 use crate::identity::Identity;
-use crate::output::Pipe;
+use crate::output::{Kind, Pipe};
 
 /// How many of a run's pipes a refusal lists.
 const LISTED: usize = 10;
@@ -21,6 +21,10 @@ pub(super) struct Asked {
     map_index: Option<String>,
     /// The element that the asking task is itself.
     own_index: Option<String>,
+    /// What it must be stored as, where that is said.
+    pub(super) kind: Option<Kind>,
+    /// Seconds that the pod waits where it is not stored yet.
+    pub(super) wait: Option<u32>,
 }
 
 impl Asked {
@@ -41,6 +45,8 @@ impl Asked {
             task: named(|entry| &entry.task),
             map_index: named(|entry| &entry.map_index),
             own_index: own.map_index.clone(),
+            kind: entry.and_then(|entry| entry.kind),
+            wait: entry.and_then(|entry| entry.wait),
         }
     }
 
@@ -50,6 +56,13 @@ impl Asked {
             run if run.is_empty() => format!("pipe {}", self.key),
             run => format!("pipe {} of {run}", self.key),
         }
+    }
+
+    /// What the pod waits for where that is not stored yet; nothing where it does not wait.
+    pub(super) fn awaits(&self) -> Option<Awaits> {
+        let from =
+            Identity { task: self.task.clone(), map_index: self.map_index.clone(), ..self.run.clone() };
+        Some(Awaits::new(&self.key, self.kind?, from, self.wait?))
     }
 
     /// The newest of `pipes` that is meant.

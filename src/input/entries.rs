@@ -2,13 +2,15 @@
 //! a key means.
 
 use bootlace_launch::handover::is_data_key;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::InputError;
 use super::references::PREFIX;
+use super::spec::MAX_WAIT_SECONDS;
 use crate::names;
-use crate::output::key;
+use crate::output::{Kind, key};
 use crate::pod::Pod;
 use crate::yaml_list;
 
@@ -38,8 +40,11 @@ pub(super) struct Entry {
     /// The element of a mapped task that did.
     #[serde(deserialize_with = "text_or_number")]
     pub(super) map_index: Option<String>,
-    /// Not there yet, so that it is refused with a sentence of its own.
-    pub(super) wait: Option<Value>,
+    /// What it is stored as; needed where nothing is there yet to tell.
+    pub(super) kind: Option<Kind>,
+    /// Seconds that the pod waits for it, where it is not stored yet.
+    #[serde(deserialize_with = "seconds")]
+    pub(super) wait: Option<u32>,
 }
 
 impl Entry {
@@ -77,15 +82,12 @@ pub(super) fn of(pod: &Pod<'_>) -> Result<Vec<Entry>, InputError> {
 }
 
 fn check(entry: &Entry) -> Result<(), &'static str> {
-    let Entry { key, mount_path, env, file, wait, .. } = entry;
+    let Entry { key, mount_path, env, file, .. } = entry;
     if !is_data_key(key) {
         return Err("write key: with the key that the earlier task declares, of letters, digits, -, _ and .");
     }
-    if wait.is_some() {
-        return Err(
-            "wait: is not known: order the tasks so that the earlier one has ended, or let the scheduler retry; a pod \
-             whose pipe is not stored yet is turned away and can be tried again",
-        );
+    if entry.wait.is_some() {
+        check_wait(entry)?;
     }
     match (mount_path, env) {
         (Some(_), Some(_)) => Err(
@@ -105,6 +107,34 @@ fn check(entry: &Entry) -> Result<(), &'static str> {
             _ => Ok(()),
         },
     }
+}
+
+/// Checks that all can be told before there is anything: what is awaited is named in the pod's spec, for good.
+fn check_wait(entry: &Entry) -> Result<(), &'static str> {
+    if entry.kind.is_none() || entry.task.is_none() {
+        return Err(
+            "with wait, nothing is there yet to tell what the pipe is and whose: add kind: ConfigMap or Secret, task:, \
+             and mapIndex: where that task is mapped",
+        );
+    }
+    if entry.env.is_some() && entry.file.is_none() {
+        return Err("with wait, nothing is there yet to tell which file a variable takes: add file:");
+    }
+    Ok(())
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let number = Option::<Value>::deserialize(deserializer)?;
+    number
+        .map(|number| {
+            let seconds = number.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+            seconds.filter(|seconds| (1..=MAX_WAIT_SECONDS).contains(seconds)).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "wait is a number of seconds, from 1 to {MAX_WAIT_SECONDS}: write wait: 300"
+                ))
+            })
+        })
+        .transpose()
 }
 
 /// YAML writes an index as a number.
@@ -161,6 +191,18 @@ mod tests {
                 },
             ]
         );
+        assert_eq!(
+            entries("- {key: D, env: D, file: d, wait: 300, kind: ConfigMap, task: t}").unwrap(),
+            [Entry {
+                key: "D".to_owned(),
+                env: own("D"),
+                file: own("d"),
+                wait: Some(300),
+                kind: Some(Kind::ConfigMap),
+                task: own("t"),
+                ..Entry::default()
+            }]
+        );
         assert_eq!(entries("[]").unwrap(), []);
     }
 
@@ -179,7 +221,23 @@ mod tests {
             ("- {key: A, file: a}", "its entry 1: file and container belong to"),
             ("- {key: A, env: A, file: a/b}", "its entry 1: file is one file's name"),
             ("- {key: A, mapIndex: [1]}", "its entry 1: mapIndex is neither"),
-            ("- {key: A, mountPath: /a}\n- {key: A, env: A, wait: 5m}", "its entry 2: wait: is not known"),
+            (
+                "- {key: A, mountPath: /a}\n- {key: A, env: A, wait: 5m}",
+                "its entry 2: wait is a number of seconds",
+            ),
+            (
+                "- {key: A, mountPath: /a, wait: 0}",
+                "its entry 1: wait is a number of seconds, from 1 to 3600",
+            ),
+            ("- {key: A, mountPath: /a, wait: 3601}", "its entry 1: wait is a number of seconds"),
+            ("- {key: A, mountPath: /a, wait: -1}", "its entry 1: wait is a number of seconds"),
+            ("- {key: A, mountPath: /a, wait: 9, task: t}", "its entry 1: with wait, nothing is there yet"),
+            (
+                "- {key: A, wait: 9, kind: Secret}",
+                "its entry 1: with wait, nothing is there yet to tell what",
+            ),
+            ("- {key: A, wait: 9, kind: Pod, task: t}", "its entry 1: unknown variant `Pod`"),
+            ("- {key: A, env: A, wait: 9, kind: Secret, task: t}", "which file a variable takes: add file:"),
         ] {
             let error = entries(text).unwrap_err();
             assert!(error.contains(sentence), "{text}: {error}");

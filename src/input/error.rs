@@ -109,7 +109,7 @@ pub enum InputError {
         indexes: Vec<String>,
     },
     /// It is another kind of object.
-    #[error("{field} names a {expected}, but {asked} is stored as a {}: {}", found.as_str(), instead(*found))]
+    #[error("{field} names a {expected}, but {asked} is a {}: {}", found.as_str(), instead(*found))]
     WrongKind {
         /// The field.
         field: String,
@@ -117,6 +117,20 @@ pub enum InputError {
         expected: &'static str,
         /// The pipe, in words.
         asked: String,
+        /// What it is.
+        found: Kind,
+    },
+    /// Its entry says that it is another kind of object.
+    #[error(
+        "{asked} is stored as a {found}, and the key's entry in the annotation {} says kind: {said}: write what it is, or \
+         have it declared so",
+        names::ANNOTATION_PIPE_IN
+    )]
+    OtherKind {
+        /// The pipe, in words.
+        asked: String,
+        /// What the entry says.
+        said: Kind,
         /// What it is.
         found: Kind,
     },

@@ -10,6 +10,7 @@
 //! | `references` | which fields of the pod name an object by a pipe's key |
 //! | `entries` | what does the annotation say |
 //! | `choose` | which stored output does a key mean |
+//! | [`spec`] | what of it does the pod wait for, as its own containers and the store are told |
 //! | `changes` | what becomes of the pod |
 //! | `error` | why that cannot be, and whether it may pass |
 //!
@@ -21,10 +22,12 @@ mod choose;
 mod entries;
 mod error;
 mod references;
+pub mod spec;
 
 use json_patch::PatchOperation;
 
 pub use error::{InputError, Passing};
+pub use spec::{Awaits, WaitSpec};
 
 use crate::identity::{self, Identity};
 use crate::output::{Kind, Pipe};
@@ -61,8 +64,8 @@ impl Answers {
 pub struct Inputs {
     /// What names the objects in the pod.
     pub operations: Vec<PatchOperation>,
-    /// What the profile's sources take, by their position; `None` for an optional one that is not stored.
-    pub sources: Vec<(usize, Option<Taken>)>,
+    /// What the containers in front of the task have to do with.
+    pub boot: BootInputs,
     /// Everything that is taken.
     pub taken: Vec<Taken>,
     /// What could not be looked up where nobody can, in words.
@@ -71,7 +74,18 @@ pub struct Inputs {
     pub warnings: Vec<String>,
 }
 
-/// A stored output that is taken.
+/// What of a pod's inputs the containers in front of its task have to do with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BootInputs {
+    /// What the profile's sources take, by their position; `None` for an optional one that is not stored.
+    pub sources: Vec<(usize, Option<Taken>)>,
+    /// What the pod waits for.
+    pub awaits: Vec<Awaits>,
+    /// Whether one of the pod's own init containers takes some of that, and so has to wait, too.
+    pub wait_first: bool,
+}
+
+/// An output that is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// Its key.
@@ -80,12 +94,23 @@ pub struct Taken {
     pub kind: Kind,
     /// The object's name.
     pub object: String,
+    /// Whether it is not stored yet, and the pod waits for it.
+    pub awaited: bool,
 }
 
 impl std::fmt::Display for Taken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {} {}", self.key, self.kind.as_str(), self.object)
+        let awaited = if self.awaited { " (awaited)" } else { "" };
+        write!(f, "{}: {} {}{awaited}", self.key, self.kind.as_str(), self.object)
     }
+}
+
+/// What a key stands for.
+enum Meant<'a> {
+    /// A stored output.
+    Stored(&'a Pipe),
+    /// One that the pod waits for.
+    Awaited(Box<Awaits>),
 }
 
 /// What resolving comes to.
@@ -136,8 +161,8 @@ pub fn resolve(
     for Want { goes, asked } in &wants {
         let found = pick(asked, answers);
         match *goes {
-            Goes::Field(reference) => changes.name(reference, asked, found?)?,
-            Goes::Entry(position, entry) => changes.enter(position, entry, asked, found?)?,
+            Goes::Field(reference) => changes.name(reference, asked, meant(asked, found)?)?,
+            Goes::Entry(position, entry) => changes.enter(position, entry, asked, meant(asked, found)?)?,
             Goes::Source(position, source) => match found {
                 Err(InputError::NotYet { .. }) if source.optional => {
                     changes.without_source(position, &source.name, asked);
@@ -199,14 +224,34 @@ fn left(wants: &[Want<'_>]) -> Inputs {
             Goes::Field(reference) => reference.field.clone(),
             Goes::Entry(_, entry) => entry.describe(),
             Goes::Source(position, source) => {
-                inputs.sources.push((*position, None));
+                inputs.boot.sources.push((*position, None));
                 format!("source {:?} of the profile", source.name)
             }
         };
-        let asked = asked.words();
-        inputs.left.push(format!("{what} takes {asked}: the webhook looks it up when the pod is created"));
+        let (asked, then) = (asked.words(), asked.wait.map_or_else(String::new, then_waits));
+        inputs
+            .left
+            .push(format!("{what} takes {asked}: the webhook looks it up when the pod is created{then}"));
     }
     inputs
+}
+
+fn then_waits(seconds: u32) -> String {
+    format!(", and where it is not stored yet the pod waits for it, {seconds} s at most")
+}
+
+/// What is found; where that is not stored yet, what the pod waits for, if it does.
+fn meant<'a>(asked: &Asked, found: Result<&'a Pipe, InputError>) -> Result<Meant<'a>, InputError> {
+    match found {
+        Err(not_yet @ InputError::NotYet { .. }) => {
+            asked.awaits().map(Box::new).map(Meant::Awaited).ok_or(not_yet)
+        }
+        Ok(pipe) => match asked.kind.filter(|kind| *kind != pipe.spec.kind) {
+            Some(said) => Err(InputError::OtherKind { asked: asked.words(), said, found: pipe.spec.kind }),
+            None => Ok(Meant::Stored(pipe)),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 fn pick<'a>(asked: &Asked, answers: &'a Answers) -> Result<&'a Pipe, InputError> {

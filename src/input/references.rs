@@ -9,7 +9,7 @@ use json_patch::jsonptr::PointerBuf;
 
 use super::InputError;
 use crate::output::{Kind, key};
-use crate::pod::Json;
+use crate::pod::{Fields, Json};
 
 /// The second spelling, for templates that know `{{ }}` themselves.
 pub(super) const PREFIX: &str = "pipe:";
@@ -25,15 +25,35 @@ pub(super) struct Reference {
     pub(super) kind: Kind,
     /// The key.
     pub(super) key: String,
+    /// Files of the object that it names: the key of a variable, or the items of a volume.
+    pub(super) files: Vec<String>,
+    /// The volume that it is in; none in a container.
+    pub(super) volume: Option<InVolume>,
+}
+
+/// A volume that holds an object, alone or with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InVolume {
+    /// Its place among the pod's.
+    pub(super) index: usize,
+    /// The paths in it that its items have; empty where every file has its own name.
+    pub(super) paths: Vec<String>,
+}
+
+impl Reference {
+    /// Whether one of the pod's own init containers names it.
+    pub(super) fn is_in_init_container(&self) -> bool {
+        self.pointer.tokens().nth(1).is_some_and(|token| token.decoded() == "initContainers")
+    }
 }
 
 /// All of them, in the pod's order.
 ///
 /// # Errors
 /// Where a placeholder is no whole name, or stands in a field that names no object.
-pub(super) fn find(pod: &Json<'_>) -> Result<Vec<Reference>, InputError> {
+pub(super) fn find<'a>(pod: &'a Json<'a>) -> Result<Vec<Reference>, InputError> {
     let Some(spec) = pod.as_object().and_then(|pod| pod.get("spec")) else { return Ok(Vec::new()) };
-    let mut walk = Walk { place: vec![Step::Field("spec")], found: Vec::new() };
+    let mut walk = Walk { place: vec![Step::Field("spec")], around: Vec::new(), found: Vec::new() };
     walk.visit(spec)?;
     Ok(walk.found)
 }
@@ -46,11 +66,13 @@ enum Step<'a> {
 
 struct Walk<'a> {
     place: Vec<Step<'a>>,
+    /// The objects that the place is in, from the outermost.
+    around: Vec<&'a Fields<'a>>,
     found: Vec<Reference>,
 }
 
 impl<'a> Walk<'a> {
-    fn visit(&mut self, value: &'a Json<'_>) -> Result<(), InputError> {
+    fn visit(&mut self, value: &'a Json<'a>) -> Result<(), InputError> {
         match value {
             Json::String(text) => self.text(text)?,
             Json::Array(elements) => {
@@ -61,11 +83,13 @@ impl<'a> Walk<'a> {
                 }
             }
             Json::Object(fields) => {
+                self.around.push(fields);
                 for (name, field) in fields.iter() {
                     self.place.push(Step::Field(name));
                     self.visit(field)?;
                     self.place.pop();
                 }
+                self.around.pop();
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => {}
         }
@@ -91,8 +115,29 @@ impl<'a> Walk<'a> {
         if !is_data_key(&key) {
             return Err(InputError::NoKey { field: self.field(), text: text.to_owned() });
         }
-        self.found.push(Reference { pointer: self.pointer(), field: self.field(), kind, key });
+        let (pointer, field, items) = (self.pointer(), self.field(), self.items());
+        let volume = match self.place.as_slice() {
+            [_, Step::Field("volumes"), Step::Element(index), ..] => {
+                Some(InVolume { index: *index, paths: items.iter().map(|(_, path)| path.clone()).collect() })
+            }
+            _ => None,
+        };
+        let file = self.around.last().and_then(|fields| fields.get("key")?.as_str()).map(str::to_owned);
+        let files = items.into_iter().map(|(file, _)| file).chain(file).collect();
+        self.found.push(Reference { pointer, field, kind, key, files, volume });
         Ok(())
+    }
+
+    /// Keys and paths of the `items` beside the name.
+    fn items(&self) -> Vec<(String, String)> {
+        let Some(Json::Array(items)) = self.around.last().and_then(|fields| fields.get("items")) else {
+            return Vec::new();
+        };
+        let item = |item: &Json<'_>| {
+            let field = |name| item.as_object()?.get(name)?.as_str().map(str::to_owned);
+            field("key").zip(field("path"))
+        };
+        items.iter().filter_map(item).collect()
     }
 
     fn field(&self) -> String {

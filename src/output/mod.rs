@@ -7,15 +7,18 @@
 //! | [`key`] | how a key is written where an object's name could stand |
 //! | [`data`] | what is in it, and how much that may be |
 //! | [`mod@name`] | how the object is called that holds an output |
+//! | [`awaited`] | how a second one is called, which a pod can name before it is there |
 //! | [`record`] | the `Pipe`, which tells what is stored, and owns the object |
 
+pub mod awaited;
 pub mod data;
 pub mod key;
 pub mod name;
 pub mod record;
 pub mod spec;
 
+pub use awaited::Awaited;
 pub use data::{Data, DataError};
 pub use name::{ContentHash, Named};
-pub use record::{Pipe, Record, run_label};
+pub use record::{ByName, Pipe, Record, run_label};
 pub use spec::{Declared, Ends, Kind, PipeSpec, Quota};

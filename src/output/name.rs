@@ -62,31 +62,33 @@ impl Named<'_> {
     /// task is a part of the task.
     #[must_use]
     pub fn object(&self) -> String {
-        let Identity { scheduler, workflow, run, task, map_index, .. } = self.task;
-        let element = match (task, map_index) {
-            (Some(task), Some(index)) => Some(format!("{}-{index}", start(task, MAX_PART_BYTES / 2))),
-            (task, index) => task.clone().or_else(|| index.clone()),
-        };
         let mut hash = Sha256::new_with_prefix(b"bootlace output\0");
-        let identity = [scheduler, workflow, run, task, map_index].map(Option::as_deref);
-        for part in identity.into_iter().chain([self.container, self.key, self.kind.as_str()].map(Some)) {
-            add(&mut hash, part.map(str::as_bytes));
+        add_element(&mut hash, self.task);
+        for part in [self.container, self.key, self.kind.as_str()] {
+            add(&mut hash, Some(part.as_bytes()));
         }
         add(&mut hash, Some(&self.content.0));
         let hash = hex(&hash.finalize(), HASH_DIGITS / 2);
-
-        let parts = [workflow.as_deref(), run.as_deref(), element.as_deref(), Some(self.key)];
-        let parts: Vec<_> = parts.into_iter().flatten().map(safe).filter(|part| !part.is_empty()).collect();
-        if parts.is_empty() {
-            // A key of underscores alone.
-            return format!("pipe-{hash}");
-        }
-        format!("{}-{hash}", parts.join("."))
+        format!("{}-{hash}", readable(self.task, self.key, MAX_PART_BYTES))
     }
 }
 
+/// What people read of a name: four parts of at most `bytes` bytes, with dots between them.
+pub(super) fn readable(task: &Identity, key: &str, bytes: usize) -> String {
+    let Identity { workflow, run, task, map_index, .. } = task;
+    let element = match (task, map_index) {
+        (Some(task), Some(index)) => Some(format!("{}-{index}", start(task, bytes / 2))),
+        (task, index) => task.clone().or_else(|| index.clone()),
+    };
+    let parts = [workflow.as_deref(), run.as_deref(), element.as_deref(), Some(key)];
+    let parts = parts.into_iter().flatten().map(|part| safe(part, bytes));
+    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    // A key of underscores alone.
+    if parts.is_empty() { "pipe".to_owned() } else { parts.join(".") }
+}
+
 /// A part as a label of a DNS name: small letters, digits, and a `-` for everything between them.
-fn safe(part: &str) -> String {
+fn safe(part: &str, bytes: usize) -> String {
     let mut safe = String::new();
     for byte in part.bytes().map(|byte| byte.to_ascii_lowercase()) {
         match byte {
@@ -94,7 +96,7 @@ fn safe(part: &str) -> String {
             _ if safe.is_empty() || safe.ends_with('-') => {}
             _ => safe.push('-'),
         }
-        if safe.len() == MAX_PART_BYTES {
+        if safe.len() == bytes {
             break;
         }
     }
@@ -104,6 +106,14 @@ fn safe(part: &str) -> String {
 
 fn start(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
+/// Adds the exact names of a task, or of one element of it, to a hash; its attempt does not count.
+pub(super) fn add_element(hash: &mut Sha256, task: &Identity) {
+    let Identity { scheduler, workflow, run, task, map_index, .. } = task;
+    for part in [scheduler, workflow, run, task, map_index] {
+        add(hash, part.as_deref().map(str::as_bytes));
+    }
 }
 
 /// Adds one part to a hash so that no other parts give the same bytes: its length stands before it, and none at all is
@@ -129,7 +139,7 @@ pub(super) fn hex(hash: &[u8], bytes: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -153,7 +163,7 @@ mod tests {
     }
 
     /// Whether the API server takes it as the name of a Secret or a custom resource (`IsDNS1123Subdomain`).
-    fn is_subdomain(name: &str) -> bool {
+    pub(in crate::output) fn is_subdomain(name: &str) -> bool {
         let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let label = |label: &str| {
             let bytes = label.as_bytes();
@@ -196,18 +206,18 @@ mod tests {
         assert_ne!(of(&[("a1", b"")]), of(&[("a", b"1")]));
     }
 
-    fn part() -> impl Strategy<Value = String> {
+    pub(in crate::output) fn part() -> impl Strategy<Value = String> {
         prop_oneof![any::<String>(), "[a-zA-Z0-9_.:+-]{0,300}", "[-_.]{0,4}", "[ab]{0,2}"]
     }
 
-    fn task() -> impl Strategy<Value = Identity> {
+    pub(in crate::output) fn task() -> impl Strategy<Value = Identity> {
         let part = || proptest::option::of(part());
         (part(), part(), part(), part(), part()).prop_map(|(scheduler, workflow, run, task, map_index)| {
             Identity { scheduler, workflow, run, task, map_index, ..Identity::default() }
         })
     }
 
-    fn kind() -> impl Strategy<Value = Kind> {
+    pub(in crate::output) fn kind() -> impl Strategy<Value = Kind> {
         prop_oneof![Just(Kind::Secret), Just(Kind::ConfigMap)]
     }
 

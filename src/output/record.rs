@@ -39,6 +39,9 @@ use crate::identity::Identity;
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.key == oldSelf.key && self.kind == oldSelf.kind && self.object == oldSelf.object && self.size == oldSelf.size && self.files == oldSelf.files && self.hash == oldSelf.hash",
     "message": "what a Pipe says of its object cannot change: the object cannot either",
+}, {
+    "rule": "!has(oldSelf.awaited) || (has(self.awaited) && self.awaited == oldSelf.awaited)",
+    "message": "the name that a Pipe is awaited under cannot change: pods that wait hold it in their specs",
 }]))]
 pub struct Record {
     /// The key that later tasks name it by.
@@ -58,6 +61,11 @@ pub struct Record {
     /// Hash of the data: `sha256:` and 64 hexadecimal digits.
     #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
     pub hash: String,
+    /// Name of a second object with the same data, where the output is declared as awaited: a pod that waits for it could
+    /// name this one before it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub awaited: Option<String>,
     /// Who wrote it last. The same content written again, by a later attempt say, changes this alone.
     pub producer: Producer,
     /// When it is deleted, where no object of the run's own owns it: RFC 3339.
@@ -139,6 +147,18 @@ pub struct PipeStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub stored: Option<String>,
+    /// What became of the second object; nothing where the output is not declared as awaited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaited: Option<ByName>,
+}
+
+/// What became of the object under the name that pods wait for.
+#[derive(JsonSchema, Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByName {
+    /// It holds this Pipe's data.
+    Stored,
+    /// It holds other data: an earlier attempt's, whose content was another one.
+    Taken,
 }
 
 impl Pipe {
@@ -152,6 +172,12 @@ impl Pipe {
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.stored().is_some() && self.metadata.deletion_timestamp.is_none()
+    }
+
+    /// What became of the object under the name that pods wait for.
+    #[must_use]
+    pub fn by_name(&self) -> Option<ByName> {
+        self.status.as_ref()?.awaited
     }
 
     /// Orders by age: of one task, and one element of it, a later attempt is newer, where the scheduler counts them;

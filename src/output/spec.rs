@@ -81,6 +81,9 @@ pub struct Declared {
     /// Whether a missing file is no failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    /// Whether it is stored under a name that a pod can wait for, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaited: bool,
 }
 
 /// The kind of an object that holds files by key.

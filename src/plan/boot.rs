@@ -266,8 +266,14 @@ pub(super) fn security_context(run_as_user: Option<i64>) -> core::SecurityContex
 /// Refuses a pod that uses Bootlace's own names: merging by name would silently make two things one.
 pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
     let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
-    let ours =
-        [names::CONTAINER_BOOT, names::CONTAINER_INSTALL, names::CONTAINER_INIT, names::CONTAINER_PIPE];
+    let ours = [
+        names::CONTAINER_BOOT,
+        names::CONTAINER_INSTALL,
+        names::CONTAINER_INIT,
+        names::CONTAINER_PIPE,
+        names::CONTAINER_WAIT,
+        names::CONTAINER_LOOK,
+    ];
     if let Some(container) = pod.all_containers().find(|container| ours.contains(&container.name)) {
         return Err(taken("a container of the pod", container.name));
     }

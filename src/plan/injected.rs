@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::input::Awaits;
+
 /// The content of the annotation `bootlace.dev/injected`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +27,28 @@ pub struct Injected {
     /// The boot image of the pod's own, in full, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_image: Option<String>,
+    /// What the pod waits for before it boots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaits: Vec<Awaiting>,
+}
+
+/// What a pod waits for.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Awaiting {
+    /// The key that an earlier task declared.
+    pub key: String,
+    /// The object that the pod names.
+    pub object: String,
+    /// Seconds that it waits at most.
+    pub seconds: u32,
+}
+
+impl From<&Awaits> for Awaiting {
+    fn from(awaits: &Awaits) -> Self {
+        let Awaits { key, object, seconds, .. } = awaits.clone();
+        Self { key, object, seconds }
+    }
 }
 
 /// The way that the boot env takes into a pod's task containers.

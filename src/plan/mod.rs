@@ -27,7 +27,7 @@ use serde_json::Value;
 pub use boot_spec::{BootSpec, ProfileRef};
 pub use error::PlanError;
 pub use init_image::InitImageError;
-pub use injected::{EnvWay, Injected};
+pub use injected::{Awaiting, EnvWay, Injected};
 pub use lookup::{ImageConfig, Images, Lookup};
 pub use pipes::PipesError;
 pub use recipe::{Recipe, Recipes};
@@ -42,7 +42,7 @@ use mode::Wanted;
 use pipes::{Handing, Outputs, Sidecar};
 
 use crate::identity::Identity;
-use crate::input::Taken;
+use crate::input::BootInputs;
 use crate::pod::{Container, Pod};
 use crate::profile::spec::{Position, PullPolicy};
 use crate::template::Context;
@@ -83,6 +83,10 @@ pub struct Plan {
     pub boot: Vec<Value>,
     /// Before or after the pod's own init containers.
     pub position: Position,
+    /// The init containers that wait for what the pod takes from earlier tasks, in front of those that boot it.
+    pub wait: Vec<Value>,
+    /// Whether they stand in front of the pod's own, too, because one of those takes it.
+    pub wait_first: bool,
     /// The volumes to add.
     pub volumes: Arc<[Value]>,
     /// The volumes to add for this pod alone.
@@ -117,7 +121,7 @@ pub fn task_containers(pod: &Pod<'_>) -> Result<Vec<usize>, PlanError> {
 }
 
 /// Plans what `pod`, which comes from `origin`, becomes. `registry` holds what was looked up for it so far; without
-/// it no registry is to be asked. `taken` is what the profile's sources take from earlier tasks.
+/// it no registry is to be asked. `inputs` is what boot takes from earlier tasks, and what the pod waits for.
 ///
 /// # Errors
 /// Where the pod and the profile cannot be brought together: the error says what to change.
@@ -126,7 +130,7 @@ pub fn plan(
     origin: Origin<'_>,
     recipe: &Recipe,
     registry: Option<&Images>,
-    taken: &[(usize, Option<Taken>)],
+    inputs: &BootInputs,
 ) -> Result<Planned, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
@@ -162,8 +166,8 @@ pub fn plan(
         spec.sources = fill::sources(recipe, &context)?.into();
     }
     let mut mounted = pipes::sources::Mounted::default();
-    if !taken.is_empty() {
-        mounted = pipes::sources::take(spec.sources.to_mut(), taken, pod)?;
+    if !inputs.sources.is_empty() {
+        mounted = pipes::sources::take(spec.sources.to_mut(), &inputs.sources, pod)?;
     }
     if let Some(chosen) = &init_image {
         chosen.tell(&mut spec);
@@ -183,7 +187,15 @@ pub fn plan(
             mounts.append(&mut mounted.mounts);
         }
     }
-    let sidecar = sidecar(pod, &containers, &tasks, &outputs, &spec, recipe)?;
+    let from = pipes::From {
+        spec: &profile.spec,
+        profile: spec.profile.clone(),
+        store: recipe.store.as_deref(),
+        kubernetes: recipe.kubernetes,
+        boot: &recipe.boot,
+    };
+    let wait = pipes::wait::containers(pod, &inputs.awaits, &from)?;
+    let sidecar = sidecar(pod, &containers, &tasks, &outputs, &spec.task, &from)?;
     let weakest = tasks.iter().max_by_key(|task| task.way);
     let mut boot = match &init_image {
         Some(chosen) => chosen.containers(pod, origin.namespace, &spec, boot)?.into(),
@@ -197,6 +209,8 @@ pub fn plan(
     }
     Ok(Planned::Plan(Box::new(Plan {
         boot,
+        wait,
+        wait_first: inputs.wait_first,
         position: profile.spec.boot.position,
         volumes: Arc::clone(&recipe.volumes),
         own_volumes: mounted.volumes,
@@ -210,6 +224,7 @@ pub fn plan(
             because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
             env_secret: spec.env_secret.clone(),
             init_image: init_image.map(|chosen| chosen.image()),
+            awaits: inputs.awaits.iter().map(Awaiting::from).collect(),
         },
         env_from: spec.env_secret.as_deref().map(store::env_from),
         warnings,
@@ -224,21 +239,14 @@ fn sidecar(
     containers: &[&Container<'_>],
     tasks: &[Task],
     outputs: &Outputs,
-    spec: &BootSpec<'_>,
-    recipe: &Recipe,
+    task: &Identity,
+    from: &pipes::From<'_>,
 ) -> Result<Option<Sidecar>, PlanError> {
     let handing = containers.iter().zip(tasks).map(|(container, task)| Handing {
         container,
         unlaunched: (task.way != EnvWay::Launch).then_some(task.because.as_str()),
     });
-    let from = pipes::From {
-        spec: &recipe.profile.spec,
-        profile: spec.profile.clone(),
-        store: recipe.store.as_deref(),
-        kubernetes: recipe.kubernetes,
-        boot: &recipe.boot,
-    };
-    Sidecar::plan(pod, &handing.collect::<Vec<_>>(), outputs, &spec.task, &from)
+    Sidecar::plan(pod, &handing.collect::<Vec<_>>(), outputs, task, from)
 }
 
 fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &[Runs]) -> Lookup {

@@ -76,6 +76,10 @@ pub struct Output {
     /// Whether the task may end without it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    /// Whether a pod that is there before can wait for it. It is then stored twice, the second time under a name without a
+    /// hash of its content.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaited: bool,
 }
 
 /// What an earlier task of the run handed over, as a source of boot's.

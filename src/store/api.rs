@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Response, StatusCode};
-use axum::routing::{post, put};
+use axum::routing::{get, post, put};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::body;
 use super::caller::{Caller, Callers, Identity};
@@ -26,11 +26,12 @@ use super::denial::Denial;
 use super::metrics::Metrics;
 use super::pipe::{self, Keeper};
 use super::protocol::{
-    Env, EnvStored, Output, OutputStored, PATH_ENV, PATH_EVENTS, PATH_PIPES, Refusal, Report,
+    Env, EnvStored, Output, OutputStored, PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, Refusal, Report,
+    Waited,
 };
 use super::{env, event, grant};
 use crate::json_error;
-use crate::output::{DataError, data};
+use crate::output::{DataError, Pipe, data, run_label};
 use crate::server::metrics::Counted;
 
 /// Requests that are answered at once. Each waits for the API server most of its time.
@@ -71,6 +72,7 @@ impl Service {
         Router::new()
             .route(PATH_ENV, put(put_env).fallback(elsewhere))
             .route(&format!("{PATH_PIPES}{{key}}"), put(put_pipe).fallback(elsewhere))
+            .route(&format!("{PATH_AWAITED}{{object}}"), get(get_awaited).fallback(elsewhere))
             .route(PATH_EVENTS, post(post_event).fallback(elsewhere))
             .fallback(async || refuse(StatusCode::NOT_FOUND, "NotFound", METHODS))
             .with_state(self)
@@ -179,6 +181,33 @@ impl Service {
         Ok(json(StatusCode::OK, &OutputStored { pipe: name, created }))
     }
 
+    /// Whether there is what the pod waits for. Asked every few seconds by each pod that waits, and answered at once from
+    /// one page of its run's Pipes: holding the request until something changes would take a slot or a watch a pod.
+    async fn awaited(
+        &self,
+        headers: &HeaderMap,
+        object: &str,
+        audit: &mut Audit,
+    ) -> Result<Response<Body>, Denial> {
+        let Caller { id, pod } = self.caller(headers, audit).await?;
+        let awaits = pipe::grant::awaits(&pod, object)?;
+        audit.object.clone_from(&awaits.object);
+        let pipes: Api<Pipe> = Api::namespaced(self.client.clone(), &id.namespace);
+        let of_task = |pipe: &Pipe| pipe::awaited::is_of_task(&awaits, pipe);
+        let found =
+            pipe::of_run::matching(&pipes, &run_label(&awaits.from), of_task).await.map_err(|error| {
+                let doing = format!("Pipes of {} cannot be listed", id.namespace);
+                Denial { message: pipe::failed(&doing, &error), ..Denial::of_api(&doing, &error) }
+            })?;
+        let waited = pipe::awaited::judge(&awaits, &found);
+        audit.outcome = match waited {
+            Waited::NotYet { .. } => NOT_YET,
+            Waited::Stored { .. } => "is there",
+            Waited::Never { .. } => "will not be there",
+        };
+        Ok(json(StatusCode::OK, &waited))
+    }
+
     async fn report(
         &self,
         headers: &HeaderMap,
@@ -220,6 +249,15 @@ async fn put_pipe(
     service.answer(&mut audit, async |audit| service.store_pipe(&headers, &key, body, audit).await).await
 }
 
+async fn get_awaited(
+    State(service): State<Arc<Service>>,
+    Path(object): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let mut audit = Audit::of("GET /v1/awaited");
+    service.answer(&mut audit, async |audit| service.awaited(&headers, &object, audit).await).await
+}
+
 async fn post_event(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response<Body> {
     let mut audit = Audit::of("POST /v1/events");
     service.answer(&mut audit, async |audit| service.report(&headers, body, audit).await).await
@@ -248,6 +286,8 @@ impl Audit {
         let caller = |part: fn(&Identity) -> &String| self.caller.as_ref().map_or("", |caller| part(caller));
         let (namespace, pod, uid) = (caller(|id| &id.namespace), caller(|id| &id.name), caller(|id| &id.uid));
         match denial {
+            // Said again and again.
+            None if *outcome == NOT_YET => debug!(request, namespace, pod, uid, object, "{outcome}"),
             None => info!(request, namespace, pod, uid, object, size, "{outcome}"),
             Some(denial) => {
                 let code = denial.status.as_u16();
@@ -257,8 +297,12 @@ impl Audit {
     }
 }
 
+/// What comes of asking for what is still waited for.
+const NOT_YET: &str = "is not there yet";
+
 const METHODS: &str = "nothing is here: a pod's env goes to PUT /v1/env, an output to PUT /v1/pipes/{key}, Events to \
-                       POST /v1/events, and probes and metrics to the other port";
+                       POST /v1/events, what is waited for is asked for with GET /v1/awaited/{object}, and probes and \
+                       metrics are on the other port";
 
 fn denied(denial: &Denial) -> Response<Body> {
     let mut response = refuse(denial.status, denial.reason, &denial.message);
@@ -278,7 +322,7 @@ fn denied(denial: &Denial) -> Response<Body> {
 fn refuse(status: StatusCode, reason: &str, message: &str) -> Response<Body> {
     let mut response = json(status, &Refusal { reason: reason.to_owned(), message: message.to_owned() });
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("PUT, POST"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, PUT, POST"));
     }
     response
 }

@@ -1,5 +1,5 @@
-//! The Event that tells how a boot went, or that a task's outputs are not stored, on the pod: where `kubectl describe`,
-//! Airflow and others look. Pure.
+//! The Event that tells how a boot or a wait went, or that a task's outputs are not stored, on the pod: where
+//! `kubectl describe`, Airflow and others look. Pure.
 
 use std::fmt::Write as _;
 
@@ -32,13 +32,14 @@ impl Outcome {
             Self::Booted => "Booted",
             Self::Failed => "BootFailed",
             Self::OutputsNotStored => "OutputsNotStored",
+            Self::WaitFailed => "WaitFailed",
         }
     }
 
     fn kind(self) -> &'static str {
         match self {
             Self::Booted => "Normal",
-            Self::Failed | Self::OutputsNotStored => "Warning",
+            Self::Failed | Self::OutputsNotStored | Self::WaitFailed => "Warning",
         }
     }
 
@@ -47,6 +48,7 @@ impl Outcome {
         match self {
             Self::Booted | Self::Failed => ("Boot", names::CONTAINER_BOOT, names::EVENT_CONTROLLER),
             Self::OutputsNotStored => ("StoreOutputs", names::CONTAINER_PIPE, names::EVENT_CONTROLLER_PIPE),
+            Self::WaitFailed => ("Wait", names::CONTAINER_WAIT, names::EVENT_CONTROLLER_WAIT),
         }
     }
 }
@@ -59,7 +61,7 @@ pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event
     let (action, container, controller) = outcome.action();
     let turn = match outcome {
         Outcome::Booted | Outcome::Failed => grant::earlier_boots(pod).min(MAX_BOOTS),
-        Outcome::OutputsNotStored => turn(note),
+        Outcome::OutputsNotStored | Outcome::WaitFailed => turn(note),
     };
     Event {
         metadata: ObjectMeta {

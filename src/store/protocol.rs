@@ -4,10 +4,12 @@
 //! |---|---|---|---|
 //! | `PUT /v1/env` | boot | [`Env`] | 200 [`EnvStored`] |
 //! | `PUT /v1/pipes/{key}` | the pipe sidecar | [`Output`] | 200 [`OutputStored`] |
-//! | `POST /v1/events` | both | [`Report`] | 204 |
+//! | `GET /v1/awaited/{object}` | the containers that wait | | 200 [`Waited`] |
+//! | `POST /v1/events` | all of them | [`Report`] | 204 |
 //!
 //! Everything else is a [`Refusal`]. A caller asks again after 408, 429 and 5xx, and after no answer at all; any other
-//! refusal stays what it is. No request names a namespace, a pod or an object: the token and the pod's injection do.
+//! refusal stays what it is. No request names a namespace, a pod or an object of its own choice: the token and the pod's
+//! injection do.
 //! Unknown fields are errors: a store that is older than who asks must not quietly do less than it is asked.
 
 use std::collections::BTreeMap;
@@ -23,6 +25,8 @@ use crate::output::{Data, Kind};
 pub const PATH_ENV: &str = "/v1/env";
 /// Stores an output of the calling pod's task; its key follows.
 pub const PATH_PIPES: &str = "/v1/pipes/";
+/// Asks whether there is what the calling pod waits for; the object's name follows, as the pod's spec has it.
+pub const PATH_AWAITED: &str = "/v1/awaited/";
 /// Reports how the boot of the calling pod went, or that its outputs are not stored.
 pub const PATH_EVENTS: &str = "/v1/events";
 
@@ -105,6 +109,27 @@ pub struct OutputStored {
     pub created: bool,
 }
 
+/// Answer of `GET /v1/awaited/{object}`: no byte of the content.
+#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(tag = "state", rename_all_fields = "camelCase")]
+pub enum Waited {
+    /// It is not stored.
+    NotYet {
+        /// Keys that the task has handed over, some of them.
+        so_far: Vec<String>,
+    },
+    /// It is there, with these files.
+    Stored {
+        /// Their names.
+        files: Vec<String>,
+    },
+    /// It will never be there under this name.
+    Never {
+        /// Why, and what to change.
+        why: String,
+    },
+}
+
 /// Body of `POST /v1/events`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -124,6 +149,8 @@ pub enum Outcome {
     Failed,
     /// A task has ended, and its outputs are not stored.
     OutputsNotStored,
+    /// What the pod waits for has not come.
+    WaitFailed,
 }
 
 /// Body of every answer that is an error.

@@ -14,6 +14,7 @@ mod modes;
 mod patches;
 mod pipes_in;
 mod pipes_out;
+mod pipes_wait;
 mod pods;
 mod refused;
 mod secret;

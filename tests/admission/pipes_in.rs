@@ -210,7 +210,7 @@ fn what_cannot_be_is_refused_with_a_sentence() {
         (
             None,
             volume("pipe:Cert"),
-            "spec.volumes[0].configMap.name names a ConfigMap, but pipe Cert of shop, run r1 is stored as a Secret",
+            "spec.volumes[0].configMap.name names a ConfigMap, but pipe Cert of shop, run r1 is a Secret",
         ),
         (
             None,
@@ -244,7 +244,11 @@ fn what_cannot_be_is_refused_with_a_sentence() {
             json!({"volumes": [{"name": "bootlace-pipe-0", "emptyDir": {}}]}),
             "is Bootlace's own name",
         ),
-        (Some("- {key: Token, mountPath: /a, wait: 5m}"), json!({}), "wait: is not known"),
+        (
+            Some("- {key: Token, mountPath: /a, wait: 9, kind: ConfigMap, task: gencert}"),
+            json!({}),
+            "pipe Token of shop, run r1 is stored as a Secret, and the key's entry",
+        ),
     ] {
         let error = refused(&pod(pipe_in, &spec));
         assert!(error.contains(sentence), "{sentence} is not in: {error}");

@@ -20,6 +20,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     /// Answered to whoever creates something below this path.
     refused: Option<(&'static str, u16, &'static str)>,
+    /// Not known to the CRD of Pipes, and so dropped from what is written.
+    unknown: Option<&'static str>,
 }
 
 /// An API server in memory.
@@ -87,6 +89,11 @@ impl Cluster {
     /// Refuses to create anything below a path, with this status and message.
     pub(crate) fn refuse(&self, path: &'static str, status: u16, message: &'static str) {
         self.state().refused = Some((path, status, message));
+    }
+
+    /// Drops a field of a Pipe's spec, as an older CRD does.
+    pub(crate) fn does_not_know(&self, field: &'static str) {
+        self.state().unknown = Some(field);
     }
 
     /// Does what the garbage collector does: removes what is owned by nothing that is there.
@@ -177,6 +184,9 @@ impl Cluster {
 impl State {
     fn write(&mut self, path: &str, mut object: Value) -> Value {
         self.version += 1;
+        if let Some((field, spec)) = self.unknown.zip(object["spec"].as_object_mut()) {
+            spec.remove(field);
+        }
         let metadata = object["metadata"].as_object_mut().unwrap();
         let before = self.objects.get(path).map(|object| object["metadata"].clone());
         let (uid, created) = match before {

@@ -10,15 +10,20 @@ use proptest::prelude::*;
 use crate::cluster::{Cluster, Cut};
 use crate::support::{Attempt, NAMESPACE, consistent, stored_once, time};
 
+/// An output under one name, and one that is awaited under a second.
+fn attempts() -> [Attempt; 2] {
+    [false, true].map(|awaited| Attempt { awaited, ..Attempt::default() })
+}
+
 /// Every moment at which a replica can be killed that stores an output.
-async fn moments() -> Vec<Cut> {
+async fn moments(attempt: &Attempt) -> Vec<Cut> {
     let mut moments = Vec::new();
     for number in 0.. {
         moments.push(Cut::Before(number));
         let cluster = Cluster::default();
         let cut = Some(Cut::After(number));
         moments.extend(cut);
-        if Attempt::default().store(cluster.replica(cut, Vec::new()), "10:00:00").await.is_ok() {
+        if attempt.store(cluster.replica(cut, Vec::new()), "10:00:00").await.is_ok() {
             break;
         }
     }
@@ -26,14 +31,22 @@ async fn moments() -> Vec<Cut> {
     moments
 }
 
+async fn all_moments() -> Vec<(Attempt, Cut)> {
+    let mut all = Vec::new();
+    for attempt in attempts() {
+        all.extend(moments(&attempt).await.into_iter().map(|cut| (attempt.clone(), cut)));
+    }
+    all
+}
+
 #[tokio::test]
 async fn what_is_asked_again_is_stored_wherever_the_first_was_killed() {
-    for cut in moments().await {
+    for (attempt, cut) in all_moments().await {
         let cluster = Cluster::default();
-        let first = Attempt::default().store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
+        let first = attempt.store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
         assert!(first.is_ok() || first.is_err_and(|denial| !denial.is_final()), "{cut:?}");
         consistent(&cluster);
-        Attempt::default().store_at_last(&cluster, "10:00:01").await;
+        attempt.store_at_last(&cluster, "10:00:01").await;
         cluster.collect();
         stored_once(&cluster);
     }
@@ -41,9 +54,9 @@ async fn what_is_asked_again_is_stored_wherever_the_first_was_killed() {
 
 #[tokio::test]
 async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
-    for cut in moments().await {
+    for (attempt, cut) in all_moments().await {
         let cluster = Cluster::default();
-        let _ = Attempt::default().store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
+        let _ = attempt.store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
         let (client, metrics) = (cluster.client(), Metrics::default());
         let (every, patience) = (Duration::from_mins(1), Duration::from_mins(5));
         let claim = Claim::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), every * 2);
@@ -63,15 +76,20 @@ async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
 
 #[tokio::test]
 async fn an_object_that_somebody_else_made_is_never_taken_for_the_outputs() {
-    let (cluster, attempt) = (Cluster::default(), Attempt::default());
-    let name = attempt.pipe("10:00:00").spec.object;
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
-    cluster.put(&path, serde_json::json!({"metadata": {"name": name}, "data": {"file": "ZXZpbA=="}}));
-    for _ in 0..3 {
-        let denial = attempt.store(cluster.client(), "10:00:00").await.unwrap_err();
-        assert!(denial.status == 503 && denial.message.contains("somebody else's, so delete it"), "{denial}");
-        assert!(cluster.all("pipes").is_empty());
-        cluster.collect();
+    let attempt = Attempt { awaited: true, ..Attempt::default() };
+    let spec = attempt.pipe("10:00:00").spec;
+    for name in [spec.object, spec.awaited.unwrap()] {
+        let cluster = Cluster::default();
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{name}");
+        cluster.put(&path, serde_json::json!({"metadata": {"name": name}, "data": {"file": "ZXZpbA=="}}));
+        for _ in 0..3 {
+            let denial = attempt.store(cluster.client(), "10:00:00").await.unwrap_err();
+            let message = &denial.message;
+            assert!(denial.status == 503 && message.contains("somebody else's, so delete it"), "{message}");
+            assert!(message.contains(&name), "{message}");
+            assert!(cluster.all("pipes").is_empty());
+            cluster.collect();
+        }
     }
 }
 
@@ -81,10 +99,12 @@ fn pauses() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn two_replicas_at_once_store_it_once(one in pauses(), two in pauses(), late in 0..12_usize) {
+    fn two_replicas_at_once_store_it_once(
+        one in pauses(), two in pauses(), late in 0..12_usize, awaited in any::<bool>(),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (cluster, attempt) = (Cluster::default(), Attempt::default());
+            let (cluster, attempt) = (Cluster::default(), Attempt { awaited, ..Attempt::default() });
             let second = async {
                 for _ in 0..late {
                     tokio::task::yield_now().await;
@@ -100,6 +120,35 @@ proptest! {
             attempt.store_at_last(&cluster, "10:00:01").await;
             cluster.collect();
             stored_once(&cluster);
+        });
+    }
+
+    /// Two attempts of a task whose contents differ: one has the name, and what says so holds its bytes.
+    #[test]
+    fn of_two_contents_one_is_had_under_the_name(one in pauses(), two in pauses(), late in 0..12_usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let cluster = Cluster::default();
+            let attempt = |number, content| Attempt { number, content, awaited: true, ..Attempt::default() };
+            let (first, second) = (attempt("1", "A"), attempt("2", "B"));
+            let delayed = async {
+                for _ in 0..late {
+                    tokio::task::yield_now().await;
+                }
+                second.store(cluster.replica(None, two), "10:00:01").await
+            };
+            let results = tokio::join!(first.store(cluster.replica(None, one), "10:00:00"), delayed);
+            for result in [results.0, results.1] {
+                assert!(result.is_ok() || result.is_err_and(|denial| !denial.is_final()));
+            }
+            consistent(&cluster);
+            first.store_at_last(&cluster, "10:00:02").await;
+            second.store_at_last(&cluster, "10:00:03").await;
+            consistent(&cluster);
+            let pipes = cluster.all("pipes");
+            let had = pipes.iter().filter(|pipe| pipe["status"]["awaited"] == "Stored").count();
+            let not_had = pipes.iter().filter(|pipe| pipe["status"]["awaited"] == "Taken").count();
+            assert!((had, not_had) == (1, 1) && cluster.all("secrets").len() == 3, "{pipes:?}");
         });
     }
 }

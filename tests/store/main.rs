@@ -8,6 +8,7 @@
     reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
 )]
 
+mod awaited;
 mod cluster;
 mod expiry;
 mod killed;

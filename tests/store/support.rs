@@ -20,12 +20,14 @@ pub(crate) struct Attempt {
     pub(crate) number: &'static str,
     pub(crate) key: &'static str,
     pub(crate) content: &'static str,
+    pub(crate) awaited: bool,
     pub(crate) quota: Quota,
 }
 
 impl Default for Attempt {
     fn default() -> Self {
-        Self { task: "load", number: "1", key: "Cert", content: "x", quota: Quota::default() }
+        let (task, number, key, content) = ("load", "1", "Cert", "x");
+        Self { task, number, key, content, awaited: false, quota: Quota::default() }
     }
 }
 
@@ -39,7 +41,7 @@ impl Attempt {
         let told: PipeSpec<'_> = serde_json::from_value(json!({
             "task": {"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": self.task, "attempt": self.number},
             "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""},
-            "outputs": [{"key": self.key, "kind": "Secret", "container": "base"}],
+            "outputs": [{"key": self.key, "kind": "Secret", "container": "base", "awaited": self.awaited}],
             "timeToLiveSeconds": 3600, "deadlineSeconds": 60, "graceSeconds": 20,
         }))
         .unwrap();
@@ -78,15 +80,27 @@ pub(crate) fn time(of_day: &str) -> Timestamp {
 pub(crate) fn consistent(cluster: &Cluster) {
     let secrets = cluster.all("secrets");
     for pipe in cluster.all("pipes").iter().filter(|pipe| !pipe["status"]["stored"].is_null()) {
-        let of_name = |secret: &&Value| secret["metadata"]["name"] == pipe["spec"]["object"];
-        let secret = secrets.iter().find(of_name).expect("a stored Pipe has its object");
-        assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], pipe["metadata"]["uid"]);
+        let mut names = vec![&pipe["spec"]["object"]];
+        if pipe["status"]["awaited"] == "Stored" {
+            names.push(&pipe["spec"]["awaited"]);
+        }
+        for name in names {
+            let of_name = |secret: &&Value| secret["metadata"]["name"] == *name;
+            let secret = secrets.iter().find(of_name).expect("a stored Pipe has its objects");
+            assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], pipe["metadata"]["uid"]);
+        }
     }
 }
 
-/// One output is stored, and nothing else is there.
+/// One output is stored, under both of its names where it is declared as awaited, and nothing else is there.
 pub(crate) fn stored_once(cluster: &Cluster) {
     consistent(cluster);
-    assert_eq!((cluster.all("pipes").len(), cluster.all("secrets").len()), (1, 1));
-    assert!(!cluster.all("pipes")[0]["status"]["stored"].is_null());
+    let pipe = match &cluster.all("pipes")[..] {
+        [pipe] => pipe.clone(),
+        pipes => panic!("{} Pipes", pipes.len()),
+    };
+    assert!(!pipe["status"]["stored"].is_null());
+    let awaited = !pipe["spec"]["awaited"].is_null();
+    assert_eq!(pipe["status"]["awaited"] == "Stored", awaited, "{pipe}");
+    assert_eq!(cluster.all("secrets").len(), 1 + usize::from(awaited));
 }

@@ -25,8 +25,9 @@ pub(super) fn describe(pod: &Value) -> anyhow::Result<Option<(String, Vec<String
 }
 
 fn output(output: &Declared) -> String {
-    let Declared { key, kind, container, shared_file, optional } = output;
-    let kind = kind.as_str();
+    let Declared { key, kind, container, shared_file, optional, awaited } = output;
+    let twice = if *awaited { ", twice, so that pods can wait for it" } else { "" };
+    let kind = format!("{}{twice}", kind.as_str());
     let optional = if *optional { ", where it is written" } else { "" };
     match shared_file {
         None => format!(

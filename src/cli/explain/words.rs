@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::outputs;
+use super::{inputs, outputs};
 use crate::identity;
 use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
@@ -43,6 +43,7 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
     }
     out.gap();
 
+    wait(&mut out, injected)?;
     if let Some(init) = init_container(injected, names::CONTAINER_INIT) {
         let image = init.get("image").and_then(Value::as_str).unwrap_or("an image without a name");
         out.part(
@@ -116,6 +117,22 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
         out.part("warning", warning, "");
     }
     Ok(out.0)
+}
+
+/// The containers that wait for what the pod takes from earlier tasks.
+fn wait(out: &mut Lines, injected: &Value) -> anyhow::Result<()> {
+    let awaited = inputs::describe(injected)?;
+    if !awaited.is_empty() {
+        out.part("init container", names::CONTAINER_WAIT, "waits until the store has:");
+        for line in &awaited {
+            out.detail(line);
+        }
+    }
+    if init_container(injected, names::CONTAINER_LOOK).is_some() {
+        let text = "sees to it that the kubelet has brought that into the pod's volumes";
+        out.part("init container", names::CONTAINER_LOOK, text);
+    }
+    Ok(())
 }
 
 /// Why the pod is a task; its being injected already is no reason of its own.

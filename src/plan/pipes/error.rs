@@ -130,12 +130,36 @@ pub enum PipesError {
         /// The volume.
         volume: String,
     },
-    /// What the sidecar must be told does not fit into one env variable.
+    /// There is no store, so nothing was ever handed over.
     #[error(
-        "what the sidecar must be told takes {size} bytes, and {limit} is the limit: declare fewer outputs, with shorter \
+        "the pod waits for pipe {key}, and this Bootlace is installed without the store that knows what is handed over: \
+         install the chart with store.enabled=true, or remove wait: from the annotation {}",
+        names::ANNOTATION_PIPE_IN
+    )]
+    WaitNoStore {
+        /// The pipe's key.
+        key: String,
+    },
+    /// Nobody can hand over what it waits for.
+    #[error(
+        "the pod waits for pipe {key}, which no task can hand over before Kubernetes {}, and the API server is {version}: \
+         upgrade it",
+        Version::NATIVE_SIDECARS
+    )]
+    WaitTooOld {
+        /// The pipe's key.
+        key: String,
+        /// The API server's version.
+        version: Version,
+    },
+    /// What a container must be told does not fit into one env variable.
+    #[error(
+        "what {container} must be told takes {size} bytes, and {limit} is the limit: name fewer pipes, with shorter \
          paths"
     )]
     TooLarge {
+        /// The container.
+        container: &'static str,
         /// Its size in bytes.
         size: usize,
         /// The limit in bytes.

@@ -6,14 +6,18 @@
 //! | `declared` | which outputs, of which container: the profile's and the annotation's |
 //! | `shared` | where the sidecar finds the file of a task that no launcher starts |
 //! | `sidecar` | the sidecar, its volumes, and what it is told |
+//! | `wait` | the init containers of a pod that waits for what earlier tasks have not handed over yet |
+//! | `from` | what all of these containers are made from |
 //! | `sources` | which objects do boot's own sources take |
 //! | `error` | why that cannot be |
 
 mod declared;
 mod error;
+mod from;
 mod shared;
 mod sidecar;
 pub(super) mod sources;
+pub(super) mod wait;
 
 use std::fmt::Display;
 
@@ -21,7 +25,9 @@ use serde_json::{Value, json};
 
 pub(super) use declared::Outputs;
 pub use error::PipesError;
-pub(super) use sidecar::{From, Handing, Sidecar};
+pub(super) use from::From;
+use from::encode;
+pub(super) use sidecar::{Handing, Sidecar};
 
 use crate::names;
 use crate::profile::BootProfileSpec;

@@ -80,7 +80,8 @@ mod tests {
         let mut shared = Shared::default();
         let mut file = |file: &str| {
             let (key, file) = ("A".to_owned(), file.to_owned());
-            let output = Output { key, file, kind: Kind::Secret, container: None, optional: false };
+            let output =
+                Output { key, file, kind: Kind::Secret, container: None, optional: false, awaited: false };
             shared.file(&output, &pod.containers[0], "it is so").map_err(|error| error.to_string())
         };
         assert_eq!(file("/out/a.txt").unwrap(), "/bootlace-shared/0/a.txt");

@@ -1,7 +1,6 @@
 //! The native sidecar that has a pod's outputs stored.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use bootlace_launch::handover::MAX_BYTES;
 use k8s_openapi::api::core::v1 as core;
@@ -9,15 +8,13 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use super::shared::Shared;
-use super::{Outputs, PipesError, weaker};
+use super::{From, Outputs, PipesError, encode, weaker};
 use crate::identity::Identity;
 use crate::names;
 use crate::output::{Declared, Ends, PipeSpec};
 use crate::plan::recipe::json;
-use crate::plan::{PlanError, ProfileRef, Store, Version, boot};
+use crate::plan::{PlanError, Version, boot};
 use crate::pod::{Container, Pod};
-use crate::profile::BootProfileSpec;
-use crate::profile::spec::Resources;
 
 /// Seconds of the pod's grace period that are left to the kubelet: what is not ended by then is killed, and schedulers
 /// read a killed sidecar as a failed one.
@@ -27,8 +24,6 @@ const GRACE_SECONDS: u32 = 30;
 /// Bytes of the volume a task container, beside what it may hand over: the attempt before, which is removed only once the
 /// next has begun, and the protocol's own files.
 const ROOM_BYTES: u64 = MAX_BYTES + 512 * 1024;
-/// Bytes of an env variable; see [`boot::env`].
-const MAX_SPEC_BYTES: usize = 32 * 4096 - 64;
 
 /// What a pod with outputs gets.
 #[derive(Debug)]
@@ -47,18 +42,6 @@ pub(in crate::plan) struct Handing<'c, 'a> {
     pub(in crate::plan) container: &'c Container<'a>,
     /// Why no launcher starts it; none where one does.
     pub(in crate::plan) unlaunched: Option<&'c str>,
-}
-
-/// What the sidecar is made from, beside the pod.
-#[derive(Debug)]
-pub(in crate::plan) struct From<'r> {
-    pub(in crate::plan) spec: &'r BootProfileSpec,
-    pub(in crate::plan) profile: ProfileRef,
-    pub(in crate::plan) store: Option<&'r Store>,
-    /// The API server's version, where it is known.
-    pub(in crate::plan) kubernetes: Option<Version>,
-    /// The boot container, whose image the sidecar shares.
-    pub(in crate::plan) boot: &'r Value,
 }
 
 impl Sidecar {
@@ -98,6 +81,7 @@ impl Sidecar {
                     container: container.name.to_owned(),
                     shared_file,
                     optional: output.optional,
+                    awaited: output.awaited,
                 });
             }
         }
@@ -172,46 +156,26 @@ fn container(
     shared: &Shared<'_>,
     from: &From<'_>,
 ) -> Result<core::Container, PlanError> {
-    let text = |field| from.boot.get(field).and_then(Value::as_str).map(str::to_owned);
     let token = boot::read_only(names::VOLUME_STORE, names::MOUNT_STORE);
     let run = launched.then(|| boot::writable(names::VOLUME_RUN, names::MOUNT_RUN));
     let shared = shared.mounts().map(|(volume, sub_path, path)| core::VolumeMount {
         sub_path: sub_path.map(str::to_owned),
         ..boot::read_only(volume, &path)
     });
-    let resources = from.spec.pipes.resources.clone().unwrap_or_else(resources);
     Ok(core::Container {
         name: names::CONTAINER_PIPE.to_owned(),
-        image: text("image"),
-        image_pull_policy: text("imagePullPolicy"),
+        image: from.of_boot("image"),
+        image_pull_policy: from.of_boot("imagePullPolicy"),
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "pipe".to_owned()]),
         env: Some(vec![core::EnvVar {
             name: names::ENV_PIPES.to_owned(),
-            value: Some(encode(spec)?),
+            value: Some(encode(names::CONTAINER_PIPE, spec)?),
             ..core::EnvVar::default()
         }]),
         restart_policy: Some("Always".to_owned()),
         volume_mounts: Some([token].into_iter().chain(run).chain(shared).collect()),
-        resources: Some(boot::resources(&resources, pod.is_guaranteed())),
+        resources: Some(from.resources(pod)),
         security_context: Some(boot::security_context(from.spec.boot.run_as_user)),
         ..core::Container::default()
     })
-}
-
-/// The sidecar's resources where the profile gives none.
-fn resources() -> Resources {
-    let quantities = |cpu: &str, memory: &str| {
-        BTreeMap::from([("cpu".to_owned(), cpu.to_owned()), ("memory".to_owned(), memory.to_owned())])
-    };
-    Resources { requests: quantities("5m", "16Mi"), limits: quantities("200m", "64Mi") }
-}
-
-/// The spec as JSON; for its dollar signs see [`boot::env`].
-fn encode(spec: &PipeSpec<'_>) -> Result<String, PlanError> {
-    let json = serde_json::to_string(spec).map_err(|error| PlanError::Unwritable(error.to_string()))?;
-    let json = json.replace('$', "\\u0024");
-    if json.len() > MAX_SPEC_BYTES {
-        return Err(PipesError::TooLarge { size: json.len(), limit: MAX_SPEC_BYTES }.into());
-    }
-    Ok(json)
 }

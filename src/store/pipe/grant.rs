@@ -1,9 +1,12 @@
-//! What outputs a pod may have stored: those that its own spec declares. Pure.
+//! What outputs a pod may have stored, and which it may ask about: those that its own spec declares. Pure.
 //!
-//! The webhook writes them into the env of the sidecar, which nobody can change once the pod is there.
+//! The webhook writes them into the env of the sidecar and of the container that waits, which nobody can change once the pod
+//! is there.
 
 use k8s_openapi::api::core::v1::Pod;
+use serde::de::DeserializeOwned;
 
+use crate::input::{Awaits, WaitSpec};
 use crate::names;
 use crate::output::{Declared, Kind, PipeSpec};
 use crate::store::denial::Denial;
@@ -14,13 +17,33 @@ use crate::store::grant;
 /// # Errors
 /// Where Bootlace did not inject the pod, or gave it no sidecar.
 pub fn spec(pod: &Pod) -> Result<PipeSpec<'static>, Denial> {
+    told(pod, names::CONTAINER_PIPE, names::ENV_PIPES, "so its tasks declare no outputs")
+}
+
+/// What the pod waits for under the name `object`.
+///
+/// # Errors
+/// Where Bootlace did not inject the pod, or had it wait for nothing of that name.
+pub fn awaits(pod: &Pod, object: &str) -> Result<Awaits, Denial> {
+    let told: WaitSpec<'_> = told(pod, names::CONTAINER_WAIT, names::ENV_WAIT, "so it waits for nothing")?;
+    told.awaits.iter().find(|awaits| awaits.object == object).cloned().ok_or_else(|| {
+        let shown: String = object.chars().take(253).collect();
+        Denial::forbidden(format!(
+            "the pod does not wait for {shown:?}: what it waits for stands in the annotation {} when it is created",
+            names::ANNOTATION_PIPE_IN
+        ))
+    })
+}
+
+/// What an init container of the pod was told in its env; `without` says what it means that there is no such container.
+fn told<T: DeserializeOwned>(pod: &Pod, container: &str, name: &str, without: &str) -> Result<T, Denial> {
     grant::injected(pod)?;
-    let (container, name) = (names::CONTAINER_PIPE, names::ENV_PIPES);
     let containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    let sidecar = containers.into_iter().find(|found| found.name == container).ok_or_else(|| {
-        Denial::forbidden(format!("the pod has no container {container}, so its tasks declare no outputs"))
-    })?;
-    let told = sidecar.env.iter().flatten().find(|env| env.name == name).and_then(|env| env.value.as_deref());
+    let found = containers
+        .into_iter()
+        .find(|found| found.name == container)
+        .ok_or_else(|| Denial::forbidden(format!("the pod has no container {container}, {without}")))?;
+    let told = found.env.iter().flatten().find(|env| env.name == name).and_then(|env| env.value.as_deref());
     serde_json::from_str(told.unwrap_or_default()).map_err(|_| {
         Denial::forbidden(format!(
             "the env {name} of the pod's container {container} cannot be read: the webhook of this store's own version \
@@ -107,6 +130,36 @@ mod tests {
         assert_eq!(spec.task.run.as_deref(), Some("r1"));
         key(&spec, "Cert").unwrap();
         assert!(output(&spec, "Log", "other", Kind::ConfigMap).unwrap().optional);
+    }
+
+    #[test]
+    fn a_pod_may_ask_about_what_it_waits_for_and_nothing_else() {
+        let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
+        let awaits = Awaits::new("Cert", Kind::Secret, serde_json::from_value(from).unwrap(), 60);
+        let told = json!({
+            "profile": {"name": "default", "generation": 1},
+            "store": {"url": "https://bootlace-store.bootlace.svc", "ca": ""}, "awaits": [awaits],
+        });
+        let waiting = |container: &str, told: &Value| {
+            pod(true, container, &json!({"name": "BOOTLACE_WAIT", "value": told.to_string()}))
+        };
+        let waits = waiting("bootlace-wait", &told);
+        assert_eq!(super::awaits(&waits, &awaits.object).unwrap(), awaits);
+        let mut newer = told.clone();
+        newer["awaits"][0]["encrypted"] = json!(true);
+        for (pod, object, hint) in [
+            (&waits, "db-login", "does not wait for \"db-login\""),
+            (&waiting("bootlace-wait", &newer), &awaits.object, "cannot be read"),
+            (
+                &waiting("bootlace-look", &told),
+                &awaits.object,
+                "has no container bootlace-wait, so it waits for",
+            ),
+            (&pod(false, "bootlace-wait", &json!({})), &awaits.object, "carries no annotation"),
+        ] {
+            let denial = super::awaits(pod, object).unwrap_err();
+            assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
+        }
     }
 
     #[test]

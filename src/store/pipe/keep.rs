@@ -11,6 +11,10 @@
 //! of the name is there already, another request may have made it and been killed, or it may be left from a Pipe that was
 //! deleted, or be a stranger's. Then the Pipe is removed, with it the object if it is the Pipe's, and the sidecar asks
 //! again.
+//!
+//! An output that is declared as awaited has a second object at the second step, under a name that knows nothing of its
+//! content ([`crate::output::awaited`]). Where another Pipe has it, this one is stored all the same, and says that it is not
+//! to be had under that name: whoever waits is told so, and nobody is given what an earlier attempt wrote.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::jiff::Timestamp;
@@ -19,9 +23,10 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::make::{self, Object};
-use super::quota;
+use super::{of_run, quota};
 use crate::names;
-use crate::output::{Data, Kind, Pipe, Quota, Record};
+use crate::output::record::PipeStatus;
+use crate::output::{ByName, Data, Kind, Pipe, Quota, Record};
 use crate::store::denial::Denial;
 
 /// Keeps outputs.
@@ -63,13 +68,17 @@ impl Keeper {
             Err(error) => return Err(one.denied("cannot be created", &error)),
         };
         if pipe.stored().is_some() {
-            one.refresh(&pipe, now).await?;
+            let pipe = one.refresh(pipe, now).await?;
+            if wanted.spec.awaited.is_some() && pipe.by_name().is_none() {
+                one.fill_later(pipe, files).await?;
+            }
             return Ok(false);
         }
         one.check_quota(&pipe, quota).await?;
-        one.fill(&pipe, files).await?;
-        let stored = json!({"stored": make::time(now)});
-        one.patch(&pipe, "status", json!({"status": stored})).await?;
+        let pipe = one.declare(pipe).await?;
+        let awaited = one.fill(&pipe, files).await?;
+        let status = PipeStatus { stored: Some(make::time(now)), awaited };
+        one.patch(&pipe, "status", json!({"status": status})).await?;
         Ok(true)
     }
 }
@@ -101,21 +110,37 @@ impl One<'_> {
     }
 
     /// The output is stored already: names who wrote it last.
-    async fn refresh(&self, found: &Pipe, now: Timestamp) -> Result<(), Denial> {
+    async fn refresh(&self, found: Pipe, now: Timestamp) -> Result<Pipe, Denial> {
         let (was, is) = (&found.spec.producer, &self.wanted.spec.producer);
         if (&was.pod_uid, &was.container) == (&is.pod_uid, &is.container)
             || is_later(was.attempt(), is.attempt())
         {
-            return Ok(());
+            return Ok(found);
         }
         // First the time, then the rest, by which is seen that it is done.
         let stored = json!({"stored": make::time(now)});
-        let found = self.patch(found, "status", json!({"status": stored})).await?;
+        let found = self.patch(&found, "status", json!({"status": stored})).await?;
         // All that is left out is taken away where it says null.
         let Pipe { metadata, spec, .. } = self.wanted;
         let owners = json!({"ownerReferences": metadata.owner_references});
         let changed = json!({"metadata": owners, "spec": {"producer": is, "expires": spec.expires}});
-        self.patch(&found, "", changed).await.map(drop)
+        self.patch(&found, "", changed).await
+    }
+
+    /// Says under which name it is awaited, where an earlier attempt did not declare that.
+    async fn declare(&self, pipe: Pipe) -> Result<Pipe, Denial> {
+        let Some(name) = self.wanted.spec.awaited.as_ref().filter(|_| pipe.spec.awaited.is_none()) else {
+            return Ok(pipe);
+        };
+        let pipe = self.patch(&pipe, "", json!({"spec": {"awaited": name}})).await?;
+        if pipe.spec.awaited.is_none() {
+            // Helm installs CRDs once, and the API server drops what an older one does not know.
+            return Err(Denial::forbidden(format!(
+                "{} cannot say that it is awaited: install the CRD of this version (crds/pipes.yaml in the chart)",
+                self.pipe()
+            )));
+        }
+        Ok(pipe)
     }
 
     async fn check_quota(&self, pipe: &Pipe, quota: Quota) -> Result<(), Denial> {
@@ -127,38 +152,98 @@ impl One<'_> {
         checked
     }
 
-    /// Makes the object.
-    async fn fill(&self, pipe: &Pipe, files: Data) -> Result<(), Denial> {
+    /// Makes the object, and the one that is awaited.
+    async fn fill(&self, pipe: &Pipe, files: Data) -> Result<Option<ByName>, Denial> {
+        let object = make::object(pipe, files);
+        if self.is_taken(pipe, &pipe.spec.object, &object).await? {
+            return Err(self.left_behind(pipe, &pipe.spec.object).await);
+        }
+        let Some(name) = &pipe.spec.awaited else { return Ok(None) };
+        let object = object.renamed(name);
+        if !self.is_taken(pipe, name, &object).await? {
+            return Ok(Some(ByName::Stored));
+        }
+        if self.has_another(pipe, name).await? {
+            return Ok(Some(ByName::Taken));
+        }
+        Err(self.left_behind(pipe, name).await)
+    }
+
+    /// Makes the object that is awaited, where the other one has long been there: an earlier attempt wrote the same bytes,
+    /// and did not declare them as awaited. Pods may hold that object, so the Pipe stays whatever happens, and what cannot
+    /// be told from a stranger's object counts as one: who waits is turned away, and never given anything else.
+    async fn fill_later(&self, pipe: Pipe, files: Data) -> Result<(), Denial> {
+        let pipe = self.declare(pipe).await?;
+        let Some(name) = &pipe.spec.awaited else { return Ok(()) };
+        let awaited = match self.create(&make::object(&pipe, files).renamed(name)).await {
+            Ok(()) => ByName::Stored,
+            Err(kube::Error::Api(status)) if status.code == 409 => ByName::Taken,
+            Err(error) => return Err(self.not_created(&pipe, name, &error)),
+        };
+        self.patch(&pipe, "status", json!({"status": {"awaited": awaited}})).await.map(drop)
+    }
+
+    async fn create(&self, object: &Object) -> Result<(), kube::Error> {
         let params = PostParams::default();
-        let created = match make::object(pipe, files) {
+        match object {
             Object::ConfigMap(map) => {
                 let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
-                maps.create(&params, &map).await.map(drop)
+                maps.create(&params, map).await.map(drop)
             }
             Object::Secret(secret) => {
                 let secrets: Api<Secret> = Api::namespaced(self.client.clone(), self.namespace);
-                secrets.create(&params, &secret).await.map(drop)
+                secrets.create(&params, secret).await.map(drop)
             }
-        };
-        let Err(error) = created else { return Ok(()) };
-        let object = format!("{} {}/{}", pipe.spec.kind.as_str(), self.namespace, pipe.spec.object);
-        let denial = match &error {
-            kube::Error::Api(status) if status.code == 409 => {
-                self.give_up(pipe).await?;
-                return Err(Denial::unavailable(format!(
-                    "{object} is there already, left by an earlier attempt: it is being removed, try again; where that is \
-                     of no use, it is somebody else's, so delete it"
-                )));
-            }
-            kube::Error::Api(status) if status.message.contains("exceeded quota") => {
-                Denial::quota(format!("{object} cannot be created: {}", status.message))
-            }
-            error => Denial::of_api(&format!("{object} cannot be created"), error),
+        }
+    }
+
+    /// Creates an object, unless there is one of its name already, and tells whether there is. Where it can never be
+    /// created, the Pipe is removed.
+    async fn is_taken(&self, pipe: &Pipe, name: &str, object: &Object) -> Result<bool, Denial> {
+        let denial = match self.create(object).await {
+            Ok(()) => return Ok(false),
+            Err(kube::Error::Api(status)) if status.code == 409 => return Ok(true),
+            Err(error) => self.not_created(pipe, name, &error),
         };
         if denial.is_final() {
             self.give_up(pipe).await?;
         }
         Err(denial)
+    }
+
+    fn not_created(&self, pipe: &Pipe, name: &str, error: &kube::Error) -> Denial {
+        let object = self.object(pipe, name);
+        match error {
+            kube::Error::Api(status) if status.message.contains("exceeded quota") => {
+                Denial::quota(format!("{object} cannot be created: {}", status.message))
+            }
+            error => Denial::of_api(&format!("{object} cannot be created"), error),
+        }
+    }
+
+    /// An object that an earlier attempt left, by all appearances: removes the Pipe, and says what is to be done.
+    async fn left_behind(&self, pipe: &Pipe, name: &str) -> Denial {
+        if let Err(denial) = self.give_up(pipe).await {
+            return denial;
+        }
+        Denial::unavailable(format!(
+            "{} is there already, left by an earlier attempt: it is being removed, try again; where that is of no use, it \
+             is somebody else's, so delete it",
+            self.object(pipe, name)
+        ))
+    }
+
+    /// Whether another Pipe of the run is awaited under this name: one of the same task, then, with other content.
+    async fn has_another(&self, pipe: &Pipe, name: &str) -> Result<bool, Denial> {
+        let run = pipe.labels().get(names::LABEL_PIPE_RUN).map_or("", String::as_str);
+        let another = |other: &Pipe| {
+            other.metadata.uid != pipe.metadata.uid
+                && other.metadata.deletion_timestamp.is_none()
+                && other.spec.awaited.as_deref() == Some(name)
+                && other.by_name() != Some(ByName::Taken)
+        };
+        let found = of_run::matching(&self.pipes, run, another).await;
+        Ok(!found.map_err(|error| self.denied("cannot be compared with its run's", &error))?.is_empty())
     }
 
     /// Removes a Pipe that is not stored. Its object goes with it.
@@ -191,6 +276,10 @@ impl One<'_> {
             kube::Error::Api(status) if matches!(status.code, 404 | 409) => self.changed(),
             error => self.denied("cannot be changed", error),
         })
+    }
+
+    fn object(&self, pipe: &Pipe, name: &str) -> String {
+        format!("{} {}/{name}", pipe.spec.kind.as_str(), self.namespace)
     }
 
     fn pipe(&self) -> String {

@@ -11,7 +11,9 @@ use kube::{Resource as _, ResourceExt as _};
 use super::owner;
 use crate::names;
 use crate::output::record::Producer;
-use crate::output::{ContentHash, Data, Declared, Kind, Named, Pipe, PipeSpec, Record, data, run_label};
+use crate::output::{
+    Awaited, ContentHash, Data, Declared, Kind, Named, Pipe, PipeSpec, Record, data, run_label,
+};
 
 /// The Pipe of an output that `pod` hands over. It says nothing yet of being stored.
 #[must_use]
@@ -26,6 +28,7 @@ pub fn pipe(
     let Declared { key, kind, container, .. } = declared;
     let content = ContentHash::of(files.iter().map(|(name, value)| (&**name, &*value.0)));
     let name = Named { task: &told.task, container, key, kind: *kind, content }.object();
+    let awaited = declared.awaited.then(|| Awaited { task: &told.task, key, kind: *kind }.object());
     let owner = owner::of_run(pod, &told.task);
     let expires = owner.is_none().then(|| expires(told.time_to_live_seconds, now));
     let (pod, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
@@ -43,6 +46,7 @@ pub fn pipe(
             size,
             files: files.keys().cloned().collect(),
             hash: content.to_string(),
+            awaited,
             producer: Producer::new(&told.task, &pod, &uid, container),
             expires,
         },
@@ -57,6 +61,19 @@ pub enum Object {
     ConfigMap(ConfigMap),
     /// For a [`Kind::Secret`].
     Secret(Secret),
+}
+
+impl Object {
+    /// The same under another name.
+    #[must_use]
+    pub fn renamed(mut self, name: &str) -> Self {
+        let metadata = match &mut self {
+            Self::ConfigMap(map) => &mut map.metadata,
+            Self::Secret(secret) => &mut secret.metadata,
+        };
+        metadata.name = Some(name.to_owned());
+        self
+    }
 }
 
 /// The object that holds an output: immutable, and gone when its Pipe is, which the API server has made already.
@@ -152,6 +169,7 @@ mod tests {
             container: "base".to_owned(),
             shared_file: None,
             optional: false,
+            awaited: false,
         }
     }
 

@@ -3,6 +3,7 @@
 mod airflow;
 mod attacks;
 mod jobs;
+mod wait;
 
 use anyhow::Result;
 use bootlace_cluster::scenario::Namespace;

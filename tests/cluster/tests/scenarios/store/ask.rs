@@ -76,6 +76,14 @@ impl Store {
         self.put_at(&format!("/v1/pipes/{key}"), token, body).await
     }
 
+    /// `GET /v1/awaited/{object}`.
+    pub(super) async fn ask_for(&self, token: &str, object: &str) -> Result<Answer> {
+        let request = self.http.get(format!("https://{HOST}/v1/awaited/{object}")).bearer_auth(token);
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_slice(&response.bytes().await?).unwrap_or_default()))
+    }
+
     async fn put_at(&self, path: &str, token: &str, body: impl Into<reqwest::Body>) -> Result<Answer> {
         let request = self.http.put(format!("https://{HOST}{path}")).bearer_auth(token).body(body);
         let response = request.send().await?;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod attacks;
+mod awaited;
 mod env;
 mod events;
 mod pipes;

@@ -56,7 +56,7 @@ fn body(container: &str, kind: &str, files: &[(&str, &[u8])]) -> Value {
 }
 
 /// The namespace's Pipes, as a stranger reads them.
-fn pipes(namespace: &Namespace) -> Api<DynamicObject> {
+pub(super) fn pipes(namespace: &Namespace) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
     Api::namespaced_with(namespace.client(), namespace.name(), &resource)
 }
@@ -73,7 +73,7 @@ async fn there(namespace: &Namespace) -> Result<(Vec<String>, Vec<String>)> {
     Ok((pipes.iter().map(kube::ResourceExt::name_any).collect(), objects))
 }
 
-async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
+pub(super) async fn gone(namespace: &Namespace, what: &str) -> Result<()> {
     until_async(LIMIT, what, async || {
         let left = there(namespace).await?;
         ensure!(left.0.is_empty() && left.1.is_empty(), "{left:?}");

@@ -155,6 +155,11 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     secrets.create(&dry, &serde_json::from_value(output(|_| ()))?).await?;
     maps.create(&dry, &serde_json::from_value(output(|_| ()))?).await?;
+    // The same data again, under a name that pods can wait for.
+    let awaited =
+        output(|output| output["metadata"]["name"] = json!("etl.r1.load.cert-awaited-0123456789abcdef"));
+    secrets.create(&dry, &serde_json::from_value(awaited.clone())?).await?;
+    maps.create(&dry, &serde_json::from_value(awaited.clone())?).await?;
     let change = |field: &'static str, value: Value| output(move |output| output["metadata"][field] = value);
     let owner =
         |change: &dyn Fn(&mut Value)| output(|output| change(&mut output["metadata"]["ownerReferences"][0]));
@@ -163,6 +168,13 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
         (change("name", json!("kube-root-ca.crt")), "is either a Secret of a pod's boot env"),
         (change("name", json!("etl.r1.load.other-0123456789abcdef")), "is either"),
         (owner(&|owner| owner["name"] = json!("etl.r1.load.other-0123456789abcdef")), "is either"),
+        (
+            output(|output| {
+                *output = awaited.clone();
+                output["metadata"]["ownerReferences"][0]["name"] = json!("no-pipe-of-ours");
+            }),
+            "is either",
+        ),
         (owner(&|owner| owner["kind"] = json!("BootProfile")), "is either"),
         (owner(&|owner| owner["apiVersion"] = json!("evil.example/v1")), "is either"),
         (owner(&|owner| *owner = pod.clone()), "is either"),

@@ -1,0 +1,59 @@
+//! What the containers that speak to the store are made from, beside the pod.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1 as core;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::PipesError;
+use crate::plan::{PlanError, ProfileRef, Store, Version, boot};
+use crate::pod::Pod;
+use crate::profile::BootProfileSpec;
+use crate::profile::spec::Resources;
+
+/// Bytes of an env variable; see [`boot::env`].
+const MAX_SPEC_BYTES: usize = 32 * 4096 - 64;
+
+/// What they are made from.
+#[derive(Debug)]
+pub(in crate::plan) struct From<'r> {
+    pub(in crate::plan) spec: &'r BootProfileSpec,
+    pub(in crate::plan) profile: ProfileRef,
+    pub(in crate::plan) store: Option<&'r Store>,
+    /// The API server's version, where it is known.
+    pub(in crate::plan) kubernetes: Option<Version>,
+    /// The boot container, whose image they share.
+    pub(in crate::plan) boot: &'r Value,
+}
+
+impl From<'_> {
+    /// A field of the boot container's.
+    pub(super) fn of_boot(&self, field: &str) -> Option<String> {
+        self.boot.get(field).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// Their resources.
+    pub(super) fn resources(&self, pod: &Pod<'_>) -> core::ResourceRequirements {
+        let resources = self.spec.pipes.resources.clone().unwrap_or_else(resources);
+        boot::resources(&resources, pod.is_guaranteed())
+    }
+}
+
+/// Their resources where the profile gives none.
+fn resources() -> Resources {
+    let quantities = |cpu: &str, memory: &str| {
+        BTreeMap::from([("cpu".to_owned(), cpu.to_owned()), ("memory".to_owned(), memory.to_owned())])
+    };
+    Resources { requests: quantities("5m", "16Mi"), limits: quantities("200m", "64Mi") }
+}
+
+/// What `container` is told, as JSON; for its dollar signs see [`boot::env`].
+pub(super) fn encode(container: &'static str, spec: &impl Serialize) -> Result<String, PlanError> {
+    let json = serde_json::to_string(spec).map_err(|error| PlanError::Unwritable(error.to_string()))?;
+    let json = json.replace('$', "\\u0024");
+    if json.len() > MAX_SPEC_BYTES {
+        return Err(PipesError::TooLarge { container, size: json.len(), limit: MAX_SPEC_BYTES }.into());
+    }
+    Ok(json)
+}

@@ -1,0 +1,74 @@
+//! The init containers of a pod that takes what is not stored yet. One waits until it is. Its end has the kubelet put what
+//! has come into the pod's volumes, which may take it a moment more: so another one sees to that, and no task starts in
+//! front of an empty folder. What a pod takes as env alone needs no look: the kubelet reads it when a container starts.
+
+use std::borrow::Cow;
+
+use k8s_openapi::api::core::v1 as core;
+use serde_json::Value;
+
+use super::{From, PipesError, encode};
+use crate::input::{Awaits, WaitSpec};
+use crate::names;
+use crate::plan::recipe::json;
+use crate::plan::{PlanError, Version, boot};
+use crate::pod::Pod;
+
+/// The containers, in their order; none where the pod waits for nothing.
+pub(in crate::plan) fn containers(
+    pod: &Pod<'_>,
+    awaits: &[Awaits],
+    from: &From<'_>,
+) -> Result<Vec<Value>, PlanError> {
+    let Some(first) = awaits.first() else { return Ok(Vec::new()) };
+    let Some(store) = from.store else {
+        return Err(PipesError::WaitNoStore { key: first.key.clone() }.into());
+    };
+    if let Some(version) = from.kubernetes.filter(|version| *version < Version::NATIVE_SIDECARS) {
+        return Err(PipesError::WaitTooOld { key: first.key.clone(), version }.into());
+    }
+    let spec = WaitSpec {
+        profile: from.profile.clone(),
+        store: Cow::Borrowed(store),
+        awaits: Cow::Borrowed(awaits),
+    };
+    let wait = container(pod, &spec, from)?;
+    let volumes = volumes(awaits);
+    if volumes.is_empty() {
+        return Ok(vec![json(&wait)?]);
+    }
+    let mut look = core::Container { name: names::CONTAINER_LOOK.to_owned(), ..wait.clone() };
+    look.command.get_or_insert_default().push("--look".to_owned());
+    let mounts = volumes
+        .into_iter()
+        .map(|volume| boot::read_only(volume, &format!("{}/{volume}", names::MOUNT_AWAITED)));
+    look.volume_mounts.get_or_insert_default().extend(mounts);
+    Ok(vec![json(&wait)?, json(&look)?])
+}
+
+/// The volumes that hold what is awaited, each once.
+fn volumes(awaits: &[Awaits]) -> Vec<&str> {
+    let folders = awaits.iter().flat_map(|awaits| &awaits.folders);
+    let mut volumes: Vec<_> = folders.map(|folder| folder.volume.as_str()).collect();
+    volumes.sort_unstable();
+    volumes.dedup();
+    volumes
+}
+
+fn container(pod: &Pod<'_>, spec: &WaitSpec<'_>, from: &From<'_>) -> Result<core::Container, PlanError> {
+    Ok(core::Container {
+        name: names::CONTAINER_WAIT.to_owned(),
+        image: from.of_boot("image"),
+        image_pull_policy: from.of_boot("imagePullPolicy"),
+        command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "wait".to_owned()]),
+        env: Some(vec![core::EnvVar {
+            name: names::ENV_WAIT.to_owned(),
+            value: Some(encode(names::CONTAINER_WAIT, spec)?),
+            ..core::EnvVar::default()
+        }]),
+        volume_mounts: Some(vec![boot::read_only(names::VOLUME_STORE, names::MOUNT_STORE)]),
+        resources: Some(from.resources(pod)),
+        security_context: Some(boot::security_context(from.spec.boot.run_as_user)),
+        ..core::Container::default()
+    })
+}

@@ -1,0 +1,127 @@
+//! Outputs that pods wait for: under which name, when, and who may ask.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use bootlace::input::Awaits;
+use bootlace::output::Kind;
+use bootlace::store::api::Service;
+use bootlace::store::metrics::Metrics;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::cluster::Cluster;
+use crate::support::{Attempt, consistent, stored_once};
+
+fn awaits() -> Awaits {
+    let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
+    Awaits::new("Cert", Kind::Secret, serde_json::from_value(from).unwrap(), 60)
+}
+
+/// A pod that waits, and one that does not.
+fn with_pods() -> Cluster {
+    let cluster = Cluster::default();
+    let told = json!({
+        "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""}, "awaits": [awaits()],
+    });
+    let wait =
+        json!({"name": "bootlace-wait", "env": [{"name": "BOOTLACE_WAIT", "value": told.to_string()}]});
+    for (name, init) in [("waits", json!([wait])), ("other", json!([]))] {
+        let object = json!({
+            "metadata": {"name": name, "annotations": {"bootlace.dev/injected": "{}"}},
+            "spec": {"containers": [{"name": "main"}], "initContainers": init},
+        });
+        cluster.put(&format!("/api/v1/namespaces/etl/pods/{name}"), object);
+    }
+    cluster
+}
+
+async fn ask(cluster: &Cluster, token: &str, object: &str) -> (u16, Value) {
+    let service = Service::new(cluster.client(), Arc::<Metrics>::default());
+    let request = Request::get(format!("/v1/awaited/{object}"));
+    let request = request.header("authorization", format!("Bearer {token}")).body(Body::empty());
+    let response = service.router().oneshot(request.unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+fn attempt(number: &'static str, content: &'static str, awaited: bool) -> Attempt {
+    Attempt { number, content, awaited, ..Attempt::default() }
+}
+
+#[tokio::test]
+async fn a_pod_that_waits_hears_when_it_is_stored_and_nothing_of_the_content() {
+    let (cluster, object) = (with_pods(), awaits().object);
+    assert_eq!(ask(&cluster, "waits", &object).await, (200, json!({"state": "NotYet", "soFar": []})));
+    let other = Attempt { key: "Log", content: "hunter2", ..Attempt::default() };
+    other.store(cluster.client(), "10:00:00").await.unwrap();
+    assert_eq!(ask(&cluster, "waits", &object).await.1, json!({"state": "NotYet", "soFar": ["Log"]}));
+    attempt("1", "hunter2", true).store(cluster.client(), "10:00:01").await.unwrap();
+    assert_eq!(ask(&cluster, "waits", &object).await, (200, json!({"state": "Stored", "files": ["file"]})));
+    consistent(&cluster);
+    let secrets = cluster.all("secrets");
+    let named = secrets.iter().find(|secret| secret["metadata"]["name"] == object.as_str()).unwrap();
+    assert_eq!((&named["data"]["file"], &named["immutable"]), (&json!("aHVudGVyMg=="), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_pod_may_ask_about_what_it_waits_for_and_nothing_else() {
+    let (cluster, object) = (with_pods(), awaits().object);
+    attempt("1", "hunter2", true).store(cluster.client(), "10:00:00").await.unwrap();
+    for (token, object, status, hint) in [
+        ("stranger", &*object, 401, "does not accept the token"),
+        ("other", &object, 403, "has no container bootlace-wait, so it waits for nothing"),
+        ("waits", "db-login", 403, "does not wait for \"db-login\""),
+        ("waits", "..%2Fsecrets", 403, "does not wait for"),
+    ] {
+        let (given, answer) = ask(&cluster, token, object).await;
+        let message = answer["message"].as_str().unwrap();
+        assert!(given == status && message.contains(hint), "not {status} {hint:?}, but {given} {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_later_attempt_wrote_is_never_had_under_the_first_ones_name() {
+    let (cluster, object) = (with_pods(), awaits().object);
+    attempt("1", "A", true).store(cluster.client(), "10:00:00").await.unwrap();
+    attempt("2", "B", true).store(cluster.client(), "10:01:00").await.unwrap();
+    consistent(&cluster);
+    let (_, answer) = ask(&cluster, "waits", &object).await;
+    assert!(answer["why"].as_str().unwrap().contains("create the pod anew"), "{answer}");
+    // The first one's bytes again: the name holds the newest.
+    attempt("3", "A", true).store(cluster.client(), "10:02:00").await.unwrap();
+    assert_eq!(ask(&cluster, "waits", &object).await.1["state"], "Stored");
+}
+
+#[tokio::test]
+async fn a_crd_that_is_older_is_told_of_instead_of_storing_less() {
+    let cluster = with_pods();
+    cluster.does_not_know("awaited");
+    let denial = attempt("1", "A", true).store(cluster.client(), "10:00:00").await.unwrap_err();
+    assert!(denial.is_final() && denial.message.contains("install the CRD of this version"), "{denial}");
+    attempt("1", "A", false).store(cluster.client(), "10:00:01").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_stored_without_the_name_gets_it_when_it_is_declared_so() {
+    let (cluster, object) = (with_pods(), awaits().object);
+    attempt("1", "A", false).store(cluster.client(), "10:00:00").await.unwrap();
+    let (_, answer) = ask(&cluster, "waits", &object).await;
+    assert!(answer["why"].as_str().unwrap().contains("add awaited: true"), "{answer}");
+    let held = cluster.all("secrets");
+    assert!(!attempt("2", "A", true).store(cluster.client(), "10:01:00").await.unwrap());
+    stored_once(&cluster);
+    assert!(cluster.all("secrets").contains(&held[0]), "pods may hold the first object");
+    assert_eq!(ask(&cluster, "waits", &object).await.1["state"], "Stored");
+
+    // A stranger's object is not taken for it, and the Pipe stays, which pods may hold.
+    let cluster = with_pods();
+    attempt("1", "A", false).store(cluster.client(), "10:00:00").await.unwrap();
+    cluster.put(&format!("/api/v1/namespaces/etl/secrets/{object}"), json!({"metadata": {"name": object}}));
+    assert!(!attempt("2", "A", true).store(cluster.client(), "10:01:00").await.unwrap());
+    assert_eq!(cluster.all("pipes")[0]["status"]["awaited"], "Taken");
+    assert_eq!(ask(&cluster, "waits", &object).await.1["state"], "Never");
+}

@@ -1,0 +1,91 @@
+//! Asking the store until it is stored.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::container::{Container, Ended, OBJECT, events, not_yet, store, stored, told};
+use crate::server::{Reply, ok, status};
+
+/// Fails as it says everywhere that people look.
+#[track_caller]
+fn failed(ended: &Ended, code: i32, sentence: &str) {
+    let Ended { status, log, message } = ended;
+    assert!(status.code() == Some(code) && message.contains(sentence), "{status}: {message}\n{log}");
+    assert!(message.starts_with("bootlace: ") && log.lines().last() == Some(&**message), "{log}");
+}
+
+#[test]
+fn it_asks_until_it_is_stored() {
+    let server = store(|number| match number {
+        0 => status(503, &[], r#"{"reason":"Unavailable","message":"try again"}"#),
+        1 => Reply::Cut(b"{".to_vec()),
+        2 | 3 => not_yet(),
+        _ => stored(&["tls.crt"]),
+    });
+    let ended = Container::new().run(Some(&told(&server, 60, &json!({"files": ["tls.crt"]}))), false);
+    assert!(ended.status.success() && ended.message.is_empty(), "{}", ended.log);
+    assert!(ended.log.contains("pipe Cert by task gencert of shop, run r1 is stored"), "{}", ended.log);
+    assert!(events(&server).is_empty());
+    for asked in server.asked() {
+        assert!(asked.headers.contains(&"authorization: Bearer the-token".to_owned()), "{asked:?}");
+        assert!(asked.line == format!("GET /v1/awaited/{OBJECT}") && asked.body.is_empty(), "{asked:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_passes_its_deadline_says_who_should_have_come() {
+    let server = store(|_| not_yet());
+    let ended = Container::new().run(Some(&told(&server, 1, &json!({}))), false);
+    let sentence = "pipe Cert by task gencert of shop, run r1 was not stored within 1 s (it handed over Log so far): that \
+                    task should have handed it over, so let it run earlier, or write a longer wait:";
+    failed(&ended, 75, sentence);
+    let note = ended.message.strip_prefix("bootlace: ").unwrap();
+    assert_eq!(events(&server), [json!({"outcome": "WaitFailed", "note": note})]);
+}
+
+#[test]
+fn what_will_never_be_there_ends_the_wait_at_once() {
+    let server = store(|_| ok(r#"{"state":"Never","why":"add awaited: true to its entry"}"#));
+    let ended = Container::new().run(Some(&told(&server, 3600, &json!({}))), false);
+    failed(&ended, 69, "pipe Cert by task gencert of shop, run r1: add awaited: true to its entry");
+    assert_eq!(events(&server).len(), 1);
+    let server =
+        store(|_| status(403, &[], r#"{"reason":"Forbidden","message":"the pod does not wait for it"}"#));
+    failed(
+        &Container::new().run(Some(&told(&server, 3600, &json!({}))), false),
+        69,
+        "the pod does not wait for it",
+    );
+    // The kubelet would look for that file for ever.
+    let server = store(|_| stored(&["tls.crt", "tls.key"]));
+    let ended =
+        Container::new().run(Some(&told(&server, 3600, &json!({"files": ["tls.crt", "ca.crt"]}))), false);
+    failed(
+        &ended,
+        69,
+        "has the files tls.crt, tls.key, and the pod takes \"ca.crt\" of it: name one of them",
+    );
+}
+
+#[test]
+fn what_it_is_not_told_it_does_not_guess() {
+    let container = Container::new();
+    failed(&container.run(None, false), 64, "BOOTLACE_WAIT is not set");
+    let server = store(|_| stored(&["a"]));
+    failed(&container.run(Some(&told(&server, 9, &json!({"newer": 1}))), false), 64, "unknown field `newer`");
+    assert!(server.asked().is_empty());
+}
+
+#[test]
+fn a_pod_that_is_deleted_does_not_wait_on() {
+    let container = Container::new();
+    let server = store(|_| not_yet());
+    let child = container.start(Some(&told(&server, 3600, &json!({}))), false);
+    // It listens for signals before it asks.
+    while server.asked().is_empty() {
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    failed(&container.end(child), 75, "was told to end while it waited");
+}
