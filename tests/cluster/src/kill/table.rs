@@ -64,6 +64,11 @@ impl Table {
         self.broken.is_empty() && self.rows.values().all(|row| row.killed > 0)
     }
 
+    /// A victim that was there to be killed in none of its runs.
+    pub(super) fn never_met(&self) -> Option<Victim> {
+        self.rows.iter().find(|(_, row)| row.killed == 0).map(|(victim, _)| *victim)
+    }
+
     /// What was not as it should be.
     #[must_use]
     pub fn broken(&self) -> String {
@@ -105,8 +110,10 @@ mod tests {
         assert!(table.is_kept(), "{}", table.broken());
         table.add(Victim::Store, false, End::Stored);
         assert_eq!(table.broken(), "a replica of the store was never there to be killed");
+        assert_eq!(table.never_met(), Some(Victim::Store));
         assert!(!table.is_kept());
         table.add(Victim::Store, true, End::Lost("pod a".to_owned()));
+        assert_eq!(table.never_met(), None);
         assert_eq!(table.broken(), "pod a is lost");
         assert!(!table.is_kept());
         let row =
