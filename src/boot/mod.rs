@@ -44,7 +44,7 @@ mod volume;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -52,7 +52,7 @@ pub use error::BootError;
 
 use crate::names;
 use crate::plan::{BootSpec, ProfileRef};
-use crate::store::client::Client;
+use crate::store::client::{Client, token_file};
 use crate::store::protocol::Outcome;
 use event::Event;
 use report::Report;
@@ -78,15 +78,11 @@ pub struct Args {
     #[arg(long, default_value = names::IMAGE_LAUNCHER_HTTP, value_name = "FILE")]
     pub launcher_http: PathBuf,
     /// The token by which the store knows the pod.
-    #[arg(long, default_value_os_t = store_token(), value_name = "FILE")]
+    #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     pub store_token: PathBuf,
     /// The container's termination message; it is not created.
     #[arg(long, default_value = TERMINATION_LOG, value_name = "FILE")]
     pub termination_log: PathBuf,
-}
-
-fn store_token() -> PathBuf {
-    Path::new(names::MOUNT_STORE).join(names::FILE_STORE_TOKEN)
 }
 
 /// Boots as the process's env says, and tells on standard error how it went. The exit codes are those of

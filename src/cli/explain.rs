@@ -126,12 +126,17 @@ mod tests {
         }
     }
 
-    #[test]
-    fn pipes_are_told_before_and_after_injection() {
+    /// The default profile, where there is a store.
+    fn with_store() -> Recipes {
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
         let store = Some(Store { url: "https://store".to_owned(), ca: String::new() });
         let settings = Settings { store, kubernetes: Version::read("1", "36"), ..Settings::default() };
-        let recipes = Recipes::new([profile].into_iter().collect(), &settings).unwrap();
+        Recipes::new([profile].into_iter().collect(), &settings).unwrap()
+    }
+
+    #[test]
+    fn pipes_are_told_before_and_after_injection() {
+        let recipes = with_store();
         let pod = json!({
             "metadata": {
                 "name": "etl", "labels": {"bootlace.dev/task": "true"},
@@ -161,10 +166,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_told_as_the_injected_pod_has_it() {
-        let profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        let store = Some(Store { url: "https://store".to_owned(), ca: String::new() });
-        let settings = Settings { store, kubernetes: Version::read("1", "36"), ..Settings::default() };
-        let recipes = Recipes::new([profile].into_iter().collect(), &settings).unwrap();
+        let recipes = with_store();
         let pod = json!({
             "metadata": {
                 "name": "etl", "labels": {"bootlace.dev/task": "true"},

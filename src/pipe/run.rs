@@ -1,7 +1,7 @@
 //! The process of the sidecar: `bootlace pipe`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::names;
 use crate::output::PipeSpec;
 use crate::server::logs::{self, LogArgs};
 use crate::server::process::{self, End};
+use crate::store::client::token_file;
 
 /// The command line of `bootlace pipe`. What to store comes in the env (`BOOTLACE_PIPES`), and the flags are there to
 /// try it without a pod.
@@ -26,18 +27,15 @@ pub struct Args {
     #[arg(long, default_value = names::MOUNT_SHARED, value_name = "DIR")]
     shared: PathBuf,
     /// The token by which the store knows the pod.
-    #[arg(long, default_value_os_t = store_token(), value_name = "FILE")]
+    #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     store_token: PathBuf,
     #[command(flatten)]
     logs: LogArgs,
 }
 
-fn store_token() -> PathBuf {
-    Path::new(names::MOUNT_STORE).join(names::FILE_STORE_TOKEN)
-}
-
-/// Has the pod's outputs stored until SIGTERM, or until there can be none any more. The exit code is 0 whatever happens: schedulers read those of sidecars as
-/// if they were the task's, and what went wrong is told to the launcher and in an Event.
+/// Has the pod's outputs stored until SIGTERM, or until there can be none any more. The exit code is 0 whatever happens:
+/// schedulers read those of sidecars as if they were the task's, and what went wrong is told to the launcher and in an
+/// Event.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     logs::start(&args.logs);

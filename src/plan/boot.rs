@@ -92,6 +92,12 @@ pub(super) fn volume_bytes(profile: &BootProfileSpec) -> u64 {
     Size::try_from(profile.volume.size_limit.clone()).map_or(u64::MAX, |size| size.bytes())
 }
 
+/// The names that the container sets itself and that boot's env may hold. What may be missing is for boot to find.
+fn kept<'a>(container: &Container<'a>, recipe: &Recipe) -> impl Iterator<Item = &'a str> {
+    let names = container.sure_variables().map(|variable| variable.name);
+    names.filter(|name| recipe.given.may_hold(name))
+}
+
 /// What boot is told of one pod.
 pub(super) fn spec<'a>(
     pod: &Pod<'_>,
@@ -102,10 +108,7 @@ pub(super) fn spec<'a>(
 ) -> BootSpec<'a> {
     // For every task container, empty or not: the launcher takes a missing list for a boot that did not finish.
     let keep = |container: &&Container<'a>| {
-        // What may be missing is for boot to find.
-        let names = container.sure_variables().map(|variable| variable.name);
-        let names = names.filter(|name| recipe.given.may_hold(name));
-        (Cow::Borrowed(container.name), names.map(Cow::Borrowed).collect())
+        (Cow::Borrowed(container.name), kept(container, recipe).map(Cow::Borrowed).collect())
     };
     let references = containers.iter().zip(tasks).filter_map(|(container, task)| {
         let texts = task.references(container, &recipe.given);
@@ -114,8 +117,7 @@ pub(super) fn spec<'a>(
     let by_file = containers.iter().zip(tasks).filter(|(_, task)| task.way == EnvWay::File);
     let built_on = by_file.filter_map(|(container, _)| {
         let built_on = references::built_on(container);
-        let sure = container.sure_variables().map(|variable| variable.name);
-        let names = sure.filter(|name| built_on.contains(name) && recipe.given.may_hold(name));
+        let names = kept(container, recipe).filter(|name| built_on.contains(name));
         let names: Vec<_> = names.map(Cow::Borrowed).collect();
         (!names.is_empty()).then_some((Cow::Borrowed(container.name), names))
     });

@@ -1,4 +1,4 @@
-//! The way to the store, for those who ask it: boot and the pipe sidecar.
+//! The way to the store, for those who ask it: boot, the pipe sidecar and the containers that wait.
 //!
 //! The pod's token says who asks, so a request holds nothing but what is to be stored or told. Calls are idempotent, so
 //! a client tries again as long as it has time, wherever it is not told that trying again is of no use.
@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::api;
 use super::protocol::{Outcome, PATH_EVENTS, Refusal, Report};
+use crate::names;
 use crate::plan::Store;
 
 /// How long a connection may take. The store is in the same cluster.
@@ -34,6 +35,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Bytes of an answer that are read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// Where the kubelet keeps the token by which the store knows the pod.
+pub(crate) fn token_file() -> PathBuf {
+    Path::new(names::MOUNT_STORE).join(names::FILE_STORE_TOKEN)
+}
 
 /// The store, ready to be asked.
 pub(crate) struct Client<'a> {

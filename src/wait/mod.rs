@@ -16,7 +16,7 @@ mod ask;
 mod error;
 mod look;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::json_error;
 use crate::names;
 use crate::server::logs::{self, LogArgs};
 use crate::server::process::{self, End};
-use crate::store::client::Client;
+use crate::store::client::{Client, token_file};
 use crate::store::protocol::Outcome;
 
 /// How long an Event may take. The termination message says the same.
@@ -47,17 +47,13 @@ pub struct Args {
     #[arg(long, default_value = names::MOUNT_AWAITED, value_name = "DIR")]
     root: PathBuf,
     /// The token by which the store knows the pod.
-    #[arg(long, default_value_os_t = store_token(), value_name = "FILE")]
+    #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     store_token: PathBuf,
     /// The container's termination message; it is not created.
     #[arg(long, default_value = TERMINATION_LOG, value_name = "FILE")]
     termination_log: PathBuf,
     #[command(flatten)]
     logs: LogArgs,
-}
-
-fn store_token() -> PathBuf {
-    Path::new(names::MOUNT_STORE).join(names::FILE_STORE_TOKEN)
 }
 
 /// Waits as the process's env says. Where it does not come, the same sentence is the log's last line, the termination

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::PipesError;
+use crate::names;
 use crate::plan::{PlanError, ProfileRef, Store, Version, boot};
 use crate::pod::Pod;
 use crate::profile::BootProfileSpec;
@@ -28,15 +29,32 @@ pub(in crate::plan) struct From<'r> {
 }
 
 impl From<'_> {
-    /// A field of the boot container's.
-    pub(super) fn of_boot(&self, field: &str) -> Option<String> {
-        self.boot.get(field).and_then(Value::as_str).map(str::to_owned)
-    }
-
-    /// Their resources.
-    pub(super) fn resources(&self, pod: &Pod<'_>) -> core::ResourceRequirements {
+    /// The container `name`, which runs `bootlace VERB`, is told `spec` in the variable `env`, and holds the token for the
+    /// store.
+    pub(super) fn container(
+        &self,
+        pod: &Pod<'_>,
+        name: &'static str,
+        verb: &str,
+        (env, spec): (&str, &impl Serialize),
+    ) -> Result<core::Container, PlanError> {
+        let of_boot = |field| self.boot.get(field).and_then(Value::as_str).map(str::to_owned);
         let resources = self.spec.pipes.resources.clone().unwrap_or_else(resources);
-        boot::resources(&resources, pod.is_guaranteed())
+        Ok(core::Container {
+            name: name.to_owned(),
+            image: of_boot("image"),
+            image_pull_policy: of_boot("imagePullPolicy"),
+            command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), verb.to_owned()]),
+            env: Some(vec![core::EnvVar {
+                name: env.to_owned(),
+                value: Some(encode(name, spec)?),
+                ..core::EnvVar::default()
+            }]),
+            volume_mounts: Some(vec![boot::read_only(names::VOLUME_STORE, names::MOUNT_STORE)]),
+            resources: Some(boot::resources(&resources, pod.is_guaranteed())),
+            security_context: Some(boot::security_context(self.spec.boot.run_as_user)),
+            ..core::Container::default()
+        })
     }
 }
 
@@ -49,7 +67,7 @@ fn resources() -> Resources {
 }
 
 /// What `container` is told, as JSON; for its dollar signs see [`boot::env`].
-pub(super) fn encode(container: &'static str, spec: &impl Serialize) -> Result<String, PlanError> {
+fn encode(container: &'static str, spec: &impl Serialize) -> Result<String, PlanError> {
     let json = serde_json::to_string(spec).map_err(|error| PlanError::Unwritable(error.to_string()))?;
     let json = json.replace('$', "\\u0024");
     if json.len() > MAX_SPEC_BYTES {

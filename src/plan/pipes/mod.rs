@@ -26,7 +26,6 @@ use serde_json::{Value, json};
 pub(super) use declared::Outputs;
 pub use error::PipesError;
 pub(super) use from::From;
-use from::encode;
 pub(super) use sidecar::{Handing, Sidecar};
 
 use crate::names;

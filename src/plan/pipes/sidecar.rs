@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use super::shared::Shared;
-use super::{From, Outputs, PipesError, encode, weaker};
+use super::{From, Outputs, PipesError, weaker};
 use crate::identity::Identity;
 use crate::names;
 use crate::output::{Declared, Ends, PipeSpec};
@@ -156,26 +156,13 @@ fn container(
     shared: &Shared<'_>,
     from: &From<'_>,
 ) -> Result<core::Container, PlanError> {
-    let token = boot::read_only(names::VOLUME_STORE, names::MOUNT_STORE);
     let run = launched.then(|| boot::writable(names::VOLUME_RUN, names::MOUNT_RUN));
     let shared = shared.mounts().map(|(volume, sub_path, path)| core::VolumeMount {
         sub_path: sub_path.map(str::to_owned),
         ..boot::read_only(volume, &path)
     });
-    Ok(core::Container {
-        name: names::CONTAINER_PIPE.to_owned(),
-        image: from.of_boot("image"),
-        image_pull_policy: from.of_boot("imagePullPolicy"),
-        command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "pipe".to_owned()]),
-        env: Some(vec![core::EnvVar {
-            name: names::ENV_PIPES.to_owned(),
-            value: Some(encode(names::CONTAINER_PIPE, spec)?),
-            ..core::EnvVar::default()
-        }]),
-        restart_policy: Some("Always".to_owned()),
-        volume_mounts: Some([token].into_iter().chain(run).chain(shared).collect()),
-        resources: Some(from.resources(pod)),
-        security_context: Some(boot::security_context(from.spec.boot.run_as_user)),
-        ..core::Container::default()
-    })
+    let mut sidecar = from.container(pod, names::CONTAINER_PIPE, "pipe", (names::ENV_PIPES, spec))?;
+    sidecar.restart_policy = Some("Always".to_owned());
+    sidecar.volume_mounts.get_or_insert_default().extend(run.into_iter().chain(shared));
+    Ok(sidecar)
 }

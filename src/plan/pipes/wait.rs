@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use k8s_openapi::api::core::v1 as core;
 use serde_json::Value;
 
-use super::{From, PipesError, encode};
+use super::{From, PipesError};
 use crate::input::{Awaits, WaitSpec};
 use crate::names;
 use crate::plan::recipe::json;
@@ -32,7 +32,7 @@ pub(in crate::plan) fn containers(
         store: Cow::Borrowed(store),
         awaits: Cow::Borrowed(awaits),
     };
-    let wait = container(pod, &spec, from)?;
+    let wait = from.container(pod, names::CONTAINER_WAIT, "wait", (names::ENV_WAIT, &spec))?;
     let volumes = volumes(awaits);
     if volumes.is_empty() {
         return Ok(vec![json(&wait)?]);
@@ -53,22 +53,4 @@ fn volumes(awaits: &[Awaits]) -> Vec<&str> {
     volumes.sort_unstable();
     volumes.dedup();
     volumes
-}
-
-fn container(pod: &Pod<'_>, spec: &WaitSpec<'_>, from: &From<'_>) -> Result<core::Container, PlanError> {
-    Ok(core::Container {
-        name: names::CONTAINER_WAIT.to_owned(),
-        image: from.of_boot("image"),
-        image_pull_policy: from.of_boot("imagePullPolicy"),
-        command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "wait".to_owned()]),
-        env: Some(vec![core::EnvVar {
-            name: names::ENV_WAIT.to_owned(),
-            value: Some(encode(names::CONTAINER_WAIT, spec)?),
-            ..core::EnvVar::default()
-        }]),
-        volume_mounts: Some(vec![boot::read_only(names::VOLUME_STORE, names::MOUNT_STORE)]),
-        resources: Some(from.resources(pod)),
-        security_context: Some(boot::security_context(from.spec.boot.run_as_user)),
-        ..core::Container::default()
-    })
 }
