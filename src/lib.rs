@@ -22,12 +22,14 @@
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
 //! [`webhook`] serves it, [`store`] creates what pods may not (what the two have in common is [`server`]), [`boot`] is
 //! what the injected init container runs, [`wait`] what runs before it where an input is still to come, [`pipe`] what the
-//! sidecar of tasks with outputs does, [`cli`] is the command line. [`registry`] speaks with OCI registries for them.
+//! sidecar of tasks with outputs does, [`cli`] is the command line. [`registry`] speaks with OCI registries for them,
+//! `http` makes the requests.
 //! What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
 pub mod boot;
 pub mod cli;
+mod http;
 pub mod identity;
 pub mod input;
 mod json_error;

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | fetch | `fetch` | what does each source give, within the profile's time |
 //! | | `source` | where does it come from: one file a kind |
-//! | | `http`, `archive`, `json` | what sources have in common: requests, unpacking, objects |
+//! | | `archive`, `json` | what sources have in common: unpacking, objects; requests are [`http`](crate::http)'s |
 //! | | `sink`, `reserved` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
 //! | hand on | `container`, `env_file` | what does each task container need beside the env itself |
@@ -30,7 +30,6 @@ mod env_file;
 mod error;
 mod event;
 mod fetch;
-pub(crate) mod http;
 mod json;
 mod layout;
 mod merge;

@@ -24,7 +24,7 @@ pub(crate) struct NoDigest;
 impl Digest {
     /// The digest of bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self { hex: crate::boot::http::hex(&Sha256::digest(bytes)) }
+        Self { hex: crate::http::hex(&Sha256::digest(bytes)) }
     }
 
     /// The digits.

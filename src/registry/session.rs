@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::challenge::Challenge;
 use super::{Credentials, Descriptor, Digest, Reference, manifest};
-use crate::boot::http::{Body, Client, Demand, Expected, HttpError, Request, Zone};
+use crate::http::{Body, Client, Demand, Expected, HttpError, Request, Zone};
 
 /// What a token's answer takes at most: tokens that list many rights take some kilobytes.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;

@@ -4,10 +4,10 @@ mod name;
 mod tar;
 mod zip;
 
-use super::http::Body;
 use super::path::AssetPath;
 use super::sink::Sink;
 use super::source::SourceError;
+use crate::http::Body;
 use crate::profile::remote::{Archive, ArchiveFormat};
 
 /// Which of a tar's entries become files, and where.

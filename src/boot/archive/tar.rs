@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_tar::{Archive as Tar, EntryType};
 
 use super::{BREAKS_OFF, DAMAGED, Kind, Select, broken, name, not_a_file};
-use crate::boot::http::Body;
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
+use crate::http::Body;
 
 /// How many bytes of headers may stand between two pieces of content. The reader keeps a long name and other
 /// extensions in memory, and they may claim any size.

@@ -9,9 +9,9 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::{BREAKS_OFF, DAMAGED, FIELD, broken, name, not_a_file};
-use crate::boot::http::Body;
 use crate::boot::sink::Sink;
 use crate::boot::source::{Entry, Refused, SourceError};
+use crate::http::Body;
 use crate::profile::remote::Archive;
 
 /// Read and written at a time.

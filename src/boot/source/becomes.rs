@@ -1,9 +1,9 @@
 //! What one body becomes: a file, an archive's files, or what objects in JSON hold.
 
 use super::SourceError;
-use crate::boot::http::Body;
 use crate::boot::sink::{Gives, Sink};
 use crate::boot::{archive, json};
+use crate::http::Body;
 use crate::profile::remote::{Archive, JsonPart};
 
 /// The profile's word for it. It says exactly one of them.

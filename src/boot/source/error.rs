@@ -5,9 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::boot::env::EnvError;
-use crate::boot::http::HttpError;
 use crate::boot::path::PathError;
 use crate::boot::volume::VolumeError;
+use crate::http::HttpError;
 
 /// Why a source's content cannot be had. It names entries, never values.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use reqwest::{Method, Url};
 use super::SourceError;
 use super::becomes::Becomes;
 use super::remote::Api;
-use crate::boot::http::{Body, Expected, HttpError, Request};
 use crate::boot::sink::Sink;
+use crate::http::{Body, Expected, HttpError, Request};
 use crate::profile::remote::{self, Http};
 
 impl Api for Http {

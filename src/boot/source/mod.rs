@@ -4,7 +4,9 @@
 //! its line in [`of`]. What a source finds it gives to a [`Sink`], which checks every name, path and size;
 //! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
 
+mod attempts;
 mod becomes;
+mod client;
 mod error;
 mod http;
 mod init_image;
@@ -20,8 +22,7 @@ use futures::future::LocalBoxFuture;
 pub(crate) use self::error::{Entry, Refused, SourceError};
 use self::init_image::InitImage;
 use self::inline::InlineSource;
-pub(crate) use self::mounted::read_object;
-use self::mounted::{Keys, Mounted};
+use self::mounted::{Keys, Mounted, read_object};
 use self::object_store::ObjectStoreSource;
 use self::oci::OciSource;
 use self::remote::RemoteSource;

@@ -31,7 +31,7 @@ pub(super) struct Mounted<'a> {
 }
 
 /// An object's keys and what they hold. One object takes 1 MiB at most, so it is read whole.
-pub(crate) type Keys = BTreeMap<String, Vec<u8>>;
+pub(super) type Keys = BTreeMap<String, Vec<u8>>;
 
 impl<'a> Mounted<'a> {
     pub(super) fn new(object: &'a MountedSource) -> Self {
@@ -98,7 +98,7 @@ impl Source for Mounted<'_> {
 
 /// Reads all keys of one version. The kubelet removes a version's folder only after it moved the link to the next
 /// one: where the link did not move, the folder was whole. An object that is not there has no keys.
-pub(crate) async fn read_object(mount: &Path) -> Result<Keys, SourceError> {
+pub(super) async fn read_object(mount: &Path) -> Result<Keys, SourceError> {
     loop {
         let version = current(mount);
         let keys = read_keys(&version);

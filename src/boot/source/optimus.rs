@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use super::http::url;
 use super::remote::Api;
 use super::{Entry, SourceError};
-use crate::boot::http::{Body, HttpError, Request};
 use crate::boot::json::{self, Pairs, Text};
 use crate::boot::sink::{Gives, Sink};
+use crate::http::{Body, HttpError, Request};
 use crate::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
 /// What Go's templates write for what is not defined.

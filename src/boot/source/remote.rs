@@ -6,9 +6,10 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use super::{Source, SourceError};
-use crate::boot::http::{Body, Client, Progress, Request};
+use super::attempts::fetch;
+use super::{Source, SourceError, client};
 use crate::boot::sink::Sink;
+use crate::http::{Body, Progress, Request};
 use crate::plan::boot_spec::Remote;
 use crate::profile::remote;
 
@@ -42,15 +43,14 @@ impl<'a, A: Api> RemoteSource<'a, A> {
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let Remote { request: api, path } = self.remote;
-        let progress = Arc::clone(&self.progress);
-        let client = Client::open(api.client(), Path::new(path), self.seconds, progress).await?;
-        client
-            .fetch(&api.request(sink.limit())?, async |mut body| {
-                // An earlier attempt may have given half of it.
-                sink.clear();
-                api.take(&mut body, sink).await
-            })
-            .await
+        let client = client::open(api.client(), Path::new(path), self.seconds, &self.progress).await?;
+        let request = api.request(sink.limit())?;
+        let take = async |mut body| {
+            // An earlier attempt may have given half of it.
+            sink.clear();
+            api.take(&mut body, sink).await
+        };
+        fetch(&client, &request, take).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::boot::http::HttpError;
+use crate::http::HttpError;
 
 /// Why there is no answer. Nothing of a secret is in it.
 #[derive(Debug, thiserror::Error)]

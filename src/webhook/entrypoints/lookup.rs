@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::LookupError;
 use super::cache::Answer;
 use super::circuit::Circuits;
-use crate::boot::http::{Client, HttpError, Zone};
+use crate::http::{Client, HttpError, Zone};
 use crate::profile::remote;
 use crate::registry::{Credentials, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Session};
 

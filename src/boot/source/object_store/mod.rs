@@ -9,7 +9,7 @@
 //! | `prefix` | many objects, several at a time |
 //!
 //! The library signs, lists and goes on where a download broke off. Whom boot trusts, how often it asks, and what it
-//! says of an error is `boot::http`'s, as for every source.
+//! says of an error is `http`'s, as for every source.
 
 mod azure;
 mod gcs;
@@ -26,14 +26,14 @@ use ::object_store::path::Path;
 use ::object_store::{GetOptions, GetResult};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use tokio::time::timeout_at;
 
 use self::open::Store;
 use self::service::Whole;
+use super::attempts::in_time;
 use super::becomes::Becomes;
-use super::{Source, SourceError};
-use crate::boot::http::{Body, Client, Expected, HttpError, Progress, Transport};
+use super::{Source, SourceError, client};
 use crate::boot::sink::Sink;
+use crate::http::{Body, Expected, HttpError, Progress, Transport};
 use crate::plan::boot_spec::Remote;
 use crate::profile::object_store::ObjectStore;
 use crate::profile::remote;
@@ -57,11 +57,10 @@ impl<'a> ObjectStoreSource<'a> {
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let Remote { request: says, path } = self.remote;
-        let settings = client(says);
-        let client =
-            Client::open(&settings, std::path::Path::new(path), self.seconds, Arc::clone(&self.progress))
-                .await?;
-        let store = open::open(says, &client, std::path::Path::new(path)).await?;
+        let settings = settings(says);
+        let mount = std::path::Path::new(path);
+        let client = client::open(&settings, mount, self.seconds, &self.progress).await?;
+        let store = open::open(says, &client, mount).await?;
         // Set once: a source is fetched once.
         let _ = self.transport.set(Arc::clone(&store.transport));
         let fetch = async {
@@ -73,13 +72,7 @@ impl<'a> ObjectStoreSource<'a> {
                 }
             }
         };
-        let Some(seconds) = says.client.timeout_seconds else {
-            return fetch.await;
-        };
-        let in_time = timeout_at(client.deadline(), fetch).await;
-        in_time.unwrap_or_else(|_| {
-            Err(SourceError::too_slow(seconds, "client.timeoutSeconds of the source", self.doing()))
-        })
+        in_time(&client, fetch, || self.doing()).await
     }
 
     async fn object(&self, store: &Store, key: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
@@ -126,8 +119,8 @@ impl Source for ObjectStoreSource<'_> {
     }
 }
 
-/// The profile's words in those of `boot::http`, of which a store needs but some.
-fn client(says: &ObjectStore) -> remote::Client {
+/// The profile's words in those of `http`, of which a store needs but some.
+fn settings(says: &ObjectStore) -> remote::Client {
     let says = &says.client;
     remote::Client {
         ca: says.ca.clone(),

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::service::Connector;
 use super::{azure, gcs, s3, words};
-use crate::boot::http::{Client, HttpError, Terms, Transport};
 use crate::boot::source::{Keys, SourceError, read_object};
+use crate::http::{Client, HttpError, Terms, Transport};
 use crate::plan::boot_spec::DIR_CREDENTIALS;
 use crate::profile::object_store::ObjectStore;
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use reqwest::{Request, Url};
 
-use crate::boot::http::{HttpError, Transport, place};
+use crate::http::{HttpError, Transport, place};
 
 /// Marks a request for an object, whose size the source's own limit bounds while it is written.
 #[derive(Clone, Copy)]

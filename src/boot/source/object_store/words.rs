@@ -8,8 +8,8 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use super::open::Store;
-use crate::boot::http::{self, HttpError, Said};
 use crate::boot::source::SourceError;
+use crate::http::{self, HttpError, Said};
 
 /// What S3, Google Cloud Storage and Azure answer an error with, each in XML; AWS' token service wraps it.
 #[derive(Default, Deserialize)]

@@ -6,7 +6,9 @@ use super::{Descriptor, Repository};
 use crate::boot::archive::{Kind, Select, unpack_tar};
 use crate::boot::path::AssetPath;
 use crate::boot::sink::Sink;
+use crate::boot::source::attempts::fetch_by;
 use crate::boot::source::{Entry, Refused, SourceError};
+use crate::http::Body;
 
 /// ORAS' name for the folder that it was run in.
 const HERE: &str = ".";
@@ -48,7 +50,7 @@ async fn give_file(
     let Some(target) = selection.target(&path) else { return Ok(()) };
     let (mark, limit) = (sink.mark(), sink.limit());
     let ask = async || repository.session.blob(blob, limit).await;
-    let take = async |mut body: crate::boot::http::Body| {
+    let take = async |mut body: Body| {
         sink.rewind(&mark);
         let mut file = sink.create(&target)?;
         while let Some(chunk) = body.chunk().await? {
@@ -56,7 +58,7 @@ async fn give_file(
         }
         sink.finish(file)
     };
-    repository.client.fetch_by(ask, take).await
+    fetch_by(repository.client, ask, take).await
 }
 
 async fn give_folder(
@@ -73,11 +75,11 @@ async fn give_folder(
     let mut folder = Folder { title, selection };
     let (mark, limit) = (sink.mark(), sink.limit());
     let ask = async || repository.session.blob(blob, limit).await;
-    let take = async |mut body: crate::boot::http::Body| {
+    let take = async |mut body: Body| {
         sink.rewind(&mark);
         unpack_tar(&mut body, &mut folder, sink).await
     };
-    repository.client.fetch_by(ask, take).await
+    fetch_by(repository.client, ask, take).await
 }
 
 /// A folder that ORAS packed: each of its entries begins with the folder's own name.

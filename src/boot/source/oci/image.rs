@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use super::selection::{FIELD, Selection, Standing};
 use super::{Descriptor, Image, Repository};
 use crate::boot::archive::{Kind, Select, unpack_tar};
-use crate::boot::http::Body;
 use crate::boot::path::AssetPath;
 use crate::boot::sink::{Mark, Sink};
 use crate::boot::source::SourceError;
+use crate::boot::source::attempts::fetch_by;
+use crate::http::Body;
 
 /// How a layer says that a file of a lower one is gone: a file of this name with the other's behind it.
 const WHITEOUT: &str = ".wh.";
@@ -77,7 +78,7 @@ async fn give_layer(
         unpack_tar(&mut body, &mut layer, sink).await?;
         Ok(Left { covers: layer.covers, link: layer.link })
     };
-    repository.client.fetch_by(ask, take).await
+    fetch_by(repository.client, ask, take).await
 }
 
 /// A layer while it is read.

@@ -15,9 +15,10 @@ use futures::future::LocalBoxFuture;
 use reqwest::StatusCode;
 
 use self::selection::Selection;
-use super::{Source, SourceError, read_object};
-use crate::boot::http::{Client, HttpError, Progress};
+use super::attempts::fetch_by;
+use super::{Source, SourceError, client, read_object};
 use crate::boot::sink::Sink;
+use crate::http::{self, Body, Client, HttpError, Progress};
 use crate::plan::boot_spec::{DIR_PULL_SECRET, Remote};
 use crate::profile::oci::Oci;
 use crate::registry::{
@@ -44,7 +45,7 @@ impl<'a> OciSource<'a> {
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let Remote { request: says, path } = self.remote;
         let mount = Path::new(path);
-        let client = Client::open(&says.client, mount, self.seconds, Arc::clone(&self.progress)).await?;
+        let client = client::open(&says.client, mount, self.seconds, &self.progress).await?;
         let own = &says.client;
         if !own.headers.is_empty() || own.headers_from_secret.is_some() || own.token.is_some() {
             return Err(setup(
@@ -150,8 +151,8 @@ impl Repository<'_> {
 
     async fn manifest(&self, digest: Option<&Digest>) -> Result<Manifest, SourceError> {
         let ask = async || self.session.manifest(digest).await;
-        let bytes =
-            self.client.fetch_by(ask, async |mut body| Ok(body.read(manifest::MAX_BYTES).await?)).await?;
+        let take = async |mut body: Body| Ok(body.read(manifest::MAX_BYTES).await?);
+        let bytes = fetch_by(self.client, ask, take).await?;
         Manifest::read(&bytes).map_err(|error| SourceError::Content(error.to_string()))
     }
 }
@@ -188,6 +189,6 @@ fn remedy(status: StatusCode) -> &'static str {
             "let the registry give the credentials of oci.pullSecret the right to pull this"
         }
         StatusCode::NOT_FOUND => "correct oci.reference, or push what it names",
-        status => crate::boot::http::remedy(status),
+        status => http::remedy(status),
     }
 }

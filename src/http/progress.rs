@@ -32,7 +32,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn failed(&self, error: &str) {
+    pub(crate) fn failed(&self, error: &str) {
         *self.step() = Step::Again(error.to_owned());
     }
 

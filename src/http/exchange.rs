@@ -1,4 +1,4 @@
-//! One request with its redirects, and all of its attempts.
+//! One request with its redirects.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,15 +7,14 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::address::Zone;
 use super::body::{Body, Expected};
 use super::client::{Client, place};
 use super::error::{self, Demand, HttpError};
 use super::redirect;
-use super::retry::{self, Attempts};
-use crate::boot::source::SourceError;
+use super::retry;
 
 /// How much of an error's body is read, and for how long, to find the server's own sentence.
 pub(super) const MAX_ERROR_BYTES: u64 = 64 * 1024;
@@ -64,54 +63,6 @@ impl Request<'_> {
 }
 
 impl Client<'_> {
-    /// Asks until there is an answer that `take` could read to its end: it is called for each attempt that brings
-    /// one, so what it was given before must not count.
-    pub(crate) async fn fetch<T>(
-        &self,
-        request: &Request<'_>,
-        take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
-    ) -> Result<T, SourceError> {
-        self.fetch_by(async || self.exchange(request).await, take).await
-    }
-
-    /// As [`Client::fetch`], where it takes more than one request to be answered: `ask` makes them all.
-    pub(crate) async fn fetch_by<T>(
-        &self,
-        ask: impl AsyncFnMut() -> Result<Body, HttpError>,
-        take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
-    ) -> Result<T, SourceError> {
-        let Some(seconds) = self.says.timeout_seconds else {
-            return self.attempts(ask, take).await;
-        };
-        let in_time = timeout_at(self.deadline, self.attempts(ask, take)).await;
-        in_time.unwrap_or_else(|_| {
-            let doing = self.progress.describe();
-            Err(SourceError::too_slow(seconds, "client.timeoutSeconds of the source", doing))
-        })
-    }
-
-    async fn attempts<T>(
-        &self,
-        mut ask: impl AsyncFnMut() -> Result<Body, HttpError>,
-        mut take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
-    ) -> Result<T, SourceError> {
-        let mut attempts = Attempts::new(self.says.attempts, self.deadline);
-        loop {
-            let result = match ask().await {
-                Ok(body) => take(body).await,
-                Err(error) => Err(error.into()),
-            };
-            let error = match result {
-                Err(SourceError::Http(error)) if error.is_temporary() => error,
-                result => return result,
-            };
-            let failed = error.to_string();
-            let pause = attempts.again(error)?;
-            self.progress.failed(&failed);
-            sleep(pause).await;
-        }
-    }
-
     /// Asks once, redirects included.
     pub(crate) async fn exchange(&self, request: &Request<'_>) -> Result<Body, HttpError> {
         let mut method = request.method.clone();

@@ -1,9 +1,9 @@
-//! HTTP for the sources that fetch: what every request of boot has in common.
+//! HTTP for whoever fetches from a server that a profile or a pod names: boot's sources, and what asks registries.
 //!
 //! | module | what it answers |
 //! |---|---|
 //! | `client` | whom is trusted, who asks: roots, proxy, headers, token |
-//! | `exchange` | one request: its redirects, its status; and all of its attempts |
+//! | `exchange` | one request: its redirects, its status |
 //! | `redirect` | where may a redirect lead |
 //! | `retry` | is another attempt worth it, and when |
 //! | `address` | which addresses are the node's own; names to addresses |
@@ -27,4 +27,5 @@ pub(crate) use client::Client;
 pub(crate) use error::{Demand, HttpError, remedy};
 pub(crate) use exchange::Request;
 pub(crate) use progress::Progress;
+pub(crate) use retry::Attempts;
 pub(crate) use transport::{Said, Terms, Transport, place};

@@ -15,7 +15,7 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The attempts of one request.
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     made: u32,
     pauses: ExponentialBackoff,
     /// When the source's time is over.
@@ -24,7 +24,7 @@ pub(super) struct Attempts {
 
 impl Attempts {
     /// `most` of them.
-    pub(super) fn new(most: u32, deadline: Instant) -> Self {
+    pub(crate) fn new(most: u32, deadline: Instant) -> Self {
         Self { made: 0, pauses: pauses(most), deadline }
     }
 
@@ -32,7 +32,7 @@ impl Attempts {
     ///
     /// # Errors
     /// The same one, where there is no attempt left or no time for one.
-    pub(super) fn again(&mut self, error: HttpError) -> Result<Duration, HttpError> {
+    pub(crate) fn again(&mut self, error: HttpError) -> Result<Duration, HttpError> {
         self.made += 1;
         let Some(pause) = self.pauses.next() else {
             return Err(match self.made {
