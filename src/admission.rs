@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::identity::Identity;
 use crate::input::{self, Answers, BootInputs, InputError, Inputs, Resolved, Taken};
-use crate::patch::{self, PatchError};
+use crate::patch::{self, Operation, PatchError};
 use crate::plan::{self, Images, Origin, PlanError, ProfileRef, Recipe, Recipes};
 use crate::pod::{Json, Pod};
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
@@ -39,7 +39,7 @@ pub struct Injection<P = Value> {
     /// What of that could not be looked up, because nobody may be asked, in words: the pod still names it by its key.
     pub left: Vec<String>,
     /// What it becomes, as operations.
-    pub patch: Vec<PatchOperation>,
+    pub patch: Vec<Operation>,
     /// The pod with the patch applied.
     pub pod: P,
 }
@@ -234,7 +234,8 @@ pub fn admit_with<'a>(
         Decision::Inject(injection) => {
             let Injection { because, named_by, profile, warnings, taken, left, patch, pod: () } = *injection;
             // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
-            if let Err(error) = json_patch::patch_unsafe(&mut object, &patch) {
+            let operations: Vec<_> = patch.iter().map(PatchOperation::from).collect();
+            if let Err(error) = json_patch::patch_unsafe(&mut object, &operations) {
                 return Ok(Decision::Refuse(defect(&error)));
             }
             let pod = object;
@@ -341,7 +342,7 @@ fn select<'r>(
 struct Planned {
     profile: ProfileRef,
     warnings: Vec<String>,
-    patch: Vec<PatchOperation>,
+    patch: Vec<Operation>,
 }
 
 fn plan(

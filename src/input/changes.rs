@@ -1,7 +1,6 @@
 //! What becomes of a pod by what it takes.
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
-use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
 use serde_json::{Map, Value, json};
 
 use super::choose::Asked;
@@ -11,6 +10,7 @@ use super::spec::Folder;
 use super::{Awaits, InputError, Inputs, Meant, Taken};
 use crate::names;
 use crate::output::{Kind, Pipe};
+use crate::patch::Operation;
 use crate::pod::{Container, Pod};
 
 const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
@@ -53,10 +53,7 @@ impl<'p, 'a> Changes<'p, 'a> {
                 found: taken.kind,
             });
         }
-        self.inputs.operations.push(PatchOperation::Replace(ReplaceOperation {
-            path: reference.pointer.clone(),
-            value: taken.object.into(),
-        }));
+        self.inputs.operations.push(Operation::replace(reference.pointer.clone(), taken.object));
         if let Meant::Awaited(awaits) = meant {
             self.wait_in(reference, *awaits);
         }
@@ -80,8 +77,8 @@ impl<'p, 'a> Changes<'p, 'a> {
         self.wait(awaits);
         if let Some(parent) = reference.pointer.parent() {
             // A pod whose volume it is must come to run the container that waits; a variable is never left out.
-            let (path, value) = (parent.with_trailing_token("optional"), volume.is_some().into());
-            self.inputs.operations.push(PatchOperation::Add(AddOperation { path, value }));
+            let optional = parent.with_trailing_token("optional");
+            self.inputs.operations.push(Operation::add(optional, volume.is_some()));
         }
     }
 
@@ -273,12 +270,12 @@ impl<'p, 'a> Changes<'p, 'a> {
     /// Adds at the end of an array, which is made where it is absent.
     fn append(&mut self, array: PointerBuf, present: bool, value: Value) {
         let operation = if present || self.made.contains(&array) {
-            AddOperation { path: array.with_trailing_token("-"), value }
+            Operation::add(array.with_trailing_token("-"), value)
         } else {
             self.made.push(array.clone());
-            AddOperation { path: array, value: json!([value]) }
+            Operation::add(array, json!([value]))
         };
-        self.inputs.operations.push(PatchOperation::Add(operation));
+        self.inputs.operations.push(operation);
     }
 }
 

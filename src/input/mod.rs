@@ -24,13 +24,12 @@ mod error;
 mod references;
 pub mod spec;
 
-use json_patch::PatchOperation;
-
 pub use error::{InputError, Passing};
 pub use spec::{Awaits, WaitSpec};
 
 use crate::identity::{self, Identity};
 use crate::output::{Kind, Pipe};
+use crate::patch::Operation;
 use crate::pod::{Json, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Source;
@@ -63,7 +62,7 @@ impl Answers {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inputs {
     /// What names the objects in the pod.
-    pub operations: Vec<PatchOperation>,
+    pub operations: Vec<Operation>,
     /// What the containers in front of the task have to do with.
     pub boot: BootInputs,
     /// Everything that is taken.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::boot_spec::{BootSource, From, InitImageSource, SourceLimits};
 use super::given::Given;
-use super::recipe::json;
+use super::recipe::{json, shared};
 use super::{BootSpec, PlanError, Recipe, Settings, boot};
 use crate::names;
 use crate::pod::{Image, NotAnImage, Pod};
@@ -116,7 +116,7 @@ impl InitImageRecipe {
         let volumes = boot::volumes(&own, settings).into_iter().chain(volumes(says, &own));
         let recipe = Recipe {
             boot: json(&container)?,
-            volumes: volumes.map(|volume| json(&volume)).collect::<Result<_, _>>()?,
+            volumes: volumes.map(|volume| shared(&volume)).collect::<Result<_, _>>()?,
             given: Given::by(&sources),
             sources,
             templated: if own.sources.is_empty() { Vec::new() } else { recipe.templated.clone() },

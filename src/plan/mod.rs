@@ -88,11 +88,11 @@ pub struct Plan {
     /// Whether they stand in front of the pod's own, too, because one of those takes it.
     pub wait_first: bool,
     /// The volumes to add.
-    pub volumes: Arc<[Value]>,
+    pub volumes: Arc<[Arc<Value>]>,
     /// The volumes to add for this pod alone.
     pub own_volumes: Vec<Value>,
     /// The mounts to add to each task container.
-    pub mounts: Arc<[Value]>,
+    pub mounts: Arc<[Arc<Value>]>,
     /// What else each task container becomes.
     pub tasks: Vec<Task>,
     /// The entry that comes first in `envFrom` of the tasks that take their env from a Secret.

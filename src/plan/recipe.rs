@@ -25,9 +25,9 @@ pub struct Recipe {
     /// Its resources in a pod that must stay Guaranteed.
     pub(super) guaranteed: Value,
     /// The volumes to add.
-    pub(super) volumes: Arc<[Value]>,
+    pub(super) volumes: Arc<[Arc<Value>]>,
     /// The mounts to add to each task container.
-    pub(super) mounts: Arc<[Value]>,
+    pub(super) mounts: Arc<[Arc<Value>]>,
     /// The sources, as boot sees them.
     pub(super) sources: Vec<BootSource>,
     /// The store, where one is installed.
@@ -53,8 +53,8 @@ impl Recipe {
         let recipe = Self {
             boot: json(&boot::container(spec, settings))?,
             guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
-            volumes: boot::volumes(spec, settings).iter().map(json).collect::<Result<_, _>>()?,
-            mounts: task::mounts(spec).iter().map(json).collect::<Result<_, _>>()?,
+            volumes: boot::volumes(spec, settings).iter().map(shared).collect::<Result<_, _>>()?,
+            mounts: task::mounts(spec).iter().map(shared).collect::<Result<_, _>>()?,
             store: settings.store.clone().map(Arc::new),
             given: Given::by(&sources),
             sources,
@@ -116,4 +116,9 @@ impl Recipes {
 
 pub(super) fn json(part: &impl Serialize) -> Result<Value, PlanError> {
     serde_json::to_value(part).map_err(|error| PlanError::Unwritable(error.to_string()))
+}
+
+/// The same, of which each pod's patch gets no copy of its own.
+pub(super) fn shared(part: &impl Serialize) -> Result<Arc<Value>, PlanError> {
+    json(part).map(Arc::new)
 }

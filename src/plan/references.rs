@@ -21,7 +21,7 @@ pub(super) fn of<'a>(container: &Container<'a>, before: usize, given: &Given) ->
     let words = || container.command.iter().flatten().chain(&container.args).copied();
     let mut all = container.variables().filter_map(|variable| variable.text).chain(words());
     // As in most pods, and then who declares what need not be kept.
-    if !all.any(|text| text.contains("$(")) {
+    if !all.any(|text| text.contains('$')) {
         return Vec::new();
     }
     let mut texts = Vec::new();

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use json_patch::PatchOperation;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::API_VERSION;
+use crate::patch::Operation;
 
 /// An answer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,7 +17,7 @@ pub struct Response {
     /// Why the pod is turned away; `None` lets it through.
     pub refusal: Option<Refusal>,
     /// What to change, in order; empty for nothing.
-    pub patch: Vec<PatchOperation>,
+    pub patch: Vec<Operation>,
     /// Shown to whoever creates the pod. Kept short: past 4,096 characters in total the API server cuts each to 256.
     pub warnings: Vec<String>,
     /// For the API server's audit log; a key holds no slash, because the server puts `<webhook>/` before it.
@@ -88,11 +87,13 @@ impl Refusal {
     }
 }
 
+/// All of an answer but the patch.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Review<'a> {
     api_version: &'static str,
     kind: &'static str,
+    // The last, and an object: the patch is written behind what it holds.
     response: Answer<'a>,
 }
 
@@ -103,11 +104,6 @@ struct Answer<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
-    // `patch` and `patchType` come together or not at all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -142,15 +138,30 @@ impl Response {
     /// None that is known: all that is serialised are strings and JSON values.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let patch = match self.patch.as_slice() {
-            [] => None,
+            [] => Vec::new(),
             operations => {
                 // Large enough for most, because a buffer that grows is copied.
-                let mut json = Vec::with_capacity(8 * 1024);
-                serde_json::to_writer(&mut json, operations)?;
-                Some(base64(&json)?)
+                let mut patch = Vec::with_capacity(8 * 1024);
+                serde_json::to_writer(&mut patch, operations)?;
+                patch
             }
         };
-        serde_json::to_vec(&Review {
+        let mut json = serde_json::to_string(&self.without_patch())?;
+        if !patch.is_empty() {
+            // By hand, because it is the longest part by far, and base64 holds nothing that JSON escapes: not looked through
+            // for that, and not copied.
+            json.truncate(json.len() - ENDS.len());
+            json.reserve_exact(patch.len().div_ceil(3) * 4 + 64);
+            json.push_str(r#","patchType":"JSONPatch","patch":""#);
+            STANDARD.encode_string(&patch, &mut json);
+            json.push('"');
+            json.push_str(ENDS);
+        }
+        Ok(json.into_bytes())
+    }
+
+    fn without_patch(&self) -> Review<'_> {
+        Review {
             api_version: API_VERSION,
             kind: "AdmissionReview",
             response: Answer {
@@ -164,21 +175,12 @@ impl Response {
                         .retry_after_seconds
                         .map(|retry_after_seconds| Details { retry_after_seconds }),
                 }),
-                patch_type: patch.is_some().then_some("JSONPatch"),
-                patch,
                 warnings: &self.warnings,
                 audit_annotations: &self.audit,
             },
-        })
+        }
     }
 }
 
-/// A JSON string in base64, which holds nothing that JSON escapes: it is the longest part of an answer, and not looked
-/// through for that.
-fn base64(bytes: &[u8]) -> serde_json::Result<Box<RawValue>> {
-    let mut quoted = String::with_capacity(bytes.len().div_ceil(3) * 4 + 2);
-    quoted.push('"');
-    STANDARD.encode_string(bytes, &mut quoted);
-    quoted.push('"');
-    RawValue::from_string(quoted)
-}
+/// What every answer ends with: of the response, and of the review.
+const ENDS: &str = "}}";

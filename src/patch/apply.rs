@@ -1,0 +1,52 @@
+//! Whether a patch applies, and to what end.
+
+use json_patch::jsonptr::Pointer;
+use serde_json::Value;
+
+use super::{Op, Operation, PatchError};
+use crate::pod::Json;
+
+/// Applies a patch to the pod that it was made for. The API server turns a pod away whose patch does not
+/// apply, whatever the failure policy says, so each is tried here first.
+///
+/// By hand, because `json_patch::patch` takes a document that owns all it holds, which takes more than twice as long to
+/// read as one that borrows, and copies every value into it. Tests apply the same with both.
+///
+/// # Errors
+/// Where it does not apply.
+pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, PatchError> {
+    for Operation { op, path, value } in patch {
+        let done = match op {
+            Op::Add => add(&mut pod, path, value),
+            Op::Replace => place(&mut pod, path).map(|at| *at = Json::from(&**value)),
+        };
+        done.ok_or_else(|| PatchError::DoesNotApply(path.clone()))?;
+    }
+    Ok(pod)
+}
+
+/// Adds a value at `path`; `None` where the pod has no such place.
+fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: &'a Value) -> Option<()> {
+    let (parent, last) = path.split_back()?;
+    match place(pod, parent)? {
+        Json::Object(fields) => fields.set(last.decoded().into_owned().into(), value.into()),
+        Json::Array(elements) => {
+            let index = last.to_index().ok()?.for_len_incl(elements.len()).ok()?;
+            elements.insert(index, value.into());
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// The value at `path`.
+fn place<'p, 'a>(pod: &'p mut Json<'a>, path: &Pointer) -> Option<&'p mut Json<'a>> {
+    path.tokens().try_fold(pod, |at, token| match at {
+        Json::Object(fields) => fields.get_mut(&token.decoded()),
+        Json::Array(elements) => {
+            let index = token.to_index().ok()?.for_len(elements.len()).ok()?;
+            elements.get_mut(index)
+        }
+        _ => None,
+    })
+}
