@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use serde::Serialize;
 
 use super::API_VERSION;
@@ -151,9 +150,9 @@ impl Response {
             // By hand, because it is the longest part by far, and base64 holds nothing that JSON escapes: not looked through
             // for that, and not copied.
             json.truncate(json.len() - ENDS.len());
-            json.reserve_exact(patch.len().div_ceil(3) * 4 + 64);
+            json.reserve_exact(STANDARD.encoded_length(patch.len()) + 64);
             json.push_str(r#","patchType":"JSONPatch","patch":""#);
-            STANDARD.encode_string(&patch, &mut json);
+            STANDARD.encode_append(patch, &mut json);
             json.push('"');
             json.push_str(ENDS);
         }
