@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use crate::identity::Identity;
 use crate::input::{self, Answers, BootInputs, InputError, Inputs, Resolved, Taken};
-use crate::patch::{self, Operation, PatchError};
-use crate::plan::{self, Images, Origin, PlanError, ProfileRef, Recipe, Recipes};
-use crate::pod::{Json, Pod};
+use crate::patch::{self, PatchError};
+use crate::plan::{self, Images, Origin, PlanError, Recipe, Recipes};
+use crate::pod::{DoesNotApply, Json, Operation, Pod, apply};
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
+use crate::told::ProfileRef;
 
 /// A pod's way through admission. `P` is the pod as it becomes; a review's answer is the patch alone.
 pub enum Decision<P = Value> {
@@ -280,6 +281,12 @@ impl From<PatchError> for Stop {
     }
 }
 
+impl From<DoesNotApply> for Stop {
+    fn from(error: DoesNotApply) -> Self {
+        defect(&error).into()
+    }
+}
+
 fn inject(
     object: Json<'_>,
     origin: Origin<'_>,
@@ -291,13 +298,13 @@ fn inject(
     let Inputs { mut operations, boot, taken, left, mut warnings } = inputs;
     let decided = if operations.is_empty() {
         let decided = plan(&pod, origin, recipe, found, &boot)?;
-        patch::apply(object, &decided.patch)?;
+        apply(object, &decided.patch)?;
         decided
     } else {
         // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
-        let object = patch::apply(object, &operations)?;
+        let object = apply(object, &operations)?;
         let decided = plan(&read(&object)?, origin, recipe, found, &boot)?;
-        patch::apply(object, &decided.patch)?;
+        apply(object, &decided.patch)?;
         decided
     };
     let Planned { profile, warnings: of_plan, patch } = decided;

@@ -24,7 +24,7 @@
 //! what the injected init container runs, [`wait`] what runs before it where an input is still to come, [`pipe`] what the
 //! sidecar of tasks with outputs does, [`cli`] is the command line. [`registry`] speaks with OCI registries for them,
 //! `http` makes the requests.
-//! What runs in the task's own container is the package `bootlace-launch`.
+//! What they all are told in a pod stands in [`told`]. What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
 pub mod boot;
@@ -46,6 +46,7 @@ pub mod selection;
 pub mod server;
 pub mod store;
 pub mod template;
+pub mod told;
 pub mod wait;
 pub mod webhook;
 mod yaml_list;

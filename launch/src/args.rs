@@ -275,9 +275,7 @@ impl PlaceFlags {
         Ok(Place {
             container: self.container.ok_or_else(|| UsageError::new("`--container=NAME` is missing"))?,
             root: self.root.unwrap_or_else(|| PathBuf::from(crate::layout::MOUNT)),
-            termination_log: self
-                .termination_log
-                .unwrap_or_else(|| PathBuf::from(crate::report::TERMINATION_LOG)),
+            termination_log: self.termination_log.unwrap_or_else(|| PathBuf::from(crate::termination::LOG)),
         })
     }
 }

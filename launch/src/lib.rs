@@ -6,6 +6,7 @@
 //! - [`keep`]: the names that the pod's own spec sets, which the boot env must not replace
 //! - [`references`]: what of the pod's own spec refers to the boot env, and [`expansion`]: what that means
 //! - [`handover`]: a task's outputs, on their way to the sidecar that stores them
+//! - [`termination`]: a container's last words
 //! - [`launcher`]: the program, and all that is private here; [`tls`]: what it can be given
 //!
 //! It is a library because there are two such programs: this package's own, and that of `bootlace-launch-http`, which is
@@ -19,6 +20,7 @@ pub mod keep;
 pub mod launcher;
 pub mod layout;
 pub mod references;
+pub mod termination;
 pub mod tls;
 
 mod args;

@@ -10,7 +10,7 @@ use super::error::BootError;
 use super::source::Entry;
 use super::volume::Staged;
 use crate::identity::Identity;
-use crate::plan::ProfileRef;
+use crate::told::ProfileRef;
 
 /// Something that happened. Its words quote names with escapes, so that no name can begin a line of its own.
 #[derive(Serialize)]

@@ -79,8 +79,8 @@ mod tests {
 
     use super::*;
     use crate::boot::source::Source;
-    use crate::plan::ProfileRef;
     use crate::profile::spec::{Layout, LogFormat};
+    use crate::told::ProfileRef;
 
     /// A source that does what its closure does.
     struct Fake<F>(F);

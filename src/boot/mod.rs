@@ -34,7 +34,7 @@ mod json;
 mod layout;
 mod merge;
 mod path;
-pub(crate) mod report;
+mod report;
 mod reserved;
 mod sink;
 mod source;
@@ -47,21 +47,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use bootlace_launch::termination;
+
 pub use error::BootError;
 
 use crate::names;
-use crate::plan::{BootSpec, ProfileRef};
+use crate::plan::BootSpec;
 use crate::store::client::{Client, token_file};
 use crate::store::protocol::Outcome;
+use crate::told::ProfileRef;
 use event::Event;
 use report::Report;
 use store::StoreError;
 use tokio::runtime::Runtime;
 use volume::Volume;
-
-/// Where the kubelet takes an injected container's termination message from: Kubernetes' own default, which none of them
-/// changes.
-pub(crate) const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// The command line of `bootlace boot`. What to boot comes in the env (`BOOTLACE_SPEC`), and the flags are
 /// there to try a boot without a pod.
@@ -80,7 +79,7 @@ pub struct Args {
     #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     pub store_token: PathBuf,
     /// The container's termination message; it is not created.
-    #[arg(long, default_value = TERMINATION_LOG, value_name = "FILE")]
+    #[arg(long, default_value = termination::LOG, value_name = "FILE")]
     pub termination_log: PathBuf,
 }
 

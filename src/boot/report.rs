@@ -1,10 +1,10 @@
 //! How boot tells: a line an event, for people or for machines, and one sentence where it fails.
 
 use std::cell::{Cell, RefCell};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
+use bootlace_launch::termination;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -12,9 +12,6 @@ use time::format_description::well_known::Rfc3339;
 use super::BootError;
 use super::event::Event;
 use crate::profile::spec::LogFormat;
-
-/// What the kubelet reads of a termination message, in bytes (`MaxContainerTerminationMessageLength`).
-const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// Boot's log.
 pub(crate) struct Report<'l> {
@@ -64,37 +61,7 @@ impl<'l> Report<'l> {
     pub(crate) fn failure(&self, error: &BootError, termination_log: &Path) {
         let event = Event::Failed { exit_code: error.exit_code(), error };
         // Without the file there is nobody else to tell; the log still says it.
-        let _ = write_message(termination_log, &event.to_string());
+        let _ = termination::write(termination_log, &event.to_string());
         self.tell(&event);
-    }
-}
-
-/// Replaces the message. The file is not created: the kubelet mounts it, and elsewhere nobody reads it.
-pub(crate) fn write_message(path: &Path, sentence: &str) -> io::Result<()> {
-    let cut = sentence.floor_char_boundary(MAX_MESSAGE_BYTES);
-    let message = sentence.get(..cut).unwrap_or(sentence);
-    OpenOptions::new().write(true).truncate(true).open(path)?.write_all(message.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_message_replaces_what_was_there_and_is_cut_between_characters() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "x".repeat(9000)).unwrap();
-        write_message(file.path(), &format!("x{}", "é".repeat(4000))).unwrap();
-        let message = std::fs::read_to_string(file.path()).unwrap();
-        assert_eq!(message.len(), 4095);
-        assert!(message.starts_with("xéé"));
-    }
-
-    #[test]
-    fn a_message_that_the_kubelet_did_not_mount_is_not_made() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("termination-log");
-        write_message(&path, "sentence").unwrap_err();
-        assert!(!path.exists());
     }
 }

@@ -37,7 +37,8 @@ use super::merge::Content;
 use super::path::check_name;
 use crate::identity::Identity;
 use crate::names;
-use crate::plan::{BootSpec, ProfileRef};
+use crate::plan::BootSpec;
+use crate::told::ProfileRef;
 
 /// Where files are written before they are renamed to their place, below the volume's root.
 const DIR_STAGING: &str = ".staging";

@@ -61,9 +61,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plan::{Recipes, Settings, Store, Version};
+    use crate::plan::{Recipes, Settings, Version};
     use crate::profile::init_image::{AllowedImage, InitImage};
     use crate::profile::{Profile, Profiles};
+    use crate::told::Store;
 
     fn recipes() -> Recipes {
         let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };

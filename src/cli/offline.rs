@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::manifest::Found;
-use crate::plan::{Recipes, Settings, Store};
+use crate::plan::{Recipes, Settings};
 use crate::profile::{Profile, folder};
 use crate::review::Refusal;
+use crate::told::Store;
 
 /// Arguments that `inject` and `explain` share.
 #[derive(Debug, clap::Args)]

@@ -10,8 +10,7 @@ use super::spec::Folder;
 use super::{Awaits, InputError, Inputs, Meant, Taken};
 use crate::names;
 use crate::output::{Kind, Pipe};
-use crate::patch::Operation;
-use crate::pod::{Container, Pod};
+use crate::pod::{Container, Operation, Pod};
 
 const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");

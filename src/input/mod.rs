@@ -29,8 +29,7 @@ pub use spec::{Awaits, WaitSpec};
 
 use crate::identity::{self, Identity};
 use crate::output::{Kind, Pipe};
-use crate::patch::Operation;
-use crate::pod::{Json, Pod};
+use crate::pod::{Json, Operation, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Source;
 use changes::Changes;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
 use crate::output::{Awaited, Kind};
-use crate::plan::{ProfileRef, Store};
+use crate::told::{ProfileRef, Store};
 
 /// Seconds that a pod may wait: one that waits longer holds its place on a node for nothing, and a scheduler's own order
 /// of tasks is the better way.

@@ -8,7 +8,7 @@ use bootlace_launch::handover;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
-use crate::plan::{ProfileRef, Store};
+use crate::told::{ProfileRef, Store};
 
 /// The content of `BOOTLACE_PIPES`. It holds no secret: it shows in the pod's spec.
 ///

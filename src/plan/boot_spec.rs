@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Store;
 use crate::identity::Identity;
 use crate::names;
 use crate::output::Kind;
@@ -14,6 +13,7 @@ use crate::profile::object_store::ObjectStore;
 use crate::profile::oci::Oci;
 use crate::profile::remote::{Http, Optimus};
 use crate::profile::spec::{Inline, Into, Item, Layout, LogFormat};
+use crate::told::{ProfileRef, Store};
 
 /// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
 ///
@@ -89,16 +89,6 @@ impl BootSpec<'static> {
         let parts = (0..).map_while(|position| get(&env_name(position)));
         serde_json::from_str(&parts.collect::<String>())
     }
-}
-
-/// Which profile, in which state.
-#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ProfileRef {
-    /// The profile's name.
-    pub name: String,
-    /// The profile's `metadata.generation`; 0 for a profile that was read from a file.
-    pub generation: i64,
 }
 
 /// One source, as boot sees it.

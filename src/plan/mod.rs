@@ -24,14 +24,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use boot_spec::{BootSpec, ProfileRef};
+pub use boot_spec::BootSpec;
 pub use error::PlanError;
 pub use init_image::InitImageError;
 pub use injected::{Awaiting, EnvWay, Injected};
 pub use lookup::{ImageConfig, Images, Lookup};
 pub use pipes::PipesError;
 pub use recipe::{Recipe, Recipes};
-pub use store::{Origin, Store};
+pub use store::Origin;
 pub use task::{Command, Has, Task};
 pub use version::Version;
 
@@ -46,6 +46,7 @@ use crate::input::BootInputs;
 use crate::pod::{Container, Pod};
 use crate::profile::spec::{Position, PullPolicy};
 use crate::template::Context;
+use crate::told::{ProfileRef, Store};
 
 /// What the webhook was installed with.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::boot_spec::BootSource;
 use super::given::Given;
 use super::init_image::InitImageRecipe;
-use super::{PlanError, ProfileRef, Settings, Store, Version, boot, task};
+use super::{PlanError, Settings, Version, boot, task};
 use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
+use crate::told::{ProfileRef, Store};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
 /// own types and kept as JSON, which is what a patch is made of.

@@ -4,22 +4,11 @@
 use std::fmt::Write as _;
 
 use k8s_openapi::api::core::v1 as core;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::PlanError;
 use crate::names;
-
-/// Where boot reaches the store, and whom it trusts there.
-#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Store {
-    /// `https://` and the Service's name.
-    pub url: String,
-    /// The certificate authorities that its certificate may be under, as PEM.
-    pub ca: String,
-}
 
 /// Where a pod comes from, as far as its own JSON does not say.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bootlace_launch::expansion;
+use bootlace_launch::{expansion, termination};
 use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
 
@@ -73,9 +73,6 @@ pub enum Command {
     /// It stays as it is, be it the spec's or the image's.
     Unchanged,
 }
-
-/// Where the kubelet takes a container's termination message from, unless the container says otherwise.
-const TERMINATION_LOG: &str = "/dev/termination-log";
 
 impl Task {
     /// What of the spec the launcher has to resolve.
@@ -256,7 +253,7 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
         role.to_owned(),
         format!("--container={}", container.name),
     ];
-    if let Some(path) = container.termination_message_path.filter(|path| *path != TERMINATION_LOG) {
+    if let Some(path) = container.termination_message_path.filter(|path| *path != termination::LOG) {
         words.push(format!("--termination-log={path}"));
     }
     words

@@ -3,15 +3,19 @@
 //! Only what Bootlace decides by is read; all else stays in the JSON untouched, whether this version of
 //! Bootlace knows it or not. A typed `Pod` would drop fields that are newer than its types.
 
+mod apply;
 mod container;
 mod field;
 mod image;
 mod json;
+mod operation;
 
+pub use apply::{DoesNotApply, apply};
 pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Resources, Variable};
 pub use field::{Strings, WrongType};
 pub use image::{Image, NotAnImage};
 pub use json::{Fields, Json};
+pub use operation::{Op, Operation};
 
 use field::Object;
 

@@ -6,7 +6,7 @@ use base64_simd::STANDARD;
 use serde::Serialize;
 
 use super::API_VERSION;
-use crate::patch::Operation;
+use crate::pod::Operation;
 
 /// An answer.
 #[derive(Debug, Clone, Default, PartialEq)]

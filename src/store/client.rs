@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::api;
 use super::protocol::{Outcome, PATH_EVENTS, Refusal, Report};
 use crate::names;
-use crate::plan::Store;
+use crate::told::Store;
 
 /// How long a connection may take. The store is in the same cluster.
 const CONNECT_TIME: Duration = Duration::from_secs(3);

@@ -20,11 +20,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bootlace_launch::termination;
 use futures::future::try_join_all;
 
 pub use error::WaitError;
 
-use crate::boot::{TERMINATION_LOG, report};
 use crate::input::{Awaits, WaitSpec};
 use crate::json_error;
 use crate::names;
@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     store_token: PathBuf,
     /// The container's termination message; it is not created.
-    #[arg(long, default_value = TERMINATION_LOG, value_name = "FILE")]
+    #[arg(long, default_value = termination::LOG, value_name = "FILE")]
     termination_log: PathBuf,
     #[command(flatten)]
     logs: LogArgs,
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> ExitCode {
     let Err(error) = waited else { return ExitCode::SUCCESS };
     let sentence = format!("bootlace: {error}");
     // Without the file there is nobody else to tell; the log still says it.
-    let _ = report::write_message(&args.termination_log, &sentence);
+    let _ = termination::write(&args.termination_log, &sentence);
     eprintln!("{sentence}");
     error.exit_code().into()
 }

@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::profiles::InForce;
-use crate::plan::Store;
 use crate::server::readiness::{Part, Readiness};
 use crate::server::tls::{certificate, files};
+use crate::told::Store;
 
 /// Takes the store's CA from `bundles`, for ever.
 pub(super) async fn follow(

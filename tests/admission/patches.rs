@@ -1,7 +1,6 @@
 //! Our own way to apply a patch, judged by `json_patch`: the same operations on the same document.
 
-use bootlace::patch::{self, Operation};
-use bootlace::pod::Json;
+use bootlace::pod::{self, Json, Operation};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::PointerBuf;
 use proptest::collection::vec;
@@ -65,7 +64,7 @@ fn operations(document: &Value, seeds: Vec<Seed>) -> Vec<Operation> {
 }
 
 fn by_us(document: &Value, patch: &[Operation]) -> Option<String> {
-    let applied = patch::apply(Json::from(document), patch).ok()?;
+    let applied = pod::apply(Json::from(document), patch).ok()?;
     Some(Value::from(&applied).to_string())
 }
 

@@ -3,10 +3,11 @@
 use bootlace::admission::{self, Decision, Injection};
 use bootlace::names;
 use bootlace::output::{Ends, PipeSpec};
-use bootlace::plan::{Recipes, Settings, Store, Version};
+use bootlace::plan::{Recipes, Settings, Version};
 use bootlace::profile::Profile;
 use bootlace::profile::spec::Position;
 use bootlace::selection::Skip;
+use bootlace::told::Store;
 use insta::assert_json_snapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -2,9 +2,10 @@
 
 use bootlace::admission::{self, Decision, Injection};
 use bootlace::names;
-use bootlace::plan::{BootSpec, Injected, Origin, Recipes, Settings, Store};
+use bootlace::plan::{BootSpec, Injected, Origin, Recipes, Settings};
 use bootlace::profile::Profile;
 use bootlace::profile::spec::{EnvMode, Inline, Source};
+use bootlace::told::Store;
 use serde_json::{Value, json};
 
 const UID: &str = "6f0a3c9e-8d55-4b0e-9f57-0f9a2f3c1b7d";

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::PipesError;
 use crate::names;
-use crate::plan::{PlanError, ProfileRef, Store, Version, boot};
+use crate::plan::{PlanError, Version, boot};
 use crate::pod::Pod;
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Resources;
+use crate::told::{ProfileRef, Store};
 
 /// Bytes of an env variable; see [`boot::env`].
 const MAX_SPEC_BYTES: usize = 32 * 4096 - 64;

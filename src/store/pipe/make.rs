@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::output::{Ends, Quota};
-    use crate::plan::{ProfileRef, Store};
+    use crate::told::{ProfileRef, Store};
 
     fn told(seconds: u64) -> PipeSpec<'static> {
         PipeSpec {

@@ -10,8 +10,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 pub use catalogue::Catalogue;
 pub use report::Report;
 
-use crate::plan::{PlanError, Recipes, Settings, Store, Version};
+use crate::plan::{PlanError, Recipes, Settings, Version};
 use crate::profile::{NamespaceDefaults, Profiles};
+use crate::told::Store;
 
 /// The snapshot that reviews are answered from; none before the first lists. A review keeps the one that it
 /// began with.

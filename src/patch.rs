@@ -4,20 +4,14 @@
 //! takes time that grows with the square of the pod. All operations add, but for one: a postStart handler of
 //! the pod's own is replaced by the hook that takes it over.
 
-mod apply;
-mod operation;
-
 use std::sync::Arc;
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::{Value, json};
 
-pub use apply::apply;
-pub use operation::{Op, Operation};
-
 use crate::names;
 use crate::plan::{Command, EnvWay, Plan, Task};
-use crate::pod::Pod;
+use crate::pod::{Op, Operation, Pod};
 use crate::profile::spec::Position;
 
 const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
@@ -25,19 +19,10 @@ const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
 const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
 
-/// Why a plan cannot be written as a patch, or the patch does not apply: a defect of Bootlace's, never of the
-/// pod's, told instead of hidden.
+/// A part of the plan cannot be written as JSON: a defect of Bootlace's, never of the pod's, told instead of hidden.
 #[derive(Debug, thiserror::Error)]
-pub enum PatchError {
-    /// A part of the plan cannot be written as JSON.
-    #[error("a part of the plan cannot be written as JSON ({0}): report this as a defect of Bootlace")]
-    Unwritable(#[from] serde_json::Error),
-    /// The patch does not apply to the pod that it was made for.
-    #[error(
-        "the patch does not apply to its own pod (there is no place {0}): report this as a defect of Bootlace"
-    )]
-    DoesNotApply(PointerBuf),
-}
+#[error("a part of the plan cannot be written as JSON ({0}): report this as a defect of Bootlace")]
+pub struct PatchError(#[from] serde_json::Error);
 
 /// The operations that turn `pod` into what `plan` says.
 ///

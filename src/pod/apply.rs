@@ -1,10 +1,16 @@
-//! Whether a patch applies, and to what end.
+//! Operations applied to a pod.
 
-use json_patch::jsonptr::Pointer;
+use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::Value;
 
-use super::{Op, Operation, PatchError};
-use crate::pod::Json;
+use super::{Json, Op, Operation};
+
+/// There is no such place as an operation names: a defect of Bootlace's, never of the pod's, told instead of hidden.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the patch does not apply to its own pod (there is no place {0}): report this as a defect of Bootlace"
+)]
+pub struct DoesNotApply(PointerBuf);
 
 /// Applies a patch to the pod that it was made for. The API server turns a pod away whose patch does not
 /// apply, whatever the failure policy says, so each is tried here first.
@@ -14,13 +20,13 @@ use crate::pod::Json;
 ///
 /// # Errors
 /// Where it does not apply.
-pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, PatchError> {
+pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, DoesNotApply> {
     for Operation { op, path, value } in patch {
         let done = match op {
             Op::Add => add(&mut pod, path, value),
             Op::Replace => place(&mut pod, path).map(|at| *at = Json::from(&**value)),
         };
-        done.ok_or_else(|| PatchError::DoesNotApply(path.clone()))?;
+        done.ok_or_else(|| DoesNotApply(path.clone()))?;
     }
     Ok(pod)
 }

@@ -1,4 +1,4 @@
-//! One operation of a patch.
+//! One change to a pod.
 
 use std::sync::Arc;
 
