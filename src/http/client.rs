@@ -1,4 +1,4 @@
-//! Whom a client trusts and who it says it is.
+//! What requests are made with: whom it trusts, what it sends of its own, and connections that are used again.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;

@@ -6,7 +6,6 @@ use super::{Descriptor, Repository};
 use crate::boot::archive::{Kind, Select, unpack_tar};
 use crate::boot::path::AssetPath;
 use crate::boot::sink::Sink;
-use crate::boot::source::attempts::fetch_by;
 use crate::boot::source::{Entry, Refused, SourceError};
 use crate::http::Body;
 
@@ -48,17 +47,14 @@ async fn give_file(
     let refused = |error| SourceError::refused(Entry::File, title, Refused::Path(error));
     let path = AssetPath::parse(title).map_err(refused)?;
     let Some(target) = selection.target(&path) else { return Ok(()) };
-    let (mark, limit) = (sink.mark(), sink.limit());
-    let ask = async || repository.session.blob(blob, limit).await;
-    let take = async |mut body: Body| {
-        sink.rewind(&mark);
+    let give = async |body: &mut Body, sink: &mut Sink<'_>| {
         let mut file = sink.create(&target)?;
         while let Some(chunk) = body.chunk().await? {
             file.write(&chunk)?;
         }
         sink.finish(file)
     };
-    fetch_by(repository.client, ask, take).await
+    repository.blob(blob, sink, give).await
 }
 
 async fn give_folder(
@@ -73,13 +69,8 @@ async fn give_folder(
         AssetPath::parse(title).map_err(refused)?;
     }
     let mut folder = Folder { title, selection };
-    let (mark, limit) = (sink.mark(), sink.limit());
-    let ask = async || repository.session.blob(blob, limit).await;
-    let take = async |mut body: Body| {
-        sink.rewind(&mark);
-        unpack_tar(&mut body, &mut folder, sink).await
-    };
-    fetch_by(repository.client, ask, take).await
+    let give = async |body: &mut Body, sink: &mut Sink<'_>| unpack_tar(body, &mut folder, sink).await;
+    repository.blob(blob, sink, give).await
 }
 
 /// A folder that ORAS packed: each of its entries begins with the folder's own name.

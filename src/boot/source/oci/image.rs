@@ -12,7 +12,6 @@ use crate::boot::archive::{Kind, Select, unpack_tar};
 use crate::boot::path::AssetPath;
 use crate::boot::sink::{Mark, Sink};
 use crate::boot::source::SourceError;
-use crate::boot::source::attempts::fetch_by;
 use crate::http::Body;
 
 /// How a layer says that a file of a lower one is gone: a file of this name with the other's behind it.
@@ -70,15 +69,13 @@ async fn give_layer(
     selection: Selection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<Left, SourceError> {
-    let (mark, limit) = (sink.mark(), sink.limit());
-    let ask = async || repository.session.blob(blob, limit).await;
-    let take = async |mut body: Body| {
-        sink.rewind(&mark);
+    let give = async |body: &mut Body, sink: &mut Sink<'_>| {
+        let mark = sink.mark();
         let mut layer = Layer { selection, above, mark: &mark, covers: Cover::default(), link: None };
-        unpack_tar(&mut body, &mut layer, sink).await?;
+        unpack_tar(body, &mut layer, sink).await?;
         Ok(Left { covers: layer.covers, link: layer.link })
     };
-    fetch_by(repository.client, ask, take).await
+    repository.blob(blob, sink, give).await
 }
 
 /// A layer while it is read.

@@ -155,6 +155,23 @@ impl Repository<'_> {
         let bytes = fetch_by(self.client, ask, take).await?;
         Manifest::read(&bytes).map_err(|error| SourceError::Content(error.to_string()))
     }
+
+    /// What `give` makes of a blob and gives to `sink`. It begins anew with each attempt: what the one before gave is
+    /// forgotten.
+    async fn blob<T>(
+        &self,
+        blob: &Descriptor,
+        sink: &mut Sink<'_>,
+        mut give: impl AsyncFnMut(&mut Body, &mut Sink<'_>) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let (mark, limit) = (sink.mark(), sink.limit());
+        let ask = async || self.session.blob(blob, limit).await;
+        let take = async |mut body: Body| {
+            sink.rewind(&mark);
+            give(&mut body, sink).await
+        };
+        fetch_by(self.client, ask, take).await
+    }
 }
 
 /// Told before a byte of it is downloaded.
