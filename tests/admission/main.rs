@@ -1,4 +1,5 @@
-//! Properties of the pure way, over generated pods and over anything at all.
+//! The pure way: its properties over generated pods and over anything at all, and what it makes of pods that schedulers
+//! made.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -8,8 +9,10 @@
 )]
 
 mod becomes;
+mod identity;
 mod init_image;
 mod layout;
+mod made;
 mod modes;
 mod patches;
 mod pipes_in;
@@ -18,6 +21,7 @@ mod pipes_wait;
 mod pods;
 mod refused;
 mod secret;
+mod templates;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,22 +1,10 @@
 //! Who a task is, for pods that the schedulers' own code made (`tests/pods`).
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-use std::path::Path;
 
 use bootlace::identity::{identify, recognise};
 use bootlace::pod::Pod;
 use serde_json::{Value, json};
 
-fn pod(file: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pods").join(file);
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
+use super::made;
 
 /// Title of the scheduler and the identity, as `task.json` writes it.
 fn seen(pod: &Value) -> (&'static str, Value) {
@@ -34,15 +22,15 @@ fn airflows_operator() {
         "scheduledTime": "2026-01-02T03:04:05.6Z",
     });
     let title = "Airflow's KubernetesPodOperator";
-    assert_eq!(seen(&pod("airflow-operator-scheduled.json")), (title, scheduled.clone()));
+    assert_eq!(seen(&made::pod("airflow-operator-scheduled.json")), (title, scheduled.clone()));
     let mut mapped = scheduled;
     mapped["mapIndex"] = json!("3");
-    assert_eq!(seen(&pod("airflow-operator-mapped-xcom.json")), (title, mapped));
+    assert_eq!(seen(&made::pod("airflow-operator-mapped-xcom.json")), (title, mapped));
     let manual = json!({
         "scheduler": "airflow", "workflow": "dailyreport-f9bb99ed0", "task": "load", "attempt": "2",
         "run": "manual__2026-01-02T0304050000-3c9ea4d7d",
     });
-    assert_eq!(seen(&pod("airflow-operator-manual.json")), (title, manual));
+    assert_eq!(seen(&made::pod("airflow-operator-manual.json")), (title, manual));
 }
 
 #[test]
@@ -53,20 +41,20 @@ fn airflows_kubernetes_executor_tells_raw_values() {
         "run": "scheduled__2026-01-02T03:04:05.600000+00:00",
         "scheduledTime": "2026-01-02T03:04:05.6Z",
     });
-    assert_eq!(seen(&pod("airflow-executor-scheduled.json")), (title, scheduled));
+    assert_eq!(seen(&made::pod("airflow-executor-scheduled.json")), (title, scheduled));
     let mut manual = json!({
         "scheduler": "airflow", "workflow": "daily report", "task": "load", "attempt": "2", "mapIndex": "3",
         "run": "manual__2026-01-02T03:04:05+00:00",
     });
-    assert_eq!(seen(&pod("airflow-executor-manual-mapped.json")), (title, manual.clone()));
+    assert_eq!(seen(&made::pod("airflow-executor-manual-mapped.json")), (title, manual.clone()));
     manual.as_object_mut().unwrap().remove("mapIndex");
     manual["scheduledTime"] = json!("2026-01-01T23:00:00Z");
-    assert_eq!(seen(&pod("airflow-executor-logical-date.json")), (title, manual));
+    assert_eq!(seen(&made::pod("airflow-executor-logical-date.json")), (title, manual));
 }
 
 #[test]
 fn a_job() {
-    let made = pod("job.json");
+    let made = made::pod("job.json");
     let uid = &made["metadata"]["labels"]["batch.kubernetes.io/controller-uid"];
     let identity = json!({"scheduler": "job", "workflow": "etl", "run": uid, "mapIndex": "0"});
     assert_eq!(seen(&made), ("a Kubernetes Job", identity));
@@ -74,7 +62,7 @@ fn a_job() {
 
 #[test]
 fn a_cron_jobs_job() {
-    let made = pod("cronjob.json");
+    let made = made::pod("cronjob.json");
     let job = made["metadata"]["labels"]["batch.kubernetes.io/job-name"].as_str().unwrap();
     let (title, identity) = seen(&made);
     assert_eq!(title, "a Kubernetes CronJob");

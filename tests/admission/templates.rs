@@ -1,23 +1,11 @@
 //! Templates of a profile, filled in at admission for pods that schedulers made.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-use std::path::Path;
 
 use bootlace::admission::{self, Decision};
 use bootlace::plan::{BootSpec, Recipes, Settings};
 use bootlace::profile::{BootProfile, Profile};
 use serde_json::{Value, json};
 
-fn pod(file: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pods").join(file);
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
+use super::made;
 
 fn recipes(sources: &Value) -> Recipes {
     let profile: BootProfile = serde_json::from_value(json!({
@@ -50,7 +38,7 @@ fn env_files_and_paths_are_filled_in() {
             "files": {"sql/{{ task }}.sql": "select * from {{ namespace }}.t -- {{ run }}\n", "b": "c"},
         }},
     ]);
-    let filled = admit(pod("airflow-operator-scheduled.json"), &sources).unwrap();
+    let filled = admit(made::pod("airflow-operator-scheduled.json"), &sources).unwrap();
     assert_eq!(filled[0], json!({"name": "plain", "from": {"inline": {"env": {"A": "b"}}}}));
     assert_eq!(
         filled[1]["from"]["inline"],
@@ -67,7 +55,7 @@ fn env_files_and_paths_are_filled_in() {
 #[test]
 fn what_a_pod_does_not_tell_refuses_it_with_the_place() {
     let sources = json!([{"name": "settings", "inline": {"env": {"DAY": "{{ scheduledTime }}"}}}]);
-    let message = admit(pod("airflow-operator-manual.json"), &sources).unwrap_err();
+    let message = admit(made::pod("airflow-operator-manual.json"), &sources).unwrap_err();
     for part in [
         "pod load:",
         "BootProfile \"default\", source \"settings\", inline.env[\"DAY\"]: scheduledTime is not there or empty",
@@ -82,13 +70,13 @@ fn what_a_pod_does_not_tell_refuses_it_with_the_place() {
 fn a_path_that_a_value_would_lead_astray_refuses_the_pod() {
     let sources = json!([{"name": "s", "inline": {"files": {"a/{{ labels.team }}": "x"}}}]);
     for evil in ["../../bin/launch", "..", "a/b"] {
-        let mut pod = pod("airflow-operator-manual.json");
+        let mut pod = made::pod("airflow-operator-manual.json");
         pod["metadata"]["labels"]["team"] = json!(evil);
         let message = admit(pod, &sources).unwrap_err();
         assert!(message.contains("path \"a/{{ labels.team }}\" in inline.files"), "{message}");
     }
     let two = json!([{"name": "s", "inline": {"files": {"{{ task }}": "x", "load": "y"}}}]);
-    let message = admit(pod("airflow-operator-manual.json"), &two).unwrap_err();
+    let message = admit(made::pod("airflow-operator-manual.json"), &two).unwrap_err();
     assert!(message.contains("\"load\" is the path of another file"), "{message}");
 }
 
@@ -122,7 +110,7 @@ fn store(more: &Value) -> Value {
 
 /// A pod whose label `team` is `value`.
 fn labelled(value: &str) -> Value {
-    let mut pod = pod("airflow-operator-scheduled.json");
+    let mut pod = made::pod("airflow-operator-scheduled.json");
     pod["metadata"]["labels"]["team"] = json!(value);
     pod
 }
