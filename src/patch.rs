@@ -31,8 +31,8 @@ pub struct PatchError(#[from] serde_json::Error);
 pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchError> {
     let mut patch = Patch::default();
     annotate(&mut patch, &plan, pod)?;
-    patch.append_all(VOLUMES, pod.volumes.is_some(), &plan.volumes);
-    patch.append_all(VOLUMES, true, &shared(plan.own_volumes));
+    patch.append_or_make(VOLUMES, pod.volumes.is_some(), &plan.volumes);
+    patch.append(VOLUMES, plan.own_volumes);
     let (mut first, mut last) = (plan.wait, plan.boot);
     if plan.position == Position::First {
         first.append(&mut last);
@@ -43,7 +43,7 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchErro
         for (index, container) in first.into_iter().enumerate() {
             patch.add(INIT_CONTAINERS.with_trailing_token(index), container);
         }
-        patch.append_all(INIT_CONTAINERS, true, &shared(last));
+        patch.append(INIT_CONTAINERS, last);
     } else {
         first.append(&mut last);
         patch.add(INIT_CONTAINERS.to_buf(), Value::Array(first));
@@ -67,8 +67,8 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
 fn change(patch: &mut Patch, task: Task, mounts: &[Arc<Value>], env_from: Option<&Value>) {
     let container = CONTAINERS.with_trailing_token(task.index);
     let list = container.with_trailing_token("volumeMounts");
-    patch.append_all(&list, task.has.mounts, mounts);
-    patch.append_all(&list, true, &shared(task.mounts));
+    patch.append_or_make(&list, task.has.mounts, mounts);
+    patch.append(&list, task.mounts);
     let command = container.with_trailing_token("command");
     match task.command {
         // Added in front one by one: the command's own words are never written again.
@@ -120,19 +120,19 @@ impl Patch {
         }
     }
 
-    /// Adds at the end of an array, or makes the array where it is absent: adding to an absent one fails.
-    fn append_all(&mut self, path: &Pointer, present: bool, values: &[Arc<Value>]) {
-        if !present {
-            let array: Vec<Value> = values.iter().map(|value| Value::clone(value)).collect();
-            return self.add(path.to_buf(), array);
-        }
+    /// Adds at the end of an array that is there.
+    fn append(&mut self, path: &Pointer, values: impl IntoIterator<Item = impl Into<Arc<Value>>>) {
         for value in values {
-            let (path, value) = (path.with_trailing_token("-"), Arc::clone(value));
-            self.0.push(Operation { op: Op::Add, path, value });
+            self.0.push(Operation { op: Op::Add, path: path.with_trailing_token("-"), value: value.into() });
         }
     }
-}
 
-fn shared(values: Vec<Value>) -> Vec<Arc<Value>> {
-    values.into_iter().map(Arc::new).collect()
+    /// The same, or makes the array where it is absent: adding to an absent one fails.
+    fn append_or_make(&mut self, path: &Pointer, present: bool, values: &[Arc<Value>]) {
+        if present {
+            self.append(path, values.iter().cloned());
+        } else {
+            self.add(path.to_buf(), values.iter().map(|value| Value::clone(value)).collect::<Vec<_>>());
+        }
+    }
 }

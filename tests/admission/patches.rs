@@ -6,7 +6,7 @@ use json_patch::jsonptr::PointerBuf;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{inject, pod, pods, position};
 
@@ -97,4 +97,11 @@ proptest! {
         let of_library: Vec<_> = patch.iter().map(PatchOperation::from).collect();
         prop_assert_eq!(serde_json::to_value(&patch).unwrap(), serde_json::to_value(&of_library).unwrap());
     }
+}
+
+#[test]
+fn a_place_that_is_not_there_is_named() {
+    let replace = Operation::replace(PointerBuf::parse("/a").unwrap(), 1);
+    let error = pod::apply(Json::from(&json!({"b": 1})), &[replace]).unwrap_err().to_string();
+    assert!(error.contains("there is no place /a"), "{error}");
 }
