@@ -16,6 +16,7 @@ use crate::profile::spec::Position;
 
 const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
 const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
+const PULL_SECRETS: &Pointer = Pointer::from_static("/spec/imagePullSecrets");
 const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
 const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
 
@@ -33,6 +34,9 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchErro
     annotate(&mut patch, &plan, pod)?;
     patch.append_or_make(VOLUMES, pod.volumes.is_some(), &plan.volumes);
     patch.append(VOLUMES, plan.own_volumes);
+    if !plan.pull_secrets.is_empty() {
+        patch.append_or_make(PULL_SECRETS, pod.pull_secrets.is_some(), &plan.pull_secrets);
+    }
     let (mut first, mut last) = (plan.wait, plan.boot);
     if plan.position == Position::First {
         first.append(&mut last);

@@ -10,7 +10,7 @@ mod words;
 use anyhow::bail;
 
 use super::manifest::{self, Found};
-use super::offline::why;
+use super::offline::{warnings, why};
 use crate::admission::{self, Decision};
 use crate::selection::Skip;
 
@@ -45,7 +45,8 @@ fn explain(found: &Found<'_>, decision: Decision) -> anyhow::Result<String> {
     let place = &found.place;
     match decision {
         Decision::Inject(injection) => {
-            let words = words::describe(&injection.pod, &injection.left, &injection.warnings)?;
+            let warnings = warnings(found, &injection);
+            let words = words::describe(&injection.pod, &injection.left, &warnings)?;
             Ok(format!("{place} becomes a booted task\n{words}"))
         }
         Decision::Skip(Skip::AlreadyInjected) => {

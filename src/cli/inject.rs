@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use super::manifest::{self, Document};
-use super::offline::why;
+use super::offline::{warnings, why};
 use crate::admission::{self, Decision};
 use crate::plan::Recipes;
 
@@ -44,7 +44,9 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
                 injection.left.join("\n  ")
             ),
             Decision::Inject(injection) => {
-                injection.warnings.iter().for_each(|warning| eprintln!("{}: {warning}", found.place));
+                for warning in warnings(&found, &injection) {
+                    eprintln!("{}: {warning}", found.place);
+                }
                 *found.pod = injection.pod;
                 changed = true;
             }

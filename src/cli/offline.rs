@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use serde_json::Value;
 
 use super::manifest::Found;
+use crate::admission::Injection;
 use crate::plan::{Recipes, Settings};
 use crate::profile::{Profile, folder};
 use crate::review::Refusal;
 use crate::told::Store;
+use crate::webhook::boot_args::BootArgs;
 
 /// Arguments that `inject` and `explain` share.
 #[derive(Debug, clap::Args)]
@@ -19,9 +22,8 @@ pub(super) struct Offline {
     /// Folder or file of BootProfiles; without it there is one empty profile, `default`.
     #[arg(long, env = "BOOTLACE_PROFILES")]
     profiles: Option<PathBuf>,
-    /// Image of the boot container where the profile names none.
-    #[arg(long, env = "BOOTLACE_BOOT_IMAGE", default_value_t = Settings::default().boot_image)]
-    boot_image: String,
+    #[command(flatten)]
+    boot: BootArgs,
     /// Where the store is reached, for pods that declare outputs.
     #[arg(long, env = "BOOTLACE_STORE_URL", requires = "store_ca")]
     store_url: Option<String>,
@@ -49,9 +51,34 @@ impl Offline {
             }
             None => None,
         };
-        let settings = Settings { boot_image: self.boot_image.clone(), store, ..Settings::default() };
+        let settings = Settings { store, ..self.boot.settings() };
         Ok(Recipes::new(profiles, &settings)?)
     }
+}
+
+/// What the author of `found` should know of its injection: the webhook's own warnings, and what differs from it here.
+pub(super) fn warnings(found: &Found<'_>, injection: &Injection) -> Vec<String> {
+    injection.warnings.iter().cloned().chain(hidden_pull_secrets(found.pod, &injection.pod)).collect()
+}
+
+/// The API server gives a pod the pull secrets of its service account only where it names none itself, and does so before
+/// it calls the webhook. A pod that is injected beforehand comes with Bootlace's.
+fn hidden_pull_secrets(before: &Value, after: &Value) -> Option<String> {
+    let names = |pod: &Value| -> Vec<String> {
+        let entries = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
+        let names = entries.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
+        names.map(str::to_owned).collect()
+    };
+    let added = names(after);
+    if added.is_empty() || !names(before).is_empty() {
+        return None;
+    }
+    Some(format!(
+        "the pod names no imagePullSecrets, and now has {} for the boot image: the API server will not add those of its \
+         service account any more. If that has some, list them in the manifest, or apply the manifest as it is: the webhook \
+         keeps them",
+        added.join(", ")
+    ))
 }
 
 /// Why `found` is refused. Of a pod template it says, too, what is missing there and nowhere else: who a task is stands
@@ -67,5 +94,26 @@ pub(super) fn why(found: &Found<'_>, refusal: &Refusal) -> String {
              make one and give it to bootlace: kubectl get pod NAME --output yaml | bootlace explain"
         ),
         _ => refusal.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::hidden_pull_secrets;
+
+    #[test]
+    fn a_pod_that_would_lose_its_service_accounts_pull_secrets_comes_with_a_warning() {
+        let pod = |names: &[&str]| {
+            let entries: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
+            json!({"spec": {"imagePullSecrets": entries}})
+        };
+        for before in [json!({"spec": {}}), json!({"spec": {"imagePullSecrets": null}}), pod(&[])] {
+            let warning = hidden_pull_secrets(&before, &pod(&["boot", "other"])).unwrap();
+            assert!(warning.contains("now has boot, other for the boot image"), "{warning}");
+        }
+        assert_eq!(hidden_pull_secrets(&pod(&["own"]), &pod(&["own", "boot"])), None);
+        assert_eq!(hidden_pull_secrets(&json!({"spec": {}}), &json!({"spec": {}})), None);
     }
 }

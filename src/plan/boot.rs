@@ -14,6 +14,7 @@ use crate::names;
 use crate::output::Kind;
 use crate::pod::{Container, Pod, PostStart};
 use crate::profile::remote::Limits;
+use crate::profile::run_as_user::RunAsUser;
 use crate::profile::size::Size;
 use crate::profile::spec::{self, BootProfileSpec, Source};
 
@@ -187,7 +188,7 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
         resources: Some(resources(&boot.resources, false)),
         // Boot writes the message itself; where it is killed before it can, its log's end is the next best.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        security_context: Some(security_context(boot.run_as_user)),
+        security_context: Some(security_context(user(boot, settings))),
         ..core::Container::default()
     }
 }
@@ -249,19 +250,38 @@ pub(super) fn resources(resources: &spec::Resources, guaranteed: bool) -> core::
 
 /// What the pod security standard `restricted` asks of every container.
 /// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
-pub(super) fn security_context(run_as_user: Option<i64>) -> core::SecurityContext {
+pub(super) fn security_context(user: RunAsUser) -> core::SecurityContext {
     core::SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(core::Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
         read_only_root_filesystem: Some(true),
         run_as_non_root: Some(true),
-        run_as_user,
-        run_as_group: run_as_user,
+        run_as_user: user.id(),
+        run_as_group: user.id(),
         seccomp_profile: Some(core::SeccompProfile {
             type_: "RuntimeDefault".to_owned(),
             localhost_profile: None,
         }),
         ..core::SecurityContext::default()
+    }
+}
+
+/// The user that a profile's injected containers run as.
+pub(super) fn user(boot: &spec::Boot, settings: &Settings) -> RunAsUser {
+    boot.run_as_user.unwrap_or(settings.boot_run_as_user)
+}
+
+/// Gives an injected container a user where it would have the pod's, and that is root: the kubelet would never start it,
+/// as it must not run as root. A platform that lets this pod run as root has its user be any.
+pub(super) fn keep_from_root(container: &mut Value, pod: &Pod<'_>) {
+    if pod.run_as_user != Some(0) {
+        return;
+    }
+    let context = container.get_mut("securityContext").and_then(Value::as_object_mut);
+    if let Some(context) = context.filter(|context| !context.contains_key("runAsUser")) {
+        for field in ["runAsUser", "runAsGroup"] {
+            context.insert(field.to_owned(), names::USER.into());
+        }
     }
 }
 

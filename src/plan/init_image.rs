@@ -25,6 +25,7 @@ use crate::pod::{Image, NotAnImage, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::init_image::{InitImage, OwnSources};
 use crate::profile::remote::Limits;
+use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::{Boot, Resources};
 
 /// The source's name in boot's log.
@@ -123,9 +124,9 @@ impl InitImageRecipe {
             ..recipe.clone()
         };
         Ok(Some(Self {
-            recipe,
             install: json(&install)?,
-            init: json(&init(says, &own.boot))?,
+            init: json(&init(says, &own.boot, recipe.run_as_user))?,
+            recipe,
             guaranteed: json(&boot::resources(resources, true))?,
         }))
     }
@@ -140,7 +141,7 @@ fn source(profile: &BootProfileSpec) -> BootSource {
 }
 
 /// The container of the image, but for the image and the env.
-fn init(says: &InitImage, boot: &Boot) -> core::Container {
+fn init(says: &InitImage, boot: &Boot, user: RunAsUser) -> core::Container {
     let launch = [
         format!("{}/{}", names::MOUNT, names::FILE_LAUNCHER),
         "init".to_owned(),
@@ -160,7 +161,7 @@ fn init(says: &InitImage, boot: &Boot) -> core::Container {
         resources: Some(boot::resources(resources(says, boot), false)),
         // What the image says last is its reason, unless it leaves a message of its own.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        security_context: Some(boot::security_context(boot.run_as_user)),
+        security_context: Some(boot::security_context(user)),
         ..core::Container::default()
     }
 }

@@ -14,6 +14,7 @@ mod lookup;
 mod mode;
 mod mounts;
 mod pipes;
+mod pull_secrets;
 mod recipe;
 mod references;
 mod store;
@@ -44,6 +45,7 @@ use pipes::{Handing, Outputs, Sidecar};
 use crate::identity::Identity;
 use crate::input::BootInputs;
 use crate::pod::{Container, Pod};
+use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::{Position, PullPolicy};
 use crate::template::Context;
 use crate::told::{ProfileRef, Store};
@@ -55,6 +57,10 @@ pub struct Settings {
     pub boot_image: String,
     /// Pull policy of that image; the API server's own default where it is not set.
     pub boot_image_pull_policy: Option<PullPolicy>,
+    /// Names of the Secrets that every task pod is to pull images with, beside those that the profile names.
+    pub boot_image_pull_secrets: Vec<String>,
+    /// The user that injected containers run as where the profile names none.
+    pub boot_run_as_user: RunAsUser,
     /// The store, where one is installed.
     pub store: Option<Store>,
     /// The API server's version, where it is known.
@@ -67,6 +73,8 @@ impl Default for Settings {
             // Nobody's registry (RFC 2606): no image is published, and a guessed name could be a stranger's.
             boot_image: concat!("registry.example.com/bootlace:", env!("CARGO_PKG_VERSION")).to_owned(),
             boot_image_pull_policy: None,
+            boot_image_pull_secrets: Vec::new(),
+            boot_run_as_user: RunAsUser::default(),
             store: None,
             kubernetes: None,
         }
@@ -92,6 +100,8 @@ pub struct Plan {
     pub volumes: Arc<[Arc<Value>]>,
     /// The volumes to add for this pod alone.
     pub own_volumes: Vec<Value>,
+    /// The entries to add to `imagePullSecrets`.
+    pub pull_secrets: Vec<Arc<Value>>,
     /// The mounts to add to each task container.
     pub mounts: Arc<[Arc<Value>]>,
     /// What else each task container becomes.
@@ -193,9 +203,10 @@ pub fn plan(
         profile: spec.profile.clone(),
         store: recipe.store.as_deref(),
         kubernetes: recipe.kubernetes,
+        run_as_user: recipe.run_as_user,
         boot: &recipe.boot,
     };
-    let wait = pipes::wait::containers(pod, &inputs.awaits, &from)?;
+    let mut wait = pipes::wait::containers(pod, &inputs.awaits, &from)?;
     let sidecar = sidecar(pod, &containers, &tasks, &outputs, &spec.task, &from)?;
     let weakest = tasks.iter().max_by_key(|task| task.way);
     let mut boot = match &init_image {
@@ -208,12 +219,16 @@ pub fn plan(
         mounted.volumes.extend(sidecar.volume);
         warnings.extend(sidecar.warnings);
     }
+    for container in wait.iter_mut().chain(&mut boot) {
+        boot::keep_from_root(container, pod);
+    }
     Ok(Planned::Plan(Box::new(Plan {
         boot,
         wait,
         wait_first: inputs.wait_first,
         position: profile.spec.boot.position,
         volumes: Arc::clone(&recipe.volumes),
+        pull_secrets: recipe.pull_secrets.missing_in(pod),
         own_volumes: mounted.volumes,
         mounts: Arc::clone(&recipe.mounts),
         injected: Injected {
@@ -254,7 +269,7 @@ fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &
     let asked = containers.iter().zip(runs).filter(|(_, runs)| **runs == Runs::Ask);
     Lookup {
         namespace: namespace.to_owned(),
-        pull_secrets: pod.pull_secrets.iter().map(|&name| name.to_owned()).collect(),
+        pull_secrets: pod.pull_secrets.iter().flatten().map(|&name| name.to_owned()).collect(),
         architecture: pod.architecture.map(str::to_owned),
         images: asked.map(|(container, _)| container.image.to_owned()).collect(),
     }

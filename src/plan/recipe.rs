@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::boot_spec::BootSource;
 use super::given::Given;
 use super::init_image::InitImageRecipe;
+use super::pull_secrets::PullSecrets;
 use super::{PlanError, Settings, Version, boot, task};
+use crate::profile::run_as_user::RunAsUser;
 use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
 use crate::told::{ProfileRef, Store};
@@ -27,6 +29,10 @@ pub struct Recipe {
     pub(super) guaranteed: Value,
     /// The volumes to add.
     pub(super) volumes: Arc<[Arc<Value>]>,
+    /// What is to stand in the pod's `imagePullSecrets`.
+    pub(super) pull_secrets: PullSecrets,
+    /// The user that injected containers run as.
+    pub(super) run_as_user: RunAsUser,
     /// The mounts to add to each task container.
     pub(super) mounts: Arc<[Arc<Value>]>,
     /// The sources, as boot sees them.
@@ -55,6 +61,8 @@ impl Recipe {
             boot: json(&boot::container(spec, settings))?,
             guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
             volumes: boot::volumes(spec, settings).iter().map(shared).collect::<Result<_, _>>()?,
+            pull_secrets: PullSecrets::of(&spec.boot, settings),
+            run_as_user: boot::user(&spec.boot, settings),
             mounts: task::mounts(spec).iter().map(shared).collect::<Result<_, _>>()?,
             store: settings.store.clone().map(Arc::new),
             given: Given::by(&sources),

@@ -32,8 +32,10 @@ pub struct Pod<'a> {
     pub annotations: Strings<'a>,
     /// `kind/name` of the first of `metadata.ownerReferences`, where there is one.
     pub owner: Option<Owner<'a>>,
-    /// Names in `spec.imagePullSecrets`.
-    pub pull_secrets: Vec<&'a str>,
+    /// Names in `spec.imagePullSecrets`; `None` where the array is absent.
+    pub pull_secrets: Option<Vec<&'a str>>,
+    /// `spec.securityContext.runAsUser`.
+    pub run_as_user: Option<i64>,
     /// The architecture that `spec.nodeSelector` asks for.
     pub architecture: Option<&'a str>,
     /// Whether `spec.os.name` is `windows`.
@@ -77,7 +79,8 @@ impl<'a> Pod<'a> {
             labels: metadata.strings("labels")?,
             annotations: metadata.strings("annotations")?,
             owner: owner(&metadata)?,
-            pull_secrets: spec.array("imagePullSecrets")?.map_or_else(|| Ok(Vec::new()), names)?,
+            pull_secrets: spec.array("imagePullSecrets")?.map(names).transpose()?,
+            run_as_user: spec.object("securityContext")?.integer("runAsUser")?,
             architecture: spec.object("nodeSelector")?.str(LABEL_ARCHITECTURE)?,
             windows: spec.object("os")?.str("name")? == Some("windows"),
             has_init_containers: init_containers.is_some(),

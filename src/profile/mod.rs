@@ -10,6 +10,7 @@ pub mod oci;
 pub mod pipes;
 pub mod remote;
 pub mod rules;
+pub mod run_as_user;
 mod set;
 pub mod size;
 pub mod spec;

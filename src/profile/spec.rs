@@ -17,6 +17,7 @@ use super::oci::Oci;
 use super::pipes::{Pipe, Pipes};
 use super::remote::{Http, Limits, Optimus};
 use super::rules;
+use super::run_as_user::{self, RunAsUser};
 use crate::names;
 
 /// How a task boots: which image fetches what, in which order, and where the task finds it.
@@ -66,6 +67,16 @@ pub struct Boot {
     /// When the kubelet pulls the boot image. Without it: what the webhook was installed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<PullPolicy>,
+    /// Secrets of the pod's namespace that the kubelet pulls images with, by name: for a boot image in a private registry.
+    /// Each that the pod does not name itself is appended to its `imagePullSecrets`, and so are those that the webhook was
+    /// installed with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub image_pull_secrets: Vec<String>,
     /// Boot images that a pod may name for itself, by the annotation `bootlace.dev/init-image`. Without it: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_image: Option<InitImage>,
@@ -79,10 +90,11 @@ pub struct Boot {
     /// Resources of the boot container. In a Guaranteed pod the requests are raised to the limits, so that
     /// the pod keeps its class.
     pub resources: Resources,
-    /// Numeric user of the boot container; `0` is refused. `null` leaves it to the platform (`OpenShift` takes
-    /// it from the namespace's range).
-    #[schemars(range(min = 1))]
-    pub run_as_user: Option<i64>,
+    /// User id that all injected containers run as; `0` is refused. Without it: what the webhook was installed with,
+    /// 65532 by default. `null` leaves it to the platform, whatever the webhook was installed with: `OpenShift` takes it
+    /// from the namespace's range.
+    #[serde(deserialize_with = "run_as_user::present", skip_serializing_if = "Option::is_none")]
+    pub run_as_user: Option<RunAsUser>,
 }
 
 impl Default for Boot {
@@ -90,12 +102,13 @@ impl Default for Boot {
         Self {
             image: None,
             image_pull_policy: None,
+            image_pull_secrets: Vec::new(),
             init_image: None,
             position: Position::default(),
             timeout_seconds: 120,
             log_format: LogFormat::default(),
             resources: Resources::default(),
-            run_as_user: Some(names::USER),
+            run_as_user: None,
         }
     }
 }

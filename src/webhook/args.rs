@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, builder::NonEmptyStringValueParser};
 
+use super::boot_args::BootArgs;
 use super::entrypoints::EntrypointArgs;
 use crate::plan::Settings;
-use crate::profile::spec::PullPolicy;
 use crate::server::logs::LogArgs;
 use crate::server::process::{DRAIN_DELAY, seconds};
 
@@ -28,12 +28,8 @@ pub struct Args {
     )]
     pub(super) metrics_listen: SocketAddr,
 
-    /// Image of the boot container where the profile names none.
-    #[arg(long, env = "BOOTLACE_BOOT_IMAGE", default_value_t = Settings::default().boot_image, value_name = "IMAGE")]
-    pub(super) boot_image: String,
-    /// Pull policy of that image: Always, IfNotPresent or Never. Without it the API server's own default.
-    #[arg(long, env = "BOOTLACE_BOOT_IMAGE_PULL_POLICY", value_name = "POLICY")]
-    pub(super) boot_image_pull_policy: Option<PullPolicy>,
+    #[command(flatten)]
+    pub(super) boot: BootArgs,
 
     /// Keep CA and serving certificate in this Secret: made by whichever replica comes first, shared by all.
     #[arg(
@@ -118,12 +114,8 @@ pub struct Args {
 
 impl Args {
     pub(super) fn settings(&self) -> Settings {
-        Settings {
-            boot_image: self.boot_image.clone(),
-            boot_image_pull_policy: self.boot_image_pull_policy,
-            // The store is known once its CA is, and Kubernetes' version once the API server has said it.
-            ..Settings::default()
-        }
+        // The store is known once its CA is, and Kubernetes' version once the API server has said it.
+        self.boot.settings()
     }
 
     pub(super) fn drain_delay(&self) -> Duration {
@@ -182,7 +174,6 @@ mod tests {
             ("--tls-dir d --entrypoint-ca f", "--entrypoint-registry"),
             ("--tls-dir d --pull-secrets-of etl", "--entrypoint-registry"),
             ("--profiles d --entrypoint-registry a.example --pull-secrets-of etl", "--profiles"),
-            ("--profiles d --boot-image-pull-policy Sometimes", "IfNotPresent"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(hint), "{line}: {error}");

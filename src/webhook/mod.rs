@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`args`] | the command line |
+//! | [`boot_args`] | the part of it that is about injected containers, which the offline tools share |
 //! | [`mod@run`] | brings the parts together, from binding to the drained end |
 //! | [`reviews`] | `POST /mutate`: a body in, an `AdmissionReview` out |
 //! | [`lookups`] | what a pod does not tell itself, looked up while its review waits |
@@ -15,6 +16,7 @@
 //! [`profiles::namespaces`]; all else runs without one.
 
 pub mod args;
+pub mod boot_args;
 pub mod entrypoints;
 pub mod lookups;
 pub mod metrics;

@@ -11,6 +11,7 @@
 mod becomes;
 mod identity;
 mod init_image;
+mod installation;
 mod layout;
 mod made;
 mod modes;

@@ -11,6 +11,7 @@ use crate::names;
 use crate::plan::{PlanError, Version, boot};
 use crate::pod::Pod;
 use crate::profile::BootProfileSpec;
+use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::Resources;
 use crate::told::{ProfileRef, Store};
 
@@ -25,6 +26,8 @@ pub(in crate::plan) struct From<'r> {
     pub(in crate::plan) store: Option<&'r Store>,
     /// The API server's version, where it is known.
     pub(in crate::plan) kubernetes: Option<Version>,
+    /// The user that they run as.
+    pub(in crate::plan) run_as_user: RunAsUser,
     /// The boot container, whose image they share.
     pub(in crate::plan) boot: &'r Value,
 }
@@ -53,7 +56,7 @@ impl From<'_> {
             }]),
             volume_mounts: Some(vec![boot::read_only(names::VOLUME_STORE, names::MOUNT_STORE)]),
             resources: Some(boot::resources(&resources, pod.is_guaranteed())),
-            security_context: Some(boot::security_context(self.spec.boot.run_as_user)),
+            security_context: Some(boot::security_context(self.run_as_user)),
             ..core::Container::default()
         })
     }

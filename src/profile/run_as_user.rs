@@ -1,0 +1,146 @@
+//! The user that injected containers run as.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::names;
+
+/// The largest user id that the API server accepts (`IsValidUserID`).
+const MAX: i64 = i32::MAX as i64;
+
+/// What a command line says in place of a number.
+const PLATFORM: &str = "platform";
+
+/// The user that injected containers run as. `0`, which is root, is no such user.
+///
+/// In a profile it is a number or `null`, on a command line a number or `platform`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunAsUser {
+    /// This user, and the group of the same number.
+    Id(i64),
+    /// The one that the platform chooses: `OpenShift` takes it from the namespace's range and refuses any other. Without
+    /// such a platform it is the pod's own `securityContext.runAsUser`, else the image's user.
+    Platform,
+}
+
+impl RunAsUser {
+    /// What `securityContext.runAsUser` of an injected container says.
+    #[must_use]
+    pub fn id(self) -> Option<i64> {
+        match self {
+            Self::Id(id) => Some(id),
+            Self::Platform => None,
+        }
+    }
+
+    fn new(id: i64) -> Result<Self, String> {
+        if (1..=MAX).contains(&id) {
+            return Ok(Self::Id(id));
+        }
+        let root = if id == 0 { ", which is root" } else { "" };
+        Err(format!("the user is {id}{root}: use a number from 1 to {MAX}"))
+    }
+}
+
+/// The user of Bootlace's image.
+impl Default for RunAsUser {
+    fn default() -> Self {
+        Self::Id(names::USER)
+    }
+}
+
+impl fmt::Display for RunAsUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Platform => f.write_str(PLATFORM),
+        }
+    }
+}
+
+impl FromStr for RunAsUser {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == PLATFORM {
+            return Ok(Self::Platform);
+        }
+        let remedy = || format!("{text:?} is no user: use a number from 1 to {MAX}, or {PLATFORM}");
+        text.parse().ok().and_then(|id| Self::new(id).ok()).ok_or_else(remedy)
+    }
+}
+
+impl Serialize for RunAsUser {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.id().serialize(serializer)
+    }
+}
+
+/// Reads a field that is there, be it as `null`. With `#[serde(default)]` beside it, a field that is absent is `None`.
+pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RunAsUser>, D::Error> {
+    match Option::<i64>::deserialize(deserializer)? {
+        Some(id) => RunAsUser::new(id).map(Some).map_err(D::Error::custom),
+        None => Ok(Some(RunAsUser::Platform)),
+    }
+}
+
+impl JsonSchema for RunAsUser {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "RunAsUser".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // Nullable by itself: `null` has a meaning beside that of an absent field.
+        json_schema!({"type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": MAX})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_gives_a_number_or_the_word() {
+        assert_eq!("1000680000".parse(), Ok(RunAsUser::Id(1_000_680_000)));
+        assert_eq!("platform".parse(), Ok(RunAsUser::Platform));
+        for text in ["0", "-1", "2147483648", "", "Platform", "nobody", "1000 ", "99999999999999999999"] {
+            let error = text.parse::<RunAsUser>().unwrap_err();
+            assert!(error.ends_with("use a number from 1 to 2147483647, or platform"), "{error}");
+        }
+        for user in [RunAsUser::default(), RunAsUser::Platform] {
+            assert_eq!(user.to_string().parse(), Ok(user));
+        }
+    }
+
+    #[test]
+    fn a_profile_tells_null_from_nothing() {
+        use crate::profile::BootProfileSpec;
+        for (boot, expected) in [
+            ("{}", None),
+            (r#"{"runAsUser":null}"#, Some(RunAsUser::Platform)),
+            (r#"{"runAsUser":1000}"#, Some(RunAsUser::Id(1000))),
+        ] {
+            let spec: BootProfileSpec = serde_json::from_str(&format!(r#"{{"boot":{boot}}}"#)).unwrap();
+            assert_eq!(spec.boot.run_as_user, expected);
+            // The last good version of a profile is kept as such a text.
+            let again: BootProfileSpec =
+                serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
+            assert_eq!(again, spec);
+        }
+        for id in ["0", "-5", "2147483648"] {
+            let spec = format!(r#"{{"boot":{{"runAsUser":{id}}}}}"#);
+            let error = serde_json::from_str::<BootProfileSpec>(&spec).unwrap_err().to_string();
+            assert!(error.contains(&format!("the user is {id}")), "{error}");
+            assert!(error.contains("use a number from 1 to 2147483647"), "{error}");
+        }
+    }
+}

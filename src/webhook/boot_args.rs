@@ -1,0 +1,121 @@
+//! What an installation says of injected containers where a profile does not: flags of the webhook and of the offline
+//! tools, which inject with the webhook's own engine.
+
+use crate::plan::Settings;
+use crate::profile::run_as_user::RunAsUser;
+use crate::profile::spec::PullPolicy;
+
+/// How injected containers are made where the profile does not say.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BootArgs {
+    /// Image of the boot container where the profile names none.
+    #[arg(long, env = "BOOTLACE_BOOT_IMAGE", default_value_t = Settings::default().boot_image, value_name = "IMAGE")]
+    boot_image: String,
+    /// Pull policy of that image: Always, IfNotPresent or Never. Without it the API server's own default.
+    #[arg(long, env = "BOOTLACE_BOOT_IMAGE_PULL_POLICY", value_name = "POLICY")]
+    boot_image_pull_policy: Option<PullPolicy>,
+    /// Secrets of the task's namespace to pull images with, separated by commas: appended to the imagePullSecrets of every
+    /// task pod, beside those that the profile names.
+    #[arg(
+        long, env = "BOOTLACE_BOOT_IMAGE_PULL_SECRETS", value_name = "NAMES", value_delimiter = ',',
+        value_parser = secret_name,
+    )]
+    boot_image_pull_secrets: Vec<String>,
+    /// User id of injected containers where the profile names none: a number from 1, or platform, which leaves runAsUser
+    /// out of their specs. On OpenShift it has to be platform.
+    #[arg(long, env = "BOOTLACE_BOOT_RUN_AS_USER", value_name = "USER", default_value_t)]
+    boot_run_as_user: RunAsUser,
+}
+
+impl BootArgs {
+    /// The settings that they give; all others are the defaults.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let Self { boot_image, boot_image_pull_policy, boot_image_pull_secrets, boot_run_as_user } =
+            self.clone();
+        Settings {
+            boot_image,
+            boot_image_pull_policy,
+            boot_image_pull_secrets,
+            boot_run_as_user,
+            ..Settings::default()
+        }
+    }
+}
+
+/// A name that the API server takes for a Secret (`IsDNS1123Subdomain`): with any other every task pod would be refused.
+fn secret_name(name: &str) -> Result<String, String> {
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        bytes.first().is_some_and(edge)
+            && bytes.last().is_some_and(edge)
+            && bytes.iter().all(|byte| edge(byte) || *byte == b'-')
+    };
+    if name.len() <= 253 && name.split('.').all(is_label) {
+        return Ok(name.to_owned());
+    }
+    Err("a Secret's name has lower-case letters, digits, - and . only, and begins and ends with a letter or \
+         digit: separate several names by commas, without spaces"
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: BootArgs,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Settings, String> {
+        Command::try_parse_from(["webhook"].iter().chain(arguments))
+            .map(|command| command.args.settings())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_a_flag_they_are_the_defaults() {
+        assert_eq!(parse(&[]).unwrap(), Settings::default());
+        assert_eq!(Settings::default().boot_run_as_user, RunAsUser::Id(65532));
+    }
+
+    #[test]
+    fn each_flag_reaches_the_settings() {
+        let settings = parse(&[
+            "--boot-image=r.example.com/b:1",
+            "--boot-image-pull-policy=Never",
+            "--boot-image-pull-secrets=a,b.c-d",
+            "--boot-run-as-user=platform",
+        ])
+        .unwrap();
+        let expected = Settings {
+            boot_image: "r.example.com/b:1".to_owned(),
+            boot_image_pull_policy: Some(PullPolicy::Never),
+            boot_image_pull_secrets: vec!["a".to_owned(), "b.c-d".to_owned()],
+            boot_run_as_user: RunAsUser::Platform,
+            ..Settings::default()
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn what_every_pod_would_be_refused_with_is_refused_at_the_start() {
+        for (flag, hint) in [
+            ("--boot-run-as-user=0", "a number from 1 to 2147483647, or platform"),
+            ("--boot-run-as-user=nobody", "a number from 1 to 2147483647, or platform"),
+            ("--boot-image-pull-secrets=a, b", "without spaces"),
+            ("--boot-image-pull-secrets=a,", "a Secret's name has"),
+            ("--boot-image-pull-secrets=-a", "a Secret's name has"),
+            ("--boot-image-pull-secrets=A_b", "a Secret's name has"),
+            ("--boot-image-pull-policy=Sometimes", "IfNotPresent"),
+        ] {
+            let error = parse(&[flag]).unwrap_err();
+            assert!(error.contains(hint), "{flag}: {error}");
+        }
+    }
+}
