@@ -95,12 +95,14 @@ fn change(patch: &mut Patch, task: Task, mounts: &[Arc<Value>], env_from: Option
         (false, true) => patch.prepend_all(&env, task.env),
         (false, false) => patch.add(env, task.env),
     }
-    let hook = json!({"exec": {"command": task.hook}});
-    let lifecycle = container.with_trailing_token("lifecycle");
-    match (task.has.lifecycle, task.has.handler) {
-        (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),
-        (true, false) => patch.add(lifecycle.with_trailing_token("postStart"), hook),
-        (false, false) => patch.add(lifecycle, json!({"postStart": hook})),
+    if let Some(command) = task.hook {
+        let hook = json!({"exec": {"command": command}});
+        let lifecycle = container.with_trailing_token("lifecycle");
+        match (task.has.lifecycle, task.has.handler) {
+            (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),
+            (true, false) => patch.add(lifecycle.with_trailing_token("postStart"), hook),
+            (false, false) => patch.add(lifecycle, json!({"postStart": hook})),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A pod that is injected already is explained from what it carries, so `kubectl get pod … -o yaml | bootlace
 //! explain` needs neither profiles nor a cluster; any other is injected first, in memory.
 
+mod hook;
 mod inputs;
 mod outputs;
 mod words;
@@ -126,6 +127,131 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
+    }
+
+    /// What is said of the only task container of a pod, with a profile of this spec.
+    fn explained(spec: &Value, container: &Value) -> String {
+        let profile = Profile {
+            name: "default".to_owned(),
+            spec: serde_json::from_value(spec.clone()).unwrap(),
+            ..Profile::default()
+        };
+        let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
+        let pod = json!({
+            "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
+            "spec": {"containers": [container]},
+        });
+        let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
+            panic!("it is a task");
+        };
+        words::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
+    }
+
+    #[test]
+    fn each_container_is_told_whether_it_has_a_hook_and_why() {
+        let known = json!({"name": "main", "command": ["run"]});
+        let unknown = json!({"name": "main", "image": "i"});
+        let own = json!({"exec": {"command": ["warm", "--up"]}});
+        let own = json!({"name": "main", "command": ["run"], "lifecycle": {"postStart": own}});
+        let sources = json!([{"name": "a", "inline": {"env": {"A": "x"}}}]);
+        let with = |when: &str, more: Value| {
+            let mut spec = json!({"sources": sources, "hook": {"when": when}});
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            spec
+        };
+        let file = json!({"env": {"mode": "File", "file": {"keys": ["A"]}}});
+        let proves = "proves within 30 s that the process holds the boot env";
+        for (spec, container, line) in [
+            (with("Always", json!({})), &known, format!("postStart hook (hook.when is Always): {proves}")),
+            (
+                with("Auto", json!({})),
+                &known,
+                "no postStart hook: hook.when is Auto, and the launcher does not start the task without the boot env"
+                    .to_owned(),
+            ),
+            (
+                with("Auto", file),
+                &known,
+                format!("postStart hook (hook.when is Auto, and no launcher loads the env): {proves}"),
+            ),
+            (
+                with("Auto", json!({"env": {"mode": "Hook"}})),
+                &known,
+                "postStart hook (hook.when is Auto, and the hook writes the env): writes $HOME/.env within 30 s".to_owned(),
+            ),
+            (
+                with("Auto", json!({})),
+                &own,
+                format!(
+                    "postStart hook (hook.when is Auto, and the pod has a handler of its own): {proves}, then runs the \
+                     pod's own handler: warm --up"
+                ),
+            ),
+            (
+                with("Auto", json!({"hook": {"when": "Auto", "commands": [["check"]]}})),
+                &known,
+                format!(
+                    "postStart hook (hook.when is Auto, and the profile has hook.commands): {proves}, then runs the \
+                     profile's check"
+                ),
+            ),
+            (
+                with("Auto", json!({})),
+                &unknown,
+                "postStart hook (hook.when is Auto, and nothing loads the env): fails the container within 30 s where \
+                 boot gives it variables, as nothing loads them"
+                    .to_owned(),
+            ),
+            (
+                with("Auto", json!({"sources": []})),
+                &unknown,
+                "no postStart hook: hook.when is Auto, and the profile's sources give no env".to_owned(),
+            ),
+            (
+                with("Auto", json!({"assets": {"layout": "Optimus"}})),
+                &unknown,
+                "no postStart hook: hook.when is Auto, and no hook can prove what the image loads itself".to_owned(),
+            ),
+            (with("Never", json!({})), &known, "no postStart hook: hook.when is Never".to_owned()),
+            (
+                with("Never", json!({})),
+                &own,
+                "no postStart hook: hook.when is Never; the pod's own handler stays as it is".to_owned(),
+            ),
+        ] {
+            let text = explained(&spec, container);
+            assert!(text.lines().any(|found| found == format!("      - {line}")), "{line:?} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_hook_that_was_removed_is_missed() {
+        let Decision::Inject(injection) = admission::admit(
+            json!({
+                "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
+                "spec": {"containers": [{"name": "main", "command": ["run"]}]},
+            }),
+            "etl",
+            &recipes(),
+        ) else {
+            panic!("it is a task");
+        };
+        let mut pod = injection.pod;
+        pod["spec"]["containers"][0]["lifecycle"] = json!({});
+        let text = words::describe(&pod, &[], &[]).unwrap();
+        let line = "- no postStart hook: hook.when is Always, so something has removed it since Bootlace injected the pod\n";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn how_the_env_gets_into_a_container_is_told_without_a_hook_too() {
+        let optimus = json!({"hook": {"when": "Auto"}, "assets": {"layout": "Optimus"}});
+        let text = explained(&optimus, &json!({"name": "main", "image": "plugin"}));
+        assert!(text.contains("the image's entrypoint sources .env and .secret itself\n"), "{text}");
+        // The kubelet reads the file, and the profile's sources give none of its variables.
+        let file = json!({"hook": {"when": "Auto"}, "env": {"mode": "File", "file": {"keys": ["A"]}}});
+        let text = explained(&file, &json!({"name": "main", "image": "i"}));
+        assert!(text.contains("from a file, variable by variable (fileKeyRef)\n"), "{text}");
     }
 
     /// The default profile, where there is a store.

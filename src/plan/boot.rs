@@ -137,9 +137,9 @@ pub(super) fn spec<'a>(
         held,
         references: references.collect(),
         built_on: built_on.collect(),
-        http_get: containers
-            .iter()
-            .any(|container| matches!(container.post_start, Some(PostStart::HttpGet(_)))),
+        http_get: containers.iter().zip(tasks).any(|(container, task)| {
+            task.hook.is_some() && matches!(container.post_start, Some(PostStart::HttpGet(_)))
+        }),
         file_keys: by_file.then_some(Cow::Borrowed(&*env.file.keys)),
         allow: Cow::Borrowed(&env.allow),
     }

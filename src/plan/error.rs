@@ -142,6 +142,32 @@ pub enum PlanError {
         /// The handler's kind.
         handler: &'static str,
     },
+    /// The env mode needs the hook, and the profile allows none.
+    #[error(
+        "{asks}, which needs the postStart hook, and BootProfile {profile:?} has hook.when Never: set hook.when to Auto \
+         there, or another env mode"
+    )]
+    NeedsHook {
+        /// Who asks for the mode.
+        asks: String,
+        /// The profile.
+        profile: String,
+    },
+    /// The boot env cannot be loaded, and without the hook the task would run without it.
+    #[error(
+        "container {container:?} has no command{because}, so the boot env cannot be loaded into it, and with hook.when \
+         Never of BootProfile {profile:?} it would run without: add the image's entrypoint as `command` to the \
+         container, as the pod's annotation {} or in env.images of the BootProfile",
+        names::ANNOTATION_ENTRYPOINT
+    )]
+    Unnoticed {
+        /// The container.
+        container: String,
+        /// Why the registry does not tell, in parentheses; empty where it was not asked.
+        because: String,
+        /// The profile.
+        profile: String,
+    },
     /// The pod names a boot image of its own that it may not have.
     #[error(transparent)]
     InitImage(#[from] InitImageError),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::input::Awaits;
+use crate::profile::hook::When;
 
 /// The content of the annotation `bootlace.dev/injected`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,9 @@ pub struct Injected {
     /// What the pod waits for before it boots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaits: Vec<Awaiting>,
+    /// Which task containers have the postStart hook.
+    #[serde(default, skip_serializing_if = "When::is_always")]
+    pub hook_when: When,
 }
 
 /// What a pod waits for.

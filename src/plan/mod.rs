@@ -8,6 +8,7 @@ mod error;
 mod fill;
 mod given;
 mod held;
+mod hook;
 mod init_image;
 mod injected;
 mod lookup;
@@ -241,6 +242,7 @@ pub fn plan(
             env_secret: spec.env_secret.clone(),
             init_image: init_image.map(|chosen| chosen.image()),
             awaits: inputs.awaits.iter().map(Awaiting::from).collect(),
+            hook_when: profile.spec.hook.when,
         },
         env_from: spec.env_secret.as_deref().map(store::env_from),
         warnings,

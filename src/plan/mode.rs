@@ -31,7 +31,7 @@ impl Wanted {
     }
 
     /// Who asks, for messages.
-    fn asks(self, recipe: &Recipe) -> String {
+    pub(super) fn asks(self, recipe: &Recipe) -> String {
         match self.by {
             AskedBy::Profile => {
                 format!("BootProfile {:?} has env.mode {}", recipe.profile.name, self.mode.as_str())

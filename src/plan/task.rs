@@ -11,11 +11,11 @@ use super::given::Given;
 use super::mode::Wanted;
 use super::pipes::{self, Outputs};
 use super::references::{self, Text};
-use super::{EnvWay, PlanError, Recipe, Version};
+use super::{EnvWay, PlanError, Recipe, Version, hook};
 use crate::names;
-use crate::pod::{Container, HttpGet, Mount, PostStart};
+use crate::pod::{Container, Mount};
 use crate::profile::Profile;
-use crate::profile::spec::{self, BootProfileSpec, EnvMode, Unreadable};
+use crate::profile::spec::{BootProfileSpec, EnvMode};
 
 /// What a task container becomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,8 +36,8 @@ pub struct Task {
     pub mounts: Vec<Value>,
     /// What goes before its `env`.
     pub env: Vec<Value>,
-    /// The command of the postStart hook.
-    pub hook: Vec<String>,
+    /// The command of the postStart hook, where there is one.
+    pub hook: Option<Vec<String>>,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
 }
@@ -101,7 +101,8 @@ pub(super) fn plan(
     };
     let hands_over = !handover.is_empty();
     check_paths_are_free(container, profile, hands_over)?;
-    let warnings = warnings(container, way, (&runs, wanted.mode), recipe);
+    let hook = hook::plan(container, way, &runs, || wanted.asks(recipe), recipe)?;
+    let warnings = warnings(container, way, (&runs, wanted.mode), hook.is_some(), recipe);
     let command = match (way, runs) {
         (EnvWay::Launch, Runs::Image { words, .. }) => {
             let of_image = words.len();
@@ -130,7 +131,7 @@ pub(super) fn plan(
         command,
         mounts: if hands_over { vec![pipes::mount(container.name)] } else { Vec::new() },
         env: if way == EnvWay::File { file_keys(container, &profile.spec.env.file.keys) } else { Vec::new() },
-        hook: hook(container, way, &profile.spec.hook)?,
+        hook,
         warnings,
     })
 }
@@ -139,6 +140,7 @@ fn warnings(
     container: &Container<'_>,
     way: EnvWay,
     (runs, wanted): (&Runs, EnvMode),
+    has_hook: bool,
     recipe: &Recipe,
 ) -> Vec<String> {
     let name = container.name;
@@ -167,6 +169,8 @@ fn warnings(
                 ));
             }
         }
+        // Without a hook there is no boot env that could be missing.
+        EnvWay::None if !has_hook => {}
         EnvWay::None => {
             let because = runs.why_unknown();
             warnings.push(format!(
@@ -247,7 +251,7 @@ fn launcher(container: &Container<'_>, handover: Vec<String>) -> Vec<String> {
 }
 
 /// The start of every call of the launcher: `launch exec --container=base`.
-fn call(role: &str, container: &Container<'_>) -> Vec<String> {
+pub(super) fn call(role: &str, container: &Container<'_>) -> Vec<String> {
     let mut words = vec![
         format!("{}/{}", names::MOUNT, names::FILE_LAUNCHER),
         role.to_owned(),
@@ -257,54 +261,4 @@ fn call(role: &str, container: &Container<'_>) -> Vec<String> {
         words.push(format!("--termination-log={path}"));
     }
     words
-}
-
-/// The hook's command: the proof, the profile's own commands, then the pod's own handler, which the hook takes over.
-fn hook(container: &Container<'_>, way: EnvWay, says: &spec::Hook) -> Result<Vec<String>, PlanError> {
-    let mut words = call("hook", container);
-    match way {
-        // By a Secret the kubelet gives it to the hook as well as to the task, so there is nothing else to prove.
-        EnvWay::Launch | EnvWay::Secret => {}
-        EnvWay::None => words.push("--env=none".to_owned()),
-        EnvWay::File => words.push("--env=file".to_owned()),
-        EnvWay::Sourced => words.push("--env=sourced".to_owned()),
-        EnvWay::Hook => words.push("--env=home".to_owned()),
-    }
-    if says.unreadable == Unreadable::Warn {
-        words.push("--unreadable=warn".to_owned());
-    }
-    for command in &says.commands {
-        let Some((program, arguments)) = command.split_first() else { continue };
-        words.push(format!("--command={program}"));
-        words.extend(arguments.iter().map(|argument| format!("--argument={argument}")));
-    }
-    // A sleep that the pod asks for comes on top: it would not fit otherwise, and fail at once.
-    let sleep = match &container.post_start {
-        Some(PostStart::Sleep(seconds)) => u32::try_from(*seconds).unwrap_or_default(),
-        _ => 0,
-    };
-    words.push(format!("--timeout={}", says.timeout_seconds.saturating_add(sleep)));
-    match &container.post_start {
-        None => {}
-        Some(PostStart::Exec(command)) => {
-            words.push("--".to_owned());
-            words.extend(command.iter().map(|&word| word.to_owned()));
-        }
-        Some(PostStart::Sleep(seconds)) => words.push(format!("--sleep={seconds}")),
-        Some(PostStart::HttpGet(get)) => words.extend(http(get)),
-        Some(PostStart::Other(handler)) => {
-            return Err(PlanError::Handler { container: container.name.to_owned(), handler });
-        }
-    }
-    Ok(words)
-}
-
-/// Without a host the kubelet calls the pod's own address, and so does the launcher.
-fn http(get: &HttpGet<'_>) -> Vec<String> {
-    let host = get.host.unwrap_or_default();
-    let slash = if get.path.starts_with('/') { "" } else { "/" };
-    let scheme = if get.https { "https" } else { "http" };
-    let url = format!("--http={scheme}://{host}:{}{slash}{}", get.port, get.path);
-    let headers = get.headers.iter().map(|(name, value)| format!("--header={name}:{value}"));
-    [url].into_iter().chain(headers).collect()
 }

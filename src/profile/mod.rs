@@ -3,6 +3,7 @@
 mod defaults;
 pub mod env;
 pub mod folder;
+pub mod hook;
 pub mod image;
 pub mod init_image;
 pub mod object_store;

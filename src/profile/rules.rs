@@ -8,6 +8,7 @@ use bootlace_launch::handover::is_data_key;
 use serde_json::{Value, json};
 
 use super::env::ImageCommand;
+use super::hook::{Hook, When};
 use super::init_image::AllowedImage;
 use super::object_store::{Credentials, ObjectStore};
 use super::oci::Oci;
@@ -24,6 +25,19 @@ pub struct Rule<T: 'static> {
     /// Whether the part keeps it.
     holds: fn(&T) -> bool,
 }
+
+pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[Rule {
+    cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
+    message: "with env.mode Hook the postStart hook writes the env, with File it alone notices a node that does not \
+              read the file, and hook.when is Never: set hook.when to Auto, or another env.mode",
+    holds: |says| says.hook.when != When::Never || !says.env.mode.needs_hook(),
+}];
+
+pub(super) const HOOK: &[Rule<Hook>] = &[Rule {
+    cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
+    message: "commands run in the postStart hook, and when is Never: remove commands, or set when to Auto",
+    holds: |says| says.when != When::Never || says.commands.is_empty(),
+}];
 
 pub(super) const RESOURCES: &[Rule<Resources>] = &[Rule {
     cel: "[self.requests, self.limits].all(m, m.all(k, isQuantity(m[k])))",
@@ -264,6 +278,8 @@ pub struct Broken {
 /// # Errors
 /// The first rule that it breaks.
 pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
+    all(SPEC, "spec", spec)?;
+    all(HOOK, "spec.hook", &spec.hook)?;
     all(RESOURCES, "spec.boot.resources", &spec.boot.resources)?;
     if let Some(says) = &spec.boot.init_image {
         for (position, image) in says.allow.iter().enumerate() {

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::env::{EnvFile, ImageCommand};
+use super::hook::Hook;
 use super::init_image::InitImage;
 use super::object_store::ObjectStore;
 use super::oci::Oci;
@@ -38,6 +39,7 @@ use crate::names;
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::SPEC)))]
 pub struct BootProfileSpec {
     /// The boot container.
     pub boot: Boot,
@@ -50,7 +52,7 @@ pub struct BootProfileSpec {
     pub volume: Volume,
     /// How the boot env reaches the task's process.
     pub env: Env,
-    /// The postStart hook that proves the env arrived.
+    /// The postStart hook, which proves that the env arrived.
     pub hook: Hook,
     /// What tasks hand over to later tasks of their run.
     pub pipes: Pipes,
@@ -429,38 +431,11 @@ impl EnvMode {
             Self::Hook => "Hook",
         }
     }
-}
 
-/// The postStart hook that proves the env arrived.
-#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Hook {
-    /// Seconds that the proof, the commands and the pod's own postStart handler together may take. Kubernetes itself
-    /// sets no limit, and a hook that hangs blocks the pod's deletion.
-    #[schemars(range(min = 1, max = 3600))]
-    pub timeout_seconds: u32,
-    /// Commands to run in each task container, one after another, after the proof and before the pod's own handler:
-    /// the program and its arguments, without a shell.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 64), inner(length(max = 4096))))]
-    pub commands: Vec<Vec<String>>,
-    /// What becomes of a container whose first process may not be read, so that nothing is proven: it switched its
-    /// user, or is not dumpable.
-    pub unreadable: Unreadable,
-}
-
-impl Default for Hook {
-    fn default() -> Self {
-        Self { timeout_seconds: 30, commands: Vec::new(), unreadable: Unreadable::default() }
+    /// Whether a container cannot do without the postStart hook: it delivers the env, or nothing else notices that the
+    /// env did not arrive.
+    #[must_use]
+    pub fn needs_hook(self) -> bool {
+        matches!(self, Self::File | Self::Hook)
     }
-}
-
-/// What becomes of a container whose first process may not be read.
-#[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
-pub enum Unreadable {
-    /// It fails.
-    #[default]
-    Fail,
-    /// It runs on, and its termination message says so.
-    Warn,
 }

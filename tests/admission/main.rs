@@ -9,6 +9,7 @@
 )]
 
 mod becomes;
+mod hook;
 mod identity;
 mod init_image;
 mod installation;

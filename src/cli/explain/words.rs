@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::hook::{self, Env, Hook};
 use super::{inputs, outputs};
 use crate::identity;
 use crate::names;
@@ -25,7 +26,6 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
     let mark: Injected = serde_json::from_str(mark)
         .with_context(|| format!("the annotation {} cannot be read", names::ANNOTATION_INJECTED))?;
     let spec = boot_spec(injected)?;
-    let text = |pointer: &str| injected.pointer(pointer).and_then(Value::as_str);
     let mut out = Lines(String::new());
 
     let maker = identity::recognise(&pod).map_or("nobody that Bootlace knows", identity::Scheduler::title);
@@ -87,28 +87,8 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
         let Some(index) = pod.containers.iter().position(|container| container.name == name) else {
             continue;
         };
-        let at = |field: &str| format!("/spec/containers/{index}/{field}");
         out.part("container", name, "runs the task:");
-        for path in mounts(injected.pointer(&at("volumeMounts"))) {
-            out.detail(&path);
-        }
-        let launched = matches!(text(&at("command/1")), Some("exec" | "run"))
-            && text(&at("command/0")).is_some_and(is_launcher);
-        let hooked = Hooked::read(injected.pointer(&at("lifecycle/postStart/exec/command")));
-        let secret = mark.env_secret.as_deref();
-        let secret = secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret));
-        out.detail(&env_by(launched, secret, hooked.way));
-        out.detail(&hooked.describe());
-        if let Some(kept) = spec.keep.get(name.as_str()).filter(|kept| !kept.is_empty()) {
-            out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
-        }
-        if spec.held.contains_key(name.as_str()) {
-            out.detail("its envFrom is kept over the boot env, too: boot looks at the names");
-        }
-        let texts = spec.references.get(name.as_str()).map_or(0, Vec::len);
-        if texts > 0 {
-            out.detail(&format!("the launcher resolves $(NAME) in {texts} of its arguments and variables"));
-        }
+        task(&mut out, injected, (index, name), &mark, &spec);
     }
     for taken in left {
         out.part("pipe", taken, "");
@@ -117,6 +97,49 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
         out.part("warning", warning, "");
     }
     Ok(out.0)
+}
+
+/// What the task container at `index`, called `name`, becomes.
+fn task(
+    out: &mut Lines,
+    injected: &Value,
+    (index, name): (usize, &str),
+    mark: &Injected,
+    spec: &BootSpec<'_>,
+) {
+    let at = |field: &str| format!("/spec/containers/{index}/{field}");
+    for path in mounts(injected.pointer(&at("volumeMounts"))) {
+        out.detail(&path);
+    }
+    let text = |pointer: &str| injected.pointer(pointer).and_then(Value::as_str);
+    let launched = matches!(text(&at("command/1")), Some("exec" | "run"))
+        && text(&at("command/0")).is_some_and(is_launcher);
+    let secret = mark.env_secret.as_deref();
+    let secret = secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret));
+    let post_start = injected.pointer(&at("lifecycle/postStart"));
+    let hook = post_start.and_then(Hook::read);
+    let env = Env {
+        launched,
+        secret,
+        by_file: reads_file(injected.pointer(&at("env"))),
+        layout: spec.layout,
+        told: hook.as_ref().and_then(Hook::env),
+    };
+    out.detail(&env.describe());
+    match hook {
+        Some(hook) => out.detail(&hook.describe(mark.hook_when, &env)),
+        None => out.detail(&hook::describe_absent(mark.hook_when, &env, post_start.is_some())),
+    }
+    if let Some(kept) = spec.keep.get(name).filter(|kept| !kept.is_empty()) {
+        out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
+    }
+    if spec.held.contains_key(name) {
+        out.detail("its envFrom is kept over the boot env, too: boot looks at the names");
+    }
+    let texts = spec.references.get(name).map_or(0, Vec::len);
+    if texts > 0 {
+        out.detail(&format!("the launcher resolves $(NAME) in {texts} of its arguments and variables"));
+    }
 }
 
 /// The containers that wait for what the pod takes from earlier tasks.
@@ -197,7 +220,15 @@ fn mounts(mounts: Option<&Value>) -> Vec<String> {
     .collect()
 }
 
-fn is_launcher(word: &str) -> bool {
+/// Whether a variable comes from the file that boot writes for the kubelet.
+fn reads_file(env: Option<&Value>) -> bool {
+    let variables = env.and_then(Value::as_array).into_iter().flatten();
+    let mut volumes =
+        variables.filter_map(|variable| variable.pointer("/valueFrom/fileKeyRef/volumeName")?.as_str());
+    volumes.any(|volume| volume == names::VOLUME)
+}
+
+pub(super) fn is_launcher(word: &str) -> bool {
     word.strip_prefix(names::MOUNT).and_then(|rest| rest.strip_prefix('/')) == Some(names::FILE_LAUNCHER)
 }
 
@@ -310,53 +341,6 @@ fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
     names.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// What the hook of a container is told to do.
-struct Hooked<'a> {
-    words: Vec<&'a str>,
-    /// Its `--env`; none for the launcher's.
-    way: Option<&'a str>,
-}
-
-impl<'a> Hooked<'a> {
-    fn read(command: Option<&'a Value>) -> Self {
-        let words = command.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        let words: Vec<_> = words.collect();
-        Self { way: words.iter().find_map(|word| word.strip_prefix("--env=")), words }
-    }
-
-    fn describe(&self) -> String {
-        let flags = || self.words.iter().take_while(|word| **word != "--");
-        let limit = flags().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
-        let mut said = match self.way {
-            Some("home") => format!("postStart hook: writes $HOME/.env within {limit} s"),
-            Some("sourced") => {
-                format!(
-                    "postStart hook, within {limit} s: proves nothing, as the image loads the boot env itself"
-                )
-            }
-            _ => format!("postStart hook: proves within {limit} s that the process holds the boot env"),
-        };
-        // Writing to a String cannot fail.
-        for program in flags().filter_map(|word| word.strip_prefix("--command=")) {
-            let _ = write!(said, ", then runs the profile's {program}");
-        }
-        let own = match self.words.iter().position(|word| *word == "--") {
-            Some(end) => self.words.get(end + 1..).unwrap_or_default().join(" "),
-            None => flags()
-                .filter_map(|word| {
-                    word.strip_prefix("--sleep=")
-                        .map(|seconds| format!("sleep {seconds} s"))
-                        .or_else(|| word.strip_prefix("--http=").map(|url| format!("GET {url}")))
-                })
-                .collect(),
-        };
-        if !own.is_empty() {
-            let _ = write!(said, ", then runs the pod's own handler: {own}");
-        }
-        said
-    }
-}
-
 /// Text in two columns.
 struct Lines(String);
 
@@ -377,27 +361,4 @@ impl Lines {
     fn detail(&mut self, text: &str) {
         let _ = writeln!(self.0, "      - {text}");
     }
-}
-
-/// How the boot env gets into a container.
-fn env_by(launched: bool, secret: Option<&str>, hook: Option<&str>) -> String {
-    let words = match (launched, secret, hook) {
-        (true, ..) => {
-            "launcher in front of its command: loads the boot env, then execs the command (same PID, no shell)"
-        }
-        (false, Some(secret), _) => {
-            return format!(
-                "env from Secret {secret}, which the store creates of the boot env before the task starts"
-            );
-        }
-        (false, None, Some("file")) => {
-            "the kubelet reads the boot env from a file, variable by variable (fileKeyRef)"
-        }
-        (false, None, Some("home")) => "its entrypoint is to source $HOME/.env, which the hook writes",
-        (false, None, Some("sourced")) => {
-            "no launcher, because its command is not known: the image's entrypoint sources .env and .secret itself"
-        }
-        (false, None, _) => "no launcher, because its command is not known: the boot env is not loaded",
-    };
-    words.to_owned()
 }

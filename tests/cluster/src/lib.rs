@@ -12,7 +12,7 @@
 //! - [`demo`]: the story that `make demo` tells.
 //! - [`scenario`]: what a test is given: a namespace of its own, and a report when it fails.
 //! - [`kill`]: tasks with outputs, and something killed in the life of each.
-//! - [`mod@bench`]: what outputs cost a pod.
+//! - [`mod@bench`]: what outputs and the hook cost a pod.
 //! - [`node`]: what runs inside the cluster's namespaces.
 //!
 //! Small helpers: [`command`], [`interrupt`], [`manifest`], `processes`, [`stage`], [`wait`].

@@ -15,7 +15,7 @@ use bootlace_cluster::{
     airflow, bench, demo, images, install, interrupt, keeper, kill, node, prerequisites, store,
 };
 use bootlace_image::product;
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
 use tokio::process::Command;
 
 /// A throwaway single-node Kubernetes cluster in namespaces of its own.
@@ -69,7 +69,7 @@ enum Arguments {
     /// Start a cluster with Bootlace, run tasks with outputs on it, kill something in the life of each, and print what
     /// came of it.
     Kill(Kill),
-    /// Start a cluster with Bootlace and measure what outputs cost a pod: how much later it ends, and the sidecar's memory.
+    /// Start a cluster with Bootlace and measure what outputs and the hook cost a pod, as docs/figures.md tells it.
     Bench(Bench),
     /// Inside: the pods of `bench`.
     #[command(hide = true)]
@@ -134,6 +134,9 @@ struct Bench {
     /// Pods of each shape.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
+    /// The sections to measure.
+    #[arg(value_enum, default_values_t = [bench::Section::Outputs, bench::Section::Hook])]
+    sections: Vec<bench::Section>,
 }
 
 fn main() -> ExitCode {
@@ -181,14 +184,21 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
                 command.args(arguments).status().await.with_context(|| format!("start {program}"))?;
             return Ok(exit_code(status));
         }
-        Arguments::Bench(Bench { rounds }) => {
+        Arguments::Bench(Bench { rounds, sections }) => {
             let cluster = start(Kubernetes::Newest, false, false).await?;
             let mut inside = cluster.command(this_program());
             inside.args(["benched", &format!("--rounds={rounds}")]);
+            let words = sections.iter().filter_map(ValueEnum::to_possible_value);
+            inside.args(words.map(|word| word.get_name().to_owned()));
             return Ok(exit_code(inside.status().await.context("start the bench")?));
         }
-        Arguments::Benched(Bench { rounds }) => {
-            scenario("bench").run(async |namespace| bench::run(namespace, rounds).await).await?;
+        Arguments::Benched(Bench { rounds, sections }) => {
+            for (number, section) in sections.into_iter().enumerate() {
+                if number > 0 {
+                    println!();
+                }
+                scenario("bench").run(async |namespace| bench::run(section, namespace, rounds).await).await?;
+            }
         }
         Arguments::Kill(kill) => {
             let cluster = start(Kubernetes::Newest, false, true).await?;

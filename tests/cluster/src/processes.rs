@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::scenario;
 
@@ -35,6 +36,20 @@ impl Node {
         let node = all().into_iter().find(|pid| is_node(&argv(*pid)));
         let node = node.with_context(|| format!("the cluster {id} has no node"))?;
         Ok(Self { first: parent(node).context("the node has no parent")? })
+    }
+
+    /// CPU time that all of it has used but etcd and the control plane, those that have ended included: a process that
+    /// was waited for counts with the one that waited, and process 1 waits for those that lost theirs.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let is_control = |argv: &[String]| {
+            let program = argv.first().and_then(|path| path.rsplit('/').next());
+            program.is_some_and(|program| {
+                ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"].contains(&program)
+            })
+        };
+        let ticks: u64 = self.find(|process| !is_control(&process.argv)).iter().map(Process::ticks).sum();
+        let rate = sysconf(SysconfVar::CLK_TCK)?.context("the kernel does not say how long a tick is")?;
+        Ok(Duration::from_millis(ticks * 1000 / u64::try_from(rate)?))
     }
 
     /// Kills one process that `is` says is the one; where there are several, the one that `chance` falls on. Whether
@@ -80,6 +95,13 @@ impl Process {
         !uid.is_empty() && cgroup.contains(&format!("/pod{uid}"))
     }
 
+    /// Clock ticks that it ran, with what it waited for; none where it has ended meanwhile.
+    fn ticks(&self) -> u64 {
+        // From utime to cstime, proc_pid_stat(5).
+        let fields = stat(self.pid).unwrap_or_default();
+        fields.iter().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum()
+    }
+
     /// A figure of its memory by its name in `smaps_rollup` (proc(5)), in bytes.
     pub(crate) fn memory(&self, name: &str) -> Result<u64> {
         let path = file(self.pid, "smaps_rollup");
@@ -116,9 +138,14 @@ fn all() -> Vec<i32> {
 
 /// None where it has ended.
 fn parent(pid: i32) -> Option<i32> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// The fields of `proc_pid_stat(5)` from the state on. None where it has ended.
+fn stat(pid: i32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(file(pid, "stat")).ok()?;
     // The name before it, in parentheses, may hold anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
 }
 
 fn argv(pid: i32) -> Vec<String> {
@@ -147,5 +174,14 @@ mod tests {
         assert_eq!(found[0].argv, std::env::args().collect::<Vec<_>>());
         assert!(Node { first: own }.find(|process| process.pid == node.first).is_empty());
         assert!(!found[0].is_in_pod(""));
+    }
+
+    #[test]
+    fn the_cpu_of_a_child_that_was_waited_for_counts() {
+        let node = Node { first: i32::try_from(std::process::id()).unwrap() };
+        let before = node.cpu().unwrap();
+        let spin = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done";
+        assert!(std::process::Command::new("sh").args(["-c", spin]).status().unwrap().success());
+        assert!(node.cpu().unwrap() > before);
     }
 }

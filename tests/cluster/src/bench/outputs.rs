@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, LogParams};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
+use super::{Millis, quantile, stamp};
 use crate::images::BUSYBOX;
 use crate::processes::{Node, Process};
 use crate::scenario::{LIMIT, Namespace, state};
@@ -87,7 +88,7 @@ fn pod(name: &str, profile: &str, annotations: &Value, sidecars: &Value, contain
 ///
 /// # Errors
 /// Where a pod does not end as it should.
-pub async fn run(namespace: &Namespace, rounds: u32) -> Result<()> {
+pub(super) async fn run(namespace: &Namespace, rounds: u32) -> Result<()> {
     namespace.profile(PROFILE).await?;
     let mut ends = Shape::ALL.map(|shape| (shape, Vec::new()));
     for round in 0..rounds {
@@ -117,12 +118,8 @@ async fn end(namespace: &Namespace, shape: Shape, round: u32) -> Result<Duration
     namespace.create(&shape.pod(&name, namespace.name()).to_string()).await?;
     namespace.pod_succeeded(&name).await?;
     let seen = Timestamp::now();
-    let pods = namespace.api::<Pod>();
-    let stamped = LogParams { container: Some("main".to_owned()), timestamps: true, ..LogParams::default() };
-    let log = pods.logs(&name, &stamped).await?;
-    let line = log.lines().find_map(|line| line.strip_suffix(" over"));
-    let over: Timestamp = line.with_context(|| format!("the log of {name} is {log:?}"))?.parse()?;
-    pods.delete(&name, &DeleteParams::background()).await?;
+    let over = stamp(namespace, &name, "main", "over").await?;
+    namespace.api::<Pod>().delete(&name, &DeleteParams::background()).await?;
     Ok(seen.duration_since(over).try_into().unwrap_or_default())
 }
 
@@ -169,24 +166,5 @@ impl Display for Memory {
             megabytes(self.shared),
             megabytes(self.peak)
         )
-    }
-}
-
-fn quantile(sorted: &[Duration], part: f64) -> Duration {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a few dozen pods"
-    )]
-    let at = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
-    sorted.get(at).copied().unwrap_or_default()
-}
-
-struct Millis(Duration);
-
-impl Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.as_millis())
     }
 }
