@@ -29,6 +29,7 @@
 pub mod admission;
 pub mod boot;
 pub mod cli;
+mod crd;
 mod http;
 pub mod identity;
 pub mod input;

@@ -1,6 +1,7 @@
 //! `bootlace crds`: the custom resource definitions, generated from the Rust types.
 
 use anyhow::Context as _;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 
 use crate::output::Pipe;
@@ -30,19 +31,126 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A definition as YAML.
-pub(super) fn yaml(resource: Resource) -> anyhow::Result<String> {
-    let crd = match resource {
+fn definition(resource: Resource) -> CustomResourceDefinition {
+    match resource {
         Resource::BootProfiles => BootProfile::crd(),
         Resource::Pipes => Pipe::crd(),
-    };
-    serde_saphyr::to_string(&crd)
+    }
+}
+
+/// A definition as YAML.
+pub(super) fn yaml(resource: Resource) -> anyhow::Result<String> {
+    serde_saphyr::to_string(&definition(resource))
         .with_context(|| format!("the CRD of {resource:?} cannot be written as YAML"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Resource, yaml};
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+        JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    };
+    use serde_json::json;
+
+    use super::{Resource, definition, yaml};
+
+    const ALL: [Resource; 2] = [Resource::BootProfiles, Resource::Pipes];
+
+    fn schema(resource: Resource) -> JSONSchemaProps {
+        let version = definition(resource).spec.versions.remove(0);
+        version.schema.unwrap().open_api_v3_schema.unwrap()
+    }
+
+    /// Calls `look` with every schema in `schema`, itself included, and its place.
+    fn walk(schema: &JSONSchemaProps, place: &str, look: &mut impl FnMut(&str, &JSONSchemaProps)) {
+        look(place, schema);
+        for (name, property) in schema.properties.iter().flatten() {
+            walk(property, &format!("{place}.{name}"), look);
+        }
+        match &schema.items {
+            Some(JSONSchemaPropsOrArray::Schema(items)) => walk(items, &format!("{place}[]"), look),
+            Some(JSONSchemaPropsOrArray::Schemas(_)) => {
+                panic!("{place}: the API server takes one schema of items")
+            }
+            None => {}
+        }
+        if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
+            walk(values, &format!("{place}.*"), look);
+        }
+        let parts = [&schema.all_of, &schema.any_of, &schema.one_of];
+        for part in parts.into_iter().flatten().flatten().chain(schema.not.as_deref()) {
+            walk(part, place, look);
+        }
+    }
+
+    /// Others are ignored, and the API server warns of each (`supportedVersionedFormats` and
+    /// `StripUnsupportedFormatsPostProcessorForVersion` in kubernetes/apiextensions-apiserver,
+    /// `pkg/apiserver/validation/formats.go`). Of texts, those that every version knows and that are used here.
+    fn is_known(type_: &str, format: &str) -> bool {
+        match type_ {
+            "integer" => ["int32", "int64"].contains(&format),
+            "number" => ["float", "double"].contains(&format),
+            "string" => ["date-time", "duration", "uri", "ipv4", "ipv6", "byte"].contains(&format),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn formats_are_those_that_the_api_server_knows() {
+        for resource in ALL {
+            let mut integers = 0;
+            walk(&schema(resource), "", &mut |place, schema| {
+                let (type_, format) = (schema.type_.as_deref(), schema.format.as_deref());
+                if let Some(format) = format {
+                    let type_ = type_.unwrap_or_default();
+                    assert!(is_known(type_, format), "{resource:?}{place}: {type_} of format {format}");
+                }
+                if type_ == Some("integer") {
+                    integers += 1;
+                    assert!(
+                        format.is_some(),
+                        "{resource:?}{place}: an integer without a format may have any size"
+                    );
+                }
+            });
+            assert!(integers > 1, "{resource:?} has {integers} integers");
+        }
+    }
+
+    #[test]
+    fn conditions_are_kubernetes_own() {
+        for resource in ALL {
+            let schema = schema(resource);
+            let status = &schema.properties.as_ref().unwrap()["status"];
+            let conditions = &status.properties.as_ref().unwrap()["conditions"];
+            assert_eq!(conditions.x_kubernetes_list_type.as_deref(), Some("map"));
+            assert_eq!(conditions.x_kubernetes_list_map_keys, Some(vec!["type".to_owned()]));
+            let Some(JSONSchemaPropsOrArray::Schema(one)) = &conditions.items else {
+                panic!("{conditions:?}")
+            };
+            let required = ["lastTransitionTime", "message", "reason", "status", "type"];
+            assert_eq!(one.required.as_deref(), Some(&required.map(str::to_owned)[..]));
+            let properties = one.properties.as_ref().unwrap();
+            assert_eq!(properties["lastTransitionTime"].format.as_deref(), Some("date-time"));
+            assert_eq!(properties["observedGeneration"].minimum, Some(0.0));
+            assert!(properties["type"].pattern.is_some() && properties["reason"].pattern.is_some());
+            let statuses = properties["status"].enum_.as_ref().unwrap().iter().map(|value| value.0.clone());
+            assert_eq!(statuses.collect::<Vec<_>>(), ["True", "False", "Unknown"]);
+        }
+    }
+
+    #[test]
+    fn an_object_whose_status_nobody_has_written_is_not_ready() {
+        let default = |resource| {
+            let status = schema(resource).properties.unwrap().remove("status").unwrap();
+            status.default.unwrap().0
+        };
+        assert_eq!(default(Resource::BootProfiles), json!({"observedGeneration": -1}));
+        let conditions = json!([{
+            "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "the store has not stored it yet",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }]);
+        assert_eq!(default(Resource::Pipes), json!({ "conditions": conditions }));
+    }
 
     #[test]
     fn the_chart_holds_what_the_types_say() {

@@ -4,12 +4,15 @@
 
 use std::cmp::Ordering;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::spec::Kind;
+use crate::crd::{self, READY};
 use crate::identity::Identity;
 
 /// An output of a task, stored: which object holds it, who wrote it, and how long it is kept.
@@ -30,12 +33,14 @@ use crate::identity::Identity;
     printcolumn = r#"{"name":"Key","type":"string","jsonPath":".spec.key"}"#,
     printcolumn = r#"{"name":"Kind","type":"string","jsonPath":".spec.kind"}"#,
     printcolumn = r#"{"name":"Size","type":"integer","jsonPath":".spec.size","description":"Bytes, names of the data's keys included"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status","description":"Whether it is stored, so that later tasks can take it"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Object","type":"string","priority":1,"jsonPath":".spec.object"}"#,
     printcolumn = r#"{"name":"Stored","type":"date","priority":1,"jsonPath":".status.stored"}"#,
     printcolumn = r#"{"name":"Expires","type":"string","priority":1,"jsonPath":".spec.expires"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = crd::known_integers)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.key == oldSelf.key && self.kind == oldSelf.kind && self.object == oldSelf.object && self.size == oldSelf.size && self.files == oldSelf.files && self.hash == oldSelf.hash",
     "message": "what a Pipe says of its object cannot change: the object cannot either",
@@ -139,9 +144,16 @@ impl Producer {
 }
 
 /// How far the store is with it.
-#[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
+// kstatus takes an object without conditions for one that is ready.
+#[schemars(extend("default" = {"conditions": [pending()]}))]
 pub struct PipeStatus {
+    /// `Ready`: whether it is stored, so that later tasks can take it. What a Pipe stores never changes, so `Ready` stays
+    /// `True` whoever else writes the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crd::conditions")]
+    pub conditions: Vec<Condition>,
     /// When the producer's output was stored: RFC 3339, in UTC, to the microsecond. Without it the object may not be
     /// there, and no task takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +162,22 @@ pub struct PipeStatus {
     /// What became of the second object; nothing where the output is not declared as awaited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awaited: Option<ByName>,
+}
+
+/// The condition of a Pipe that nobody has written a status of yet.
+fn pending() -> Condition {
+    let message = "the store has not stored it yet".to_owned();
+    crd::condition(READY, "Unknown", "Pending", message, &[], Timestamp::UNIX_EPOCH)
+}
+
+impl PipeStatus {
+    /// The conditions of a Pipe that is stored. Their last transition is that of `before`, where it was stored already.
+    #[must_use]
+    pub fn stored_conditions(record: &Record, before: Option<&Self>, now: Timestamp) -> Vec<Condition> {
+        let before = before.map_or(&[][..], |status| &status.conditions);
+        let message = format!("stored as {} {}", record.kind, record.object);
+        vec![crd::condition(READY, "True", "Stored", message, before, now)]
+    }
 }
 
 /// What became of the object under the name that pods wait for.

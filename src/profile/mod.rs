@@ -21,4 +21,4 @@ pub mod templates;
 pub use defaults::NamespaceDefaults;
 pub use set::{Profile, Profiles, UnknownProfile};
 pub use spec::{BootProfile, BootProfileSpec};
-pub use status::{BootProfileStatus, Condition, LastGood};
+pub use status::{BootProfileStatus, LastGood};

@@ -19,7 +19,7 @@ use super::pipes::{Pipe, Pipes};
 use super::remote::{Http, Limits, Optimus};
 use super::rules;
 use super::run_as_user::{self, RunAsUser};
-use crate::names;
+use crate::{crd, names};
 
 /// How a task boots: which image fetches what, in which order, and where the task finds it.
 #[derive(CustomResource, JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
@@ -40,6 +40,7 @@ use crate::names;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::SPEC)))]
+#[schemars(transform = crd::known_integers)]
 pub struct BootProfileSpec {
     /// The boot container.
     pub boot: Boot,

@@ -1,42 +1,29 @@
 //! What the webhook says of a `BootProfile` in its status: whether its newest version is in force, and the last one
 //! that was good, so that a replica that starts while the newest is not has it too.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Profile;
+use crate::crd::{self, READY, STALLED};
 
 /// Whether the profile's newest version is in force, and the last good one. Written by the webhook.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+// Until a webhook has seen the profile, no generation is observed: without the default kstatus takes an object that has
+// no status for one that is ready.
+#[schemars(extend("default" = {"observedGeneration": -1}), transform = crd::known_integers)]
 pub struct BootProfileStatus {
-    /// The `metadata.generation` that the rest tells of.
+    /// The `metadata.generation` that the rest is about.
     pub observed_generation: i64,
-    /// One of type `Ready`: whether that generation is in force.
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    /// `Ready`: whether that generation is in force. `Stalled`, where it is not: nothing changes until the profile does.
+    #[schemars(schema_with = "crd::conditions")]
     pub conditions: Vec<Condition>,
     /// The version that is in force: the newest that could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_good: Option<LastGood>,
-}
-
-/// A condition, as Kubernetes' own objects have them.
-#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Condition {
-    /// `Ready`.
-    #[serde(rename = "type")]
-    pub type_: String,
-    /// `True` or `False`.
-    pub status: String,
-    /// One word: `InForce` or `Invalid`.
-    pub reason: String,
-    /// A sentence.
-    pub message: String,
-    /// When `status` changed last: RFC 3339.
-    pub last_transition_time: String,
-    /// The `metadata.generation` that this tells of.
-    pub observed_generation: i64,
 }
 
 /// A version of a profile.
@@ -66,7 +53,7 @@ impl BootProfileStatus {
         problem: Option<&str>,
         in_force: Option<&Profile>,
         before: &Self,
-        now: &str,
+        now: Timestamp,
     ) -> Self {
         let (status, reason, message) = match (problem, in_force) {
             (None, _) => ("True", "InForce", format!("generation {generation} is in force")),
@@ -79,31 +66,24 @@ impl BootProfileStatus {
                 format!("{problem}; no earlier version is known that could stay in force"),
             ),
         };
-        let same = before.ready().filter(|condition| condition.status == status);
-        let since = same.map_or(now, |condition| condition.last_transition_time.as_str());
+        let condition = |type_, status, message| {
+            let condition = crd::condition(type_, status, reason, message, &before.conditions, now);
+            Condition { observed_generation: Some(generation), ..condition }
+        };
+        let stalled = problem.is_some().then(|| condition(STALLED, "True", message.clone()));
+        let conditions = [condition(READY, status, message)].into_iter().chain(stalled).collect();
         let last_good = in_force.and_then(|profile| {
             Some(LastGood {
                 generation: profile.generation,
                 spec: serde_json::to_string(&profile.spec).ok()?,
             })
         });
-        Self {
-            observed_generation: generation,
-            conditions: vec![Condition {
-                type_: "Ready".to_owned(),
-                status: status.to_owned(),
-                reason: reason.to_owned(),
-                message,
-                last_transition_time: since.to_owned(),
-                observed_generation: generation,
-            }],
-            last_good,
-        }
+        Self { observed_generation: generation, conditions, last_good }
     }
 
     /// The condition `Ready`.
     #[must_use]
     pub fn ready(&self) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.type_ == "Ready")
+        crd::find(&self.conditions, READY)
     }
 }

@@ -37,6 +37,13 @@ async fn the_newest_attempt_is_the_one_that_a_reader_takes() {
     assert_eq!(newest.spec.producer.pod, "load-3");
     assert_eq!(newest.spec.expires.as_deref(), Some("2026-11-21T11:02:00.000000Z"));
     assert_eq!(newest.stored(), Some("2026-11-21T10:02:00.000000Z"));
+    // It has been ready since its bytes were stored first.
+    let status = serde_json::to_value(&newest.status).unwrap();
+    let ready = json!([{
+        "type": "Ready", "status": "True", "reason": "Stored", "lastTransitionTime": "2026-11-21T10:00:00Z",
+        "message": format!("stored as Secret {}", newest.spec.object),
+    }]);
+    assert_eq!(status["conditions"], ready);
     assert_eq!(cluster.all("secrets").len(), 2);
 }
 

@@ -76,9 +76,14 @@ pub(crate) fn time(of_day: &str) -> Timestamp {
     format!("2026-11-21T{of_day}Z").parse().unwrap()
 }
 
-/// Whoever sees a Pipe that is stored finds its object, and it is the Pipe's.
+/// Whoever sees a Pipe that is stored finds its object, and it is the Pipe's. It says that it is ready then, and not before.
 pub(crate) fn consistent(cluster: &Cluster) {
     let secrets = cluster.all("secrets");
+    for pipe in cluster.all("pipes") {
+        let ready = pipe["status"]["conditions"][0]["type"] == "Ready"
+            && pipe["status"]["conditions"][0]["status"] == "True";
+        assert_eq!(ready, !pipe["status"]["stored"].is_null(), "{pipe}");
+    }
     for pipe in cluster.all("pipes").iter().filter(|pipe| !pipe["status"]["stored"].is_null()) {
         let mut names = vec![&pipe["spec"]["object"]];
         if pipe["status"]["awaited"] == "Stored" {

@@ -77,7 +77,8 @@ impl Keeper {
         one.check_quota(&pipe, quota).await?;
         let pipe = one.declare(pipe).await?;
         let awaited = one.fill(&pipe, files).await?;
-        let status = PipeStatus { stored: Some(make::time(now)), awaited };
+        let conditions = PipeStatus::stored_conditions(&pipe.spec, pipe.status.as_ref(), now);
+        let status = PipeStatus { conditions, stored: Some(make::time(now)), awaited };
         one.patch(&pipe, "status", json!({"status": status})).await?;
         Ok(true)
     }
@@ -118,7 +119,8 @@ impl One<'_> {
             return Ok(found);
         }
         // First the time, then the rest, by which is seen that it is done.
-        let stored = json!({"stored": make::time(now)});
+        let conditions = PipeStatus::stored_conditions(&found.spec, found.status.as_ref(), now);
+        let stored = json!({"stored": make::time(now), "conditions": conditions});
         let found = self.patch(&found, "status", json!({"status": stored})).await?;
         // All that is left out is taken away where it says null.
         let Pipe { metadata, spec, .. } = self.wanted;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
@@ -97,9 +98,9 @@ impl Catalogue {
         }
     }
 
-    /// What the objects' statuses should say and do not; `now` is RFC 3339.
+    /// What the objects' statuses should say and do not.
     #[must_use]
-    pub fn reports(&self, now: &str) -> Vec<Report> {
+    pub fn reports(&self, now: Timestamp) -> Vec<Report> {
         let report = |(name, entry): (&String, &Entry)| {
             let (problem, good) = (entry.problem.as_deref(), entry.good.as_ref());
             let status = BootProfileStatus::of(entry.generation, problem, good, &entry.status, now);
@@ -141,9 +142,14 @@ fn read_status(status: &Value) -> Option<BootProfileStatus> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
 
     fn profile(name: &str, generation: i64, timeout: &Value) -> Raw {
         let profile = json!({
@@ -214,7 +220,7 @@ mod tests {
 
     /// A profile with the status that a report of it would leave.
     fn with_status(catalogue: &Catalogue, mut profile: Raw) -> Raw {
-        profile.data["status"] = serde_json::to_value(&catalogue.reports("then")[0].status).unwrap();
+        profile.data["status"] = serde_json::to_value(&catalogue.reports(at(1))[0].status).unwrap();
         profile
     }
 
@@ -224,7 +230,7 @@ mod tests {
         list(&mut first, vec![profile("a", 1, &json!(5))]);
         let good = with_status(&first, profile("a", 1, &json!(5)));
         first.take(Event::Apply(good.clone()));
-        assert!(first.reports("later").is_empty(), "what is said already is not said again");
+        assert!(first.reports(at(2)).is_empty(), "what is said already is not said again");
         let mut broken = profile("a", 2, &json!("soon"));
         broken.data["status"] = good.data["status"].clone();
 
@@ -233,15 +239,21 @@ mod tests {
         assert_eq!((a(&second).generation, a(&second).spec.hook.timeout_seconds), (1, 5));
         first.take(Event::Apply(broken));
         // Both say the same, so it is no matter whose report is taken.
-        assert_eq!(first.reports("later"), second.reports("later"));
-        let status = &first.reports("later")[0].status;
+        assert_eq!(first.reports(at(2)), second.reports(at(2)));
+        let status = &first.reports(at(2))[0].status;
         let ready = status.ready().unwrap();
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Invalid"));
-        assert_eq!((status.observed_generation, ready.last_transition_time.as_str()), (2, "later"));
+        assert_eq!((status.observed_generation, &ready.last_transition_time), (2, &Time(at(2))));
+        assert_eq!(ready.observed_generation, Some(2));
+        let stalled = &status.conditions[1];
+        assert_eq!((stalled.type_.as_str(), stalled.status.as_str()), ("Stalled", "True"));
+        assert_eq!(stalled.message, ready.message);
         assert!(ready.message.contains("soon") && ready.message.ends_with("generation 1 stays in force"));
         assert_eq!(status.last_good.as_ref().unwrap().generation, 1);
         first.take(Event::Apply(profile("a", 3, &json!(7))));
-        assert_eq!(first.reports("then")[0].status.ready().unwrap().message, "generation 3 is in force");
+        let status = &first.reports(at(1))[0].status;
+        assert_eq!(status.ready().unwrap().message, "generation 3 is in force");
+        assert_eq!(status.conditions.len(), 1, "nothing is stalled any more");
     }
 
     #[test]
@@ -255,7 +267,7 @@ mod tests {
         new.data["spec"]["sources"] = json!([{"name": "s", "inline": {"env": {"A": "{{ run | shout }}"}}}]);
         list(&mut catalogue, vec![new]);
         assert!(names(&catalogue).is_empty());
-        let message = catalogue.reports("now")[0].status.ready().unwrap().message.clone();
+        let message = catalogue.reports(at(3))[0].status.ready().unwrap().message.clone();
         assert!(
             message.contains("source \"s\", inline.env[\"A\"]: line 1: there is no filter \"shout\""),
             "{message}"

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tracing::{info, warn};
 
 use super::{Catalogue, InForce, report};
@@ -43,7 +42,7 @@ pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readin
                     continue;
                 }
                 // Only once they are in force here. Not waited for: the next change must not wait for a slow write.
-                for report in catalogue.reports(&now()) {
+                for report in catalogue.reports(Timestamp::now()) {
                     tokio::spawn(report::write(api.clone(), report));
                 }
                 if readiness.is_missing(Part::Profiles) {
@@ -60,10 +59,4 @@ pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readin
             }
         }
     }
-}
-
-/// Now, to the second, as Kubernetes writes it.
-fn now() -> String {
-    let now = OffsetDateTime::now_utc().truncate_to_second();
-    now.format(&Rfc3339).unwrap_or_default()
 }
