@@ -46,6 +46,7 @@ use pipes::{Handing, Outputs, Sidecar};
 use crate::identity::Identity;
 use crate::input::BootInputs;
 use crate::pod::{Container, Pod};
+use crate::profile::Profile;
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::{Position, PullPolicy};
 use crate::template::Context;
@@ -209,7 +210,6 @@ pub fn plan(
     };
     let mut wait = pipes::wait::containers(pod, &inputs.awaits, &from)?;
     let sidecar = sidecar(pod, &containers, &tasks, &outputs, &spec.task, &from)?;
-    let weakest = tasks.iter().max_by_key(|task| task.way);
     let mut boot = match &init_image {
         Some(chosen) => chosen.containers(pod, origin.namespace, &spec, boot)?.into(),
         None => vec![boot],
@@ -232,24 +232,36 @@ pub fn plan(
         pull_secrets: recipe.pull_secrets.missing_in(pod),
         own_volumes: mounted.volumes,
         mounts: Arc::clone(&recipe.mounts),
-        injected: Injected {
-            profile: profile.name.clone(),
-            generation: profile.generation,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            containers: tasks.iter().map(|task| task.name.clone()).collect(),
-            env_mode: weakest.map_or(EnvWay::None, |task| task.way),
-            because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
-            env_secret: spec.env_secret.clone(),
-            init_image: init_image.map(|chosen| chosen.image()),
-            awaits: inputs.awaits.iter().map(Awaiting::from).collect(),
-            hook_when: profile.spec.hook.when,
-        },
+        injected: injected(profile, &tasks, &spec, init_image.as_ref(), inputs),
         env_from: spec.env_secret.as_deref().map(store::env_from),
         warnings,
         task: spec.task,
         profile: spec.profile,
         tasks,
     })))
+}
+
+/// What the pod's annotation says of its injection.
+fn injected(
+    profile: &Profile,
+    tasks: &[Task],
+    spec: &BootSpec<'_>,
+    init_image: Option<&Chosen<'_>>,
+    inputs: &BootInputs,
+) -> Injected {
+    let weakest = tasks.iter().max_by_key(|task| task.way);
+    Injected {
+        profile: profile.name.clone(),
+        generation: profile.generation,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        containers: tasks.iter().map(|task| task.name.clone()).collect(),
+        env_mode: weakest.map_or(EnvWay::None, |task| task.way),
+        because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
+        env_secret: spec.env_secret.clone(),
+        init_image: init_image.map(Chosen::image),
+        awaits: inputs.awaits.iter().map(Awaiting::from).collect(),
+        hook_when: profile.spec.hook.when,
+    }
 }
 
 fn sidecar(

@@ -9,35 +9,42 @@ use crate::profile::spec::PullPolicy;
 #[derive(Debug, Clone, clap::Args)]
 pub struct BootArgs {
     /// Image of the boot container where the profile names none.
-    #[arg(long, env = "BOOTLACE_BOOT_IMAGE", default_value_t = Settings::default().boot_image, value_name = "IMAGE")]
-    boot_image: String,
+    #[arg(
+        long = "boot-image", env = "BOOTLACE_BOOT_IMAGE", value_name = "IMAGE",
+        default_value_t = Settings::default().boot_image,
+    )]
+    image: String,
     /// Pull policy of that image: Always, IfNotPresent or Never. Without it the API server's own default.
-    #[arg(long, env = "BOOTLACE_BOOT_IMAGE_PULL_POLICY", value_name = "POLICY")]
-    boot_image_pull_policy: Option<PullPolicy>,
+    #[arg(long = "boot-image-pull-policy", env = "BOOTLACE_BOOT_IMAGE_PULL_POLICY", value_name = "POLICY")]
+    image_pull_policy: Option<PullPolicy>,
     /// Secrets of the task's namespace to pull images with, separated by commas: appended to the imagePullSecrets of every
     /// task pod, beside those that the profile names.
     #[arg(
-        long, env = "BOOTLACE_BOOT_IMAGE_PULL_SECRETS", value_name = "NAMES", value_delimiter = ',',
-        value_parser = secret_name,
+        long = "boot-image-pull-secrets", env = "BOOTLACE_BOOT_IMAGE_PULL_SECRETS", value_name = "NAMES",
+        value_delimiter = ',', value_parser = secret_name,
     )]
-    boot_image_pull_secrets: Vec<String>,
+    image_pull_secrets: Vec<String>,
     /// User id of injected containers where the profile names none: a number from 1, or platform, which leaves runAsUser
     /// out of their specs. On OpenShift it has to be platform.
-    #[arg(long, env = "BOOTLACE_BOOT_RUN_AS_USER", value_name = "USER", default_value_t)]
-    boot_run_as_user: RunAsUser,
+    #[arg(
+        long = "boot-run-as-user",
+        env = "BOOTLACE_BOOT_RUN_AS_USER",
+        value_name = "USER",
+        default_value_t
+    )]
+    run_as_user: RunAsUser,
 }
 
 impl BootArgs {
     /// The settings that they give; all others are the defaults.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let Self { boot_image, boot_image_pull_policy, boot_image_pull_secrets, boot_run_as_user } =
-            self.clone();
+        let Self { image, image_pull_policy, image_pull_secrets, run_as_user } = self.clone();
         Settings {
-            boot_image,
-            boot_image_pull_policy,
-            boot_image_pull_secrets,
-            boot_run_as_user,
+            boot_image: image,
+            boot_image_pull_policy: image_pull_policy,
+            boot_image_pull_secrets: image_pull_secrets,
+            boot_run_as_user: run_as_user,
             ..Settings::default()
         }
     }
