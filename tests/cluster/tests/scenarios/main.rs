@@ -26,6 +26,7 @@ mod harness;
 mod http_source;
 mod https_server;
 mod inject;
+mod injected;
 mod job;
 mod kill;
 mod object_store;

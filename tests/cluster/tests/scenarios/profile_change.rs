@@ -65,6 +65,13 @@ async fn shows(release: &Release<'_>, profile: &str, ready: &str, in_force: &str
     .await
 }
 
+/// Waits for a condition of the profile's newest version, as an operator does.
+async fn is(release: &Release<'_>, profile: &str, condition: &str) -> Result<()> {
+    let mut kubectl = release.command("kubectl");
+    let condition = format!("--for=condition={condition}");
+    output(kubectl.args(["wait", &condition, "bootprofile", profile, "--timeout=60s"])).await.map(drop)
+}
+
 /// Waits until every replica counts the profile so.
 async fn counts(release: &Release<'_>, profile: &str, ready: &str, generation: &str) -> Result<()> {
     until_async(LIMIT, "the metrics do not follow", async || {
@@ -99,6 +106,7 @@ async fn broken_and_mended(home: &Namespace, tasks: &Namespace) -> Result<()> {
         change(&release, profile, "{{ run | shout }}").await?;
         shows(&release, profile, "False", "1").await?;
         counts(&release, profile, "0", "1").await?;
+        is(&release, profile, "Stalled").await?;
         assert_eq!(run(tasks, "while-broken").await?, 1);
 
         // Replicas that have never seen a good version of it.
@@ -108,6 +116,8 @@ async fn broken_and_mended(home: &Namespace, tasks: &Namespace) -> Result<()> {
         let replicas: Vec<_> = release.replicas().await?.iter().map(ResourceExt::uid).collect();
 
         change(&release, profile, "mended").await?;
+        // Until this version is seen, `Ready` is an earlier one's, and does not count.
+        is(&release, profile, "Ready").await?;
         shows(&release, profile, "True", "3").await?;
         counts(&release, profile, "1", "3").await?;
         assert_eq!(run(tasks, "mended").await?, 3);

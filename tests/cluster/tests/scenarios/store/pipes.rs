@@ -176,8 +176,8 @@ async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
                     "pipes",
                 ]))
                 .await?;
-            let row: Vec<_> = kubectl.lines().nth(1).context("a row")?.split_whitespace().take(6).collect();
-            assert_eq!(row, [&*name, "r1", "task", "Cert", "Secret", "30"]);
+            let row: Vec<_> = kubectl.lines().nth(1).context("a row")?.split_whitespace().take(7).collect();
+            assert_eq!(row, [&*name, "r1", "task", "Cert", "Secret", "30", "True"]);
             // What it says of its object cannot change.
             let elsewhere = Patch::Merge(json!({"spec": {"object": "db-login"}}));
             let error =
@@ -197,6 +197,56 @@ async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
             assert_eq!(secrets.get(&name).await?.owner_references()[0].uid, again.uid().unwrap());
             pipes.delete(&name, &DeleteParams::default()).await?;
             gone(namespace, "the object outlives its Pipe").await
+        })
+        .await
+}
+
+#[tokio::test]
+async fn who_waits_for_a_pipe_is_told_once_it_is_stored() -> Result<()> {
+    scenario("store-output-ready")
+        .run(async |namespace| {
+            namespace.profile("{}").await?;
+            let store = Store::open(&namespace.client()).await?;
+            let task = created(namespace, &pod(namespace, "task", &outputs())).await?;
+            let its = token(namespace, Some(&task), "bootlace").await?;
+            let content = body("main", "Secret", &[("a", b"x")]).to_string();
+            let answer = store.put_output(&its, "Cert", content.clone()).await?;
+            let name = answer.1["pipe"].as_str().context("it names the Pipe")?;
+            let stored = pipes(namespace).get(name).await?;
+            pipes(namespace).delete(name, &DeleteParams::default()).await?;
+            gone(namespace, "the object outlives its Pipe").await?;
+
+            // As a replica leaves it that is killed before it has made the object.
+            let mut begun = stored.clone();
+            begun.metadata = ObjectMeta {
+                name: Some(name.to_owned()),
+                labels: stored.metadata.labels.clone(),
+                ..ObjectMeta::default()
+            };
+            pipes(namespace).create(&PostParams::default(), &begun).await?;
+            let pipe = format!("pipe/{name}");
+            let wait = async |timeout: &str| {
+                let mut kubectl = bootlace_cluster::command::command("kubectl");
+                kubectl.args([
+                    "--namespace",
+                    namespace.name(),
+                    "wait",
+                    "--for=condition=Ready",
+                    &pipe,
+                    timeout,
+                ]);
+                bootlace_cluster::command::output(&mut kubectl).await
+            };
+            let error = wait("--timeout=0").await.expect_err("it is not stored");
+            assert!(format!("{error:#}").contains("not met"), "{error:#}");
+            let (waited, answer) =
+                tokio::join!(wait("--timeout=60s"), store.put_output(&its, "Cert", content.clone()));
+            assert_eq!(answer?.0, 200);
+            waited?;
+            let ready = pipes(namespace).get(name).await?;
+            let ready = ready.data.pointer("/status/conditions/0").context("it has a condition")?;
+            assert_eq!((&ready["status"], &ready["reason"]), (&json!("True"), &json!("Stored")));
+            Ok(())
         })
         .await
 }
@@ -257,6 +307,10 @@ async fn what_has_expired_or_was_never_finished_is_removed() -> Result<()> {
             left.data["spec"]["object"] = json!("left");
             let pipe = pipes(namespace).create(&PostParams::default(), &left).await?;
             assert!(pipe.data.pointer("/status/stored").is_none());
+            // Nobody has written its status: whoever waits for it sees that it is not stored.
+            let unwritten = pipes(namespace).get("left").await?;
+            let ready = unwritten.data.pointer("/status/conditions/0").context("it has a condition")?;
+            assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("Unknown")));
             let owner = json!([{"apiVersion": "bootlace.dev/v1alpha1", "kind": "Pipe", "name": "left", "uid": pipe.uid()}]);
             let secret = json!({"metadata": {"name": "left", "labels": left.labels(), "ownerReferences": owner}});
             namespace.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
