@@ -7,12 +7,14 @@ use std::{env, fmt};
 use crate::args::Exec;
 use crate::boot_env::{BootEnv, LoadError};
 use crate::exit;
+use crate::mark;
 use crate::program::{self, StartError};
 
 /// Replaces this process by the task. It only ever returns why that failed.
 ///
 /// The task gets the same process, its arguments and every variable byte for byte, and the same open files,
-/// working directory and signals. std ignores SIGPIPE for itself; `CommandExt::exec` puts it back to its
+/// working directory and signals. What the launcher leaves in it is a bit of its core dump filter, by which the hook
+/// knows it ([`mark`]). std ignores SIGPIPE for itself; `CommandExt::exec` puts it back to its
 /// default, which is what container runtimes start processes with.
 pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
     let process: Vec<_> = env::vars_os().collect();
@@ -20,6 +22,7 @@ pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
     let merged = boot.over(&process).map_err(ExecError::NoBootEnv)?;
     let resolved = boot.resolve(&merged, &exec.argv, exec.own).map_err(ExecError::NoBootEnv)?;
     let merged = merged.with(&resolved.env);
+    mark::set();
     program::exec(&resolved.argv, &merged).map_err(ExecError::NotStarted)
 }
 

@@ -77,6 +77,12 @@ impl Unreadable {
     }
 }
 
+/// Bootlace puts the launcher in front of every command that it leaves to the hook to prove, and a container's command
+/// cannot change once its pod is created: whoever replaced it did so before.
+const NOT_LAUNCHED: &str = "its first process was not started by Bootlace's launcher, so the boot env is not in it: another \
+                            command has taken the task's place, as in a copy of the pod (`kubectl debug --copy-to`). It \
+                            runs on without the boot env";
+
 /// Proves, then runs commands and handler, which takes `tls` where it is a request. A task that has ended before is no failure: it keeps its own result.
 pub(crate) fn run(hook: &Hook, tls: Option<Tls>) -> Result<(), HookError> {
     let deadline = Deadline::after(hook.timeout);
@@ -96,13 +102,21 @@ pub(crate) fn run(hook: &Hook, tls: Option<Tls>) -> Result<(), HookError> {
             proof::wait(&proc, &merged, way, hook.unreadable, deadline).map_err(HookError::NotProven)?
         }
     };
-    match proven {
+    match &proven {
         Proof::Holds => {}
         Proof::Ended => return Ok(()),
-        Proof::Unreadable(error) => report::warning(&error, &hook.place),
+        Proof::Unreadable(error) => report::warning(error, &hook.place),
+        Proof::NotLaunched => report::warning(&NOT_LAUNCHED, &hook.place),
     }
     for (number, command) in (1..).zip(&hook.commands) {
-        handler::exec(command, &merged, deadline).map_err(|error| HookError::Command { number, error })?;
+        let ran = handler::exec(command, &merged, deadline);
+        match ran.map_err(|error| HookError::Command { number, error }) {
+            // They are made for the task, which does not run here.
+            Err(error) if matches!(proven, Proof::NotLaunched) => {
+                report::warning(&format_args!("{NOT_LAUNCHED}. {error}"), &hook.place);
+            }
+            ran => ran?,
+        }
     }
     match &hook.handler {
         None => Ok(()),

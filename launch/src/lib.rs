@@ -32,6 +32,7 @@ mod exec;
 mod exit;
 mod hook;
 mod init;
+mod mark;
 mod merge;
 mod outputs;
 mod program;

@@ -23,8 +23,8 @@ fn sentence(what: &dyn fmt::Display, place: &Place) -> String {
 }
 
 /// Reports what did not fail the container, but should be known: the task's own message replaces it.
-pub(crate) fn warning(error: &impl std::error::Error, place: &Place) {
-    tell(&sentence(&format_args!("warning: {error}"), place), &place.termination_log);
+pub(crate) fn warning(what: &impl fmt::Display, place: &Place) {
+    tell(&sentence(&format_args!("warning: {what}"), place), &place.termination_log);
 }
 
 /// Reports wrong arguments; they may not have named the termination message's file.

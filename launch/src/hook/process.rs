@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::mark;
+
 /// `ESRCH`, which std has no name for: the process went away while it was looked at.
 const ESRCH: i32 = 3;
 
@@ -22,7 +24,7 @@ pub(crate) enum Init {
     Runs(Process),
     /// It cannot be looked into: it runs as another user or is not dumpable. Container runtimes are not
     /// dumpable until they exec the container's command, so this may pass.
-    Unreadable,
+    Unreadable(Process),
     /// It has ended.
     Ended,
 }
@@ -59,7 +61,7 @@ impl Proc {
         let first = self.process("1");
         match self.kinship(&first, &own) {
             Kinship::Same => return Ok(Init::Runs(first)),
-            Kinship::SameUnreadable => return Ok(Init::Unreadable),
+            Kinship::SameUnreadable => return Ok(Init::Unreadable(first)),
             // Without a process 1 there would be no process namespace.
             Kinship::Ended => return Ok(Init::Ended),
             Kinship::Other | Kinship::OtherUnreadable => {}
@@ -76,7 +78,7 @@ impl Proc {
             let Some(start) = process.start_time() else { continue };
             let init = match self.kinship(&process, &own) {
                 Kinship::Same => Init::Runs(process),
-                Kinship::SameUnreadable => Init::Unreadable,
+                Kinship::SameUnreadable => Init::Unreadable(process),
                 Kinship::Other | Kinship::OtherUnreadable | Kinship::Ended => continue,
             };
             if oldest.as_ref().is_none_or(|(age, _)| start < *age) {
@@ -86,7 +88,7 @@ impl Proc {
         Ok(match oldest {
             Some((_, init)) => init,
             // It may be the container's own after all, in a cgroup that it moved itself to.
-            None if self.kinship(&first, &own) == Kinship::OtherUnreadable => Init::Unreadable,
+            None if self.kinship(&first, &own) == Kinship::OtherUnreadable => Init::Unreadable(first),
             None => Init::Ended,
         })
     }
@@ -97,6 +99,12 @@ impl Proc {
             (Ok(theirs), Ok(own)) => theirs.as_os_str() == own.as_os_str(),
             _ => false,
         }
+    }
+
+    /// Whether the launcher started the process; `None` where that cannot be told here.
+    pub(crate) fn was_launched(&self, process: &Process) -> Option<bool> {
+        let marked = mark::is_at(&process.dir).ok()?;
+        (marked || mark::works_below(&self.root)).then_some(marked)
     }
 
     fn process(&self, pid: impl AsRef<Path>) -> Process {

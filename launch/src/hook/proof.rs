@@ -12,7 +12,7 @@ use std::{fmt, io, thread};
 
 use crate::deadline::Deadline;
 use crate::env::Env;
-use crate::hook::process::{Init, Proc};
+use crate::hook::process::{Init, Proc, Process};
 use crate::hook::{Unreadable, Way};
 use crate::merge::Merged;
 
@@ -21,7 +21,8 @@ use crate::merge::Merged;
 const POLL: Duration = Duration::from_millis(5);
 
 /// How long a process that is not the launcher may go without the boot env, before it is taken for the task:
-/// a runtime may still be about to exec the launcher.
+/// a runtime may still be about to exec the launcher. A process without the launcher's mark has at most half of the hook's
+/// limit.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// How many missing names a sentence lists.
@@ -34,6 +35,8 @@ pub(crate) enum Proof {
     Holds,
     /// The container's first process has ended: its own result counts.
     Ended,
+    /// The launcher did not start the first process, so another command has taken the place of the planned one.
+    NotLaunched,
     /// Nothing, and the container may run all the same.
     Unreadable(ProofError),
 }
@@ -41,10 +44,14 @@ pub(crate) enum Proof {
 /// What one look tells.
 enum Look {
     Proven(Proof),
-    /// It may change at any moment.
-    NotYet(ProofError),
+    /// The launcher is about to start the task.
+    Starting,
+    /// It may become readable at any moment.
+    Unreadable(Process),
     /// It can hardly change any more.
-    Missing(ProofError),
+    Missing(Process),
+    /// The same.
+    NoProc(io::Error),
 }
 
 /// Looks until there is a proof, or until there can hardly be one any more, or until the deadline.
@@ -58,25 +65,48 @@ pub(crate) fn wait(
     if merged.given.is_empty() {
         return Ok(Proof::Holds);
     }
-    let mut missing_since = None;
-    let mut unreadable_since = None;
+    // What comes after the proof must have its time, too.
+    let settle = SETTLE.min(deadline.limit() / 2);
+    let (mut missing_since, mut unreadable_since) = (None, None);
+    // Asked once: to ask marks the hook's own process.
+    let mut launched = None;
+    let mut was_launched = |process: &Process| match way {
+        Way::Launch => *launched.get_or_insert_with(|| proc.was_launched(process)),
+        _ => None,
+    };
     loop {
-        let error = match look(proc, merged, way, deadline.limit()) {
+        let error = match look(proc, merged) {
             Look::Proven(proof) => return Ok(proof),
-            Look::NotYet(error @ ProofError::Unreadable) if unreadable == Unreadable::Warn => {
-                // What comes after the proof must have its time, too.
-                if unreadable_since.get_or_insert_with(Instant::now).elapsed()
-                    >= SETTLE.min(deadline.limit() / 2)
-                {
-                    return Ok(Proof::Unreadable(error));
+            Look::Starting => {
+                missing_since = None;
+                ProofError::NotStarted(deadline.limit())
+            }
+            Look::Unreadable(process) => {
+                missing_since = None;
+                if unreadable_since.get_or_insert_with(Instant::now).elapsed() >= settle {
+                    if was_launched(&process) == Some(false) {
+                        return Ok(Proof::NotLaunched);
+                    }
+                    if unreadable == Unreadable::Warn {
+                        return Ok(Proof::Unreadable(ProofError::Unreadable));
+                    }
+                }
+                ProofError::Unreadable
+            }
+            Look::Missing(process) => {
+                let elapsed = missing_since.get_or_insert_with(Instant::now).elapsed();
+                let launched = if elapsed >= settle { was_launched(&process) } else { None };
+                if launched == Some(false) {
+                    return Ok(Proof::NotLaunched);
+                }
+                let error = ProofError::missing(&merged.given, way, launched.is_some());
+                if elapsed >= SETTLE {
+                    return Err(error);
                 }
                 error
             }
-            Look::NotYet(error) => {
-                missing_since = None;
-                error
-            }
-            Look::Missing(error) => {
+            Look::NoProc(error) => {
+                let error = ProofError::NoProc(error);
                 if missing_since.get_or_insert_with(Instant::now).elapsed() >= SETTLE {
                     return Err(error);
                 }
@@ -90,20 +120,20 @@ pub(crate) fn wait(
     }
 }
 
-fn look(proc: &Proc, merged: &Merged<'_>, way: Way, limit: Duration) -> Look {
+fn look(proc: &Proc, merged: &Merged<'_>) -> Look {
     let init = match proc.container_init() {
         Ok(Init::Runs(init)) => init,
-        Ok(Init::Unreadable) => return Look::NotYet(ProofError::Unreadable),
+        Ok(Init::Unreadable(init)) => return Look::Unreadable(init),
         Ok(Init::Ended) => return Look::Proven(Proof::Ended),
-        Err(error) => return Look::Missing(ProofError::NoProc(error)),
+        Err(error) => return Look::NoProc(error),
     };
     match init.environ() {
         Ok(None) => Look::Proven(Proof::Ended),
         Ok(Some(environ)) if holds(&environ, merged) => Look::Proven(Proof::Holds),
-        Ok(Some(_)) if proc.runs_this_program(&init) => Look::NotYet(ProofError::NotStarted(limit)),
-        Ok(Some(_)) => Look::Missing(ProofError::missing(&merged.given, way)),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Look::NotYet(ProofError::Unreadable),
-        Err(error) => Look::Missing(ProofError::NoProc(error)),
+        Ok(Some(_)) if proc.runs_this_program(&init) => Look::Starting,
+        Ok(Some(_)) => Look::Missing(init),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Look::Unreadable(init),
+        Err(error) => Look::NoProc(error),
     }
 }
 
@@ -133,29 +163,39 @@ fn split_once(record: &[u8]) -> Option<(&OsStr, &OsStr)> {
 /// Why there is no proof. It holds names, never values.
 #[derive(Debug)]
 pub(crate) enum ProofError {
-    Missing { names: Vec<String>, more: usize, way: Way },
+    /// `launched` tells whether it is known that the launcher started the process.
+    Missing {
+        names: Vec<String>,
+        more: usize,
+        way: Way,
+        launched: bool,
+    },
     NotStarted(Duration),
     Unreadable,
     NoProc(io::Error),
 }
 
 impl ProofError {
-    fn missing(given: &Env<'_>, way: Way) -> Self {
+    fn missing(given: &Env<'_>, way: Way, launched: bool) -> Self {
         let names: Vec<_> = given.iter().take(NAMES).map(|(name, _)| name.display().to_string()).collect();
-        Self::Missing { more: given.iter().len() - names.len(), names, way }
+        Self::Missing { more: given.iter().len() - names.len(), names, way, launched }
     }
 }
 
 impl fmt::Display for ProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { names, more, way } => {
+            Self::Missing { names, more, way, launched } => {
                 write!(f, "its first process does not hold the boot env: {}", names.join(", "))?;
                 if *more > 0 {
                     write!(f, " and {more} more")?;
                 }
                 f.write_str(" did not arrive. ")?;
                 f.write_str(match way {
+                    Way::Launch if !launched => {
+                        "The task has dropped it, or was not started by Bootlace's launcher: let its command keep the \
+                         env (`env -i`, `su -` and `sudo` do not)"
+                    }
                     Way::Launch | Way::Home | Way::Sourced => {
                         "The task was started with it and has dropped it: let its command keep the env (`env -i`, \
                          `su -` and `sudo` do not)"
@@ -233,7 +273,7 @@ mod tests {
     fn lists_names_up_to_a_limit_and_no_values() {
         let names: Vec<String> = (0..12).map(|number| format!("N{number:02}")).collect();
         let given = names.iter().map(|name| (OsStr::new(name), OsStr::new("hunter2"))).collect();
-        let sentence = ProofError::missing(&given, Way::Launch).to_string();
+        let sentence = ProofError::missing(&given, Way::Launch, true).to_string();
         assert!(sentence.contains(": N00, N01, "), "{sentence}");
         assert!(sentence.contains("N09 and 2 more did not arrive"), "{sentence}");
         assert!(!sentence.contains("hunter2"), "{sentence}");

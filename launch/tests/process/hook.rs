@@ -47,6 +47,73 @@ fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
     assert!(start.elapsed() < Duration::from_secs(20), "it is clear long before the limit");
 }
 
+/// As in a copy of the pod: `kubectl debug --copy-to=COPY --container=base -- sleep 3600`.
+#[test]
+fn another_command_in_the_tasks_place_runs_on_and_the_hook_says_so() {
+    for limit in [30, 1] {
+        let boot = boot();
+        let hook = HOOK.replace("30", &limit.to_string());
+        let (code, told) = run(&boot, &format!(r#"{hook} exec cat "$fifo""#));
+        assert_eq!(code, "0\n");
+        assert_eq!(
+            told,
+            "bootlace: container base: warning: its first process was not started by Bootlace's launcher, so the boot env \
+             is not in it: another command has taken the task's place, as in a copy of the pod (`kubectl debug \
+             --copy-to`). It runs on without the boot env\n"
+        );
+        assert_eq!(boot.termination_message(), told);
+    }
+}
+
+/// A shell that execs, drops its env and forks: none of them is the process that the launcher started, or all are.
+#[test]
+fn a_command_that_was_never_launched_is_told_from_one_that_dropped_its_env_whatever_it_executes() {
+    let script = |launch: &str| {
+        format!(r#"{HOOK} exec {launch} env -i PATH="$PATH" sh -c 'true; exec tail -n 1 "$0"' "$fifo""#)
+    };
+    let (code, told) = run(&boot(), &script(""));
+    assert!(code == "0\n" && told.contains("was not started by Bootlace's launcher"), "{code}{told}");
+    // The hook of this one may look while `env` holds the boot env still.
+    let (code, told) = run(&boot(), &script("$launch_exec"));
+    assert!(code == "0\n" && told.is_empty() || told.contains("has dropped it"), "{code}{told}");
+}
+
+/// A program of the image's in front of the launcher, as other webhooks put there: the task is its child.
+#[test]
+fn a_task_that_is_launched_by_another_first_process_holds_the_boot_env_all_the_same() {
+    let boot = boot();
+    let hook = r#"( $launch_hook --timeout=30 -- touch "$fifo.ran"; echo $? > "$fifo" ) &"#;
+    let script =
+        format!(r#"{hook} exec sh -c '$launch_exec sh -c "echo \$ALPHA" > "$fifo.env"; cat "$fifo"; :'"#);
+    let (code, told) = run(&boot, &script);
+    assert!(code == "0\n" && told.contains("warning: its first process was not started by"), "{code}{told}");
+    assert_eq!(fs::read_to_string(boot.path().join("fifo.env")).unwrap(), "hunter2\n");
+    assert!(boot.path().join("fifo.ran").exists(), "the pod's own postStart runs");
+}
+
+/// They are made for the task. A handler of the pod's own that fails ends the copy, as it does without Bootlace.
+#[test]
+fn beside_another_command_a_command_of_the_profile_that_fails_is_a_warning() {
+    let hook = |handler: &str| {
+        format!(r#"( $launch_hook --timeout=30 --command=false -- {handler}; echo $? > "$fifo" ) &"#)
+    };
+    let copy = boot();
+    let (code, told) = run(&copy, &format!(r#"{} exec cat "$fifo""#, hook("true")));
+    assert_eq!(code, "0\n");
+    assert!(told.contains("It runs on without the boot env. command 1 of the BootProfile's"), "{told}");
+    assert!(told.ends_with(&copy.termination_message()) && told.lines().count() == 2, "{told}");
+    let (code, told) = run(&boot(), &format!(r#"{} exec cat "$fifo""#, hook("false")));
+    assert!(code == "1\n" && told.contains("the pod's own postStart failed"), "{code}{told}");
+}
+
+#[test]
+fn another_command_that_cannot_be_read_runs_on_too() {
+    let hook =
+        r#"( setpriv --bounding-set=-all --inh-caps=-all $launch_hook --timeout=30; echo $? > "$fifo" ) &"#;
+    let (code, told) = run(&boot(), &format!(r#"{hook} exec cat "$fifo""#));
+    assert!(code == "0\n" && told.contains("was not started by Bootlace's launcher"), "{code}{told}");
+}
+
 #[test]
 fn a_task_that_drops_what_the_launcher_gave_it_is_told_so() {
     // `env` itself holds it until it execs the task: a hook that looks before that finds what it looks for.
@@ -84,7 +151,8 @@ fn what_the_pod_sets_itself_need_not_arrive() {
 #[test]
 fn the_limit_ends_the_wait() {
     let boot = boot();
-    let (code, told) = run(&boot, r#"( $launch_hook --timeout=1; echo $? > "$fifo" ) & exec cat "$fifo""#);
+    let (code, told) =
+        run(&boot, r#"( $launch_hook --timeout=1 --env=none; echo $? > "$fifo" ) & exec cat "$fifo""#);
     assert_eq!(code, "1\n");
     assert!(told.contains("ALPHA, BETA, POD did not arrive"), "{told}");
 }
@@ -109,8 +177,7 @@ fn in_a_shared_process_namespace_the_containers_own_first_process_counts() {
     assert_eq!(run(&boot(), &container("$launch_exec")), ("0\n".to_owned(), String::new()));
 
     let (code, told) = run(&boot(), &container(""));
-    assert_eq!(code, "1\n");
-    assert!(told.contains("ALPHA, BETA, POD did not arrive"), "{told}");
+    assert!(code == "0\n" && told.contains("was not started by Bootlace's launcher"), "{code}{told}");
 }
 
 #[test]
