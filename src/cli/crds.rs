@@ -1,11 +1,12 @@
 //! `bootlace crds`: the custom resource definitions, generated from the Rust types.
 
 use anyhow::Context as _;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt as _;
+use serde_json::Value;
 
 use crate::output::Pipe;
-use crate::profile::BootProfile;
+use crate::profile::{BootProfile, BootProfileSpec};
 
 /// Print the custom resource definitions.
 #[derive(Debug, clap::Args)]
@@ -31,16 +32,38 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn definition(resource: Resource) -> CustomResourceDefinition {
+fn definition(resource: Resource) -> anyhow::Result<CustomResourceDefinition> {
     match resource {
-        Resource::BootProfiles => BootProfile::crd(),
-        Resource::Pipes => Pipe::crd(),
+        Resource::BootProfiles => {
+            let spec = serde_json::to_value(BootProfileSpec::default()).context("write the default spec")?;
+            Ok(with_optional_spec(BootProfile::crd(), &spec))
+        }
+        Resource::Pipes => Ok(Pipe::crd()),
     }
+}
+
+/// The definition with a `spec` that may be left out.
+///
+/// An object whose `spec: {}` is applied server-side and filled with defaults by the API server has no spec any more when
+/// the same manifest is applied again: the applier owns none of the defaults (kubernetes/kubernetes#117447). A default of
+/// the spec itself brings them back. It is written in full, because the API server checks it by the rules of the spec as it
+/// stands, before it fills in the defaults of the fields. Empty objects below `spec` stay what they are.
+fn with_optional_spec(mut crd: CustomResourceDefinition, default: &Value) -> CustomResourceDefinition {
+    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
+    for schema in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
+        if let Some(spec) = schema.properties.as_mut().and_then(|properties| properties.get_mut("spec")) {
+            spec.default = Some(JSON(default.clone()));
+        }
+        let required = schema.required.take().unwrap_or_default();
+        let required: Vec<_> = required.into_iter().filter(|name| name != "spec").collect();
+        schema.required = Some(required).filter(|required| !required.is_empty());
+    }
+    crd
 }
 
 /// A definition as YAML.
 pub(super) fn yaml(resource: Resource) -> anyhow::Result<String> {
-    serde_saphyr::to_string(&definition(resource))
+    serde_saphyr::to_string(&definition(resource)?)
         .with_context(|| format!("the CRD of {resource:?} cannot be written as YAML"))
 }
 
@@ -56,7 +79,7 @@ mod tests {
     const ALL: [Resource; 2] = [Resource::BootProfiles, Resource::Pipes];
 
     fn schema(resource: Resource) -> JSONSchemaProps {
-        let version = definition(resource).spec.versions.remove(0);
+        let version = definition(resource).unwrap().spec.versions.remove(0);
         version.schema.unwrap().open_api_v3_schema.unwrap()
     }
 
@@ -159,5 +182,24 @@ mod tests {
         assert!(chart == yaml(Resource::BootProfiles).unwrap(), "the CRD of src/profile/spec.rs {differs}");
         let chart = include_str!("../../charts/bootlace/crds/pipes.yaml");
         assert!(chart == yaml(Resource::Pipes).unwrap(), "the CRD of src/output/record.rs {differs}");
+    }
+
+    #[test]
+    fn a_boot_profile_needs_no_spec() {
+        use crate::profile::BootProfileSpec;
+        let profile = serde_json::to_value(schema(Resource::BootProfiles)).unwrap();
+        assert_eq!(profile["required"], json!(null));
+        let spec = &profile["properties"]["spec"];
+        let default: BootProfileSpec = serde_json::from_value(spec["default"].clone()).unwrap();
+        assert_eq!(default, BootProfileSpec::default());
+        // The rules of the spec may read every field that has a default.
+        let fields = spec["properties"].as_object().unwrap();
+        for (name, field) in fields.iter().filter(|(_, field)| !field["default"].is_null()) {
+            assert_eq!(spec["default"][name], field["default"], "{name}");
+        }
+        // A Pipe says which output it is.
+        let pipe = serde_json::to_value(schema(Resource::Pipes)).unwrap();
+        assert_eq!(pipe["required"], json!(["spec"]));
+        assert_eq!(pipe["properties"]["spec"]["default"], json!(null));
     }
 }

@@ -97,7 +97,8 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Profile>, FolderError> {
         .into_iter()
         .enumerate()
         .filter(|(_, value)| value.get("kind").and_then(serde_json::Value::as_str) == Some("BootProfile"))
-        .map(|(position, value)| {
+        .map(|(position, mut value)| {
+            default_spec(&mut value);
             let profile: BootProfile =
                 serde_json::from_value(value).map_err(|error| invalid(position + 1, &error))?;
             rules::check(&profile.spec).map_err(|error| invalid(position + 1, &error))?;
@@ -106,9 +107,19 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Profile>, FolderError> {
         .collect()
 }
 
+/// Gives a profile without a spec an empty one, as the CRD's default does: all of a spec's fields have defaults.
+fn default_spec(profile: &mut serde_json::Value) {
+    let Some(profile) = profile.as_object_mut() else { return };
+    let spec = profile.entry("spec").or_insert(serde_json::Value::Null);
+    if spec.is_null() {
+        *spec = serde_json::json!({});
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::BootProfileSpec;
 
     fn parsed(text: &str) -> Result<Vec<Profile>, String> {
         parse(Path::new("profiles.yaml"), text).map_err(|error| error.to_string())
@@ -129,6 +140,17 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
         assert_eq!(profiles.len(), 1);
         assert_eq!(profiles[0].name, "etl");
         assert_eq!(profiles[0].spec.boot.timeout_seconds, 120);
+    }
+
+    #[test]
+    fn a_profile_without_a_spec_has_all_defaults() {
+        for spec in ["", "spec:", "spec: null", "spec: {}"] {
+            let text = format!(
+                "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {{name: a}}\n{spec}\n"
+            );
+            let profiles = parsed(&text).unwrap();
+            assert_eq!(profiles[0].spec, BootProfileSpec::default(), "{spec:?}");
+        }
     }
 
     #[test]

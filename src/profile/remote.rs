@@ -300,8 +300,8 @@ pub struct Optimus {
     /// Whether the plugin is the job's task or one of its hooks.
     #[serde(default)]
     pub instance_type: InstanceType,
-    /// What becomes of a value that holds `<no value>`, which Optimus' templates write for what is not
-    /// defined.
+    /// What becomes of a value that holds the words no value in angle brackets, which Optimus' templates write for what is
+    /// not defined.
     #[serde(default)]
     pub no_value: NoValue,
     /// How the request is made.

@@ -12,6 +12,7 @@
 
 mod airflow;
 mod airflow_sources;
+mod applied_again;
 mod boot_failure;
 mod boot_image;
 mod certificates;
