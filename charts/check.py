@@ -4,6 +4,9 @@ objects RELEASE FILE…   every object is valid: built-in kinds against the sche
                         fields refused; BootProfiles against the chart's own CRD, the same way.
 values CHART            values.yaml, values.schema.json and the table in README.md name the same values, and the table
                         tells the defaults.
+blocks CHART            the paths of the values that group others, one a line (no finding).
+crds CHART FILE         FILE, which bootlace-crds rendered, holds the CRDs of CHART and no others, and each is kept when its
+                        release goes.
 
 Prints one line a finding and exits 1 where there are any.
 """
@@ -79,14 +82,19 @@ def value_leaves(values, path=()):
             yield ".".join((*path, key)), value
 
 
-def schema_leaves(schema, path=()):
+def schema_leaves(schema, path=(), definitions=None):
     """Paths of the values that the schema knows."""
+    definitions = schema.get("definitions", {}) if definitions is None else definitions
     for key, below in schema.get("properties", {}).items():
+        below = definitions.get(below.get("$ref", "").removeprefix("#/definitions/"), below)
         if "properties" in below:
-            yield from schema_leaves(below, (*path, key))
+            yield from schema_leaves(below, (*path, key), definitions)
         else:
             yield ".".join((*path, key))
 
+
+# What Helm and the parent set where a chart is a dependency; no chart reads them itself.
+DEPENDENCY = {"global", "enabled"}
 
 # Values that are one object of Kubernetes' or of the user's, not a group of the chart's own values.
 OBJECTS = {
@@ -109,8 +117,7 @@ def values(chart):
 
     # The other way round is lint's part: the schema allows no value that it does not name.
     for name in schema_leaves(schema):
-        # Helm sets global, where the chart is a dependency.
-        if name != "global" and not any(f"{name}.".startswith(f"{value}.") for value in defaults):
+        if name not in DEPENDENCY and not any(f"{name}.".startswith(f"{value}.") for value in defaults):
             yield f"{name}: in values.schema.json, not in values.yaml"
     for name in sorted(rows.keys() ^ defaults.keys()):
         yield f"{name}: only in {'README.md' if name in rows else 'values.yaml'}"
@@ -120,10 +127,41 @@ def values(chart):
             yield f"{name}: README.md says the default is {told}, values.yaml {json.dumps(defaults[name])}"
 
 
+def blocks(chart):
+    """Prints the paths of the values that group others."""
+
+    def walk(values, path=()):
+        for key, value in values.items():
+            name = ".".join((*path, key))
+            if isinstance(value, dict) and value and name not in OBJECTS:
+                print(name)
+                walk(value, (*path, key))
+
+    walk(yaml.safe_load((pathlib.Path(chart) / "values.yaml").read_text()))
+    return ()
+
+
+def crds(chart, file):
+    """Findings about the rendered CRDs."""
+    rendered = {item["metadata"]["name"]: item for item in yaml.safe_load_all(pathlib.Path(file).read_text()) if item}
+    own = [yaml.safe_load(path.read_text()) for path in (pathlib.Path(chart) / "crds").glob("*.yaml")]
+    own = {item["metadata"]["name"]: item for item in own}
+    for name in sorted(rendered.keys() ^ own.keys()):
+        yield f"{name}: only in {file if name in rendered else chart}"
+    for name in sorted(rendered.keys() & own.keys()):
+        if rendered[name]["spec"] != own[name]["spec"]:
+            yield f"{name}: {file} has another spec than {chart}"
+        if rendered[name]["metadata"].get("annotations", {}).get("helm.sh/resource-policy") != "keep":
+            yield f"{name}: goes with its release, and all custom resources with it"
+
+
+CHECKS = {"objects": objects, "values": values, "blocks": blocks, "crds": crds}
+
+
 def main():
     """Runs the named check."""
     check, *arguments = sys.argv[1:]
-    findings = list({"objects": objects, "values": values}[check](*arguments))
+    findings = list(CHECKS[check](*arguments))
     for finding in findings:
         print(finding)
     return 1 if findings else 0

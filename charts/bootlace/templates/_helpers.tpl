@@ -68,6 +68,31 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{/* Logs */}}
+
+{{- /* Flags of a program that logs. Call with (dict "level" … "format" …). */ -}}
+{{- define "bootlace.logArgs" -}}
+{{- with .level }}
+- {{ printf "--log=%s" . | quote }}
+{{- end }}
+{{- with .format }}
+- --log-format={{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* Services */}}
+
+{{- /* The address families of a Service. Call with its values. */ -}}
+{{- define "bootlace.ipFamilies" -}}
+{{- with .ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Images */}}
 
 {{- define "bootlace.image" -}}
@@ -78,6 +103,12 @@ annotations:
 {{- else -}}
 {{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* The user of injected containers, as the webhook's flag takes it. A large number is a float to Helm. */ -}}
+{{- define "bootlace.bootUser" -}}
+{{- $user := .Values.boot.runAsUser -}}
+{{- if or (kindIs "invalid" $user) (kindIs "string" $user) -}}platform{{- else -}}{{- int64 $user -}}{{- end -}}
 {{- end -}}
 
 {{/* TLS */}}

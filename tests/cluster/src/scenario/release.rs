@@ -75,10 +75,15 @@ impl<'n> Release<'n> {
         let mut values: Map<String, Value> = serde_json::from_str(values).context("read the values")?;
         // Two more pods, which few scenarios look at.
         values.entry("store").or_insert_with(|| json!({"enabled": false}));
+        // `default` is the shared release's. In its place stands an empty one, as the chart's default values have it.
+        let profiles = values.entry("profiles").or_insert_with(|| json!({(self.name()): {}}));
+        if let Value::Object(profiles) = profiles {
+            profiles.entry("default").or_insert(Value::Null);
+        }
         std::fs::write(own.path(), serde_json::to_vec(&values)?).context("write the values")?;
         let mut helm = self.command("helm");
         helm.args([verb, self.name()]).arg(root.join("charts/bootlace"));
-        helm.args(["--skip-crds", "--wait", "--timeout", "90s", "--set", "profiles.default=null"]);
+        helm.args(["--skip-crds", "--wait", "--timeout", "90s"]);
         helm.arg("--values").arg(root.join("tests/cluster/values.yaml")).arg("--values").arg(own.path());
         output(&mut helm).await.map(drop).with_context(|| format!("{verb} a release"))
     }

@@ -32,6 +32,7 @@ mod job;
 mod kill;
 mod object_store;
 mod oci_source;
+mod openshift;
 mod optimus_image;
 mod pipes;
 mod post_start;
