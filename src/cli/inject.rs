@@ -129,7 +129,7 @@ spec:
         for (text, kind) in [(&job, "Job"), (&cron, "CronJob")] {
             let said = refused(text, "{{ run }}");
             for part in [
-                "run is not there or empty",
+                "run has no value",
                 &format!("the template that the pods of {kind} etl are made from"),
                 "batch.kubernetes.io/job-name",
                 "kubectl get pod NAME --output yaml | bootlace explain",

@@ -154,6 +154,8 @@ pub struct Variable<'a> {
     pub text: Option<&'a str>,
     /// `valueFrom`, where it is a key of a `ConfigMap` or a Secret that may be missing: then nothing is set.
     pub optional: Option<&'a Json<'a>>,
+    /// Whether `valueFrom` is there.
+    pub has_value_from: bool,
 }
 
 /// A source in a container's `envFrom`.
@@ -193,7 +195,12 @@ impl<'a> Container<'a> {
                 && ["configMapKeyRef", "secretKeyRef"].into_iter().any(may_be_missing))
             .then(|| variable.raw("valueFrom"))
             .flatten();
-            Some(Variable { name: variable.str("name").ok()??, text, optional })
+            Some(Variable {
+                name: variable.str("name").ok()??,
+                text,
+                optional,
+                has_value_from: from.is_present(),
+            })
         })
     }
 
@@ -220,23 +227,20 @@ impl<'a> Container<'a> {
         }
         Ok(sources)
     }
-
-    /// Variables whose value stands in the spec as it is: not from elsewhere, and nothing in it for the kubelet to
-    /// expand.
-    pub fn literal_env(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let variables = self.variables.into_iter().flat_map(Array::objects);
-        variables.filter_map(|variable| {
-            let variable = variable.ok()?;
-            let (name, value) = (variable.str("name").ok()??, variable.str("value").ok()??);
-            (!value.contains('$')).then_some((name, value))
-        })
-    }
 }
 
 fn env_names<'a>(container: &Object<'a>) -> Result<Vec<&'a str>, WrongType> {
     container.array("env")?.map_or_else(
         || Ok(Vec::new()),
-        |env| env.objects().map(|variable| Ok(variable?.str("name")?.unwrap_or_default())).collect(),
+        |env| {
+            let name = |variable: Result<Object<'a>, WrongType>| {
+                let variable = variable?;
+                // Read only where it is needed, and a number or a boolean without quotes is the usual mistake.
+                variable.str("value")?;
+                Ok(variable.str("name")?.unwrap_or_default())
+            };
+            env.objects().map(name).collect()
+        },
     )
 }
 

@@ -5,6 +5,7 @@
 
 mod apply;
 mod container;
+mod env_value;
 mod field;
 mod image;
 mod json;
@@ -12,6 +13,7 @@ mod operation;
 
 pub use apply::{DoesNotApply, apply};
 pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Resources, Variable};
+pub use env_value::{NotKnown, Unresolved};
 pub use field::{Strings, WrongType};
 pub use image::{Image, NotAnImage};
 pub use json::{Fields, Json};
