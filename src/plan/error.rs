@@ -121,12 +121,14 @@ pub enum PlanError {
     },
     /// A Secret would be named after a review, and there is none.
     #[error(
-        "BootProfile {profile:?} brings the env by a Secret, which is named after the API server's own request: create \
-         the pod on a cluster, or give its containers a `command` and the profile env.mode Launch"
+        "the pod would take its env from a Secret ({because}), whose name is made from the API server's own request, and \
+         there is none here: create the pod on a cluster, or {remedy}"
     )]
     NoReview {
-        /// The profile.
-        profile: String,
+        /// Why it takes its env from a Secret.
+        because: String,
+        /// How it need not.
+        remedy: &'static str,
     },
     /// A field that is read only where it is needed has another type than the API gives it.
     #[error(transparent)]

@@ -172,7 +172,7 @@ pub fn plan(
     };
     let mut spec = boot::spec(pod, &containers, &tasks, held.prefixes, recipe);
     if tasks.iter().any(|task| task.way == EnvWay::Secret) {
-        spec.env_secret = Some(store::secret_name(origin, &profile.name)?);
+        spec.env_secret = Some(store::secret_name(origin, || wanted.why_secret(recipe))?);
     }
     if !recipe.templated.is_empty() {
         let context = Context::new(pod, origin.namespace, containers.first().copied());
@@ -185,21 +185,9 @@ pub fn plan(
     if let Some(chosen) = &init_image {
         chosen.tell(&mut spec);
     }
-    let mut boot = recipe.boot.clone();
-    if let Some(container) = boot.as_object_mut() {
-        let mut env = boot::env(&spec, &profile.name)?;
-        env.extend(held.env);
-        container.insert("env".to_owned(), env.into());
-        if !held.env_from.is_empty() {
-            container.insert("envFrom".to_owned(), held.env_from.into());
-        }
-        if pod.is_guaranteed() {
-            container.insert("resources".to_owned(), recipe.guaranteed.clone());
-        }
-        if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-            mounts.append(&mut mounted.mounts);
-        }
-    }
+    let mut env = boot::env(&spec, &profile.name)?;
+    env.extend(held.env);
+    let boot = boot_container(pod, recipe, env, held.env_from, &mut mounted.mounts);
     let from = pipes::From {
         spec: &profile.spec,
         profile: spec.profile.clone(),
@@ -215,6 +203,7 @@ pub fn plan(
         None => vec![boot],
     };
     let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
+    warnings.extend(containers::left_out(pod, &containers));
     if let Some(sidecar) = sidecar {
         boot.push(sidecar.container);
         mounted.volumes.extend(sidecar.volume);
@@ -262,6 +251,30 @@ fn injected(
         awaits: inputs.awaits.iter().map(Awaiting::from).collect(),
         hook_when: profile.spec.hook.when,
     }
+}
+
+/// The boot container as it is in this pod.
+fn boot_container(
+    pod: &Pod<'_>,
+    recipe: &Recipe,
+    env: Vec<Value>,
+    env_from: Vec<Value>,
+    mounts: &mut Vec<Value>,
+) -> Value {
+    let mut boot = recipe.boot.clone();
+    if let Some(container) = boot.as_object_mut() {
+        container.insert("env".to_owned(), env.into());
+        if !env_from.is_empty() {
+            container.insert("envFrom".to_owned(), env_from.into());
+        }
+        if pod.is_guaranteed() {
+            container.insert("resources".to_owned(), recipe.guaranteed.clone());
+        }
+        if let Some(all) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
+            all.append(mounts);
+        }
+    }
+    boot
 }
 
 fn sidecar(
