@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::env::EnvValue;
 use super::error::BootError;
 use super::source::Entry;
 use super::volume::Staged;
+use crate::entry::EnvValue;
 use crate::identity::Identity;
 use crate::told::ProfileRef;
 

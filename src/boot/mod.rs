@@ -9,7 +9,8 @@
 //! | fetch | `fetch` | what does each source give, within the profile's time |
 //! | | `source` | where does it come from: one file a kind |
 //! | | `archive`, `json` | what sources have in common: unpacking, objects; requests are [`http`](crate::http)'s |
-//! | | `sink`, `reserved` | may a source give that: names, paths, sizes |
+//! | | `sink` | may a source give that: names and paths by `entry`, sizes |
+//! | | `exclude` | which of a source's keys the profile leaves out |
 //! | merge | `merge` | who wins where two sources give the same |
 //! | hand on | `container`, `env_file` | what does each task container need beside the env itself |
 //! | lay out | `layout` | which env files do the task's images expect among the assets |
@@ -21,21 +22,19 @@
 //!
 //! Boot has no right in the API server (what it needs there, the store does for it), and it runs on one thread: what it
 //! writes goes to a volume in memory, where a write is a copy, and what it waits for is the network. A value never goes
-//! to the log, to an error or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
+//! to the log, to an error or to an argument: the types that hold one (`entry::EnvValue`) cannot show it.
 
 mod archive;
 mod container;
-mod env;
 mod env_file;
 mod error;
 mod event;
+mod exclude;
 mod fetch;
 mod json;
 mod layout;
 mod merge;
-mod path;
 mod report;
-mod reserved;
 mod sink;
 mod source;
 mod store;
@@ -50,6 +49,7 @@ use std::time::Instant;
 use bootlace_launch::termination;
 
 pub use error::BootError;
+pub(crate) use source::asked;
 
 use crate::names;
 use crate::plan::BootSpec;

@@ -34,7 +34,7 @@ use super::BootError;
 use super::container::ForContainer;
 use super::layout::EnvFile;
 use super::merge::Content;
-use super::path::check_name;
+use crate::entry::check_name;
 use crate::identity::Identity;
 use crate::names;
 use crate::plan::BootSpec;

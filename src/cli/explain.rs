@@ -15,7 +15,7 @@ use super::offline::{warnings, why};
 use crate::admission::{self, Decision};
 use crate::selection::Skip;
 
-/// Arguments of `bootlace explain`.
+/// Arguments of `bootlace explain`. It exits with 1 where a pod would be refused, as `inject` does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -24,22 +24,27 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let recipes = args.offline.load()?;
-    let mut any = false;
+    let (mut all, mut refused) = (0, 0);
     for file in &args.offline.files {
         let text = manifest::read(file)?;
         for document in manifest::documents(&text)? {
             let mut value = document.value;
             for found in manifest::pods(&mut value) {
-                any = true;
                 let decision = admission::admit(found.pod.clone(), found.namespace.as_str(), &recipes);
+                all += 1;
+                refused += usize::from(matches!(decision, Decision::Refuse(_)));
                 println!("{}", explain(&found, decision)?);
             }
         }
     }
-    if !any {
-        bail!("there is no Pod and no pod template in what was read: give a manifest that holds one");
+    match (all, refused) {
+        (0, _) => {
+            bail!("there is no Pod and no pod template in what was read: give a manifest that holds one")
+        }
+        (_, 0) => Ok(()),
+        // The same exit code as that of `inject`, so that a pipeline can stop at it.
+        _ => bail!("{refused} of {all} pods would be refused: standard output says why"),
     }
-    Ok(())
 }
 
 fn explain(found: &Found<'_>, decision: Decision) -> anyhow::Result<String> {

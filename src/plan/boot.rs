@@ -13,6 +13,7 @@ use crate::identity;
 use crate::names;
 use crate::output::Kind;
 use crate::pod::{Container, Pod, PostStart};
+use crate::profile::MAX_SPEC_BYTES;
 use crate::profile::remote::Limits;
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::size::Size;
@@ -21,8 +22,6 @@ use crate::profile::spec::{self, BootProfileSpec, Source};
 /// Bytes of the spec in one env variable. Linux takes at most 32 pages in one string of the environment
 /// (`MAX_ARG_STRLEN`), its name and its end included; a longer spec goes on in further variables.
 const MAX_PART_BYTES: usize = 32 * 4096 - 64;
-/// Bytes of the spec at most. The API server takes pods of about 1.5 MiB, the pod's own part included.
-const MAX_SPEC_BYTES: usize = 512 * 1024;
 
 /// The profile's sources, as boot sees them.
 pub(super) fn sources(profile: &BootProfileSpec) -> Vec<BootSource> {
@@ -48,6 +47,7 @@ fn from(position: usize, source: &Source) -> From {
             path: path.clone(),
             into: says.into,
             items: says.items.clone(),
+            exclude: says.exclude.clone(),
             prefix: says.prefix.clone(),
             optional: says.optional,
         })
@@ -67,8 +67,9 @@ fn from(position: usize, source: &Source) -> From {
     } else if let Some(says) = &source.pipe {
         // Kind and name are known once it is looked up for a pod: see `pipes::sources`.
         let (kind, name) = (Kind::ConfigMap, String::new());
-        let (items, prefix) = (says.items.clone(), says.prefix.clone());
-        From::Mounted(MountedSource { kind, name, path, into: says.into, items, prefix, optional: false })
+        let (items, exclude, prefix) = (says.items.clone(), says.exclude.clone(), says.prefix.clone());
+        let into = says.into;
+        From::Mounted(MountedSource { kind, name, path, into, items, exclude, prefix, optional: false })
     } else {
         From::Inline(source.inline.clone().unwrap_or_default())
     }
@@ -140,6 +141,7 @@ pub(super) fn spec<'a>(
         http_get: containers.iter().zip(tasks).any(|(container, task)| {
             task.hook.is_some() && matches!(container.post_start, Some(PostStart::HttpGet(_)))
         }),
+        by_shell: tasks.iter().any(|task| task.way == EnvWay::Hook),
         file_keys: by_file.then_some(Cow::Borrowed(&*env.file.keys)),
         allow: Cow::Borrowed(&env.allow),
     }

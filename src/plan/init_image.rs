@@ -262,6 +262,7 @@ impl<'r> Chosen<'r> {
             references: BTreeMap::new(),
             built_on: BTreeMap::new(),
             http_get: false,
+            by_shell: false,
             file_keys: None,
             allow: Cow::Borrowed(&[]),
         };

@@ -14,7 +14,7 @@ use super::pull_secrets::PullSecrets;
 use super::{PlanError, Settings, Version, boot, task};
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::templates;
-use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
+use crate::profile::{NamespaceDefaults, NoProfile, Profile, Profiles};
 use crate::told::{ProfileRef, Store};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
@@ -117,9 +117,9 @@ impl Recipes {
     /// The recipe of the profile called `name`.
     ///
     /// # Errors
-    /// Where there is none: the error tells which there are.
-    pub fn get(&self, name: &str) -> Result<&Recipe, UnknownProfile> {
-        self.by_name.get(name).ok_or_else(|| self.profiles.unknown(name))
+    /// Where there is none, or it is not in force: the error says which, and what to do.
+    pub fn get(&self, name: &str) -> Result<&Recipe, NoProfile> {
+        self.by_name.get(name).ok_or_else(|| self.profiles.missing(name))
     }
 }
 

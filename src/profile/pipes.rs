@@ -101,6 +101,10 @@ pub struct Pipe {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub items: Vec<Item>,
+    /// Which files to leave out, where all are taken: their names, with `*` for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    pub exclude: Vec<String>,
     /// Put in front of every name: a folder (`certs/`) for files, a prefix (`TLS_`) for env.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]

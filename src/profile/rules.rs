@@ -13,8 +13,9 @@ use super::init_image::AllowedImage;
 use super::object_store::{Credentials, ObjectStore};
 use super::oci::Oci;
 use super::pipes::{Output, Pipe};
-use super::remote::{Ca, Client, Header, Http, Method};
-use super::spec::{BootProfileSpec, Env, EnvMode, Into, Mounted, Resources, Source, Volume};
+use super::remote::{Archive, Ca, Client, Header, Http, JsonPart, Method};
+use super::spec::{BootProfileSpec, Env, EnvMode, Inline, Into, Mounted, Resources, Source, Volume};
+use crate::entry;
 
 /// A rule about a part of a profile.
 pub struct Rule<T: 'static> {
@@ -26,12 +27,29 @@ pub struct Rule<T: 'static> {
     holds: fn(&T) -> bool,
 }
 
-pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[Rule {
-    cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
-    message: "with env.mode Hook the postStart hook writes the env, with File it alone notices a node that does not \
+pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
+    Rule {
+        cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
+        message: "with env.mode Hook the postStart hook writes the env, with File it alone notices a node that does not \
               read the file, and hook.when is Never: set hook.when to Auto, or another env.mode",
-    holds: |says| says.hook.when != When::Never || !says.env.mode.needs_hook(),
-}];
+        holds: |says| says.hook.when != When::Never || !says.env.mode.needs_hook(),
+    },
+    Rule {
+        cel: "!has(self.sources) || (has(self.env) && has(self.env.allow)) || self.sources.all(s, !has(s.inline) || \
+          !has(s.inline.env) || s.inline.env.all(n, !(n in ['PATH', 'HOME', 'IFS', 'ENV', 'BASH_ENV', 'SHELLOPTS', \
+          'BASHOPTS', 'PS4', 'GLIBC_TUNABLES', 'GCONV_PATH', 'LOCPATH', 'PYTHONPATH', 'PYTHONHOME', 'PYTHONUSERBASE', \
+          'PYTHONSTARTUP', 'PYTHONWARNINGS', 'PYTHONBREAKPOINT', 'PERL5LIB', 'PERLLIB', 'PERL5OPT', 'PERL5DB', 'RUBYLIB', \
+          'RUBYOPT', 'NODE_PATH', 'NODE_OPTIONS', 'CLASSPATH', 'JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', \
+          '_JAVA_OPTIONS']) && !n.startsWith('LD_') && !n.startsWith('BASH_FUNC_')))",
+        message: "inline.env sets a variable that decides which code runs (PATH, HOME, LD_*, PYTHONPATH and others): list it \
+              under env.allow, or remove it",
+        holds: |says| {
+            let inline = says.sources.iter().filter_map(|source| source.inline.as_ref());
+            let mut names = inline.flat_map(|inline| inline.env.keys());
+            !says.env.allow.is_empty() || names.all(|name| entry::decides(name, &[]).is_none())
+        },
+    },
+];
 
 pub(super) const HOOK: &[Rule<Hook>] = &[Rule {
     cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
@@ -110,16 +128,123 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
     },
 }];
 
-pub(super) const MOUNTED: &[Rule<Mounted>] = &[Rule {
-    cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, !i.__as__.contains('='))",
-    message: "items[].as is a variable's name where into is Env: it must not hold an equals sign",
-    holds: |says| says.into != Into::Env || says.items.iter().all(|item| !item.target.contains('=')),
+/// A path that boot takes, but for its length: no part of it is empty, `.` or `..`. Where a template may stand, one is
+/// left to admission.
+macro_rules! is_path {
+    ($path:literal) => {
+        concat!("!(", $path, ").matches('(^|/)[.]{0,2}(/|$)')")
+    };
+}
+
+fn is_path(path: &str) -> bool {
+    path.split('/').all(|part| !["", ".", ".."].contains(&part))
+}
+
+/// The same of what stands in front of a path.
+fn is_start_of_path(prefix: &str) -> bool {
+    is_path(&format!("{prefix}x"))
+}
+
+fn may_be_template(text: &str) -> bool {
+    text.contains('{')
+}
+
+/// A variable's name as Kubernetes takes it; its regular expression is `^[ -<>-~]+$`.
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
+}
+
+const PREFIX_OF_NAMES: &str = "prefix is the start of every variable's name where into is Env: write printable ASCII \
+                               characters other than =";
+const PREFIX_OF_PATHS: &str = "prefix is the start of every file's path below the assets folder: write it without a first \
+                               slash, and without empty parts, . and ..";
+const PATH: &str = "file is a path below the assets folder: write it without a first or last slash, and without empty \
+                    parts, . and ..";
+
+/// Rules for what becomes of keys: the same for an object's and an output's.
+macro_rules! keys {
+    ($part:ty) => {
+        &[
+            Rule {
+                cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, i.__as__.matches('^[ -<>-~]+$'))",
+                message: "items[].as is a variable's name where into is Env: write printable ASCII characters other than =",
+                holds: |says: &$part| {
+                    says.into != Into::Env || says.items.iter().all(|item| is_variable(&item.target))
+                },
+            },
+            Rule {
+                cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
+                message: PREFIX_OF_NAMES,
+                holds: |says| says.into != Into::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+            },
+            Rule {
+                // Behind a prefix it would cost more than the API server's budget for a rule.
+                cel: concat!(
+                    "self.into != 'Files' || !has(self.items) || has(self.prefix) || self.items.all(i, ",
+                    is_path!("i.__as__"),
+                    ")"
+                ),
+                message: "items[].as is a path below the assets folder where into is Files: write it without a first or \
+                          last slash, and without empty parts, . and ..",
+                holds: |says| {
+                    let is_ours = says.into == Into::Files && says.prefix.is_empty();
+                    !is_ours || says.items.iter().all(|item| is_path(&item.target))
+                },
+            },
+            Rule {
+                cel: concat!("self.into != 'Files' || !has(self.prefix) || ", is_path!("self.prefix + 'x'")),
+                message: PREFIX_OF_PATHS,
+                holds: |says| says.into != Into::Files || is_start_of_path(&says.prefix),
+            },
+            Rule {
+                cel: "!has(self.exclude) || !has(self.items)",
+                message: "exclude leaves keys out where all are taken, and items names those that are: write one of them",
+                holds: |says| says.exclude.is_empty() || says.items.is_empty(),
+            },
+        ]
+    };
+}
+
+pub(super) const MOUNTED: &[Rule<Mounted>] = keys!(Mounted);
+
+pub(super) const PIPE: &[Rule<Pipe>] = keys!(Pipe);
+
+pub(super) const INLINE: &[Rule<Inline>] = &[Rule {
+    // The API server cannot bound the length of a map's keys, so that no regular expression fits its budget.
+    cel: "!has(self.files) || self.files.all(p, p != '' && p != '.' && p != '..' && !p.startsWith('/') && \
+          !p.endsWith('/') && !p.startsWith('../') && !p.startsWith('./') && !p.endsWith('/..') && !p.endsWith('/.'))",
+    message: "files holds paths below the assets folder: write each without a first or last slash, and without . and .. \
+              as its parts",
+    holds: |says| {
+        says.files.keys().all(|path| {
+            let ends = [path.split('/').next(), path.rsplit('/').next()];
+            ends.into_iter().flatten().all(|part| !["", ".", ".."].contains(&part))
+        })
+    },
 }];
 
-pub(super) const PIPE: &[Rule<Pipe>] = &[Rule {
-    cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, !i.__as__.contains('='))",
-    message: "items[].as is a variable's name where into is Env: it must not hold an equals sign",
-    holds: |says| says.into != Into::Env || says.items.iter().all(|item| !item.target.contains('=')),
+pub(super) const JSON_PART: &[Rule<JsonPart>] = &[
+    Rule {
+        cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
+        message: PREFIX_OF_NAMES,
+        holds: |says| says.into != Into::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+    },
+    Rule {
+        cel: concat!(
+            "self.into != 'Files' || !has(self.prefix) || self.prefix.contains('{') || ",
+            is_path!("self.prefix + 'x'")
+        ),
+        message: PREFIX_OF_PATHS,
+        holds: |says| {
+            says.into != Into::Files || may_be_template(&says.prefix) || is_start_of_path(&says.prefix)
+        },
+    },
+];
+
+pub(super) const ARCHIVE: &[Rule<Archive>] = &[Rule {
+    cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", is_path!("self.prefix + 'x'")),
+    message: PREFIX_OF_PATHS,
+    holds: |says| may_be_template(&says.prefix) || is_start_of_path(&says.prefix),
 }];
 
 pub(super) const OUTPUT: &[Rule<Output>] = &[
@@ -150,6 +275,11 @@ pub(super) const HTTP: &[Rule<Http>] = &[
         cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
         message: "the answer becomes exactly one thing: write one of file, json or archive",
         holds: |says| is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()]),
+    },
+    Rule {
+        cel: concat!("!has(self.file) || self.file.contains('{') || ", is_path!("self.file")),
+        message: PATH,
+        holds: |says| says.file.as_deref().is_none_or(|file| may_be_template(file) || is_path(file)),
     },
     Rule {
         cel: "!has(self.body) || self.method == 'POST'",
@@ -193,6 +323,17 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
         message: "folder belongs to prefix: an object's path is written in file, json[].prefix or archive.prefix",
         holds: |says| says.folder.is_none() || says.prefix.is_some(),
     },
+    Rule {
+        cel: concat!("!has(self.file) || self.file.contains('{') || ", is_path!("self.file")),
+        message: PATH,
+        holds: |says| says.file.as_deref().is_none_or(|file| may_be_template(file) || is_path(file)),
+    },
+    Rule {
+        cel: concat!("!has(self.folder) || self.folder.contains('{') || ", is_path!("self.folder")),
+        message: "folder is a path below the assets folder: write it without a first or last slash, and without empty \
+                  parts, . and ..",
+        holds: |says| says.folder.as_deref().is_none_or(|folder| may_be_template(folder) || is_path(folder)),
+    },
 ];
 
 pub(super) const CREDENTIALS: &[Rule<Credentials>] = &[Rule {
@@ -224,6 +365,11 @@ pub(super) const OCI: &[Rule<Oci>] = &[
             let Client { headers, headers_from_secret, token, .. } = &says.client;
             headers.is_empty() && headers_from_secret.is_none() && token.is_none()
         },
+    },
+    Rule {
+        cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", is_path!("self.prefix + 'x'")),
+        message: PREFIX_OF_PATHS,
+        holds: |says| may_be_template(&says.prefix) || is_start_of_path(&says.prefix),
     },
 ];
 
@@ -301,7 +447,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         }
         all(SOURCE, &field, source)?;
         let Source {
-            inline: _,
+            inline,
             config_map,
             secret,
             http,
@@ -313,6 +459,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
             optional: _,
             limits: _,
         } = source;
+        optional(INLINE, &format!("{field}.inline"), inline.as_ref())?;
         if let Some(says) = config_map {
             all(MOUNTED, &format!("{field}.configMap"), says)?;
         }
@@ -322,6 +469,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         if let Some(says) = http {
             let field = format!("{field}.http");
             all(HTTP, &field, says)?;
+            becomes(&field, &says.json, says.archive.as_ref())?;
             client(&field, &says.client)?;
         }
         if let Some(says) = optimus {
@@ -330,6 +478,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         if let Some(says) = object_store {
             let field = format!("{field}.objectStore");
             all(OBJECT_STORE, &field, says)?;
+            becomes(&field, &says.json, says.archive.as_ref())?;
             optional(CREDENTIALS, &format!("{field}.credentials"), says.credentials.as_ref())?;
             optional(CA, &format!("{field}.client.ca"), says.client.ca.as_ref())?;
         }
@@ -348,6 +497,14 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         output(&field, says)?;
     }
     optional(RESOURCES, "spec.pipes.resources", spec.pipes.resources.as_ref())
+}
+
+/// What an answer or an object becomes.
+fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<(), Broken> {
+    for (position, part) in json.iter().enumerate() {
+        all(JSON_PART, &format!("{field}.json[{position}]"), part)?;
+    }
+    optional(ARCHIVE, &format!("{field}.archive"), archive)
 }
 
 /// Checks one output, of a profile or of a pod.
@@ -450,6 +607,20 @@ mod tests {
         let known: BTreeSet<_> = samples().into_iter().map(|sample| (sample.field, sample.message)).collect();
         let missing: Vec<_> = rules.difference(&known).collect();
         assert!(missing.is_empty(), "tests/profiles/refused.yaml holds nothing that breaks {missing:#?}");
+    }
+
+    /// Its names are written out, as a rule's text is a constant.
+    #[test]
+    fn the_rule_on_reserved_names_lists_all_of_them() {
+        let cel = SPEC.iter().map(|rule| rule.cel).find(|cel| cel.contains("s.inline.env")).unwrap();
+        for (pattern, _) in entry::RESERVED {
+            let listed = match pattern.strip_suffix('*') {
+                Some(start) => format!("!n.startsWith('{start}')"),
+                None => format!("'{pattern}'"),
+            };
+            assert!(cel.contains(&listed), "{listed}");
+        }
+        assert_eq!(cel.matches('\'').count(), 2 * entry::RESERVED.len(), "{cel}");
     }
 
     #[test]

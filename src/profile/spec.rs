@@ -249,12 +249,15 @@ pub struct Source {
 /// Env and files written in the profile itself. Not for secrets: they show in every pod.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::INLINE)))]
 pub struct Inline {
     /// Env by name. Each value may be a template.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 1024))]
     pub env: BTreeMap<String, String>,
     /// Files by path below the assets folder. Path and content may be templates.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 1024))]
     pub files: BTreeMap<String, String>,
 }
 
@@ -273,6 +276,10 @@ pub struct Mounted {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub items: Vec<Item>,
+    /// Which keys to leave out, where all are taken: names, with `*` for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    pub exclude: Vec<String>,
     /// Put in front of every name: a folder (`sql/`) for files, a prefix (`DB_`) for env.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]

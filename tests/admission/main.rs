@@ -16,6 +16,7 @@ mod installation;
 mod layout;
 mod made;
 mod modes;
+mod offline;
 mod patches;
 mod pipes_in;
 mod pipes_out;
@@ -44,6 +45,7 @@ fn profile(position: Position) -> Profile {
         name: "object".to_owned(),
         into: Into::Files,
         items: Vec::new(),
+        exclude: Vec::new(),
         prefix: String::new(),
         optional: false,
     };

@@ -76,7 +76,7 @@ fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
             ],
         ),
         (
-            task(|pod| pod["metadata"]["annotations"] = json!({"a/b": "c", "bootlace.dev/run": 20261128})),
+            task(|pod| pod["metadata"]["annotations"] = json!({"a/b": "c", "bootlace.dev/run": 2026})),
             &[
                 "metadata.annotations[\"bootlace.dev/run\"] must be a string, but it is a number: put it in quotes",
             ],
@@ -87,7 +87,11 @@ fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
         ),
         (
             task(|pod| {
-                container(pod, "env", json!([{"name": "A", "value": "1"}, {"name": "DEBUG", "value": false}]))
+                container(
+                    pod,
+                    "env",
+                    json!([{"name": "A", "value": "1"}, {"name": "DEBUG", "value": false}]),
+                );
             }),
             &["spec.containers[0].env[1].value must be a string, but it is a boolean: put it in quotes"],
         ),

@@ -41,9 +41,9 @@ fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
     let object = container.mount("object", [("db-user", &b"x"[..]), ("binary", b"a\0b")]);
     for (more, sentence) in [
         (
-            json!({"into": "Env", "items": [{"key": "db-user", "as": "db-user"}]}),
-            "key \"db-user\": variable \"db-user\": a variable's name is made of letters, digits and _, and does not \
-             begin with a digit: rename it, a key with items[].as",
+            json!({"into": "Env", "items": [{"key": "db-user", "as": "Benutzer-ä"}]}),
+            "key \"db-user\": variable \"Benutzer-ä\": a variable's name is made of printable ASCII characters other than \
+             =: give the key another name with items[].as, or leave it out with exclude",
         ),
         (
             json!({"into": "Env", "items": [{"key": "binary", "as": "BINARY"}]}),
@@ -52,9 +52,9 @@ fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
         ),
         (
             json!({"into": "Env", "items": [{"key": "db-user", "as": "LD_PRELOAD"}]}),
-            "key \"db-user\": variable \"LD_PRELOAD\": this variable decides which libraries the dynamic linker loads, so \
-             that a source cannot set it by itself: list it under env.allow of the BootProfile, set it in the pod's \
-             spec, or rename it, a key with items[].as",
+            "key \"db-user\": variable \"LD_PRELOAD\": this variable decides which libraries the dynamic linker loads, so a \
+             source cannot set it by itself: list it under env.allow of the BootProfile, set it in the pod's spec, or give \
+             the key another name with items[].as, or leave it out with exclude",
         ),
         (
             json!({"prefix": "../"}),
@@ -78,6 +78,22 @@ fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
             format!("bootlace: source \"login\" (Secret the-login) of BootProfile \"default\": {sentence}")
         );
     }
+}
+
+/// What to do about a name depends on where it is written.
+#[test]
+fn a_remedy_fits_the_kind_of_source() {
+    let name = "Ä";
+    let (_, said) = failure(&[inline("settings", &json!({name: "x"}), &json!({}))]);
+    assert!(said.ends_with("other than =: write another name in the profile"), "{said}");
+    let (_, said) = failure(&[inline("settings", &json!({"BASH_FUNC_ls%%": "() { id; }"}), &json!({}))]);
+    assert!(
+        said.ends_with(
+            "this variable decides which functions bash has, so a source cannot set it by itself: list it under env.allow \
+             of the BootProfile, set it in the pod's spec, or write another name in the profile"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::exclude::Excluded;
 use super::sink::{Gives, Sink};
 use super::source::SourceError;
 pub(crate) use text::Text;
@@ -97,20 +98,26 @@ fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
     pairs.into_iter().rev().find_map(|(name, value)| (name == token).then_some(value))
 }
 
-/// Gives each pair, its name behind `prefix`.
+/// Gives each pair whose name `exclude` does not leave out, its name behind `prefix`.
 pub(crate) fn give(
     pairs: Pairs<&RawValue>,
     gives: Gives,
     prefix: &str,
+    exclude: &[String],
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
+    let mut excluded = Excluded::by(exclude);
     for (name, value) in pairs.0 {
+        if excluded.leaves_out(&name) {
+            continue;
+        }
         let (text, name) = (Text::of(&name, value)?, format!("{prefix}{name}"));
         match gives {
             Gives::Env | Gives::Secrets => sink.give(gives, &name, text.whole()?.as_bytes())?,
             Gives::Files => give_file(text, &name, sink)?,
         }
     }
+    excluded.note(sink);
     Ok(())
 }
 

@@ -29,7 +29,8 @@ impl Becomes<'_> {
         let answer = body.read(json::MAX_BYTES).await?;
         for part in self.json {
             let pairs = json::object(&answer, &part.pointer)?;
-            json::give(pairs, Gives::new(part.into, part.secret), &part.prefix, sink)?;
+            let gives = Gives::new(part.into, part.secret);
+            json::give(pairs, gives, &part.prefix, &part.exclude, sink)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::hook::{self, Env, Hook};
 use super::{inputs, outputs};
+use crate::boot;
 use crate::identity;
 use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
@@ -233,6 +234,11 @@ pub(super) fn is_launcher(word: &str) -> bool {
 }
 
 fn what(source: &BootSource) -> String {
+    let address = match boot::asked(&source.from) {
+        Some(Ok(address)) => address,
+        Some(Err(error)) => return format!("boot will refuse it: {error}"),
+        None => String::new(),
+    };
     match &source.from {
         From::Inline(inline) => {
             let (env, files) = (join(inline.env.keys()), join(inline.files.keys()));
@@ -249,7 +255,8 @@ fn what(source: &BootSource) -> String {
                 Into::Files => "files",
             };
             let keys = if mounted.items.is_empty() {
-                "every key".to_owned()
+                let but = if mounted.exclude.is_empty() { "" } else { " but " };
+                format!("every key{but}{}", join(mounted.exclude.iter()))
             } else {
                 join(mounted.items.iter().map(|item| &item.key))
             };
@@ -259,15 +266,18 @@ fn what(source: &BootSource) -> String {
         From::Http(remote) => {
             let says = &remote.request;
             let becomes = becomes(says.file.as_deref(), says.archive.is_some(), &says.json);
-            format!("{} {}{}: {becomes}{}", says.method.as_str(), says.url, says.path, client(&says.client))
+            format!("{} {address}: {becomes}{}", says.method.as_str(), client(&says.client))
         }
         From::InitImage(_) => "env and files that bootlace-init left, which win over all above".to_owned(),
         From::Optimus(remote) => {
             let says = &remote.request;
-            let Optimus { host, project, job, .. } = &**says;
-            format!("Optimus at {host}, job {job} of {project}: env and files{}", client(&says.client))
+            let Optimus { project, job, .. } = &**says;
+            format!(
+                "Optimus, job {job} of {project}, by POST {address}: env and files{}",
+                client(&says.client)
+            )
         }
-        From::ObjectStore(remote) => objects(&remote.request),
+        From::ObjectStore(remote) => objects(&remote.request, &address),
         From::Oci(remote) => {
             let says = &remote.request;
             let files =
@@ -275,7 +285,7 @@ fn what(source: &BootSource) -> String {
             let secret = says.pull_secret.as_ref().map(|name| format!(", credentials from Secret {name}"));
             let plain = if says.plain_http { ", without TLS" } else { "" };
             format!(
-                "OCI {}: {files}{}{plain}{}",
+                "OCI {} at {address}: {files}{}{plain}{}",
                 says.reference,
                 secret.unwrap_or_default(),
                 client(&says.client)
@@ -300,7 +310,7 @@ fn becomes(file: Option<&str>, is_archive: bool, json: &[JsonPart]) -> String {
 }
 
 /// Objects, and as whom they are asked for.
-fn objects(says: &ObjectStore) -> String {
+fn objects(says: &ObjectStore, address: &str) -> String {
     let becomes = match (&says.prefix, &says.folder) {
         (Some(_), Some(folder)) => format!("every object as a file below {folder}"),
         (Some(_), None) => "every object as a file".to_owned(),
@@ -313,7 +323,7 @@ fn objects(says: &ObjectStore) -> String {
     };
     let StoreClient { ca, proxy, .. } = &says.client;
     let client = client(&Client { ca: ca.clone(), proxy: proxy.clone(), ..Client::default() });
-    format!("{}: {becomes}, {credentials}{client}", says.address())
+    format!("{address}: {becomes}, {credentials}{client}")
 }
 
 /// Who a request says it is, and whom it trusts.

@@ -130,3 +130,31 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
         })
         .await
 }
+
+/// What the API server takes and no pod could boot with: the status says what is wrong, and so does a pod's refusal, in
+/// another sentence than that for a profile which does not exist.
+#[tokio::test]
+async fn a_profile_that_no_pod_could_boot_with_is_not_in_force() -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Sample {
+        message: String,
+        spec: Value,
+    }
+    scenario("refused-not-in-force")
+        .run(async |namespace| {
+            let samples: Vec<Sample> =
+                serde_saphyr::from_str(include_str!("../../../profiles/not_in_force.yaml"))?;
+            let called = |number: usize| format!("{}-{number}", namespace.name());
+            for (number, Sample { spec, .. }) in samples.iter().enumerate() {
+                namespace.profile_called(&called(number), &spec.to_string()).await?;
+            }
+            for (number, Sample { message, .. }) in samples.iter().enumerate() {
+                let name = called(number);
+                let refusal = refusal(namespace, &pod(&name)).await;
+                let sentence = format!("BootProfile {name:?} exists, but is not in force: {message}");
+                assert_says(&refusal, &[&sentence, "Correct the BootProfile, or use another one"]);
+            }
+            Ok(())
+        })
+        .await
+}
