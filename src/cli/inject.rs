@@ -50,6 +50,10 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
                 *found.pod = injection.pod;
                 changed = true;
             }
+            Decision::Reorder(reordering) => {
+                *found.pod = reordering.pod;
+                changed = true;
+            }
             Decision::Skip(skip) => eprintln!("{}: left alone: {skip}", found.place),
             Decision::Refuse(refusal) => bail!("{}: {}", found.place, why(&found, &refusal)),
         }

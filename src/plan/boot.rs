@@ -288,15 +288,7 @@ pub(super) fn keep_from_root(container: &mut Value, pod: &Pod<'_>) {
 /// Refuses a pod that uses Bootlace's own names: merging by name would silently make two things one.
 pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
     let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
-    let ours = [
-        names::CONTAINER_BOOT,
-        names::CONTAINER_INSTALL,
-        names::CONTAINER_INIT,
-        names::CONTAINER_PIPE,
-        names::CONTAINER_WAIT,
-        names::CONTAINER_LOOK,
-    ];
-    if let Some(container) = pod.all_containers().find(|container| ours.contains(&container.name)) {
+    if let Some(container) = pod.all_containers().find(|container| names::is_own_container(container.name)) {
         return Err(taken("a container of the pod", container.name));
     }
     let data = profile.assets.writable().is_some();
@@ -307,8 +299,8 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
             || mounts::are_called(profile, name)
             || init_image::is_called(name)
     };
-    match pod.volumes.iter().flatten().find(|name| ours(name)) {
-        Some(name) => Err(taken("a volume of the pod", name)),
+    match pod.volumes.iter().flatten().find(|volume| ours(volume.name)) {
+        Some(volume) => Err(taken("a volume of the pod", volume.name)),
         None => Ok(()),
     }
 }

@@ -25,6 +25,47 @@ pub enum PlanError {
         /// What there is.
         known: Vec<String>,
     },
+    /// The containers annotation names an init container, which comes before boot.
+    #[error(
+        "the annotation {} names the init container {name:?}, and BootProfile {profile:?} boots after the pod's init \
+         containers: set its boot.position to First, or name only containers that come after boot ({})",
+        names::ANNOTATION_CONTAINERS,
+        known.join(", ")
+    )]
+    InitContainer {
+        /// What the annotation names.
+        name: String,
+        /// The profile.
+        profile: String,
+        /// The pod's containers.
+        known: Vec<String>,
+    },
+    /// An init container is to get the boot env by a hook, which it cannot have.
+    #[error(
+        "init container {container:?} cannot get the boot env by a hook, because Kubernetes runs none in an init container, \
+         and {because}: set another env.mode, or remove the container from the annotation {}",
+        names::ANNOTATION_CONTAINERS
+    )]
+    NoHook {
+        /// The container.
+        container: String,
+        /// Who asks for it.
+        because: String,
+    },
+    /// An init container would run without the boot env, and no hook can fail it for that.
+    #[error(
+        "init container {container:?} has no command{because}, so the boot env cannot be loaded into it: add the image's \
+         entrypoint as `command` to the container, as the pod's annotation {} or in env.images of the BootProfile, or remove \
+         the container from the annotation {}",
+        names::ANNOTATION_ENTRYPOINT,
+        names::ANNOTATION_CONTAINERS
+    )]
+    InitCommandUnknown {
+        /// The container.
+        container: String,
+        /// Why the registry does not tell, in parentheses; empty where it was not asked.
+        because: String,
+    },
     /// The containers annotation names none.
     #[error(
         "the annotation {} is empty: name the task's containers, separated by commas, or remove it",
@@ -39,18 +80,40 @@ pub enum PlanError {
         /// Its name.
         name: String,
     },
-    /// A path that Bootlace mounts at is taken.
-    #[error(
-        "container {container:?} mounts {volume:?} at {path}, where Bootlace mounts too: mount it elsewhere, or \
-         set another assets.mountPath in BootProfile {profile:?}"
-    )]
-    PathTaken {
+    /// A mount of Bootlace's and another one cannot be made in one container.
+    #[error("container {container:?} {what}: {remedy}")]
+    Mounts {
         /// The container.
         container: String,
-        /// The pod's own volume.
+        /// Both mounts, and what is wrong with them.
+        what: String,
+        /// What to change.
+        remedy: String,
+    },
+    /// The pod mounts a volume of Bootlace's.
+    #[error(
+        "container {container:?} mounts {volume:?} at {path}, which is the name of a volume of Bootlace's own: remove the \
+         mount. A container that is a task sees what boot fetched without one: name it in the annotation {}",
+        names::ANNOTATION_CONTAINERS
+    )]
+    VolumeOfOurs {
+        /// The container.
+        container: String,
+        /// The volume.
         volume: String,
         /// The path.
         path: String,
+    },
+    /// The pod's node has another architecture than Bootlace's image.
+    #[error(
+        "the pod asks for a node of the architecture {asked}, and Bootlace's image is built for {} only: set boot.image of \
+         BootProfile {profile:?} to an image of Bootlace that is built for {asked}, or let the pod run on {}",
+        names::IMAGE_ARCHITECTURES.join(" and "),
+        names::IMAGE_ARCHITECTURES.join(" or ")
+    )]
+    Architecture {
+        /// What the pod asks for.
+        asked: String,
         /// The profile.
         profile: String,
     },

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::Awaits;
 use crate::profile::hook::When;
+use crate::profile::spec::Position;
 
 /// The content of the annotation `bootlace.dev/injected`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub struct Injected {
     /// The boot image of the pod's own, in full, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_image: Option<String>,
+    /// Before or after the pod's own init containers. The API server looks at it: what comes behind is put right only with
+    /// `Last`.
+    #[serde(default)]
+    pub position: Position,
     /// What the pod waits for before it boots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaits: Vec<Awaiting>,

@@ -14,6 +14,7 @@ mod injected;
 mod lookup;
 mod mode;
 mod mounts;
+mod paths;
 mod pipes;
 mod pull_secrets;
 mod recipe;
@@ -34,7 +35,7 @@ pub use lookup::{ImageConfig, Images, Lookup};
 pub use pipes::PipesError;
 pub use recipe::{Recipe, Recipes};
 pub use store::Origin;
-pub use task::{Command, Has, Task};
+pub use task::{Command, Has, Mounted, Task};
 pub use version::Version;
 
 use entrypoint::{Annotated, Runs};
@@ -45,6 +46,7 @@ use pipes::{Handing, Outputs, Sidecar};
 
 use crate::identity::Identity;
 use crate::input::BootInputs;
+use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::Profile;
 use crate::profile::run_as_user::RunAsUser;
@@ -108,6 +110,8 @@ pub struct Plan {
     pub mounts: Arc<[Arc<Value>]>,
     /// What else each task container becomes.
     pub tasks: Vec<Task>,
+    /// What the init containers get that are no tasks.
+    pub others: Vec<Mounted>,
     /// The entry that comes first in `envFrom` of the tasks that take their env from a Secret.
     pub env_from: Option<Value>,
     /// The content of the injected annotation.
@@ -125,12 +129,16 @@ pub enum Planned {
     Lookup(Lookup),
 }
 
-/// The places in `spec.containers` of those that run the task.
+/// The containers that run the task of a pod as it came.
 ///
 /// # Errors
-/// Where there is none, or the pod names one that it does not have.
-pub fn task_containers(pod: &Pod<'_>) -> Result<Vec<usize>, PlanError> {
-    Ok(containers::tasks(pod)?.into_iter().map(|container| container.index).collect())
+/// Where there is none, the pod names one that it does not have, or it mounts a volume of Bootlace's.
+pub fn task_containers<'p, 'a>(
+    pod: &'p Pod<'a>,
+    recipe: &Recipe,
+) -> Result<Vec<&'p Container<'a>>, PlanError> {
+    paths::check_volumes_are_not_mounted(pod)?;
+    containers::tasks(pod, &recipe.profile)
 }
 
 /// Plans what `pod`, which comes from `origin`, becomes. `registry` holds what was looked up for it so far; without
@@ -147,9 +155,10 @@ pub fn plan(
 ) -> Result<Planned, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
+    check_architecture(pod, profile)?;
     let init_image = init_image::choose(pod, recipe)?;
     let recipe = init_image.as_ref().map_or(recipe, Chosen::recipe);
-    let containers = containers::tasks(pod)?;
+    let containers = containers::tasks(pod, profile)?;
     let wanted = Wanted::by(pod, recipe)?;
     let annotated = Annotated::read(pod, &containers)?;
     let registry = registry.filter(|_| wanted.asks_registry(recipe));
@@ -161,15 +170,12 @@ pub fn plan(
         return Ok(Planned::Lookup(lookup(pod, origin.namespace, &containers, &runs)));
     }
     let outputs = Outputs::declared(pod, &containers, profile)?;
-    let plan = |(container, runs)| task::plan(container, runs, wanted, &outputs, recipe);
+    let volumes = paths::volumes(pod);
+    let plan = |(container, runs)| task::plan(container, &volumes, runs, wanted, &outputs, recipe);
     let tasks = containers.iter().copied().zip(runs).map(plan);
     let tasks: Vec<_> = tasks.collect::<Result<_, _>>()?;
 
-    let held = if recipe.given.is_empty() {
-        Held::default()
-    } else {
-        held::of(&containers, profile.spec.boot.position)?
-    };
+    let held = held_for(&containers, recipe)?;
     let mut spec = boot::spec(pod, &containers, &tasks, held.prefixes, recipe);
     if tasks.iter().any(|task| task.way == EnvWay::Secret) {
         spec.env_secret = Some(store::secret_name(origin, &profile.name)?);
@@ -215,6 +221,7 @@ pub fn plan(
         None => vec![boot],
     };
     let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
+    let others = task::others(pod, &volumes, &tasks, profile, &mut warnings)?;
     if let Some(sidecar) = sidecar {
         boot.push(sidecar.container);
         mounted.volumes.extend(sidecar.volume);
@@ -238,6 +245,7 @@ pub fn plan(
         task: spec.task,
         profile: spec.profile,
         tasks,
+        others,
     })))
 }
 
@@ -261,6 +269,28 @@ fn injected(
         init_image: init_image.map(Chosen::image),
         awaits: inputs.awaits.iter().map(Awaiting::from).collect(),
         hook_when: profile.spec.hook.when,
+        position: profile.spec.boot.position,
+    }
+}
+
+/// What boot gets of the containers' env, where it gives some itself that it could meet.
+fn held_for(containers: &[&Container<'_>], recipe: &Recipe) -> Result<Held, PlanError> {
+    if recipe.given.is_empty() {
+        return Ok(Held::default());
+    }
+    Ok(held::of(containers, recipe.profile.spec.boot.position)?)
+}
+
+/// Refuses a pod whose node could not run Bootlace's own image. What another boot image is made for is unknown.
+fn check_architecture(pod: &Pod<'_>, profile: &Profile) -> Result<(), PlanError> {
+    match &pod.architectures {
+        Some(asked)
+            if profile.spec.boot.image.is_none()
+                && !asked.iter().any(|one| names::IMAGE_ARCHITECTURES.contains(one)) =>
+        {
+            Err(PlanError::Architecture { asked: asked.join(" or "), profile: profile.name.clone() })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -284,7 +314,10 @@ fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &
     Lookup {
         namespace: namespace.to_owned(),
         pull_secrets: pod.pull_secrets.iter().flatten().map(|&name| name.to_owned()).collect(),
-        architecture: pod.architecture.map(str::to_owned),
+        architecture: match pod.architectures.as_deref() {
+            Some([only]) => Some((*only).to_owned()),
+            _ => None,
+        },
         images: asked.map(|(container, _)| container.image.to_owned()).collect(),
     }
 }

@@ -3,10 +3,21 @@
 use super::field::{Array, Object};
 use super::{Json, WrongType};
 
+/// The list of a pod's spec that a container is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `initContainers`.
+    Init,
+    /// `containers`.
+    App,
+}
+
 /// What Bootlace reads of a container.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {
-    /// Its place in the array.
+    /// The list that it is in.
+    pub list: List,
+    /// Its place in that list.
     pub index: usize,
     /// `name`.
     pub name: &'a str,
@@ -24,6 +35,8 @@ pub struct Container<'a> {
     sources: Option<Array<'a>>,
     /// `volumeMounts`; `None` where the array is absent.
     pub mounts: Option<Vec<Mount<'a>>>,
+    /// `volumeDevices`.
+    pub devices: Vec<Device<'a>>,
     /// Whether `lifecycle` is there.
     pub has_lifecycle: bool,
     /// `lifecycle.postStart`, where it is set.
@@ -31,7 +44,7 @@ pub struct Container<'a> {
     /// `terminationMessagePath`, where it is set.
     pub termination_message_path: Option<&'a str>,
     /// Whether it says itself when it is started again: `restartPolicy`.
-    pub has_restart_policy: bool,
+    pub restart_policy: Option<&'a str>,
     /// `resources`.
     pub resources: Resources,
 }
@@ -47,6 +60,17 @@ pub struct Mount<'a> {
     pub sub_path: Option<&'a str>,
     /// Whether `subPathExpr` names that folder, in words that the kubelet alone can fill in.
     pub sub_path_expr: bool,
+    /// `readOnly`.
+    pub read_only: bool,
+}
+
+/// A block device, by its volume and its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device<'a> {
+    /// The volume's name.
+    pub volume: &'a str,
+    /// The path in the container.
+    pub path: &'a str,
 }
 
 impl Mount<'_> {
@@ -118,9 +142,10 @@ impl Resources {
 }
 
 impl<'a> Container<'a> {
-    pub(super) fn read(index: usize, container: &Object<'a>) -> Result<Self, WrongType> {
+    pub(super) fn read(list: List, index: usize, container: &Object<'a>) -> Result<Self, WrongType> {
         let lifecycle = container.object("lifecycle")?;
         Ok(Self {
+            list,
             index,
             name: container.str("name")?.unwrap_or_default(),
             image: container.str("image")?.unwrap_or_default(),
@@ -134,12 +159,13 @@ impl<'a> Container<'a> {
             variables: container.array("env")?,
             sources: container.array("envFrom")?,
             mounts: mounts(container)?,
+            devices: devices(container)?,
             has_lifecycle: lifecycle.is_present(),
             post_start: post_start(container, &lifecycle.object("postStart")?)?,
             termination_message_path: container
                 .str("terminationMessagePath")?
                 .filter(|path| !path.is_empty()),
-            has_restart_policy: container.str("restartPolicy")?.is_some(),
+            restart_policy: container.str("restartPolicy")?,
             resources: Resources::read(container)?,
         })
     }
@@ -170,6 +196,13 @@ pub struct EnvFrom<'a> {
 }
 
 impl<'a> Container<'a> {
+    /// Whether it ends before the pod's containers start: an init container, and no native sidecar.
+    /// <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>
+    #[must_use]
+    pub fn ends_before_tasks(&self) -> bool {
+        self.list == List::Init && self.restart_policy != Some("Always")
+    }
+
     /// Whether `env` is there as an array.
     #[must_use]
     pub fn has_env(&self) -> bool {
@@ -253,11 +286,22 @@ fn mounts<'a>(container: &Object<'a>) -> Result<Option<Vec<Mount<'a>>>, WrongTyp
                         path: mount.str("mountPath")?.unwrap_or_default(),
                         sub_path: mount.str("subPath")?.filter(|path| !path.is_empty()),
                         sub_path_expr: mount.str("subPathExpr")?.is_some_and(|path| !path.is_empty()),
+                        read_only: mount.is_true("readOnly"),
                     })
                 })
                 .collect()
         })
         .transpose()
+}
+
+fn devices<'a>(container: &Object<'a>) -> Result<Vec<Device<'a>>, WrongType> {
+    let devices = container.array("volumeDevices")?.into_iter().flat_map(Array::objects);
+    let device = |device: Result<Object<'a>, WrongType>| {
+        let device = device?;
+        let (volume, path) = (device.str("name")?, device.str("devicePath")?);
+        Ok(Device { volume: volume.unwrap_or_default(), path: path.unwrap_or_default() })
+    };
+    devices.map(device).collect()
 }
 
 fn post_start<'a>(container: &Object<'a>, handler: &Object<'a>) -> Result<Option<PostStart<'a>>, WrongType> {

@@ -113,6 +113,13 @@ impl<'a> Object<'a> {
         self.get(name).is_some()
     }
 
+    /// The fields that are objects, whatever they are called.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Object<'a>> + use<'a> {
+        let pod = self.pod;
+        let fields = self.fields.into_iter().flat_map(Fields::iter);
+        fields.filter_map(move |(_, value)| Some(Object { fields: Some(value.as_object()?), pod }))
+    }
+
     pub(super) fn object(&self, name: &str) -> Result<Object<'a>, WrongType> {
         Ok(Object { fields: self.read(name, "an object", Json::as_object)?, pod: self.pod })
     }

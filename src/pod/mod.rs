@@ -8,14 +8,17 @@ mod container;
 mod field;
 mod image;
 mod json;
+mod node;
 mod operation;
+mod volume;
 
 pub use apply::{DoesNotApply, apply};
-pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Resources, Variable};
+pub use container::{Container, Device, EnvFrom, HttpGet, List, Mount, PostStart, Resources, Variable};
 pub use field::{Strings, WrongType};
 pub use image::{Image, NotAnImage};
 pub use json::{Fields, Json};
 pub use operation::{Op, Operation};
+pub use volume::{Keeps, Volume};
 
 use field::Object;
 
@@ -36,9 +39,9 @@ pub struct Pod<'a> {
     pub pull_secrets: Option<Vec<&'a str>>,
     /// `spec.securityContext.runAsUser`.
     pub run_as_user: Option<i64>,
-    /// The architecture that `spec.nodeSelector` asks for.
-    pub architecture: Option<&'a str>,
-    /// Whether `spec.os.name` is `windows`.
+    /// The architectures of which its node must have one, by node selector or required affinity; `None` where any will do.
+    pub architectures: Option<Vec<&'a str>>,
+    /// Whether it runs on Windows, whichever way it says so.
     pub windows: bool,
     /// Whether `spec.initContainers` is there as an array.
     pub has_init_containers: bool,
@@ -50,8 +53,8 @@ pub struct Pod<'a> {
     pub restart_policy: Option<&'a str>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: Option<i64>,
-    /// Names of `spec.volumes`; `None` where the array is absent.
-    pub volumes: Option<Vec<&'a str>>,
+    /// `spec.volumes`; `None` where the array is absent.
+    pub volumes: Option<Vec<Volume<'a>>>,
 }
 
 /// Who owns a pod.
@@ -73,6 +76,7 @@ impl<'a> Pod<'a> {
         let metadata = root.object("metadata")?;
         let spec = root.object("spec")?;
         let init_containers = spec.array("initContainers")?;
+        let nodes = node::Nodes::read(&spec)?;
         Ok(Self {
             name: metadata.str("name")?.filter(|name| !name.is_empty()),
             generate_name: metadata.str("generateName")?.filter(|name| !name.is_empty()),
@@ -81,14 +85,14 @@ impl<'a> Pod<'a> {
             owner: owner(&metadata)?,
             pull_secrets: spec.array("imagePullSecrets")?.map(names).transpose()?,
             run_as_user: spec.object("securityContext")?.integer("runAsUser")?,
-            architecture: spec.object("nodeSelector")?.str(LABEL_ARCHITECTURE)?,
-            windows: spec.object("os")?.str("name")? == Some("windows"),
+            architectures: nodes.architectures()?,
+            windows: node::is_windows(&spec, &nodes)?,
             has_init_containers: init_containers.is_some(),
-            init_containers: containers(init_containers)?,
-            containers: containers(spec.array("containers")?)?,
+            init_containers: containers(List::Init, init_containers)?,
+            containers: containers(List::App, spec.array("containers")?)?,
             restart_policy: spec.str("restartPolicy")?,
             grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
-            volumes: spec.array("volumes")?.map(names).transpose()?,
+            volumes: spec.array("volumes")?.map(volumes).transpose()?,
         })
     }
 
@@ -113,19 +117,25 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// Set by every kubelet on its node.
-/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-arch>
-const LABEL_ARCHITECTURE: &str = "kubernetes.io/arch";
+fn volumes(array: field::Array<'_>) -> Result<Vec<Volume<'_>>, WrongType> {
+    array.objects().map(|volume| Volume::read(&volume?)).collect()
+}
 
 /// The names of an array's objects.
 fn names(array: field::Array<'_>) -> Result<Vec<&str>, WrongType> {
     array.objects().map(|object| Ok(object?.str("name")?.unwrap_or_default())).collect()
 }
 
-fn containers(array: Option<field::Array<'_>>) -> Result<Vec<Container<'_>>, WrongType> {
+fn containers(list: List, array: Option<field::Array<'_>>) -> Result<Vec<Container<'_>>, WrongType> {
     array.map_or_else(
         || Ok(Vec::new()),
-        |array| array.objects().enumerate().map(|(index, object)| Container::read(index, &object?)).collect(),
+        |array| {
+            array
+                .objects()
+                .enumerate()
+                .map(|(index, object)| Container::read(list, index, &object?))
+                .collect()
+        },
     )
 }
 

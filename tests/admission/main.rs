@@ -12,10 +12,12 @@ mod becomes;
 mod hook;
 mod identity;
 mod init_image;
+mod init_tasks;
 mod installation;
 mod layout;
 mod made;
 mod modes;
+mod mounts;
 mod patches;
 mod pipes_in;
 mod pipes_out;
@@ -23,6 +25,7 @@ mod pipes_wait;
 mod pods;
 mod refused;
 mod secret;
+mod selected;
 mod templates;
 
 use base64::Engine as _;
@@ -104,6 +107,7 @@ fn inject(pod: &Value, position: Position) -> Injection {
     match admission::admit(pod.clone(), "etl", &recipes(position)) {
         Decision::Inject(injection) => *injection,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
     }
 }
@@ -162,7 +166,14 @@ proptest! {
             Position::Last => all.split_at(all.len() - ours.len()),
         };
         prop_assert!(added.iter().map(|container| &container["name"]).eq(ours));
-        prop_assert_eq!(own, init_containers(&pod));
+        match position {
+            // They are given what boot fetched.
+            Position::First => {
+                prop_assert_eq!(own.len(), init_containers(&pod).len());
+                prop_assert_eq!(pods::kept(&json!(init_containers(&pod)), &json!(own), ""), Ok(()));
+            }
+            Position::Last => prop_assert_eq!(own, init_containers(&pod)),
+        }
     }
 
     #[test]

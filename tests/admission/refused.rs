@@ -21,6 +21,7 @@ fn refusal(pod: Value, profile: Profile) -> String {
     match admission::admit(pod, "etl", &recipes) {
         Decision::Refuse(refusal) => refusal.to_string(),
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Inject(_) => panic!("injected"),
     }
 }

@@ -25,6 +25,7 @@ fn admit(pod: Value, sources: &Value) -> Result<Value, String> {
             Ok(serde_json::to_value(spec.sources).unwrap())
         }
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => Err(refusal.message),
     }
 }

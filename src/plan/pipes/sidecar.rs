@@ -118,7 +118,7 @@ impl Sidecar {
 /// again too.
 fn ends(pod: &Pod<'_>, launched: u64) -> Ends {
     let all_hand_over = u64::try_from(pod.containers.len()).is_ok_and(|all| all == launched);
-    if !all_hand_over || pod.containers.iter().any(|container| container.has_restart_policy) {
+    if !all_hand_over || pod.containers.iter().any(|container| container.restart_policy.is_some()) {
         return Ends::WhenTold;
     }
     match pod.restart_policy {

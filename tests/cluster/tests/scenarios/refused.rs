@@ -81,8 +81,24 @@ async fn what_the_pod_itself_has_wrong_is_named() -> Result<()> {
                 ),
                 (
                     mounted_at("/var/assets/"),
-                    "container \"main\" mounts \"own\" at /var/assets/, where Bootlace mounts too: mount it elsewhere, \
+                    "container \"main\" mounts \"own\" at /var/assets/, where Bootlace mounts too: mount \"own\" elsewhere, \
                      or set another assets.mountPath in BootProfile \"default\"",
+                ),
+                (
+                    mounted_at("/var/assets/cache"),
+                    "container \"main\" cannot start with \"own\" at /var/assets/cache below Bootlace's volume \"bootlace\" at \
+                     /var/assets: the latter is read-only",
+                ),
+                (
+                    with(&|pod| {
+                        let mount = json!({"name": "bootlace-store", "mountPath": "/token"});
+                        pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
+                    }),
+                    "container \"main\" mounts \"bootlace-store\" at /token, which is the name of a volume of Bootlace's own",
+                ),
+                (
+                    with(&|pod| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "arm64"})),
+                    "the pod asks for a node of the architecture arm64, and Bootlace's image is built for amd64 only",
                 ),
             ];
             for (pod, sentence) in cases {
