@@ -41,6 +41,7 @@ pub mod pipe;
 pub mod plan;
 pub mod pod;
 pub mod profile;
+pub mod quantity;
 pub mod registry;
 pub mod review;
 pub mod selection;

@@ -12,6 +12,7 @@
 //! | | `sink`, `reserved` | may a source give that: names, paths, sizes |
 //! | merge | `merge` | who wins where two sources give the same |
 //! | hand on | `container`, `env_file` | what does each task container need beside the env itself |
+//! | | `memory` | does the container's memory limit hold it, which the volume counts against |
 //! | lay out | `layout` | which env files do the task's images expect among the assets |
 //! | store | `store` | has the env put into a Secret, where the task takes it from there |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
@@ -32,6 +33,7 @@ mod event;
 mod fetch;
 mod json;
 mod layout;
+mod memory;
 mod merge;
 mod path;
 mod report;
@@ -57,6 +59,7 @@ use crate::store::client::{Client, token_file};
 use crate::store::protocol::Outcome;
 use crate::told::ProfileRef;
 use event::Event;
+use memory::Memory;
 use report::Report;
 use store::StoreError;
 use tokio::runtime::Runtime;
@@ -78,6 +81,9 @@ pub struct Args {
     /// The token by which the store knows the pod.
     #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     pub store_token: PathBuf,
+    /// Where the container's own cgroup is mounted, whose memory limit boot keeps.
+    #[arg(long, default_value = memory::CGROUP, value_name = "DIR")]
+    pub cgroup: PathBuf,
     /// The container's termination message; it is not created.
     #[arg(long, default_value = termination::LOG, value_name = "FILE")]
     pub termination_log: PathBuf,
@@ -126,7 +132,7 @@ fn boot(
     let version = env!("CARGO_PKG_VERSION");
     report.tell(&Event::Begun { version, task: &spec.task, profile: &spec.profile });
 
-    let volume = Volume::open(&args.root, &spec.profile.name)?;
+    let volume = Volume::open(&args.root, &spec.profile.name)?.within(Memory::of(&args.cgroup));
     let sources = source::all(spec);
     let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
     let content = merge::merge(fetched, report)?;

@@ -102,6 +102,11 @@ impl<'v> Sink<'v> {
         self.limits.bytes
     }
 
+    /// Whether the container's memory holds `bytes` more, of which the source knows beforehand.
+    pub(crate) fn has_memory(&self, bytes: u64) -> Result<(), SourceError> {
+        Ok(self.volume.has_memory(bytes)?)
+    }
+
     /// Forgets everything, for a source that begins again.
     pub(crate) fn clear(&mut self) {
         self.found = Found::default();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::api::resource;
 use serde_json::{Value, json};
 
 use super::boot_spec::{self, BootSource, From, MountedSource, Remote, SourceLimits};
@@ -15,8 +15,8 @@ use crate::output::Kind;
 use crate::pod::{Container, Pod, PostStart};
 use crate::profile::remote::Limits;
 use crate::profile::run_as_user::RunAsUser;
-use crate::profile::size::Size;
 use crate::profile::spec::{self, BootProfileSpec, Source};
+use crate::quantity::Quantity;
 
 /// Bytes of the spec in one env variable. Linux takes at most 32 pages in one string of the environment
 /// (`MAX_ARG_STRLEN`), its name and its end included; a longer spec goes on in further variables.
@@ -88,9 +88,10 @@ fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
     Some(SourceLimits { bytes, files: says.files })
 }
 
-/// What the volume takes. A size in other words (`0.5Gi`) is kept by the kernel alone.
+/// What the volume takes.
 pub(super) fn volume_bytes(profile: &BootProfileSpec) -> u64 {
-    Size::try_from(profile.volume.size_limit.clone()).map_or(u64::MAX, |size| size.bytes())
+    // Anything but a quantity is refused when the profile is read.
+    Quantity::parse(&profile.volume.size_limit).map_or(u64::MAX, Quantity::units)
 }
 
 /// The names that the container sets itself and that boot's env may hold. What may be missing is for boot to find.
@@ -165,14 +166,14 @@ pub(super) fn memory(name: &str, profile: &BootProfileSpec) -> core::Volume {
         empty_dir: Some(core::EmptyDirVolumeSource {
             // Memory, so that secrets never reach the node's disk.
             medium: Some("Memory".to_owned()),
-            size_limit: Some(Quantity(profile.volume.size_limit.clone())),
+            size_limit: Some(resource::Quantity(profile.volume.size_limit.clone())),
             ..Default::default()
         }),
         ..core::Volume::default()
     }
 }
 
-/// The boot container, but for the env, which differs from pod to pod.
+/// The boot container, but for the env and the resources, which differ from pod to pod.
 pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core::Container {
     let boot = &profile.boot;
     let policy = match boot.image {
@@ -185,7 +186,6 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
         volume_mounts: Some(volume_mounts(profile, settings)),
-        resources: Some(resources(&boot.resources, false)),
         // Boot writes the message itself; where it is killed before it can, its log's end is the next best.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(security_context(user(boot, settings))),
@@ -233,19 +233,6 @@ pub(super) fn env(spec: &BootSpec<'_>, profile: &str) -> Result<Vec<Value>, Plan
         rest = after;
     }
     Ok(variables)
-}
-
-/// A Guaranteed pod stays Guaranteed only if each injected container's requests equal its limits.
-pub(super) fn resources(resources: &spec::Resources, guaranteed: bool) -> core::ResourceRequirements {
-    let quantities = |map: &BTreeMap<String, String>| {
-        map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.clone()))).collect()
-    };
-    let requests = if guaranteed { &resources.limits } else { &resources.requests };
-    core::ResourceRequirements {
-        requests: Some(quantities(requests)),
-        limits: Some(quantities(&resources.limits)),
-        claims: None,
-    }
 }
 
 /// What the pod security standard `restricted` asks of every container.

@@ -5,6 +5,7 @@ use crate::names;
 use crate::pod::WrongType;
 use crate::profile::spec::EnvMode;
 use crate::profile::templates::{FieldError, InvalidTemplate};
+use crate::quantity::Quantity;
 use crate::template::RenderError;
 
 /// Why a pod cannot be booted as asked. Each message names the field and says what to change.
@@ -184,6 +185,21 @@ pub enum PlanError {
         size: usize,
         /// The limit in bytes.
         limit: usize,
+        /// The profile.
+        profile: String,
+    },
+    /// The pod's own memory limit is below what booting takes.
+    #[error(
+        "spec.resources.limits.memory is {limit}, and {container} needs {need} of memory, whatever BootProfile {profile:?} \
+         fetches: raise it to {need} or more"
+    )]
+    PodMemory {
+        /// The injected container.
+        container: &'static str,
+        /// The pod's limit.
+        limit: Quantity,
+        /// What the container needs.
+        need: Quantity,
         /// The profile.
         profile: String,
     },

@@ -18,6 +18,7 @@ mod pipes;
 mod pull_secrets;
 mod recipe;
 mod references;
+mod resources;
 mod store;
 mod task;
 mod version;
@@ -42,13 +43,15 @@ use held::Held;
 use init_image::Chosen;
 use mode::Wanted;
 use pipes::{Handing, Outputs, Sidecar};
+use resources::Room;
 
 use crate::identity::Identity;
 use crate::input::BootInputs;
+use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::Profile;
 use crate::profile::run_as_user::RunAsUser;
-use crate::profile::spec::{Position, PullPolicy};
+use crate::profile::spec::{Position, PullPolicy, Resources};
 use crate::template::Context;
 use crate::told::{ProfileRef, Store};
 
@@ -185,21 +188,8 @@ pub fn plan(
     if let Some(chosen) = &init_image {
         chosen.tell(&mut spec);
     }
-    let mut boot = recipe.boot.clone();
-    if let Some(container) = boot.as_object_mut() {
-        let mut env = boot::env(&spec, &profile.name)?;
-        env.extend(held.env);
-        container.insert("env".to_owned(), env.into());
-        if !held.env_from.is_empty() {
-            container.insert("envFrom".to_owned(), held.env_from.into());
-        }
-        if pod.is_guaranteed() {
-            container.insert("resources".to_owned(), recipe.guaranteed.clone());
-        }
-        if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-            mounts.append(&mut mounted.mounts);
-        }
-    }
+    let mounts = std::mem::take(&mut mounted.mounts);
+    let boot = boot_container(recipe, &spec, held.env, held.env_from, mounts)?;
     let from = pipes::From {
         spec: &profile.spec,
         profile: spec.profile.clone(),
@@ -208,10 +198,10 @@ pub fn plan(
         run_as_user: recipe.run_as_user,
         boot: &recipe.boot,
     };
-    let mut wait = pipes::wait::containers(pod, &inputs.awaits, &from)?;
+    let mut wait = pipes::wait::containers(&inputs.awaits, &from)?;
     let sidecar = sidecar(pod, &containers, &tasks, &outputs, &spec.task, &from)?;
     let mut boot = match &init_image {
-        Some(chosen) => chosen.containers(pod, origin.namespace, &spec, boot)?.into(),
+        Some(chosen) => chosen.containers(origin.namespace, &spec, boot)?.into(),
         None => vec![boot],
     };
     let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
@@ -220,6 +210,7 @@ pub fn plan(
         mounted.volumes.extend(sidecar.volume);
         warnings.extend(sidecar.warnings);
     }
+    warnings.extend(set_resources(pod, recipe, init_image.as_ref(), wait.iter_mut().chain(&mut boot))?);
     for container in wait.iter_mut().chain(&mut boot) {
         boot::keep_from_root(container, pod);
     }
@@ -277,6 +268,58 @@ fn sidecar(
         unlaunched: (task.way != EnvWay::Launch).then_some(task.because.as_str()),
     });
     Sidecar::plan(pod, &handing.collect::<Vec<_>>(), outputs, task, from)
+}
+
+/// The boot container, told what `spec` says. `env` and `env_from` are what it holds of the tasks'.
+fn boot_container(
+    recipe: &Recipe,
+    spec: &BootSpec<'_>,
+    env: Vec<Value>,
+    env_from: Vec<Value>,
+    mut mounts: Vec<Value>,
+) -> Result<Value, PlanError> {
+    let mut boot = recipe.boot.clone();
+    if let Some(container) = boot.as_object_mut() {
+        let mut told = boot::env(spec, &recipe.profile.name)?;
+        told.extend(env);
+        container.insert("env".to_owned(), told.into());
+        if !env_from.is_empty() {
+            container.insert("envFrom".to_owned(), env_from.into());
+        }
+        if let Some(own) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
+            own.append(&mut mounts);
+        }
+    }
+    Ok(boot)
+}
+
+/// Sets the resources of the containers that are added. Returns what the pod's author should know of them.
+fn set_resources<'c>(
+    pod: &Pod<'_>,
+    recipe: &Recipe,
+    init_image: Option<&Chosen<'_>>,
+    added: impl Iterator<Item = &'c mut Value>,
+) -> Result<Vec<String>, PlanError> {
+    let spec = &recipe.profile.spec;
+    let room = Room::of(pod, &recipe.profile.name)?;
+    let boot = room.ends(names::CONTAINER_BOOT, &spec.boot.resources, recipe.memory.need())?;
+    let image = init_image.map(|chosen| chosen.resources(&room)).transpose()?;
+    let (mut wait, mut sidecar) = (None, None);
+    for container in added {
+        let given = match container.get("name").and_then(Value::as_str) {
+            Some(names::CONTAINER_INIT) => image.as_ref().unwrap_or(&boot),
+            Some(names::CONTAINER_WAIT | names::CONTAINER_LOOK) => {
+                &*wait.insert(room.ends(names::CONTAINER_WAIT, &Resources::default(), resources::least())?)
+            }
+            Some(names::CONTAINER_PIPE) => {
+                &*sidecar.insert(room.beside(spec.pipes.resources.as_ref().unwrap_or(&Resources::default())))
+            }
+            _ => &boot,
+        };
+        given.set(container);
+    }
+    let ends: Vec<_> = [Some(&boot), image.as_ref(), wait.as_ref()].into_iter().flatten().collect();
+    Ok(room.warnings(&recipe.memory, &ends, sidecar.as_ref()))
 }
 
 fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &[Runs]) -> Lookup {

@@ -11,6 +11,7 @@ use super::boot_spec::BootSource;
 use super::given::Given;
 use super::init_image::InitImageRecipe;
 use super::pull_secrets::PullSecrets;
+use super::resources::BootMemory;
 use super::{PlanError, Settings, Version, boot, task};
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::templates;
@@ -25,8 +26,8 @@ pub struct Recipe {
     pub profile: Arc<Profile>,
     /// The boot container, but for its env.
     pub(super) boot: Value,
-    /// Its resources in a pod that must stay Guaranteed.
-    pub(super) guaranteed: Value,
+    /// How much memory boot may take.
+    pub(super) memory: BootMemory,
     /// The volumes to add.
     pub(super) volumes: Arc<[Arc<Value>]>,
     /// What is to stand in the pod's `imagePullSecrets`.
@@ -59,7 +60,7 @@ impl Recipe {
         let sources = boot::sources(spec);
         let recipe = Self {
             boot: json(&boot::container(spec, settings))?,
-            guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
+            memory: BootMemory::of(spec, &sources),
             volumes: boot::volumes(spec, settings).iter().map(shared).collect::<Result<_, _>>()?,
             pull_secrets: PullSecrets::of(&spec.boot, settings),
             run_as_user: boot::user(&spec.boot, settings),

@@ -1,6 +1,7 @@
 //! A container of the pod: what Bootlace decides by.
 
 use super::field::{Array, Object};
+use super::resources::Resources;
 use super::{Json, WrongType};
 
 /// What Bootlace reads of a container.
@@ -32,8 +33,10 @@ pub struct Container<'a> {
     pub termination_message_path: Option<&'a str>,
     /// Whether it says itself when it is started again: `restartPolicy`.
     pub has_restart_policy: bool,
-    /// `resources`.
-    pub resources: Resources,
+    /// Whether it is an init container that runs beside those behind it: `restartPolicy` is `Always`.
+    pub is_sidecar: bool,
+    /// The container itself, for what is read only where it is needed.
+    object: Object<'a>,
 }
 
 /// A mount, by its volume and its path.
@@ -86,37 +89,6 @@ pub struct HttpGet<'a> {
     pub headers: Vec<(&'a str, &'a str)>,
 }
 
-/// Whether a container's resources make it Guaranteed, and what it declares.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resources {
-    cpu: Pair,
-    memory: Pair,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Pair {
-    request: Option<String>,
-    limit: Option<String>,
-}
-
-impl Resources {
-    /// Whether cpu and memory each have a limit and no request that differs from it. Quantities are compared
-    /// as written, because the API server writes them in one canonical form before it calls a webhook.
-    pub(super) fn is_guaranteed(&self) -> bool {
-        [&self.cpu, &self.memory]
-            .into_iter()
-            .all(|pair| pair.limit.is_some() && (pair.request.is_none() || pair.request == pair.limit))
-    }
-
-    fn read(container: &Object<'_>) -> Result<Self, WrongType> {
-        let resources = container.object("resources")?;
-        let (requests, limits) = (resources.object("requests")?, resources.object("limits")?);
-        let pair =
-            |name| Ok(Pair { request: requests.int_or_string(name)?, limit: limits.int_or_string(name)? });
-        Ok(Self { cpu: pair("cpu")?, memory: pair("memory")? })
-    }
-}
-
 impl<'a> Container<'a> {
     pub(super) fn read(index: usize, container: &Object<'a>) -> Result<Self, WrongType> {
         let lifecycle = container.object("lifecycle")?;
@@ -140,7 +112,8 @@ impl<'a> Container<'a> {
                 .str("terminationMessagePath")?
                 .filter(|path| !path.is_empty()),
             has_restart_policy: container.str("restartPolicy")?.is_some(),
-            resources: Resources::read(container)?,
+            is_sidecar: container.str("restartPolicy")? == Some("Always"),
+            object: *container,
         })
     }
 }
@@ -180,6 +153,14 @@ impl<'a> Container<'a> {
     #[must_use]
     pub fn has_env_from(&self) -> bool {
         self.sources.is_some()
+    }
+
+    /// `resources`.
+    ///
+    /// # Errors
+    /// Where a field has another type than the API gives it.
+    pub fn resources(&self) -> Result<Resources<'a>, WrongType> {
+        Resources::read(&self.object)
     }
 
     /// The variables in `env`, in their order.

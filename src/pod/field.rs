@@ -1,8 +1,11 @@
 //! Reading fields of raw JSON: absent and `null` are the same, a wrong type is an error that names the field.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use super::resources::Amount;
 use super::{Fields, Json};
+use crate::quantity::Quantity;
 
 /// A field of another type than the API gives it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,7 +128,25 @@ impl<'a> Object<'a> {
         self.read(name, "an integer", Json::as_i64)
     }
 
-    /// A string or an integer, which Kubernetes takes as the same for ports and quantities.
+    /// A quantity: a string or a number, as the API server reads it.
+    pub(super) fn quantity(&self, name: &str) -> Result<Option<Amount<'a>>, WrongType> {
+        self.read(name, "a quantity such as 500m or 64Mi", |value| {
+            let text = match value {
+                Json::String(text) => Cow::Borrowed(text.trim()),
+                Json::Number(number) => number.to_string().into(),
+                _ => return None,
+            };
+            let value = Quantity::parse(&text).ok()?;
+            Some(Amount { text, value })
+        })
+    }
+
+    /// Whether a field's name begins with `start`.
+    pub(super) fn has_name_with(&self, start: &str) -> bool {
+        self.fields.into_iter().flat_map(Fields::iter).any(|(name, _)| name.starts_with(start))
+    }
+
+    /// A string or an integer, which Kubernetes takes as the same for ports.
     pub(super) fn int_or_string(&self, name: &str) -> Result<Option<String>, WrongType> {
         self.read(name, "a string or a number", |value| match value {
             Json::String(text) => Some(text.as_ref().to_owned()),

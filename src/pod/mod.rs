@@ -9,13 +9,15 @@ mod field;
 mod image;
 mod json;
 mod operation;
+mod resources;
 
 pub use apply::{DoesNotApply, apply};
-pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Resources, Variable};
+pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Variable};
 pub use field::{Strings, WrongType};
 pub use image::{Image, NotAnImage};
 pub use json::{Fields, Json};
 pub use operation::{Op, Operation};
+pub use resources::{Amount, Class, PodResources, Resource, Resources, Share};
 
 use field::Object;
 
@@ -52,6 +54,8 @@ pub struct Pod<'a> {
     pub grace_seconds: Option<i64>,
     /// Names of `spec.volumes`; `None` where the array is absent.
     pub volumes: Option<Vec<&'a str>>,
+    /// `spec` itself, for what is read only where it is needed.
+    spec: Object<'a>,
 }
 
 /// Who owns a pod.
@@ -89,6 +93,7 @@ impl<'a> Pod<'a> {
             restart_policy: spec.str("restartPolicy")?,
             grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
             volumes: spec.array("volumes")?.map(names).transpose()?,
+            spec,
         })
     }
 
@@ -101,15 +106,6 @@ impl<'a> Pod<'a> {
     /// All containers that the pod itself brings, init containers first.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
         self.init_containers.iter().chain(&self.containers)
-    }
-
-    /// Whether the pod's QoS class is Guaranteed: every container has cpu and memory limits, and requests
-    /// that equal them or are left to default to them.
-    /// <https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/>
-    #[must_use]
-    pub fn is_guaranteed(&self) -> bool {
-        !self.containers.is_empty()
-            && self.all_containers().all(|container| container.resources.is_guaranteed())
     }
 }
 

@@ -28,7 +28,8 @@ pub struct Pipes {
     /// How many outputs there may be.
     pub quota: Quota,
     /// Resources of the sidecar that has the outputs stored. Without it: 5m of a CPU and 16Mi of memory, at most 200m and
-    /// 64Mi. In a Guaranteed pod the requests are raised to the limits.
+    /// 64Mi; 20m and 32Mi in a Guaranteed pod; nothing of what the pod's containers declare nothing of. They do not apply to
+    /// pods with resources of their own (`spec.resources`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 }

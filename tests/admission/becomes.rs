@@ -59,20 +59,6 @@ fn a_named_port_is_resolved_at_admission() {
 }
 
 #[test]
-fn a_guaranteed_pod_stays_guaranteed() {
-    let resources =
-        json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}});
-    let boot = |pod: &Value| {
-        let injected = inject(pod, Position::Last).pod;
-        injected.pointer("/spec/initContainers/0/resources").unwrap().clone()
-    };
-    let guaranteed = boot(&pod(|pod| pod["spec"]["containers"][0]["resources"] = resources));
-    assert_eq!(guaranteed["requests"], guaranteed["limits"]);
-    let burstable = boot(&pod(|_| {}));
-    assert_ne!(burstable["requests"], burstable["limits"]);
-}
-
-#[test]
 fn only_the_task_containers_are_changed() {
     let pod = pod(|pod| {
         pod["metadata"]["annotations"] = json!({names::ANNOTATION_CONTAINERS: "main,second"});

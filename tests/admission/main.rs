@@ -22,6 +22,7 @@ mod pipes_out;
 mod pipes_wait;
 mod pods;
 mod refused;
+mod resources;
 mod secret;
 mod templates;
 
@@ -176,12 +177,6 @@ proptest! {
             prop_assert_eq!(is("/securityContext/readOnlyRootFilesystem"), true);
             prop_assert_eq!(is("/securityContext/capabilities/drop"), &json!(["ALL"]));
             prop_assert_eq!(is("/securityContext/seccompProfile/type"), "RuntimeDefault");
-            for kind in ["requests", "limits"] {
-                for resource in ["cpu", "memory"] {
-                    let pointer = format!("/resources/{kind}/{resource}");
-                    prop_assert!(is(&pointer).is_string());
-                }
-            }
         }
     }
 

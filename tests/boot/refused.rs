@@ -36,6 +36,26 @@ fn a_path_that_no_file_can_have() {
 }
 
 #[test]
+fn what_the_memory_limit_does_not_hold_is_not_written() {
+    let container = Container::new();
+    let object = container.mount("object", [("model", &vec![b'x'; 8 << 20][..])]);
+    container.limit_memory(12 << 20, 5 << 20);
+    let (code, sentence) = container.boot(&[mounted("files", "ConfigMap", &object, &json!({}))]).failure();
+    assert_eq!(code, 74);
+    for part in
+        ["source \"files\"", "boot may use 12.0 MiB of memory, 5.0 MiB of it are used", "limits.memory"]
+    {
+        assert!(sentence.contains(part), "{part:?} is not in {sentence}");
+    }
+
+    // What does fit is written.
+    let container = Container::new();
+    container.limit_memory(12 << 20, 5 << 20);
+    let object = container.mount("object", [("model", &vec![b'x'; 1 << 20][..])]);
+    container.boot(&[mounted("files", "ConfigMap", &object, &json!({}))]).result.unwrap();
+}
+
+#[test]
 fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
     let container = Container::new();
     let object = container.mount("object", [("db-user", &b"x"[..]), ("binary", b"a\0b")]);

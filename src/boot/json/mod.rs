@@ -11,11 +11,18 @@ use serde_json::value::RawValue;
 
 use super::sink::{Gives, Sink};
 use super::source::SourceError;
+use crate::http::Body;
 pub(crate) use text::Text;
 
 /// How many bytes of JSON boot takes: it keeps them in memory, as nothing in an object can be found without
 /// reading it all. Twice as much, while it grows, leaves boot below 32 MB.
 pub(crate) const MAX_BYTES: u64 = 8 << 20;
+
+/// The whole body, where memory holds it: while it comes, it grows to twice its size.
+pub(crate) async fn read(body: &mut Body, sink: &Sink<'_>) -> Result<Vec<u8>, SourceError> {
+    sink.has_memory(body.announced().unwrap_or_default().saturating_mul(2))?;
+    Ok(body.read(MAX_BYTES).await?)
+}
 
 /// An object's names and values in their order, with what comes twice. Values are [`RawValue`]s, read one by one: all of
 /// them beside the JSON would take its room twice.

@@ -80,7 +80,7 @@ impl Api for Optimus {
     }
 
     async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let answer = body.read(json::MAX_BYTES).await?;
+        let answer = json::read(body, sink).await?;
         let Compiled { envs, files, secrets } =
             serde_json::from_slice(&answer).map_err(|error| json::broken(&error))?;
         if envs.0.is_empty() && files.0.is_empty() && secrets.0.is_empty() {

@@ -160,7 +160,8 @@ fn wait(out: &mut Lines, injected: &Value) -> anyhow::Result<()> {
 
 /// Why the pod is a task; its being injected already is no reason of its own.
 fn because(pod: &Pod<'_>) -> Because {
-    let without_mark = Pod { init_containers: Vec::new(), ..pod.clone() };
+    let mut without_mark = pod.clone();
+    without_mark.init_containers = Vec::new();
     match select(&without_mark, None) {
         Selection::Task { because, .. } => because,
         Selection::Skip(

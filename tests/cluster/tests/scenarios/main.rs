@@ -38,6 +38,7 @@ mod pipes;
 mod post_start;
 mod profile_change;
 mod refused;
+mod resources;
 mod restricted;
 mod servers;
 mod sources;
