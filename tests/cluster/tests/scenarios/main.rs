@@ -23,6 +23,7 @@ mod entrypoint_lookup;
 mod env_modes;
 mod env_precedence;
 mod harness;
+mod hook_when;
 mod http_source;
 mod https_server;
 mod inject;
