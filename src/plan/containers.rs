@@ -5,9 +5,17 @@ use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod};
 
+/// Containers of a pod at most, its init containers included. Planning compares them with each other, and each task
+/// container adds to the answer. Kubernetes sets no limit; a node runs 110 pods by default.
+const MAX_CONTAINERS: usize = 256;
+
 /// The containers that run the task, in the pod's order: those that our annotation names, else the one that
 /// Kubernetes' own annotation names, else the scheduler's main container, else the first.
 pub(super) fn tasks<'p, 'a>(pod: &'p Pod<'a>) -> Result<Vec<&'p Container<'a>>, PlanError> {
+    let count = pod.all_containers().count();
+    if count > MAX_CONTAINERS {
+        return Err(PlanError::TooManyContainers { count, limit: MAX_CONTAINERS });
+    }
     if let Some(list) = pod.annotations.get(names::ANNOTATION_CONTAINERS) {
         return named(pod, list);
     }

@@ -13,6 +13,14 @@ pub enum PlanError {
     /// The pod has no containers.
     #[error("spec.containers is empty: a task needs a container")]
     NoContainers,
+    /// The pod has more containers than planning is bounded for.
+    #[error("the pod has {count} containers, and the limit is {limit}: split it into several pods")]
+    TooManyContainers {
+        /// How many it has.
+        count: usize,
+        /// How many it may have.
+        limit: usize,
+    },
     /// The containers annotation names one that is not there.
     #[error(
         "the annotation {} names {name:?}, but the pod's containers are {}: name one of these",
