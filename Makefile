@@ -7,61 +7,80 @@ export CARGO_TARGET_DIR ?= $(BOOTLACE_CACHE)/target
 # ring has C parts; any gcc builds them for musl, because they use no libc.
 export CC_x86_64_unknown_linux_musl ?= gcc
 
-CLUSTER = $(CARGO_TARGET_DIR)/debug/bootlace-cluster
+# When it began: the demo says how long all of it took.
+export BOOTLACE_STARTED := $(shell date +%s)
+
+# `make demo CLUSTER=current` and `make test-cluster CLUSTER=current` use the cluster of the current kubeconfig, which gets
+# its images from REGISTRY, or by the tool that made it.
+CLUSTER = own
+export REGISTRY
+
+HARNESS = $(CARGO_TARGET_DIR)/debug/bootlace-cluster
 DENY_VERSION = 0.20.2
+# What a cluster of its own needs.
+OWN = rust go cluster
+# What the one needs that CLUSTER names.
+NODE = $(if $(filter current,$(CLUSTER)),rust go,$(OWN))
+
+# Called with what the machine must have; makes sure of it, and builds the harness.
+harness = @hack/machine $(1) && hack/stage -c "the harness" cargo build --package bootlace-cluster
 
 .PHONY: help
 help: ## Say what can be made
-	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 25
 
 .PHONY: demo
-demo: harness ## Run an Airflow DAG on a real cluster, and show what Bootlace does to it
-	@$(CLUSTER) demo
+demo: ## Run an Airflow DAG on a real cluster, and show what Bootlace does to it
+	$(call harness,$(NODE))
+	@$(HARNESS) demo --cluster $(CLUSTER)
 
 .PHONY: cluster
-cluster: harness ## Leave the demo's cluster running, and print how to reach it
-	@$(CLUSTER) up
+cluster: ## Leave the demo's cluster running, and print how to reach it
+	$(call harness,$(OWN))
+	@$(HARNESS) up
 
 .PHONY: test
 test: check test-cluster ## All checks and tests
 
 .PHONY: check
-check: prerequisites ## All that needs no cluster: format, lints, tests, licences, chart, docs
+check: ## All that needs no cluster: format, lints, tests, licences, chart, docs
+	$(call harness,rust lints go busybox-static docker-registry npm python3-venv util-linux)
 	@hack/stage "format" cargo fmt --all --check
-	@hack/stage "clippy" cargo clippy --workspace --all-targets --all-features --quiet -- --deny warnings
-	@hack/stage "docs" env RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
+	@hack/stage -c "clippy" cargo clippy --workspace --all-targets --all-features -- --deny warnings
+	@hack/stage -c "docs" env RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
 	@hack/stage "the object stores that tests start" hack/store-servers
+	@hack/stage -c "building the tests" cargo test --workspace --no-run
 	@hack/stage -v "unit, property and process tests" cargo test --workspace --quiet
 	@hack/stage "licences, sources and bans" hack/deny $(DENY_VERSION)
-	@hack/stage "chart" env HELM=$$($(CLUSTER) tool helm) charts/test
-	@hack/stage "manifests" env HELM=$$($(CLUSTER) tool helm) manifests/render --check
+	@hack/stage "chart" env HELM=$$($(HARNESS) tool helm) charts/test
+	@hack/stage "manifests" env HELM=$$($(HARNESS) tool helm) manifests/render --check
 
 .PHONY: test-cluster
-test-cluster: harness ## The scenarios on a real cluster
-	@hack/stage -v "cluster scenarios" $(CLUSTER) test
+test-cluster: ## The scenarios on a real cluster
+	$(call harness,$(NODE) docker-registry)
+	@hack/stage -v "cluster scenarios" $(HARNESS) test --cluster $(CLUSTER)
 
 .PHONY: kill
-kill: harness ## Kill, in the lives of 200 tasks with outputs, what has a part in them, and look at what is left
-	@$(CLUSTER) kill
+kill: ## Kill, in the lives of 200 tasks with outputs, what has a part in them, and look at what is left
+	$(call harness,$(OWN))
+	@$(HARNESS) kill
 
 .PHONY: bench
-bench: harness ## Measure, and write docs/figures.md
+bench: ## Measure, and write docs/figures.md
+	$(call harness,$(OWN) docker-registry npm rclone unzip)
 	@hack/bench
 
 .PHONY: image
-image: harness ## Build the image as an OCI archive, dist/bootlace.tar
-	@$(CLUSTER) image
+image: ## Build the image as an OCI archive, dist/bootlace.tar
+	$(call harness,rust)
+	@$(HARNESS) image
 
 .PHONY: manifests
-manifests: harness ## Write the CRDs and the rendered manifests anew
+manifests: ## Write the CRDs and the rendered manifests anew
+	$(call harness,rust go)
 	@for crd in bootprofiles pipes; do cargo run --quiet -- crds $$crd > charts/bootlace/crds/$$crd.yaml; done
-	@HELM=$$($(CLUSTER) tool helm) manifests/render
+	@HELM=$$($(HARNESS) tool helm) manifests/render
 
 .PHONY: prerequisites
-prerequisites: harness
-	@$(CLUSTER) prerequisites
-
-.PHONY: harness
-harness:
-	@hack/rust
-	@hack/stage "the harness" cargo build --quiet --package bootlace-cluster
+prerequisites: ## Install all that any of these needs, and build nothing
+	@hack/machine lints $(OWN) docker-registry npm rclone unzip

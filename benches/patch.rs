@@ -85,6 +85,7 @@ fn recipes() -> Recipes {
         name: name.to_owned(),
         into,
         items: Vec::new(),
+        exclude: Vec::new(),
         prefix: prefix.to_owned(),
         optional: false,
     };

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::identity::Identity;
 use crate::input::{self, Answers, BootInputs, InputError, Inputs, Resolved, Taken};
+use crate::names;
 use crate::patch::{self, PatchError};
 use crate::plan::{self, Images, Origin, PlanError, Recipe, Recipes};
 use crate::pod::{DoesNotApply, Json, Operation, Pod, apply};
@@ -19,6 +20,8 @@ use crate::told::ProfileRef;
 pub enum Decision<P = Value> {
     /// It is a task, and this is what it becomes.
     Inject(Box<Injection<P>>),
+    /// It is a task that has been injected before, and what is to stand behind all its init containers is put there again.
+    Reorder(Box<Reordering<P>>),
     /// It is left alone.
     Skip(Skip),
     /// It is a task that cannot be booted as it asks.
@@ -39,6 +42,16 @@ pub struct Injection<P = Value> {
     pub taken: Vec<Taken>,
     /// What of that could not be looked up, because nobody may be asked, in words: the pod still names it by its key.
     pub left: Vec<String>,
+    /// What it becomes, as operations.
+    pub patch: Vec<Operation>,
+    /// The pod with the patch applied.
+    pub pod: P,
+}
+
+/// What becomes of an injected pod that got further init containers since.
+pub struct Reordering<P = Value> {
+    /// The init containers behind which Bootlace's own stand then.
+    pub behind: Vec<String>,
     /// What it becomes, as operations.
     pub patch: Vec<Operation>,
     /// The pod with the patch applied.
@@ -74,6 +87,8 @@ pub enum Lookup {
 pub enum Outcome {
     /// The pod is injected.
     Injected,
+    /// The pod was injected, and its init containers are put in order again.
+    Reordered,
     /// The pod is left alone, for this reason.
     Skipped(Skip),
     /// The pod is turned away.
@@ -90,6 +105,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Injected => "injected",
+            Self::Reordered => "reordered",
             Self::Skipped(_) => "skipped",
             Self::Refused => "refused",
             Self::NotForUs => "not_for_us",
@@ -202,6 +218,12 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option
             let response = Response { uid, patch, warnings, audit, refusal: None };
             (response, Outcome::Injected, Some(profile.name))
         }
+        Decision::Reorder(reordering) => {
+            let Reordering { behind, patch, pod: () } = *reordering;
+            let audit =
+                [("reordered", format!("boots behind {}, which came later", behind.join(", ")))].into();
+            (Response { uid, patch, audit, ..Response::default() }, Outcome::Reordered, None)
+        }
         Decision::Skip(skip) => {
             let audit = [("skipped", skip.to_string())].into();
             (Response { uid, audit, ..Response::default() }, Outcome::Skipped(skip), None)
@@ -234,18 +256,29 @@ pub fn admit_with<'a>(
     Ok(match decide(Json::from(&object), origin.into(), recipes, found)? {
         Decision::Inject(injection) => {
             let Injection { because, named_by, profile, warnings, taken, left, patch, pod: () } = *injection;
-            // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
-            let operations: Vec<_> = patch.iter().map(PatchOperation::from).collect();
-            if let Err(error) = json_patch::patch_unsafe(&mut object, &operations) {
+            if let Err(error) = patched(&mut object, &patch) {
                 return Ok(Decision::Refuse(defect(&error)));
             }
             let pod = object;
             let injection = Injection { because, named_by, profile, warnings, taken, left, patch, pod };
             Decision::Inject(Box::new(injection))
         }
+        Decision::Reorder(reordering) => {
+            let Reordering { behind, patch, pod: () } = *reordering;
+            if let Err(error) = patched(&mut object, &patch) {
+                return Ok(Decision::Refuse(defect(&error)));
+            }
+            Decision::Reorder(Box::new(Reordering { behind, patch, pod: object }))
+        }
         Decision::Skip(skip) => Decision::Skip(skip),
         Decision::Refuse(refusal) => Decision::Refuse(refusal),
     })
+}
+
+fn patched(object: &mut Value, patch: &[Operation]) -> Result<(), json_patch::PatchError> {
+    // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
+    let operations: Vec<_> = patch.iter().map(PatchOperation::from).collect();
+    json_patch::patch_unsafe(object, &operations)
 }
 
 fn decide(
@@ -257,6 +290,7 @@ fn decide(
     match inject(object, origin, recipes, found) {
         Ok(injection) => Ok(Decision::Inject(Box::new(injection))),
         Err(Stop::Skip(skip)) => Ok(Decision::Skip(skip)),
+        Err(Stop::Reorder(reordering)) => Ok(Decision::Reorder(reordering)),
         Err(Stop::Refuse(refusal)) => Ok(Decision::Refuse(*refusal)),
         Err(Stop::Lookup(lookup)) => Err(lookup),
     }
@@ -265,6 +299,7 @@ fn decide(
 /// Why a pod is not injected, or not yet.
 enum Stop {
     Skip(Skip),
+    Reorder(Box<Reordering<()>>),
     Refuse(Box<Refusal>),
     Lookup(Box<Lookup>),
 }
@@ -330,11 +365,12 @@ fn select<'r>(
 ) -> Result<Selected<'r>, Stop> {
     let (profile, named_by, because) = match selection::select(pod, recipes.default_of(origin.namespace)) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
+        Selection::Overtaken(places) => return Err(Stop::Reorder(Box::new(reorder(object, pod, &places)?))),
         Selection::Skip(skip) => return Err(Stop::Skip(skip)),
     };
     let unknown = |error| Refusal::invalid(sentence(pod, &format!("{error} ({named_by})")));
     let recipe = recipes.get(profile).map_err(unknown)?;
-    let tasks = plan::task_containers(pod).map_err(|error| of_plan(pod, recipe, &error))?;
+    let tasks = plan::task_containers(pod, recipe).map_err(|error| of_plan(pod, recipe, &error))?;
     let resolved = input::resolve(object, pod, &tasks, &recipe.profile.spec, found.pipes.as_ref());
     match resolved.map_err(|error| of_input(pod, recipe, &error))? {
         Resolved::Inputs(inputs) => Ok(Selected { because, named_by, recipe, inputs }),
@@ -343,6 +379,17 @@ fn select<'r>(
             Err(Stop::Lookup(Box::new(Lookup::Pipes { namespace, runs })))
         }
     }
+}
+
+/// Puts the init containers at `places`, Bootlace's own, behind those that came behind boot.
+fn reorder(object: &Json<'_>, pod: &Pod<'_>, places: &[usize]) -> Result<Reordering<()>, DoesNotApply> {
+    let patch = patch::behind_all(places, pod);
+    apply(object.clone(), &patch)?;
+    let since_boot =
+        pod.init_containers.iter().skip_while(|container| container.name != names::CONTAINER_BOOT);
+    let behind = since_boot.filter(|container| !places.contains(&container.index));
+    let behind = behind.map(|container| container.name.to_owned()).collect();
+    Ok(Reordering { behind, patch, pod: () })
 }
 
 /// What is planned for a task, as operations.

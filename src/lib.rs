@@ -23,13 +23,14 @@
 //! [`webhook`] serves it, [`store`] creates what pods may not (what the two have in common is [`server`]), [`boot`] is
 //! what the injected init container runs, [`wait`] what runs before it where an input is still to come, [`pipe`] what the
 //! sidecar of tasks with outputs does, [`cli`] is the command line. [`registry`] speaks with OCI registries for them,
-//! `http` makes the requests.
+//! `http` makes the requests. `entry` says which variables and files a source may give, to them and to [`profile`].
 //! What they all are told in a pod stands in [`told`]. What runs in the task's own container is the package `bootlace-launch`.
 
 pub mod admission;
 pub mod boot;
 pub mod cli;
 mod crd;
+mod entry;
 mod http;
 pub mod identity;
 pub mod input;
@@ -41,6 +42,7 @@ pub mod pipe;
 pub mod plan;
 pub mod pod;
 pub mod profile;
+pub mod quantity;
 pub mod registry;
 pub mod review;
 pub mod selection;

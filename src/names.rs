@@ -29,6 +29,8 @@ pub const LABEL_PROFILE: &str = "bootlace.dev/profile";
 
 /// Pod annotation, written by Bootlace: what was injected, as JSON (see `plan::Injected`).
 pub const ANNOTATION_INJECTED: &str = "bootlace.dev/injected";
+/// What [`ANNOTATION_INJECTED`] holds where boot comes before the pod's own init containers. The API server looks for it.
+pub const INJECTED_FIRST: &str = r#""position":"First""#;
 /// Pod annotation: comma-separated names of the containers that are tasks.
 pub const ANNOTATION_CONTAINERS: &str = "bootlace.dev/containers";
 /// Pod annotation: the image's entrypoint, where the pod names no command, as a JSON array of strings; or an object of
@@ -100,6 +102,8 @@ pub const FILE_OPTIMUS_SECRET: &str = ".secret";
 /// Who the task is, below [`MOUNT`]: JSON, no secrets.
 pub const FILE_TASK: &str = "task.json";
 
+/// The architectures that Bootlace's image is built for, as nodes name theirs in the label `kubernetes.io/arch`.
+pub const IMAGE_ARCHITECTURES: [&str; 1] = ["amd64"];
 /// The `bootlace` binary in the image.
 pub const IMAGE_BOOTLACE: &str = "/usr/local/bin/bootlace";
 /// The launcher in the image, which boot copies to [`FILE_LAUNCHER`].
@@ -136,7 +140,7 @@ pub fn is_env_secret(name: &str) -> bool {
             && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
-/// Env of the boot container, followed by a container's number, `_` and a name: what the pod's own `envFrom` gives to
+/// Env of the boot container, followed by a container's number (`INIT_` and its number of an init container), `_` and a name: what the pod's own `envFrom` gives to
 /// that container. Boot looks at the names only, and lets the pod's win.
 pub const ENV_HELD_PREFIX: &str = "BOOTLACE_HELD_";
 
@@ -201,6 +205,13 @@ pub const ENV_WAIT: &str = "BOOTLACE_WAIT";
 pub const MOUNT_AWAITED: &str = "/bootlace-awaited";
 /// Label of a `Pipe`: a hash of its scheduler, workflow and run, by which a later task of that run finds it.
 pub const LABEL_PIPE_RUN: &str = "bootlace.dev/pipe-run";
+
+/// Whether a container's name is one of Bootlace's.
+#[must_use]
+pub fn is_own_container(name: &str) -> bool {
+    [CONTAINER_BOOT, CONTAINER_INSTALL, CONTAINER_INIT, CONTAINER_PIPE, CONTAINER_WAIT, CONTAINER_LOOK]
+        .contains(&name)
+}
 
 /// The numeric user of Bootlace's image, because `runAsNonRoot` cannot check a named one.
 pub const USER: i64 = 65532;

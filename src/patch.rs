@@ -1,8 +1,9 @@
 //! The plan as JSON patch operations (RFC 6902), written by hand, op by op.
 //!
 //! Never a diff of two documents: a diff of a typed round trip drops fields that the types do not know, and
-//! takes time that grows with the square of the pod. All operations add, but for one: a postStart handler of
-//! the pod's own is replaced by the hook that takes it over.
+//! takes time that grows with the square of the pod. All operations add, but for two: a postStart handler of
+//! the pod's own is replaced by the hook that takes it over, and Bootlace's own init containers are moved behind one that
+//! another webhook has added since.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::names;
 use crate::plan::{Command, EnvWay, Plan, Task};
-use crate::pod::{Op, Operation, Pod};
+use crate::pod::{List, Op, Operation, Pod};
 use crate::profile::spec::Position;
 
 const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
@@ -37,6 +38,19 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchErro
     if !plan.pull_secrets.is_empty() {
         patch.append_or_make(PULL_SECRETS, pod.pull_secrets.is_some(), &plan.pull_secrets);
     }
+    // The pod's own init containers, before others stand in front of them.
+    for others in plan.others {
+        let list = INIT_CONTAINERS.with_trailing_token(others.index).with_trailing_token("volumeMounts");
+        if others.has_mounts {
+            patch.append(&list, others.mounts);
+        } else {
+            patch.add(list, others.mounts);
+        }
+    }
+    let (init, app): (Vec<_>, Vec<_>) = plan.tasks.into_iter().partition(|task| task.list == List::Init);
+    for task in init {
+        change(&mut patch, INIT_CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
+    }
     let (mut first, mut last) = (plan.wait, plan.boot);
     if plan.position == Position::First {
         first.append(&mut last);
@@ -52,10 +66,20 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchErro
         first.append(&mut last);
         patch.add(INIT_CONTAINERS.to_buf(), Value::Array(first));
     }
-    for task in plan.tasks {
-        change(&mut patch, task, &plan.mounts, plan.env_from.as_ref());
+    for task in app {
+        change(&mut patch, CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
     }
     Ok(patch.0)
+}
+
+/// The operations that put the init containers at `places`, which ascend, behind all others, in their order.
+#[must_use]
+pub fn behind_all(places: &[usize], pod: &Pod<'_>) -> Vec<Operation> {
+    let last = INIT_CONTAINERS.with_trailing_token(pod.init_containers.len().saturating_sub(1));
+    // Those that were moved before it stood in front of it.
+    let from =
+        |(moved, place): (usize, &usize)| INIT_CONTAINERS.with_trailing_token(place.saturating_sub(moved));
+    places.iter().enumerate().map(|place| Operation::move_from(from(place), last.clone())).collect()
 }
 
 fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchError> {
@@ -68,8 +92,8 @@ fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchEr
     Ok(())
 }
 
-fn change(patch: &mut Patch, task: Task, mounts: &[Arc<Value>], env_from: Option<&Value>) {
-    let container = CONTAINERS.with_trailing_token(task.index);
+fn change(patch: &mut Patch, list: &Pointer, task: Task, mounts: &[Arc<Value>], env_from: Option<&Value>) {
+    let container = list.with_trailing_token(task.index);
     let list = container.with_trailing_token("volumeMounts");
     patch.append_or_make(&list, task.has.mounts, mounts);
     patch.append(&list, task.mounts);
@@ -129,7 +153,7 @@ impl Patch {
     /// Adds at the end of an array that is there.
     fn append(&mut self, path: &Pointer, values: impl IntoIterator<Item = impl Into<Arc<Value>>>) {
         for value in values {
-            self.0.push(Operation { op: Op::Add, path: path.with_trailing_token("-"), value: value.into() });
+            self.0.push(Operation { path: path.with_trailing_token("-"), op: Op::Add(value.into()) });
         }
     }
 

@@ -7,7 +7,7 @@ use crate::names;
 use crate::pod::Pod;
 
 /// What becomes of a pod.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Selection<'a> {
     /// It is a task: boot it.
     Task {
@@ -18,6 +18,9 @@ pub enum Selection<'a> {
         /// Why it counts as a task.
         because: Because,
     },
+    /// It has been injected before, and since then init containers have come behind Bootlace's own that are to be the last.
+    /// These are the places of Bootlace's own that are to be moved, in their order.
+    Overtaken(Vec<usize>),
     /// It is left alone.
     Skip(Skip),
 }
@@ -141,10 +144,8 @@ pub fn select<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> Selectio
     if pod.windows {
         return Selection::Skip(Skip::Windows);
     }
-    if pod.annotations.get(names::ANNOTATION_INJECTED).is_some()
-        && pod.init_containers.iter().any(|container| container.name == names::CONTAINER_BOOT)
-    {
-        return Selection::Skip(Skip::AlreadyInjected);
+    if let Some(ours) = injected(pod) {
+        return ours;
     }
     let (profile, named_by) = match (label, namespace_default) {
         (None | Some(names::TASK_DEFAULT), Some(name)) => (name, NamedBy::Namespace),
@@ -152,6 +153,33 @@ pub fn select<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> Selectio
         (Some(name), _) => (name, NamedBy::Pod),
     };
     Selection::Task { profile, named_by, because }
+}
+
+/// What becomes of a pod that has been injected before; `None` for all others.
+///
+/// The chart's match condition `is-not-done` says the same, so that the API server does not ask at all where nothing is left
+/// to do (`bootlace.isNotDone` in templates/webhook/_selection.tpl).
+fn injected<'a>(pod: &Pod<'_>) -> Option<Selection<'a>> {
+    let mark = pod.annotations.get(names::ANNOTATION_INJECTED)?;
+    let name = |place: usize| pod.init_containers.get(place).map(|container| container.name);
+    let boot = pod.init_containers.iter().position(|container| container.name == names::CONTAINER_BOOT)?;
+    let has_sidecar = name(boot + 1) == Some(names::CONTAINER_PIPE);
+    let end = boot + if has_sidecar { 2 } else { 1 };
+    if end == pod.init_containers.len() || mark.contains(names::INJECTED_FIRST) {
+        return Some(Selection::Skip(Skip::AlreadyInjected));
+    }
+    // What stands in front of boot for it alone comes with it. `bootlace-wait` stands there too, but for pods whose own init
+    // containers wait, where it is in front of those.
+    let before =
+        [names::CONTAINER_INSTALL, names::CONTAINER_INIT, names::CONTAINER_WAIT, names::CONTAINER_LOOK];
+    let before = (0..boot).rev().take_while(|place| name(*place).is_some_and(|name| before.contains(&name)));
+    let mut ours: Vec<_> = before.collect();
+    ours.reverse();
+    ours.push(boot);
+    let sidecar =
+        pod.init_containers.iter().skip(boot).find(|container| container.name == names::CONTAINER_PIPE);
+    ours.extend(sidecar.map(|sidecar| sidecar.index));
+    Some(Selection::Overtaken(ours))
 }
 
 #[cfg(test)]
@@ -172,6 +200,7 @@ mod tests {
         match select(&Pod::read(&pod.into()).unwrap(), None) {
             Selection::Task { profile, .. } => Ok(profile.to_owned()),
             Selection::Skip(skip) => Err(skip),
+            Selection::Overtaken(_) => panic!("overtaken"),
         }
     }
 
@@ -235,6 +264,47 @@ mod tests {
         let mut windows = pod(&labels, &json!(null));
         windows["spec"]["os"] = json!({"name": "windows"});
         assert_eq!(outcome(&windows), Err(Skip::Windows));
+    }
+
+    #[test]
+    fn what_comes_behind_boot_is_seen_where_boot_is_to_be_the_last() {
+        let first = r#"{"profile":"a","position":"First"}"#;
+        let last = r#"{"profile":"a","position":"Last","because":"\"position\":\"First\""}"#;
+        for (init, mark, moved) in [
+            (&["own", "bootlace-boot"][..], last, None),
+            (&["bootlace-boot", "mesh"], first, None),
+            (&["bootlace-boot", "mesh"], last, Some(&[0][..])),
+            (&["bootlace-boot", "mesh"], "{}", Some(&[0])),
+            (&["own", "bootlace-boot", "mesh", "other"], last, Some(&[1])),
+            (&["own", "bootlace-boot", "bootlace-pipe"], last, None),
+            (&["bootlace-boot", "bootlace-pipe", "mesh"], last, Some(&[0, 1])),
+            (&["bootlace-boot", "mesh", "bootlace-pipe"], last, Some(&[0, 2])),
+            (
+                &[
+                    "bootlace-wait",
+                    "bootlace-look",
+                    "bootlace-install",
+                    "bootlace-init",
+                    "bootlace-boot",
+                    "mesh",
+                ],
+                last,
+                Some(&[0, 1, 2, 3, 4]),
+            ),
+            // An init container of the pod's own takes what is awaited.
+            (&["bootlace-wait", "own", "bootlace-boot", "mesh"], last, Some(&[2])),
+        ] {
+            let mut made =
+                pod(&json!({names::LABEL_TASK: "true"}), &json!({names::ANNOTATION_INJECTED: mark}));
+            made["spec"]["initContainers"] = init.iter().map(|name| json!({"name": name})).collect();
+            let made = Json::from(&made);
+            let made = Pod::read(&made).unwrap();
+            match (select(&made, None), moved) {
+                (Selection::Skip(Skip::AlreadyInjected), None) => {}
+                (Selection::Overtaken(places), Some(moved)) => assert_eq!(places, moved, "{init:?}"),
+                _ => panic!("{init:?} with {mark}"),
+            }
+        }
     }
 
     #[test]

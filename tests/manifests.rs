@@ -52,6 +52,21 @@ fn the_api_server_selects_by_the_names_that_the_code_reads() {
     }
 }
 
+/// What the conditions decide is compared with the code on a cluster (the scenario `reviewed`); here are the names.
+#[test]
+fn the_match_conditions_hold_the_names_that_the_code_writes() {
+    for webhook in webhooks() {
+        let conditions = webhook.pointer("/matchConditions").unwrap().as_array().unwrap().clone();
+        let done = conditions.iter().find(|condition| condition["name"] == "is-not-done").unwrap();
+        let done = done["expression"].as_str().unwrap();
+        for part in
+            [names::ANNOTATION_INJECTED, names::INJECTED_FIRST, names::CONTAINER_BOOT, names::CONTAINER_PIPE]
+        {
+            assert!(done.contains(&format!("'{part}'")), "{part} is not in {done}");
+        }
+    }
+}
+
 #[test]
 fn the_deployment_runs_the_binary_as_the_images_user() {
     let manifests = documents(include_str!("../manifests/install.yaml"));

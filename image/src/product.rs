@@ -1,9 +1,9 @@
 //! Bootlace's own image: three static binaries and nothing else.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::archive::{self, Config};
@@ -19,19 +19,38 @@ const USER: &str = "65532:65532";
 /// The launchers' own cargo profile, in every image: what runs in a task's container is what is shipped.
 const LAUNCHER_PROFILE: &str = "launch";
 
-/// Writes Bootlace's image to `output`, with the `bootlace` binary built by the cargo profile `profile`, and
-/// returns its digest.
+/// The image's binaries.
+pub struct Binaries {
+    /// The webhook, the store, and what injected containers run.
+    pub bootlace: PathBuf,
+    /// The launcher.
+    pub launch: PathBuf,
+    /// The launcher for pods whose postStart is an `httpGet`.
+    pub launch_http: PathBuf,
+}
+
+impl Binaries {
+    /// What is built for an image whose `bootlace` is of the cargo profile `profile`: packages and their profiles, in the
+    /// order of the fields.
+    #[must_use]
+    pub fn builds(profile: &str) -> [(&str, &'static str); 3] {
+        [
+            (profile, "bootlace"),
+            (LAUNCHER_PROFILE, "bootlace-launch"),
+            (LAUNCHER_PROFILE, "bootlace-launch-http"),
+        ]
+    }
+}
+
+/// Writes Bootlace's image to `output` and returns its digest.
 ///
 /// # Errors
-/// When the binaries do not build or `output` cannot be written.
-pub fn write(root: &Path, profile: &str, reference: &str, output: &Path) -> Result<String> {
-    let bootlace = build(root, profile, "bootlace")?;
-    let launch = build(root, LAUNCHER_PROFILE, "bootlace-launch")?;
-    let launch_http = build(root, LAUNCHER_PROFILE, "bootlace-launch-http")?;
+/// When a binary cannot be read or `output` cannot be written.
+pub fn write(binaries: &Binaries, reference: &str, output: &Path) -> Result<String> {
     let layer = Layer::new()
-        .program(&format!("{BIN}/bootlace"), &bootlace)?
-        .program(&format!("{BIN}/bootlace-launch"), &launch)?
-        .program(&format!("{BIN}/bootlace-launch-http"), &launch_http)?;
+        .program(&format!("{BIN}/bootlace"), &binaries.bootlace)?
+        .program(&format!("{BIN}/bootlace-launch"), &binaries.launch)?
+        .program(&format!("{BIN}/bootlace-launch-http"), &binaries.launch_http)?;
     let config = Config {
         env: vec![format!("PATH={BIN}")],
         entrypoint: vec![format!("{BIN}/bootlace")],
@@ -49,29 +68,27 @@ pub fn write(root: &Path, profile: &str, reference: &str, output: &Path) -> Resu
     archive::write(output, reference, &layer, &config)
 }
 
-/// Builds the static binary `name` of the package of the same name and returns its path.
-///
-/// # Errors
-/// When cargo is not there or the build fails; its messages are on standard error.
-pub fn build(root: &Path, profile: &str, name: &str) -> Result<PathBuf> {
+/// The cargo that builds the static binary `name` of the package of the same name. What it prints names the binary: see
+/// [`executable`].
+#[must_use]
+pub fn command(root: &Path, profile: &str, name: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root).args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--message-format=json-render-diagnostics",
-    ]);
+    cargo.current_dir(root).args(["build", "--locked", "--message-format=json-render-diagnostics"]);
     cargo.args(["--target", TARGET, "--profile", profile, "--package", name, "--bin", name]);
     // The few C files among the dependencies use no libc headers that differ, so Debian's gcc will do.
     if std::env::var_os("CC_x86_64_unknown_linux_musl").is_none() {
         cargo.env("CC_x86_64_unknown_linux_musl", "gcc");
     }
-    let output = cargo.stderr(Stdio::inherit()).output().context("start cargo")?;
-    if !output.status.success() {
-        bail!("cargo could not build {name} for {TARGET}: see its messages above");
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines()
+    cargo
+}
+
+/// The path of the binary `name`, in what its [`command`] printed on standard output.
+///
+/// # Errors
+/// When it names none.
+pub fn executable(messages: &str, name: &str) -> Result<PathBuf> {
+    messages
+        .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message.pointer("/target/name") == Some(&Value::from(name)))
         .find_map(|message| message.get("executable")?.as_str().map(PathBuf::from))

@@ -11,6 +11,7 @@ use super::env_file;
 use super::event::Event;
 use super::merge::Content;
 use super::report::Report;
+use crate::entry::can_be_sourced;
 use crate::plan::BootSpec;
 
 /// Files for one task container.
@@ -64,6 +65,14 @@ fn one<'a>(
         report.tell(&Event::Held { container, name });
     }
     let keep: BTreeSet<&str> = held.iter().copied().chain(kept.iter().map(|name| &**name)).collect();
+
+    if spec.by_shell {
+        let by_shell = content.env.iter().filter(|(name, _)| !keep.contains(name.as_str()));
+        if let Some((name, from)) = by_shell.into_iter().find(|(name, _)| !can_be_sourced(name.as_str())) {
+            let (source_name, name) = (from.source.to_owned(), name.to_string());
+            return Err(BootError::NotForShell { source_name, name, profile: spec.profile.name.clone() });
+        }
+    }
 
     let texts = spec.references.get(container);
     let references = texts.map(|texts| {

@@ -9,6 +9,9 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// Appends a variable to `file`.
 pub(super) fn append(file: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), NotInFile> {
+    if name.starts_with(['#', ' ']) || name.ends_with(' ') {
+        return Err(NotInFile::Name);
+    }
     if value.is_empty() {
         return Err(NotInFile::Empty);
     }
@@ -35,20 +38,23 @@ pub(super) fn append(file: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(),
 /// Why the kubelet cannot be handed a value by file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotInFile {
+    /// The kubelet's reader takes it for a comment, or for another name.
+    #[error("its name begins with # or a space, or ends with a space, which the kubelet cannot read there")]
+    Name,
     /// The kubelet takes it for missing.
-    #[error("it is empty, which the kubelet takes for missing")]
+    #[error("its value is empty, which the kubelet takes for missing")]
     Empty,
     /// There is no escape for it.
-    #[error("it holds a single quote, which ends a value in that file")]
+    #[error("its value holds a single quote, which ends a value in that file")]
     Quote,
     /// The kubelet's reader drops the first of the two.
-    #[error("it holds a carriage return at a line's end, which the kubelet drops")]
+    #[error("its value holds a carriage return at a line's end, which the kubelet drops")]
     CarriageReturn,
     /// The kubelet hands text to the container runtime.
-    #[error("it is not UTF-8, which the kubelet cannot hand on")]
+    #[error("its value is not UTF-8, which the kubelet cannot hand on")]
     NotUtf8,
     /// The kubelet's reader stops there.
-    #[error("a line of it takes {size} bytes, and the kubelet reads {MAX_LINE_BYTES} at most")]
+    #[error("a line of its value takes {size} bytes, and the kubelet reads {MAX_LINE_BYTES} at most")]
     LongLine {
         /// Its size in bytes, the name and the quotes included.
         size: usize,
@@ -78,6 +84,9 @@ mod tests {
                 continue;
             }
             let (name, value) = line.split_once('=').ok_or("missing '='")?;
+            if name.trim_end_matches([' ', '\t']) != name || name.is_empty() {
+                return Err("whitespace before '='".to_owned());
+            }
             let mut rest = value.strip_prefix('\'').ok_or("no quote")?.to_owned();
             let mut read = String::new();
             loop {
@@ -98,6 +107,23 @@ mod tests {
             }
         }
         Ok(String::new())
+    }
+
+    /// The kubelet takes more names than a shell does.
+    #[test]
+    fn a_name_is_one_that_the_kubelet_reads() {
+        for name in ["A", "spring.datasource.url", "db-user", "Logging:LogLevel", "1A", "A B", "A#B", "'"] {
+            let mut file = Vec::new();
+            append(&mut file, name, b"x").unwrap();
+            append(&mut file, "B", b"y").unwrap();
+            assert_eq!(kubelet_reads(&file, name).as_deref(), Ok("x"), "{name}");
+            assert_eq!(kubelet_reads(&file, "B").as_deref(), Ok("y"), "{name}");
+        }
+        for name in ["#A", " A", "A ", " "] {
+            assert_eq!(append(&mut Vec::new(), name, b"x"), Err(NotInFile::Name), "{name:?}");
+            let file = format!("{name}='x'\n").into_bytes();
+            assert_ne!(kubelet_reads(&file, name).as_deref(), Ok("x"), "{name:?}");
+        }
     }
 
     fn refused(value: &[u8]) -> Option<NotInFile> {

@@ -3,13 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::env::EnvError;
 use super::env_file::NotInFile;
 use super::layout::LayoutError;
-use super::path::PathError;
 use super::source::SourceError;
 use super::store::StoreError;
 use super::volume::VolumeError;
+use crate::entry::{EnvError, PathError};
 use crate::{json_error, names};
 
 /// Why a task cannot be booted. Each message is one line that names the source, the entry and the remedy, and
@@ -83,8 +82,8 @@ pub enum BootError {
     },
     /// The kubelet cannot be handed a value by file.
     #[error(
-        "source {source_name:?} sets the variable {name:?}, and its value cannot be handed over with env.mode File: \
-         {error}. Change the value, or set another env.mode in BootProfile {profile:?}"
+        "source {source_name:?} sets the variable {name:?}, which cannot be handed over with env.mode File: {error}. \
+         Change it, or set another env.mode in BootProfile {profile:?}"
     )]
     NotInFile {
         /// The source.
@@ -95,6 +94,20 @@ pub enum BootError {
         profile: String,
         /// Why.
         error: NotInFile,
+    },
+    /// A shell that reads `$HOME/.env` cannot hold a variable of that name.
+    #[error(
+        "source {source_name:?} sets the variable {name:?}, which no shell takes from $HOME/.env, where env.mode Hook \
+         puts it: leave it out (exclude), give it a name of letters, digits and _ that no shell keeps for itself, or set \
+         another env.mode in BootProfile {profile:?}"
+    )]
+    NotForShell {
+        /// The source.
+        source_name: String,
+        /// The variable.
+        name: String,
+        /// The profile.
+        profile: String,
     },
     /// The layout has no place for what a source gave.
     #[error(transparent)]
@@ -180,6 +193,7 @@ impl BootError {
             | Self::Layout(_)
             | Self::Env(_)
             | Self::NoFileKey { .. }
+            | Self::NotForShell { .. }
             | Self::NotInFile { .. } => DATA,
             Self::Volume(_) | Self::Start(_) => IO,
         }

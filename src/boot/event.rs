@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::env::EnvValue;
 use super::error::BootError;
 use super::source::Entry;
 use super::volume::Staged;
+use crate::entry::EnvValue;
 use crate::identity::Identity;
 use crate::told::ProfileRef;
 
@@ -146,7 +146,7 @@ impl fmt::Display for Amount {
 }
 
 /// A size as people read it: `312 B`, `3.4 KiB`.
-struct Bytes(u64);
+pub(super) struct Bytes(pub(super) u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

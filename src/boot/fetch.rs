@@ -40,7 +40,7 @@ pub(crate) async fn all<'a>(
     let begun = Instant::now();
     let deadline = begun + Duration::from_secs(spec.timeout_seconds.into());
     let fetch = async |Named { name, optional, limits, source }: &'a Named<'a>| {
-        let mut sink = Sink::new(volume, *limits).allowing(&spec.allow);
+        let mut sink = Sink::new(volume, *limits).allowing(&spec.allow).renaming(source.rename());
         let in_time = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
         let too_slow = || SourceError::too_slow(spec.timeout_seconds, "boot.timeoutSeconds", source.doing());
         match in_time.unwrap_or_else(|_| Err(too_slow())) {
@@ -79,6 +79,7 @@ mod tests {
 
     use super::*;
     use crate::boot::source::Source;
+    use crate::entry::Rename;
     use crate::profile::spec::{Layout, LogFormat};
     use crate::told::ProfileRef;
 
@@ -92,6 +93,10 @@ mod tests {
 
         fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
             async { (self.0)(sink).await }.boxed_local()
+        }
+
+        fn rename(&self) -> Rename {
+            Rename::Keys
         }
     }
 
@@ -117,6 +122,7 @@ mod tests {
             references: std::collections::BTreeMap::new(),
             built_on: std::collections::BTreeMap::new(),
             http_get: false,
+            by_shell: false,
             file_keys: None,
             allow: Vec::new().into(),
         };

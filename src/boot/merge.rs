@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::BootError;
-use super::env::{EnvName, EnvValue};
 use super::event::{Amount, Event};
 use super::fetch::Fetched;
-use super::path::FileTree;
 use super::report::Report;
 use super::source::Entry;
 use super::volume::Staged;
+use crate::entry::{EnvName, EnvValue, FileTree};
 
 /// What the task gets.
 pub(crate) struct Content<'a> {

@@ -9,9 +9,11 @@
 //! | fetch | `fetch` | what does each source give, within the profile's time |
 //! | | `source` | where does it come from: one file a kind |
 //! | | `archive`, `json` | what sources have in common: unpacking, objects; requests are [`http`](crate::http)'s |
-//! | | `sink`, `reserved` | may a source give that: names, paths, sizes |
+//! | | `sink` | may a source give that: names and paths by `entry`, sizes |
+//! | | `exclude` | which of a source's keys the profile leaves out |
 //! | merge | `merge` | who wins where two sources give the same |
 //! | hand on | `container`, `env_file` | what does each task container need beside the env itself |
+//! | | `memory` | does the container's memory limit hold it, which the volume counts against |
 //! | lay out | `layout` | which env files do the task's images expect among the assets |
 //! | store | `store` | has the env put into a Secret, where the task takes it from there |
 //! | write | `volume` | how it gets onto the volume whole, also over what an earlier run left |
@@ -21,21 +23,20 @@
 //!
 //! Boot has no right in the API server (what it needs there, the store does for it), and it runs on one thread: what it
 //! writes goes to a volume in memory, where a write is a copy, and what it waits for is the network. A value never goes
-//! to the log, to an error or to an argument: the types that hold one (`env::EnvValue`) cannot show it.
+//! to the log, to an error or to an argument: the types that hold one (`entry::EnvValue`) cannot show it.
 
 mod archive;
 mod container;
-mod env;
 mod env_file;
 mod error;
 mod event;
+mod exclude;
 mod fetch;
 mod json;
 mod layout;
+mod memory;
 mod merge;
-mod path;
 mod report;
-mod reserved;
 mod sink;
 mod source;
 mod store;
@@ -50,6 +51,7 @@ use std::time::Instant;
 use bootlace_launch::termination;
 
 pub use error::BootError;
+pub(crate) use source::asked;
 
 use crate::names;
 use crate::plan::BootSpec;
@@ -57,6 +59,7 @@ use crate::store::client::{Client, token_file};
 use crate::store::protocol::Outcome;
 use crate::told::ProfileRef;
 use event::Event;
+use memory::Memory;
 use report::Report;
 use store::StoreError;
 use tokio::runtime::Runtime;
@@ -78,6 +81,9 @@ pub struct Args {
     /// The token by which the store knows the pod.
     #[arg(long, default_value_os_t = token_file(), value_name = "FILE")]
     pub store_token: PathBuf,
+    /// Where the container's own cgroup is mounted, whose memory limit boot keeps.
+    #[arg(long, default_value = memory::CGROUP, value_name = "DIR")]
+    pub cgroup: PathBuf,
     /// The container's termination message; it is not created.
     #[arg(long, default_value = termination::LOG, value_name = "FILE")]
     pub termination_log: PathBuf,
@@ -126,7 +132,7 @@ fn boot(
     let version = env!("CARGO_PKG_VERSION");
     report.tell(&Event::Begun { version, task: &spec.task, profile: &spec.profile });
 
-    let volume = Volume::open(&args.root, &spec.profile.name)?;
+    let volume = Volume::open(&args.root, &spec.profile.name)?.within(Memory::of(&args.cgroup));
     let sources = source::all(spec);
     let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
     let content = merge::merge(fetched, report)?;

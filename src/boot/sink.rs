@@ -5,12 +5,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::env::{EnvError, EnvName, EnvValue};
 use super::event::Amount;
-use super::path::{AssetPath, FileTree};
-use super::reserved;
 use super::source::{Entry, Refused, SourceError};
 use super::volume::{Scratch, Staged, StagedFile, Volume};
+use crate::entry::{self, AssetPath, EnvError, EnvName, EnvValue, FileTree, Rename};
 use crate::plan::boot_spec::SourceLimits;
 use crate::profile::spec::Into;
 
@@ -20,6 +18,8 @@ pub(crate) struct Sink<'v> {
     limits: SourceLimits,
     /// Variables that a source may set although they decide which code runs.
     allow: &'v [String],
+    /// What the source's author can do about a name.
+    rename: Rename,
     /// Bytes given so far, those of open files included.
     given: Rc<Cell<u64>>,
     found: Found,
@@ -89,7 +89,14 @@ impl<'v> Sink<'v> {
     /// An empty sink whose files are staged on `volume`.
     pub(crate) fn new(volume: &'v Volume, limits: Option<SourceLimits>) -> Self {
         let limits = limits.unwrap_or(NO_LIMITS);
-        Self { volume, limits, allow: &[], given: Rc::default(), found: Found::default() }
+        Self {
+            volume,
+            limits,
+            allow: &[],
+            rename: Rename::Keys,
+            given: Rc::default(),
+            found: Found::default(),
+        }
     }
 
     /// The same, which takes the variables that `allow` means, too.
@@ -97,9 +104,19 @@ impl<'v> Sink<'v> {
         Self { allow, ..self }
     }
 
+    /// The same, for a source of which `rename` says what to do about a name.
+    pub(crate) fn renaming(self, rename: Rename) -> Self {
+        Self { rename, ..self }
+    }
+
     /// Bytes that the source may give: a source need not fetch more.
     pub(crate) fn limit(&self) -> u64 {
         self.limits.bytes
+    }
+
+    /// Whether the container's memory holds `bytes` more, of which the source knows beforehand.
+    pub(crate) fn has_memory(&self, bytes: u64) -> Result<(), SourceError> {
+        Ok(self.volume.has_memory(bytes)?)
     }
 
     /// Forgets everything, for a source that begins again.
@@ -158,10 +175,10 @@ impl<'v> Sink<'v> {
 
     fn variable(&mut self, name: &str, value: Vec<u8>, secret: bool) -> Result<(), SourceError> {
         let refused = |refused: Refused| SourceError::refused(Entry::Variable, name, refused);
-        if let Some(decides) = reserved::decides(name, self.allow) {
-            return Err(refused(EnvError::Reserved { decides }.into()));
+        if let Some(decides) = entry::decides(name, self.allow) {
+            return Err(refused(EnvError::Reserved { decides, rename: self.rename }.into()));
         }
-        let name = EnvName::parse(name).map_err(|error| refused(error.into()))?;
+        let name = EnvName::parse(name, self.rename).map_err(|error| refused(error.into()))?;
         let value = EnvValue::parse(&name, value, secret).map_err(|error| refused(error.into()))?;
         count(&self.given, value.len(), self.limits.bytes).map_err(refused)?;
         match self.found.env.insert(name, value) {

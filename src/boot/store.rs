@@ -10,6 +10,7 @@ use reqwest::Method;
 use super::error::BootError;
 use super::merge::Content;
 use crate::store::client::{Client, ClientError};
+use crate::store::env::is_key;
 use crate::store::protocol::{Env, EnvStored, MAX_ENV_BYTES, MAX_NAME_BYTES, Outcome, PATH_ENV};
 
 /// How long boot tries to have its env stored: time for a replica to be started anew.
@@ -55,8 +56,8 @@ pub(super) fn env(content: &Content<'_>) -> Result<Env, BootError> {
         let value = from.given.record(name)?.value().as_bytes();
         let name = name.to_string();
         let unfit = |why| StoreError::Unfit { source_name: from.source.to_owned(), name: name.clone(), why };
-        if name.len() > MAX_NAME_BYTES {
-            return Err(unfit(Unfit::LongName).into());
+        if !is_key(&name) {
+            return Err(unfit(Unfit::NotAKey).into());
         }
         if str::from_utf8(value).is_err() {
             return Err(unfit(Unfit::NotText).into());
@@ -109,9 +110,13 @@ pub enum StoreError {
 /// Why a variable does not fit into a Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// Its name is too long.
-    #[error("has a name of more than {MAX_NAME_BYTES} bytes, which no key of a Secret can have: rename it")]
-    LongName,
+    /// No key of a Secret has such a name.
+    #[error(
+        "has a name that no key of a Secret can have, which are made of letters, digits, `-`, `_` and `.` and take \
+         {MAX_NAME_BYTES} bytes at most: rename it, leave it out (exclude), or add `command` to the container, so that the \
+         launcher can load it"
+    )]
+    NotAKey,
     /// Its value is no text.
     #[error(
         "is no text in UTF-8, and the kubelet gives a process nothing else from a Secret: give it as a file, or add \
@@ -129,5 +134,35 @@ impl StoreError {
     /// Whether it is what the sources gave.
     pub(super) fn is_content(&self) -> bool {
         matches!(self, Self::Unfit { .. } | Self::TooLarge { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::merge::From;
+    use crate::entry::{EnvName, EnvValue, FileTree, Rename};
+
+    fn content(name: &str, value: &[u8]) -> Content<'static> {
+        let name = EnvName::parse(name, Rename::Keys).unwrap();
+        let given = EnvValue::parse(&name, value.to_vec(), true).unwrap();
+        Content { env: [(name, From { source: "login", given })].into(), files: FileTree::new() }
+    }
+
+    #[test]
+    fn a_secret_takes_what_can_be_its_keys() {
+        for name in ["A", "connectionString.standard", "db-user", "2fa"] {
+            assert!(env(&content(name, b"x")).unwrap().env.contains_key(name), "{name}");
+        }
+        let long = "N".repeat(MAX_NAME_BYTES + 1);
+        for name in ["Logging:LogLevel", "A B", "..a", &long] {
+            let error = env(&content(name, b"hunter2")).err().unwrap();
+            assert_eq!(error.exit_code(), 65, "{name}");
+            let said = error.to_string();
+            let start =
+                format!("variable {name:?} of source \"login\" has a name that no key of a Secret can have");
+            assert!(said.starts_with(&start) && said.contains("leave it out (exclude)"), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 }

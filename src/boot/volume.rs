@@ -27,14 +27,17 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use bootlace_launch::{environ, keep};
 
 use super::BootError;
 use super::container::ForContainer;
+use super::event::Bytes;
 use super::layout::EnvFile;
+use super::memory::{Exhausted, Memory};
 use super::merge::Content;
-use super::path::check_name;
+use crate::entry::check_name;
 use crate::identity::Identity;
 use crate::names;
 use crate::plan::BootSpec;
@@ -42,6 +45,9 @@ use crate::told::ProfileRef;
 
 /// Where files are written before they are renamed to their place, below the volume's root.
 const DIR_STAGING: &str = ".staging";
+
+/// Bytes of memory that a file takes beside its content: its inode, its name, and the rest of its last page.
+const FILE_BYTES: u64 = 8 << 10;
 
 /// The folder of the launcher.
 const DIR_BIN: &str = "bin";
@@ -59,6 +65,8 @@ pub(crate) struct Volume {
     /// For the sentence that says where its size is set.
     profile: String,
     next: Cell<u64>,
+    /// What is written counts against it.
+    memory: Rc<Memory>,
 }
 
 /// A file in the staging folder that is being written.
@@ -68,6 +76,7 @@ pub(crate) struct StagedFile {
     file: File,
     size: u64,
     profile: String,
+    memory: Rc<Memory>,
 }
 
 /// A file in the staging folder that is written in full.
@@ -126,7 +135,8 @@ impl Volume {
         if !root.is_dir() {
             return Err(VolumeError::NotMounted { root: root.to_owned() });
         }
-        let volume = Self { root: root.to_owned(), profile: profile.to_owned(), next: Cell::new(0) };
+        let (root_path, profile) = (root.to_owned(), profile.to_owned());
+        let volume = Self { root: root_path, profile, next: Cell::new(0), memory: Rc::default() };
         for folder in [names::DIR_ENV, DIR_BIN, names::DIR_ASSETS, DIR_STAGING] {
             volume.make_folder(&root.join(folder))?;
         }
@@ -139,6 +149,16 @@ impl Volume {
         Ok(volume)
     }
 
+    /// The same, which takes no more than there is of `memory`.
+    pub(crate) fn within(self, memory: Memory) -> Self {
+        Self { memory: Rc::new(memory), ..self }
+    }
+
+    /// Whether `bytes` more would fit into memory.
+    pub(crate) fn has_memory(&self, bytes: u64) -> Result<(), VolumeError> {
+        self.memory.check(bytes).map_err(|exhausted| VolumeError::no_memory(exhausted, &self.profile))
+    }
+
     /// The number that the next file gets.
     pub(crate) fn next_number(&self) -> u64 {
         self.next.get()
@@ -146,11 +166,14 @@ impl Volume {
 
     /// Begins a file in the staging folder.
     pub(crate) fn stage(&self) -> Result<StagedFile, VolumeError> {
+        let taken = self.memory.take(FILE_BYTES);
+        taken.map_err(|exhausted| VolumeError::no_memory(exhausted, &self.profile))?;
         let number = self.next.get();
         self.next.set(number + 1);
         let path = self.root.join(DIR_STAGING).join(number.to_string());
         let file = File::create_new(&path).map_err(self.failed(&path))?;
-        Ok(StagedFile { path: StagingPath(path), number, file, size: 0, profile: self.profile.clone() })
+        let (path, profile, memory) = (StagingPath(path), self.profile.clone(), Rc::clone(&self.memory));
+        Ok(StagedFile { path, number, file, size: 0, profile, memory })
     }
 
     /// Begins a file that never gets a place.
@@ -181,6 +204,7 @@ impl Volume {
     fn write_launcher(&self, launcher: &Path) -> Result<(), BootError> {
         let unreadable = |error| BootError::Launcher { path: launcher.to_owned(), error };
         let mut program = File::open(launcher).map_err(unreadable)?;
+        self.has_memory(program.metadata().map_err(unreadable)?.len())?;
         let mut staged = self.stage()?;
         staged.size = io::copy(&mut program, &mut staged.file).map_err(self.failed(&staged.path.0))?;
         Ok(self.rename(&staged.seal_as(MODE_PROGRAM)?, &self.root.join(names::FILE_LAUNCHER))?)
@@ -288,6 +312,8 @@ impl Volume {
 impl StagedFile {
     /// Appends to the file.
     pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), VolumeError> {
+        let taken = self.memory.take(chunk.len() as u64);
+        taken.map_err(|exhausted| VolumeError::no_memory(exhausted, &self.profile))?;
         self.file.write_all(chunk).map_err(|error| VolumeError::new(&self.path.0, &self.profile, error))?;
         self.size += chunk.len() as u64;
         Ok(())
@@ -299,7 +325,7 @@ impl StagedFile {
     }
 
     fn seal_as(self, mode: u32) -> Result<Staged, VolumeError> {
-        let Self { path, number, file, size, profile } = self;
+        let Self { path, number, file, size, profile, memory: _ } = self;
         file.set_permissions(Permissions::from_mode(mode))
             .map_err(|error| VolumeError::new(&path.0, &profile, error))?;
         Ok(Staged { path, number, size })
@@ -333,6 +359,25 @@ pub enum VolumeError {
         /// The profile.
         profile: String,
     },
+    /// The container's memory does not hold it.
+    #[error(
+        "boot may use {} of memory, {} of it are used, and {} more are needed, because what is written to the volume counts \
+         as memory: raise limits.memory of the pod's containers or its spec.resources, which boot's limit follows, or \
+         boot.resources.limits of BootProfile {profile:?}, or let the sources bring less",
+        Bytes(*limit),
+        Bytes(*used),
+        Bytes(*wanted)
+    )]
+    NoMemory {
+        /// The limit in bytes.
+        limit: u64,
+        /// What is used.
+        used: u64,
+        /// What is to be written.
+        wanted: u64,
+        /// The profile.
+        profile: String,
+    },
     /// The system refuses.
     #[error("{path:?} cannot be written: {error}")]
     Unwritable {
@@ -344,6 +389,10 @@ pub enum VolumeError {
 }
 
 impl VolumeError {
+    fn no_memory(Exhausted { limit, used, wanted }: Exhausted, profile: &str) -> Self {
+        Self::NoMemory { limit, used, wanted, profile: profile.to_owned() }
+    }
+
     fn new(path: &Path, profile: &str, error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { profile: profile.to_owned() },
@@ -361,7 +410,8 @@ mod tests {
         // A device that answers every write as a full file system does.
         let file = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let path = StagingPath(PathBuf::from("/nowhere/0"));
-        let mut staged = StagedFile { path, number: 0, file, size: 0, profile: "default".to_owned() };
+        let (profile, memory) = ("default".to_owned(), Rc::default());
+        let mut staged = StagedFile { path, number: 0, file, size: 0, profile, memory };
         assert_eq!(
             staged.write(b"hunter2").unwrap_err().to_string(),
             "the volume is full: raise volume.sizeLimit in BootProfile \"default\", and with it the memory under \

@@ -15,7 +15,7 @@ use super::offline::{warnings, why};
 use crate::admission::{self, Decision};
 use crate::selection::Skip;
 
-/// Arguments of `bootlace explain`.
+/// Arguments of `bootlace explain`. It exits with 1 where a pod would be refused, as `inject` does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -24,22 +24,27 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let recipes = args.offline.load()?;
-    let mut any = false;
+    let (mut all, mut refused) = (0, 0);
     for file in &args.offline.files {
         let text = manifest::read(file)?;
         for document in manifest::documents(&text)? {
             let mut value = document.value;
             for found in manifest::pods(&mut value) {
-                any = true;
                 let decision = admission::admit(found.pod.clone(), found.namespace.as_str(), &recipes);
+                all += 1;
+                refused += usize::from(matches!(decision, Decision::Refuse(_)));
                 println!("{}", explain(&found, decision)?);
             }
         }
     }
-    if !any {
-        bail!("there is no Pod and no pod template in what was read: give a manifest that holds one");
+    match (all, refused) {
+        (0, _) => {
+            bail!("there is no Pod and no pod template in what was read: give a manifest that holds one")
+        }
+        (_, 0) => Ok(()),
+        // The same exit code as that of `inject`, so that a pipeline can stop at it.
+        _ => bail!("{refused} of {all} pods would be refused: standard output says why"),
     }
-    Ok(())
 }
 
 fn explain(found: &Found<'_>, decision: Decision) -> anyhow::Result<String> {
@@ -53,6 +58,11 @@ fn explain(found: &Found<'_>, decision: Decision) -> anyhow::Result<String> {
         Decision::Skip(Skip::AlreadyInjected) => {
             Ok(format!("{place} is a booted task\n{}", words::describe(found.pod, &[], &[])?))
         }
+        Decision::Reorder(reordering) => Ok(format!(
+            "{place} is a booted task, and boots behind {}, which came later, when it is created\n{}",
+            reordering.behind.join(", "),
+            words::describe(&reordering.pod, &[], &[])?
+        )),
         Decision::Skip(skip) => Ok(format!("{place} is left alone: {skip}\n")),
         Decision::Refuse(refusal) => Ok(format!("{place} is refused: {}\n", why(found, &refusal))),
     }
@@ -252,6 +262,65 @@ mod tests {
         let file = json!({"hook": {"when": "Auto"}, "env": {"mode": "File", "file": {"keys": ["A"]}}});
         let text = explained(&file, &json!({"name": "main", "image": "i"}));
         assert!(text.contains("from a file, variable by variable (fileKeyRef)\n"), "{text}");
+    }
+
+    #[test]
+    fn init_containers_are_told_as_tasks_or_by_what_they_see() {
+        use crate::profile::spec::{EnvMode, Position};
+        let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
+        profile.spec.boot.position = Position::First;
+        profile.spec.env.file.keys = vec!["A".to_owned()];
+        let text = |profile: &Profile| {
+            let recipes =
+                Recipes::new([profile.clone()].into_iter().collect(), &Settings::default()).unwrap();
+            let pod = json!({
+                "metadata": {
+                    "name": "etl", "labels": {"bootlace.dev/task": "true"},
+                    "annotations": {"bootlace.dev/containers": "migrate"},
+                },
+                "spec": {
+                    "initContainers": [{"name": "chown"}, {"name": "migrate", "command": ["run"]}],
+                    "containers": [{"name": "main", "command": ["run"]}],
+                },
+            });
+            let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
+                panic!("it is a task");
+            };
+            words::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
+        };
+        let launched = text(&profile);
+        for part in [
+            "+ init container migrate  runs the task:\n      - everything else at /bootlace\n      - its assets at /var/assets\n",
+            "- launcher in front of its command",
+            "- no postStart hook, because Kubernetes runs none in an init container: nothing is proven\n",
+            "+ init container chown  is no task, and sees what boot fetched:\n      - its assets at /var/assets\n",
+        ] {
+            assert!(launched.contains(part), "{part:?} is not in:\n{launched}");
+        }
+        assert!(!launched.contains("container main"), "{launched}");
+        profile.spec.env.mode = EnvMode::File;
+        let by_file = text(&profile);
+        assert!(by_file.contains("- the kubelet reads the boot env from a file"), "{by_file}");
+    }
+
+    #[test]
+    fn a_pod_whose_boot_was_overtaken_is_told_so() {
+        let pod = json!({
+            "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
+            "spec": {"containers": [{"name": "main", "command": ["run"]}]},
+        });
+        let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
+            panic!("it is a task");
+        };
+        let mut pod = injection.pod;
+        pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "mesh-proxy"}));
+        let decision = admission::admit(pod.clone(), "etl", &recipes());
+        let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
+        let text = explain(&Found { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap();
+        assert!(
+            text.starts_with("pod etl is a booted task, and boots behind mesh-proxy, which came later"),
+            "{text}"
+        );
     }
 
     /// The default profile, where there is a store.

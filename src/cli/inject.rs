@@ -50,6 +50,10 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
                 *found.pod = injection.pod;
                 changed = true;
             }
+            Decision::Reorder(reordering) => {
+                *found.pod = reordering.pod;
+                changed = true;
+            }
             Decision::Skip(skip) => eprintln!("{}: left alone: {skip}", found.place),
             Decision::Refuse(refusal) => bail!("{}: {}", found.place, why(&found, &refusal)),
         }
@@ -129,7 +133,7 @@ spec:
         for (text, kind) in [(&job, "Job"), (&cron, "CronJob")] {
             let said = refused(text, "{{ run }}");
             for part in [
-                "run is not there or empty",
+                "run has no value",
                 &format!("the template that the pods of {kind} etl are made from"),
                 "batch.kubernetes.io/job-name",
                 "kubectl get pod NAME --output yaml | bootlace explain",

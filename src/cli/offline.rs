@@ -51,6 +51,9 @@ impl Offline {
             }
             None => None,
         };
+        for (name, problem) in profiles.not_in_force() {
+            eprintln!("BootProfile {name:?} is not in force: {problem}");
+        }
         let settings = Settings { store, ..self.boot.settings() };
         Ok(Recipes::new(profiles, &settings)?)
     }

@@ -19,8 +19,21 @@ pub(crate) enum Zone {
     Network,
 }
 
-/// AWS' metadata service, which is not on the link in IPv6.
-const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Services of clouds that answer with the node's credentials or settings, and whose addresses are not link-local.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    // Azure's WireServer.
+    Ipv4Addr::new(168, 63, 129, 16),
+    // Alibaba Cloud's metadata service.
+    Ipv4Addr::new(100, 100, 100, 200),
+    // Oracle Cloud's metadata service, the IPv4 dummy address of RFC 7600.
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+const METADATA_V6: [Ipv6Addr; 2] = [
+    // AWS' metadata service.
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    // Google Cloud's metadata service.
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
 
 /// NAT64: the last four bytes are an IPv4 address (RFC 6052).
 const NAT64: &[u8] = &[0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -30,10 +43,10 @@ impl Zone {
         match address.to_canonical() {
             // 0.0.0.0/8 is "this host", and Linux takes it for the loopback.
             IpAddr::V4(v4) if v4.is_loopback() || v4.octets()[0] == 0 => Self::Loopback,
-            IpAddr::V4(v4) if v4.is_link_local() => Self::LinkLocal,
+            IpAddr::V4(v4) if v4.is_link_local() || METADATA_V4.contains(&v4) => Self::LinkLocal,
             IpAddr::V4(_) => Self::Network,
             IpAddr::V6(v6) if v6.is_loopback() || v6.is_unspecified() => Self::Loopback,
-            IpAddr::V6(v6) if v6.is_unicast_link_local() || v6 == AWS_METADATA => Self::LinkLocal,
+            IpAddr::V6(v6) if v6.is_unicast_link_local() || METADATA_V6.contains(&v6) => Self::LinkLocal,
             IpAddr::V6(v6) => match v6.octets().split_last_chunk() {
                 Some((NAT64, v4)) => Self::of(Ipv4Addr::from_octets(*v4).into()),
                 _ => Self::Network,
@@ -112,6 +125,12 @@ mod tests {
             ("64:ff9b::a9fe:a9fe", Zone::LinkLocal),
             ("fe80::1", Zone::LinkLocal),
             ("fd00:ec2::254", Zone::LinkLocal),
+            ("fd20:ce::254", Zone::LinkLocal),
+            ("168.63.129.16", Zone::LinkLocal),
+            ("64:ff9b::a83f:8110", Zone::LinkLocal),
+            ("100.100.100.200", Zone::LinkLocal),
+            ("::ffff:192.0.0.192", Zone::LinkLocal),
+            ("100.100.100.201", Zone::Network),
             ("10.0.0.1", Zone::Network),
             ("93.184.216.34", Zone::Network),
             ("64:ff9b::5db8:d822", Zone::Network),

@@ -21,6 +21,7 @@ pub(crate) struct Body {
     place: String,
     limit: u64,
     seen: u64,
+    announced: Option<u64>,
     checksum: Option<Checksum>,
     /// Read already, by [`Body::peek`].
     held: Vec<u8>,
@@ -60,7 +61,27 @@ impl Body {
         expected: Option<Expected<'_>>,
     ) -> Self {
         let checksum = expected.map(Checksum::new);
-        Self { stream, progress, place, limit, seen: 0, checksum, held: Vec::new(), failure: None }
+        Self {
+            stream,
+            progress,
+            place,
+            limit,
+            seen: 0,
+            announced: None,
+            checksum,
+            held: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// The same, of which the server has said how many bytes it has.
+    pub(crate) fn announced_as(self, announced: Option<u64>) -> Self {
+        Self { announced, ..self }
+    }
+
+    /// How many bytes the server says that it has.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.announced
     }
 
     /// Where it comes from: scheme, host and path.

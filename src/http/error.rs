@@ -8,6 +8,7 @@ use reqwest::{StatusCode, Url};
 
 use super::address::{ResolveError, Zone};
 use super::redirect;
+use crate::profile::address::BadAddress;
 
 /// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
 /// the message that a documented error format has a field for.
@@ -181,6 +182,12 @@ impl Demand {
     /// Where it leads to another scheme or to the node.
     pub(crate) fn leads_to(&self, address: &str) -> Result<Url, HttpError> {
         redirect::lead(&self.url, address, self.zone)
+    }
+}
+
+impl From<BadAddress> for HttpError {
+    fn from(BadAddress { url, why }: BadAddress) -> Self {
+        Self::Address { url, why }
     }
 }
 

@@ -156,7 +156,8 @@ impl Client<'_> {
 
     fn body(&self, place: String, response: Response, limit: u64, expected: Option<Expected<'_>>) -> Body {
         let (from, seconds) = (place.clone(), self.says.connect_timeout_seconds);
+        let announced = response.content_length();
         let stream = response.bytes_stream().map_err(move |error| HttpError::of(&from, seconds, &error));
-        Body::new(stream.boxed(), place, Arc::clone(&self.progress), limit, expected)
+        Body::new(stream.boxed(), place, Arc::clone(&self.progress), limit, expected).announced_as(announced)
     }
 }

@@ -10,28 +10,28 @@ use super::spec::Folder;
 use super::{Awaits, InputError, Inputs, Meant, Taken};
 use crate::names;
 use crate::output::{Kind, Pipe};
-use crate::pod::{Container, Operation, Pod};
+use crate::pod::{Container, List, Operation, Pod};
 
 const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
+const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
 
 /// The changes to one pod, as they gather.
 pub(super) struct Changes<'p, 'a> {
     pod: &'p Pod<'a>,
-    tasks: Vec<&'p Container<'a>>,
+    tasks: &'p [&'p Container<'a>],
     inputs: Inputs,
     /// The volumes that are added, by what they hold.
     volumes: Vec<Taken>,
     /// The arrays that are added and were not there.
     made: Vec<PointerBuf>,
     /// Variables and paths that are added, by their container.
-    used: Vec<(usize, String)>,
+    used: Vec<(&'p str, String)>,
 }
 
 impl<'p, 'a> Changes<'p, 'a> {
-    /// None yet, for a pod whose task containers stand at these places.
-    pub(super) fn new(pod: &'p Pod<'a>, tasks: &[usize]) -> Self {
-        let tasks = tasks.iter().filter_map(|index| pod.containers.get(*index)).collect();
+    /// None yet, for a pod with these task containers.
+    pub(super) fn new(pod: &'p Pod<'a>, tasks: &'p [&'p Container<'a>]) -> Self {
         let (volumes, made, used) = (Vec::new(), Vec::new(), Vec::new());
         Self { pod, tasks, inputs: Inputs::default(), volumes, made, used }
     }
@@ -62,7 +62,7 @@ impl<'p, 'a> Changes<'p, 'a> {
     /// A field names what is not there yet.
     fn wait_in(&mut self, reference: &Reference, mut awaits: Awaits) {
         let volume = reference.volume.as_ref();
-        let name = volume.and_then(|volume| self.pod.volumes.as_ref()?.get(volume.index).copied());
+        let name = volume.and_then(|volume| Some(self.pod.volumes.as_ref()?.get(volume.index)?.name));
         let in_init = |name: &str| {
             let containers = self.pod.init_containers.iter();
             containers
@@ -130,17 +130,19 @@ impl<'p, 'a> Changes<'p, 'a> {
 
     /// The containers that an entry is for, or what is wrong with it.
     fn containers(&self, entry: &Entry) -> Result<Vec<&'p Container<'a>>, String> {
-        let Some(name) = &entry.container else { return Ok(self.tasks.clone()) };
-        let named = self.pod.containers.iter().find(|container| container.name == name);
-        named.map(|container| vec![container]).ok_or_else(|| {
-            let known: Vec<_> = self.pod.containers.iter().map(|container| container.name).collect();
+        let Some(name) = &entry.container else { return Ok(self.tasks.to_vec()) };
+        // An init container takes something only where it is a task, and so comes after those that wait.
+        let init = self.tasks.iter().copied().filter(|task| task.list == List::Init);
+        let all = || self.pod.containers.iter().chain(init.clone());
+        all().find(|container| container.name == name).map(|container| vec![container]).ok_or_else(|| {
+            let known: Vec<_> = all().map(|container| container.name).collect();
             format!("the pod has no container {name:?}: write one of {}", known.join(", "))
         })
     }
 
     fn mount(
         &mut self,
-        container: &Container<'_>,
+        container: &'p Container<'a>,
         path: &str,
         file: Option<&str>,
         taken: &Taken,
@@ -159,14 +161,14 @@ impl<'p, 'a> Changes<'p, 'a> {
             None => json!({"name": volume, "mountPath": path, "readOnly": true}),
             Some(file) => json!({"name": volume, "mountPath": path, "subPath": file, "readOnly": true}),
         };
-        let mounts = CONTAINERS.with_trailing_token(container.index).with_trailing_token("volumeMounts");
+        let mounts = place(container).with_trailing_token("volumeMounts");
         self.append(mounts, container.mounts.is_some(), mount);
         Ok(())
     }
 
     fn variable(
         &mut self,
-        container: &Container<'_>,
+        container: &'p Container<'a>,
         name: &str,
         file: &str,
         taken: &Taken,
@@ -184,7 +186,7 @@ impl<'p, 'a> Changes<'p, 'a> {
             Kind::ConfigMap => "configMapKeyRef",
         };
         let variable = json!({"name": name, "valueFrom": {field: {"name": taken.object, "key": file}}});
-        let env = CONTAINERS.with_trailing_token(container.index).with_trailing_token("env");
+        let env = place(container).with_trailing_token("env");
         self.append(env, container.has_env(), variable);
         Ok(())
     }
@@ -192,11 +194,11 @@ impl<'p, 'a> Changes<'p, 'a> {
     /// No two entries put something in one place.
     fn use_once(
         &mut self,
-        container: &Container<'_>,
+        container: &'p Container<'a>,
         place: &str,
         wrong: &impl Fn(String) -> InputError,
     ) -> Result<(), InputError> {
-        let used = (container.index, place.to_owned());
+        let used = (container.name, place.to_owned());
         if self.used.contains(&used) {
             return Err(wrong(format!("an earlier entry has {place} already: write another")));
         }
@@ -210,7 +212,7 @@ impl<'p, 'a> Changes<'p, 'a> {
         let number = known.unwrap_or(self.volumes.len());
         let name = format!("{}{number}", names::VOLUME_PIPE_PREFIX);
         if known.is_none() {
-            if self.pod.volumes.iter().flatten().any(|volume| *volume == name) {
+            if self.pod.volumes.iter().flatten().any(|volume| volume.name == name) {
                 return Err(InputError::NameTaken { name });
             }
             let (source, field) = match taken.kind {
@@ -276,6 +278,14 @@ impl<'p, 'a> Changes<'p, 'a> {
         };
         self.inputs.operations.push(operation);
     }
+}
+
+fn place(container: &Container<'_>) -> PointerBuf {
+    let list = match container.list {
+        List::Init => INIT_CONTAINERS,
+        List::App => CONTAINERS,
+    };
+    list.with_trailing_token(container.index)
 }
 
 /// The one file of the object that an entry means; none where it means all of them.

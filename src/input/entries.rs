@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_with_a_sentence() {
         for (text, sentence) in [
-            ("key: A", "is no YAML list (it is no list)"),
+            ("key: A", "is no YAML list (it is not a list)"),
             ("- [", "is no YAML list ("),
             ("- {key: A, path: /a}", "its entry 1: unknown field `path`"),
             ("- {mountPath: /a}", "its entry 1: write key:"),

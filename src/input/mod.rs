@@ -29,7 +29,7 @@ pub use spec::{Awaits, WaitSpec};
 
 use crate::identity::{self, Identity};
 use crate::output::{Kind, Pipe};
-use crate::pod::{Json, Operation, Pod};
+use crate::pod::{Container, Json, Operation, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Source;
 use changes::Changes;
@@ -128,7 +128,7 @@ pub enum Resolved {
 pub fn resolve(
     object: &Json<'_>,
     pod: &Pod<'_>,
-    containers: &[usize],
+    tasks: &[&Container<'_>],
     profile: &BootProfileSpec,
     answers: Option<&Answers>,
 ) -> Result<Resolved, InputError> {
@@ -155,7 +155,7 @@ pub fn resolve(
     if !runs.is_empty() {
         return Ok(Resolved::Ask(runs));
     }
-    let mut changes = Changes::new(pod, containers);
+    let mut changes = Changes::new(pod, tasks);
     for Want { goes, asked } in &wants {
         let found = pick(asked, answers);
         match *goes {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::api::resource;
 use serde_json::{Value, json};
 
 use super::boot_spec::{self, BootSource, From, MountedSource, Remote, SourceLimits};
@@ -13,16 +13,15 @@ use crate::identity;
 use crate::names;
 use crate::output::Kind;
 use crate::pod::{Container, Pod, PostStart};
+use crate::profile::MAX_SPEC_BYTES;
 use crate::profile::remote::Limits;
 use crate::profile::run_as_user::RunAsUser;
-use crate::profile::size::Size;
 use crate::profile::spec::{self, BootProfileSpec, Source};
+use crate::quantity::Quantity;
 
 /// Bytes of the spec in one env variable. Linux takes at most 32 pages in one string of the environment
 /// (`MAX_ARG_STRLEN`), its name and its end included; a longer spec goes on in further variables.
 const MAX_PART_BYTES: usize = 32 * 4096 - 64;
-/// Bytes of the spec at most. The API server takes pods of about 1.5 MiB, the pod's own part included.
-const MAX_SPEC_BYTES: usize = 512 * 1024;
 
 /// The profile's sources, as boot sees them.
 pub(super) fn sources(profile: &BootProfileSpec) -> Vec<BootSource> {
@@ -48,6 +47,7 @@ fn from(position: usize, source: &Source) -> From {
             path: path.clone(),
             into: says.into,
             items: says.items.clone(),
+            exclude: says.exclude.clone(),
             prefix: says.prefix.clone(),
             optional: says.optional,
         })
@@ -67,8 +67,9 @@ fn from(position: usize, source: &Source) -> From {
     } else if let Some(says) = &source.pipe {
         // Kind and name are known once it is looked up for a pod: see `pipes::sources`.
         let (kind, name) = (Kind::ConfigMap, String::new());
-        let (items, prefix) = (says.items.clone(), says.prefix.clone());
-        From::Mounted(MountedSource { kind, name, path, into: says.into, items, prefix, optional: false })
+        let (items, exclude, prefix) = (says.items.clone(), says.exclude.clone(), says.prefix.clone());
+        let into = says.into;
+        From::Mounted(MountedSource { kind, name, path, into, items, exclude, prefix, optional: false })
     } else {
         From::Inline(source.inline.clone().unwrap_or_default())
     }
@@ -88,9 +89,10 @@ fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
     Some(SourceLimits { bytes, files: says.files })
 }
 
-/// What the volume takes. A size in other words (`0.5Gi`) is kept by the kernel alone.
+/// What the volume takes.
 pub(super) fn volume_bytes(profile: &BootProfileSpec) -> u64 {
-    Size::try_from(profile.volume.size_limit.clone()).map_or(u64::MAX, |size| size.bytes())
+    // Anything but a quantity is refused when the profile is read.
+    Quantity::parse(&profile.volume.size_limit).map_or(u64::MAX, Quantity::units)
 }
 
 /// The names that the container sets itself and that boot's env may hold. What may be missing is for boot to find.
@@ -140,6 +142,7 @@ pub(super) fn spec<'a>(
         http_get: containers.iter().zip(tasks).any(|(container, task)| {
             task.hook.is_some() && matches!(container.post_start, Some(PostStart::HttpGet(_)))
         }),
+        by_shell: tasks.iter().any(|task| task.way == EnvWay::Hook),
         file_keys: by_file.then_some(Cow::Borrowed(&*env.file.keys)),
         allow: Cow::Borrowed(&env.allow),
     }
@@ -165,14 +168,14 @@ pub(super) fn memory(name: &str, profile: &BootProfileSpec) -> core::Volume {
         empty_dir: Some(core::EmptyDirVolumeSource {
             // Memory, so that secrets never reach the node's disk.
             medium: Some("Memory".to_owned()),
-            size_limit: Some(Quantity(profile.volume.size_limit.clone())),
+            size_limit: Some(resource::Quantity(profile.volume.size_limit.clone())),
             ..Default::default()
         }),
         ..core::Volume::default()
     }
 }
 
-/// The boot container, but for the env, which differs from pod to pod.
+/// The boot container, but for the env and the resources, which differ from pod to pod.
 pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core::Container {
     let boot = &profile.boot;
     let policy = match boot.image {
@@ -185,7 +188,6 @@ pub(super) fn container(profile: &BootProfileSpec, settings: &Settings) -> core:
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(vec![names::IMAGE_BOOTLACE.to_owned(), "boot".to_owned()]),
         volume_mounts: Some(volume_mounts(profile, settings)),
-        resources: Some(resources(&boot.resources, false)),
         // Boot writes the message itself; where it is killed before it can, its log's end is the next best.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(security_context(user(boot, settings))),
@@ -235,19 +237,6 @@ pub(super) fn env(spec: &BootSpec<'_>, profile: &str) -> Result<Vec<Value>, Plan
     Ok(variables)
 }
 
-/// A Guaranteed pod stays Guaranteed only if each injected container's requests equal its limits.
-pub(super) fn resources(resources: &spec::Resources, guaranteed: bool) -> core::ResourceRequirements {
-    let quantities = |map: &BTreeMap<String, String>| {
-        map.iter().map(|(name, quantity)| (name.clone(), Quantity(quantity.clone()))).collect()
-    };
-    let requests = if guaranteed { &resources.limits } else { &resources.requests };
-    core::ResourceRequirements {
-        requests: Some(quantities(requests)),
-        limits: Some(quantities(&resources.limits)),
-        claims: None,
-    }
-}
-
 /// What the pod security standard `restricted` asks of every container.
 /// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
 pub(super) fn security_context(user: RunAsUser) -> core::SecurityContext {
@@ -288,15 +277,7 @@ pub(super) fn keep_from_root(container: &mut Value, pod: &Pod<'_>) {
 /// Refuses a pod that uses Bootlace's own names: merging by name would silently make two things one.
 pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
     let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
-    let ours = [
-        names::CONTAINER_BOOT,
-        names::CONTAINER_INSTALL,
-        names::CONTAINER_INIT,
-        names::CONTAINER_PIPE,
-        names::CONTAINER_WAIT,
-        names::CONTAINER_LOOK,
-    ];
-    if let Some(container) = pod.all_containers().find(|container| ours.contains(&container.name)) {
+    if let Some(container) = pod.all_containers().find(|container| names::is_own_container(container.name)) {
         return Err(taken("a container of the pod", container.name));
     }
     let data = profile.assets.writable().is_some();
@@ -307,8 +288,8 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
             || mounts::are_called(profile, name)
             || init_image::is_called(name)
     };
-    match pod.volumes.iter().flatten().find(|name| ours(name)) {
-        Some(name) => Err(taken("a volume of the pod", name)),
+    match pod.volumes.iter().flatten().find(|volume| ours(volume.name)) {
+        Some(volume) => Err(taken("a volume of the pod", volume.name)),
         None => Ok(()),
     }
 }

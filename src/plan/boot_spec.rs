@@ -63,6 +63,10 @@ pub struct BootSpec<'a> {
     /// Whether a task container's hook sends a request, which takes a launcher with TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub http_get: bool,
+    /// Whether the env of a task container stands in a file that a shell reads (`$HOME/.env`): a shell holds fewer names
+    /// than a process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_shell: bool,
     /// The names that the kubelet hands over from a file; none where the env takes another way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_keys: Option<Cow<'a, [String]>>,
@@ -187,6 +191,9 @@ pub struct MountedSource {
     /// Which keys, and as what; empty for all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
+    /// Which keys to leave out, where all are taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
     /// Put in front of every name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prefix: String,

@@ -5,6 +5,7 @@ use crate::names;
 use crate::pod::WrongType;
 use crate::profile::spec::EnvMode;
 use crate::profile::templates::{FieldError, InvalidTemplate};
+use crate::quantity::Quantity;
 use crate::template::RenderError;
 
 /// Why a pod cannot be booted as asked. Each message names the field and says what to change.
@@ -13,6 +14,14 @@ pub enum PlanError {
     /// The pod has no containers.
     #[error("spec.containers is empty: a task needs a container")]
     NoContainers,
+    /// The pod has more containers than planning is bounded for.
+    #[error("the pod has {count} containers, and the limit is {limit}: split it into several pods")]
+    TooManyContainers {
+        /// How many it has.
+        count: usize,
+        /// How many it may have.
+        limit: usize,
+    },
     /// The containers annotation names one that is not there.
     #[error(
         "the annotation {} names {name:?}, but the pod's containers are {}: name one of these",
@@ -24,6 +33,47 @@ pub enum PlanError {
         name: String,
         /// What there is.
         known: Vec<String>,
+    },
+    /// The containers annotation names an init container, which comes before boot.
+    #[error(
+        "the annotation {} names the init container {name:?}, and BootProfile {profile:?} boots after the pod's init \
+         containers: set its boot.position to First, or name only containers that come after boot ({})",
+        names::ANNOTATION_CONTAINERS,
+        known.join(", ")
+    )]
+    InitContainer {
+        /// What the annotation names.
+        name: String,
+        /// The profile.
+        profile: String,
+        /// The pod's containers.
+        known: Vec<String>,
+    },
+    /// An init container is to get the boot env by a hook, which it cannot have.
+    #[error(
+        "init container {container:?} cannot get the boot env by a hook, because Kubernetes runs none in an init container, \
+         and {because}: set another env.mode, or remove the container from the annotation {}",
+        names::ANNOTATION_CONTAINERS
+    )]
+    NoHook {
+        /// The container.
+        container: String,
+        /// Who asks for it.
+        because: String,
+    },
+    /// An init container would run without the boot env, and no hook can fail it for that.
+    #[error(
+        "init container {container:?} has no command{because}, so the boot env cannot be loaded into it: add the image's \
+         entrypoint as `command` to the container, as the pod's annotation {} or in env.images of the BootProfile, or remove \
+         the container from the annotation {}",
+        names::ANNOTATION_ENTRYPOINT,
+        names::ANNOTATION_CONTAINERS
+    )]
+    InitCommandUnknown {
+        /// The container.
+        container: String,
+        /// Why the registry does not tell, in parentheses; empty where it was not asked.
+        because: String,
     },
     /// The containers annotation names none.
     #[error(
@@ -39,18 +89,40 @@ pub enum PlanError {
         /// Its name.
         name: String,
     },
-    /// A path that Bootlace mounts at is taken.
-    #[error(
-        "container {container:?} mounts {volume:?} at {path}, where Bootlace mounts too: mount it elsewhere, or \
-         set another assets.mountPath in BootProfile {profile:?}"
-    )]
-    PathTaken {
+    /// A mount of Bootlace's and another one cannot be made in one container.
+    #[error("container {container:?} {what}: {remedy}")]
+    Mounts {
         /// The container.
         container: String,
-        /// The pod's own volume.
+        /// Both mounts, and what is wrong with them.
+        what: String,
+        /// What to change.
+        remedy: String,
+    },
+    /// The pod mounts a volume of Bootlace's.
+    #[error(
+        "container {container:?} mounts {volume:?} at {path}, which is the name of a volume of Bootlace's own: remove the \
+         mount. A container that is a task sees what boot fetched without one: name it in the annotation {}",
+        names::ANNOTATION_CONTAINERS
+    )]
+    VolumeOfOurs {
+        /// The container.
+        container: String,
+        /// The volume.
         volume: String,
         /// The path.
         path: String,
+    },
+    /// The pod's node has another architecture than Bootlace's image.
+    #[error(
+        "the pod asks for a node of the architecture {asked}, and Bootlace's image is built for {} only: set boot.image of \
+         BootProfile {profile:?} to an image of Bootlace that is built for {asked}, or let the pod run on {}",
+        names::IMAGE_ARCHITECTURES.join(" and "),
+        names::IMAGE_ARCHITECTURES.join(" or ")
+    )]
+    Architecture {
+        /// What the pod asks for.
+        asked: String,
         /// The profile.
         profile: String,
     },
@@ -121,12 +193,14 @@ pub enum PlanError {
     },
     /// A Secret would be named after a review, and there is none.
     #[error(
-        "BootProfile {profile:?} brings the env by a Secret, which is named after the API server's own request: create \
-         the pod on a cluster, or give its containers a `command` and the profile env.mode Launch"
+        "the pod would take its env from a Secret ({because}), whose name is made from the API server's own request, and \
+         there is none here: create the pod on a cluster, or {remedy}"
     )]
     NoReview {
-        /// The profile.
-        profile: String,
+        /// Why it takes its env from a Secret.
+        because: String,
+        /// How it need not.
+        remedy: &'static str,
     },
     /// A field that is read only where it is needed has another type than the API gives it.
     #[error(transparent)]
@@ -184,6 +258,21 @@ pub enum PlanError {
         size: usize,
         /// The limit in bytes.
         limit: usize,
+        /// The profile.
+        profile: String,
+    },
+    /// The pod's own memory limit is below what booting takes.
+    #[error(
+        "spec.resources.limits.memory is {limit}, and {container} needs {need} of memory, whatever BootProfile {profile:?} \
+         fetches: raise it to {need} or more"
+    )]
+    PodMemory {
+        /// The injected container.
+        container: &'static str,
+        /// The pod's limit.
+        limit: Quantity,
+        /// What the container needs.
+        need: Quantity,
         /// The profile.
         profile: String,
     },

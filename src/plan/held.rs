@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::names;
-use crate::pod::{Container, WrongType};
+use crate::pod::{Container, List, WrongType};
 use crate::profile::spec::Position;
 
 /// What the boot container gets of the task containers' env.
@@ -28,7 +28,12 @@ pub(super) struct Held {
 pub(super) fn of(containers: &[&Container<'_>], position: Position) -> Result<Held, WrongType> {
     let mut held = Held::default();
     for container in containers {
-        let prefix = format!("{}{}_", names::ENV_HELD_PREFIX, container.index);
+        // Both lists count from 0.
+        let list = match container.list {
+            List::App => "",
+            List::Init => "INIT_",
+        };
+        let prefix = format!("{}{list}{}_", names::ENV_HELD_PREFIX, container.index);
         let before = held.env.len() + held.env_from.len();
         for source in container.env_from()? {
             // Of an init container that comes after boot the pod may expect that it makes the object: boot must
@@ -62,7 +67,8 @@ mod tests {
 
     #[test]
     fn boot_gets_what_a_container_gets_under_a_prefix_of_its_own() {
-        let pod = json!({"spec": {"containers": [
+        let init = json!({"name": "early", "envFrom": [{"secretRef": {"name": "early"}}]});
+        let pod = json!({"spec": {"initContainers": [{"name": "own"}, init], "containers": [
             {"name": "plain", "env": [{"name": "A", "value": "1"}]},
             {"name": "main", "envFrom": [
                 {"configMapRef": {"name": "settings"}, "prefix": "APP_"},
@@ -96,6 +102,13 @@ mod tests {
         assert_eq!(
             held.env_from,
             [json!({"prefix": "BOOTLACE_HELD_1_APP_", "configMapRef": settings}), login]
+        );
+        let held = of(&[&pod.init_containers[1]], Position::First).unwrap();
+        let prefix = "BOOTLACE_HELD_INIT_1_";
+        assert_eq!(held.prefixes, [("early".to_owned(), prefix.to_owned())].into());
+        assert_eq!(
+            held.env_from,
+            [json!({"prefix": prefix, "secretRef": {"name": "early", "optional": true}})]
         );
     }
 }

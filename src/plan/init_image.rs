@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::boot_spec::{BootSource, From, InitImageSource, SourceLimits};
 use super::given::Given;
 use super::recipe::{json, shared};
+use super::resources::{self, BootMemory, Room};
 use super::{BootSpec, PlanError, Recipe, Settings, boot};
 use crate::names;
 use crate::pod::{Image, NotAnImage, Pod};
@@ -26,7 +27,7 @@ use crate::profile::BootProfileSpec;
 use crate::profile::init_image::{InitImage, OwnSources};
 use crate::profile::remote::Limits;
 use crate::profile::run_as_user::RunAsUser;
-use crate::profile::spec::{Boot, Resources};
+use crate::profile::spec::Boot;
 
 /// The source's name in boot's log.
 const SOURCE: &str = "init-image";
@@ -86,8 +87,6 @@ pub(super) struct InitImageRecipe {
     recipe: Recipe,
     install: Value,
     init: Value,
-    /// The resources of `init` in a pod that must stay Guaranteed.
-    guaranteed: Value,
 }
 
 impl InitImageRecipe {
@@ -113,12 +112,12 @@ impl InitImageRecipe {
             volume_mounts: Some(vec![boot::writable(names::VOLUME, names::MOUNT)]),
             ..container.clone()
         };
-        let resources = resources(says, &own.boot);
         let volumes = boot::volumes(&own, settings).into_iter().chain(volumes(says, &own));
         let recipe = Recipe {
             boot: json(&container)?,
             volumes: volumes.map(|volume| shared(&volume)).collect::<Result<_, _>>()?,
             given: Given::by(&sources),
+            memory: BootMemory::of(&own, &sources),
             sources,
             templated: if own.sources.is_empty() { Vec::new() } else { recipe.templated.clone() },
             ..recipe.clone()
@@ -127,7 +126,6 @@ impl InitImageRecipe {
             install: json(&install)?,
             init: json(&init(says, &own.boot, recipe.run_as_user))?,
             recipe,
-            guaranteed: json(&boot::resources(resources, true))?,
         }))
     }
 }
@@ -140,7 +138,7 @@ fn source(profile: &BootProfileSpec) -> BootSource {
     BootSource { name: SOURCE.to_owned(), optional: false, limits, from: From::InitImage(from) }
 }
 
-/// The container of the image, but for the image and the env.
+/// The container of the image, but for the image, the env and the resources.
 fn init(says: &InitImage, boot: &Boot, user: RunAsUser) -> core::Container {
     let launch = [
         format!("{}/{}", names::MOUNT, names::FILE_LAUNCHER),
@@ -158,16 +156,11 @@ fn init(says: &InitImage, boot: &Boot, user: RunAsUser) -> core::Container {
         name: names::CONTAINER_INIT.to_owned(),
         command: Some(launch.into_iter().chain(says.command.iter().cloned()).collect()),
         volume_mounts: Some(mounts.into_iter().chain(secrets).collect()),
-        resources: Some(boot::resources(resources(says, boot), false)),
         // What the image says last is its reason, unless it leaves a message of its own.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(boot::security_context(user)),
         ..core::Container::default()
     }
-}
-
-fn resources<'a>(says: &'a InitImage, boot: &'a Boot) -> &'a Resources {
-    says.resources.as_ref().unwrap_or(&boot.resources)
 }
 
 fn volumes(says: &InitImage, profile: &BootProfileSpec) -> Vec<core::Volume> {
@@ -237,15 +230,21 @@ impl<'r> Chosen<'r> {
         }
     }
 
+    /// The resources of the image's container, where there is `room`.
+    pub(super) fn resources(&self, room: &Room<'_>) -> Result<resources::Given, PlanError> {
+        let boot = &self.says.recipe.profile.spec.boot;
+        let says = boot.init_image.as_ref().and_then(|says| says.resources.as_ref());
+        room.ends(names::CONTAINER_INIT, says.unwrap_or(&boot.resources), resources::least())
+    }
+
     /// The containers that boot the pod, of which `last` is `bootlace-boot`.
     pub(super) fn containers(
         &self,
-        pod: &Pod<'_>,
         namespace: &str,
         spec: &BootSpec<'_>,
         last: Value,
     ) -> Result<[Value; 3], PlanError> {
-        let InitImageRecipe { recipe, install, init, guaranteed } = self.says;
+        let InitImageRecipe { install, init, .. } = self.says;
         let (mut install, mut init) = (install.clone(), init.clone());
         // A boot that is told to fetch nothing leaves the launcher and the task's identity.
         let nothing = BootSpec {
@@ -262,6 +261,7 @@ impl<'r> Chosen<'r> {
             references: BTreeMap::new(),
             built_on: BTreeMap::new(),
             http_get: false,
+            by_shell: false,
             file_keys: None,
             allow: Cow::Borrowed(&[]),
         };
@@ -269,10 +269,6 @@ impl<'r> Chosen<'r> {
         // In full, so that what was judged is what every runtime pulls.
         set(&mut init, "image", self.image().into());
         set(&mut init, "env", env(namespace, spec));
-        if pod.is_guaranteed() {
-            set(&mut install, "resources", recipe.guaranteed.clone());
-            set(&mut init, "resources", guaranteed.clone());
-        }
         Ok([install, init, last])
     }
 }

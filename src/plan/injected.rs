@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Task;
 use crate::input::Awaits;
+use crate::profile::Profile;
 use crate::profile::hook::When;
+use crate::profile::spec::Position;
 
 /// The content of the annotation `bootlace.dev/injected`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
@@ -28,12 +31,36 @@ pub struct Injected {
     /// The boot image of the pod's own, in full, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_image: Option<String>,
+    /// Before or after the pod's own init containers. The API server looks at it: what comes behind is put right only with
+    /// `Last`.
+    #[serde(default)]
+    pub position: Position,
     /// What the pod waits for before it boots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaits: Vec<Awaiting>,
     /// Which task containers have the postStart hook.
     #[serde(default, skip_serializing_if = "When::is_always")]
     pub hook_when: When,
+}
+
+impl Injected {
+    /// What profile and tasks say of it.
+    pub(super) fn by(profile: &Profile, tasks: &[Task]) -> Self {
+        let weakest = tasks.iter().max_by_key(|task| task.way);
+        Self {
+            profile: profile.name.clone(),
+            generation: profile.generation,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            containers: tasks.iter().map(|task| task.name.clone()).collect(),
+            env_mode: weakest.map_or(EnvWay::None, |task| task.way),
+            because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
+            env_secret: None,
+            init_image: None,
+            position: profile.spec.boot.position,
+            awaits: Vec::new(),
+            hook_when: profile.spec.hook.when,
+        }
+    }
 }
 
 /// What a pod waits for.

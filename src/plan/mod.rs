@@ -14,10 +14,12 @@ mod injected;
 mod lookup;
 mod mode;
 mod mounts;
+mod paths;
 mod pipes;
 mod pull_secrets;
 mod recipe;
 mod references;
+mod resources;
 mod store;
 mod task;
 mod version;
@@ -34,7 +36,7 @@ pub use lookup::{ImageConfig, Images, Lookup};
 pub use pipes::PipesError;
 pub use recipe::{Recipe, Recipes};
 pub use store::Origin;
-pub use task::{Command, Has, Task};
+pub use task::{Command, Has, Mounted, Task};
 pub use version::Version;
 
 use entrypoint::{Annotated, Runs};
@@ -42,13 +44,15 @@ use held::Held;
 use init_image::Chosen;
 use mode::Wanted;
 use pipes::{Handing, Outputs, Sidecar};
+use resources::Room;
 
 use crate::identity::Identity;
 use crate::input::BootInputs;
+use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::Profile;
 use crate::profile::run_as_user::RunAsUser;
-use crate::profile::spec::{Position, PullPolicy};
+use crate::profile::spec::{Position, PullPolicy, Resources};
 use crate::template::Context;
 use crate::told::{ProfileRef, Store};
 
@@ -108,6 +112,8 @@ pub struct Plan {
     pub mounts: Arc<[Arc<Value>]>,
     /// What else each task container becomes.
     pub tasks: Vec<Task>,
+    /// What the init containers get that are no tasks.
+    pub others: Vec<Mounted>,
     /// The entry that comes first in `envFrom` of the tasks that take their env from a Secret.
     pub env_from: Option<Value>,
     /// The content of the injected annotation.
@@ -125,12 +131,16 @@ pub enum Planned {
     Lookup(Lookup),
 }
 
-/// The places in `spec.containers` of those that run the task.
+/// The containers that run the task of a pod as it came.
 ///
 /// # Errors
-/// Where there is none, or the pod names one that it does not have.
-pub fn task_containers(pod: &Pod<'_>) -> Result<Vec<usize>, PlanError> {
-    Ok(containers::tasks(pod)?.into_iter().map(|container| container.index).collect())
+/// Where there is none, the pod names one that it does not have, or it mounts a volume of Bootlace's.
+pub fn task_containers<'p, 'a>(
+    pod: &'p Pod<'a>,
+    recipe: &Recipe,
+) -> Result<Vec<&'p Container<'a>>, PlanError> {
+    paths::check_volumes_are_not_mounted(pod)?;
+    containers::tasks(pod, &recipe.profile)
 }
 
 /// Plans what `pod`, which comes from `origin`, becomes. `registry` holds what was looked up for it so far; without
@@ -147,9 +157,10 @@ pub fn plan(
 ) -> Result<Planned, PlanError> {
     let profile = &recipe.profile;
     boot::check_names_are_free(pod, &profile.spec)?;
+    check_architecture(pod, profile)?;
     let init_image = init_image::choose(pod, recipe)?;
     let recipe = init_image.as_ref().map_or(recipe, Chosen::recipe);
-    let containers = containers::tasks(pod)?;
+    let containers = containers::tasks(pod, profile)?;
     let wanted = Wanted::by(pod, recipe)?;
     let annotated = Annotated::read(pod, &containers)?;
     let registry = registry.filter(|_| wanted.asks_registry(recipe));
@@ -161,18 +172,15 @@ pub fn plan(
         return Ok(Planned::Lookup(lookup(pod, origin.namespace, &containers, &runs)));
     }
     let outputs = Outputs::declared(pod, &containers, profile)?;
-    let plan = |(container, runs)| task::plan(container, runs, wanted, &outputs, recipe);
+    let volumes = paths::volumes(pod);
+    let plan = |(container, runs)| task::plan(container, &volumes, runs, wanted, &outputs, recipe);
     let tasks = containers.iter().copied().zip(runs).map(plan);
     let tasks: Vec<_> = tasks.collect::<Result<_, _>>()?;
 
-    let held = if recipe.given.is_empty() {
-        Held::default()
-    } else {
-        held::of(&containers, profile.spec.boot.position)?
-    };
+    let held = held_for(&containers, recipe)?;
     let mut spec = boot::spec(pod, &containers, &tasks, held.prefixes, recipe);
     if tasks.iter().any(|task| task.way == EnvWay::Secret) {
-        spec.env_secret = Some(store::secret_name(origin, &profile.name)?);
+        spec.env_secret = Some(store::secret_name(origin, || wanted.why_secret(recipe))?);
     }
     if !recipe.templated.is_empty() {
         let context = Context::new(pod, origin.namespace, containers.first().copied());
@@ -185,21 +193,8 @@ pub fn plan(
     if let Some(chosen) = &init_image {
         chosen.tell(&mut spec);
     }
-    let mut boot = recipe.boot.clone();
-    if let Some(container) = boot.as_object_mut() {
-        let mut env = boot::env(&spec, &profile.name)?;
-        env.extend(held.env);
-        container.insert("env".to_owned(), env.into());
-        if !held.env_from.is_empty() {
-            container.insert("envFrom".to_owned(), held.env_from.into());
-        }
-        if pod.is_guaranteed() {
-            container.insert("resources".to_owned(), recipe.guaranteed.clone());
-        }
-        if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-            mounts.append(&mut mounted.mounts);
-        }
-    }
+    let mounts = std::mem::take(&mut mounted.mounts);
+    let boot = boot_container(recipe, &spec, held.env, held.env_from, mounts)?;
     let from = pipes::From {
         spec: &profile.spec,
         profile: spec.profile.clone(),
@@ -208,18 +203,21 @@ pub fn plan(
         run_as_user: recipe.run_as_user,
         boot: &recipe.boot,
     };
-    let mut wait = pipes::wait::containers(pod, &inputs.awaits, &from)?;
+    let mut wait = pipes::wait::containers(&inputs.awaits, &from)?;
     let sidecar = sidecar(pod, &containers, &tasks, &outputs, &spec.task, &from)?;
     let mut boot = match &init_image {
-        Some(chosen) => chosen.containers(pod, origin.namespace, &spec, boot)?.into(),
+        Some(chosen) => chosen.containers(origin.namespace, &spec, boot)?.into(),
         None => vec![boot],
     };
     let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
+    warnings.extend(containers::left_out(pod, &containers));
+    let others = task::others(pod, &volumes, &tasks, profile, &mut warnings)?;
     if let Some(sidecar) = sidecar {
         boot.push(sidecar.container);
         mounted.volumes.extend(sidecar.volume);
         warnings.extend(sidecar.warnings);
     }
+    warnings.extend(set_resources(pod, recipe, init_image.as_ref(), wait.iter_mut().chain(&mut boot))?);
     for container in wait.iter_mut().chain(&mut boot) {
         boot::keep_from_root(container, pod);
     }
@@ -232,35 +230,39 @@ pub fn plan(
         pull_secrets: recipe.pull_secrets.missing_in(pod),
         own_volumes: mounted.volumes,
         mounts: Arc::clone(&recipe.mounts),
-        injected: injected(profile, &tasks, &spec, init_image.as_ref(), inputs),
+        injected: Injected {
+            env_secret: spec.env_secret.clone(),
+            init_image: init_image.map(|chosen| chosen.image()),
+            awaits: inputs.awaits.iter().map(Awaiting::from).collect(),
+            ..Injected::by(profile, &tasks)
+        },
         env_from: spec.env_secret.as_deref().map(store::env_from),
         warnings,
         task: spec.task,
         profile: spec.profile,
         tasks,
+        others,
     })))
 }
 
-/// What the pod's annotation says of its injection.
-fn injected(
-    profile: &Profile,
-    tasks: &[Task],
-    spec: &BootSpec<'_>,
-    init_image: Option<&Chosen<'_>>,
-    inputs: &BootInputs,
-) -> Injected {
-    let weakest = tasks.iter().max_by_key(|task| task.way);
-    Injected {
-        profile: profile.name.clone(),
-        generation: profile.generation,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        containers: tasks.iter().map(|task| task.name.clone()).collect(),
-        env_mode: weakest.map_or(EnvWay::None, |task| task.way),
-        because: weakest.map(|task| task.because.clone()).unwrap_or_default(),
-        env_secret: spec.env_secret.clone(),
-        init_image: init_image.map(Chosen::image),
-        awaits: inputs.awaits.iter().map(Awaiting::from).collect(),
-        hook_when: profile.spec.hook.when,
+/// What boot gets of the containers' env, where it gives some itself that it could meet.
+fn held_for(containers: &[&Container<'_>], recipe: &Recipe) -> Result<Held, PlanError> {
+    if recipe.given.is_empty() {
+        return Ok(Held::default());
+    }
+    Ok(held::of(containers, recipe.profile.spec.boot.position)?)
+}
+
+/// Refuses a pod whose node could not run Bootlace's own image. What another boot image is made for is unknown.
+fn check_architecture(pod: &Pod<'_>, profile: &Profile) -> Result<(), PlanError> {
+    match &pod.architectures {
+        Some(asked)
+            if profile.spec.boot.image.is_none()
+                && !asked.iter().any(|one| names::IMAGE_ARCHITECTURES.contains(one)) =>
+        {
+            Err(PlanError::Architecture { asked: asked.join(" or "), profile: profile.name.clone() })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -279,12 +281,67 @@ fn sidecar(
     Sidecar::plan(pod, &handing.collect::<Vec<_>>(), outputs, task, from)
 }
 
+/// The boot container, told what `spec` says. `env` and `env_from` are what it holds of the tasks'.
+fn boot_container(
+    recipe: &Recipe,
+    spec: &BootSpec<'_>,
+    env: Vec<Value>,
+    env_from: Vec<Value>,
+    mut mounts: Vec<Value>,
+) -> Result<Value, PlanError> {
+    let mut boot = recipe.boot.clone();
+    if let Some(container) = boot.as_object_mut() {
+        let mut told = boot::env(spec, &recipe.profile.name)?;
+        told.extend(env);
+        container.insert("env".to_owned(), told.into());
+        if !env_from.is_empty() {
+            container.insert("envFrom".to_owned(), env_from.into());
+        }
+        if let Some(own) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
+            own.append(&mut mounts);
+        }
+    }
+    Ok(boot)
+}
+
+/// Sets the resources of the containers that are added. Returns what the pod's author should know of them.
+fn set_resources<'c>(
+    pod: &Pod<'_>,
+    recipe: &Recipe,
+    init_image: Option<&Chosen<'_>>,
+    added: impl Iterator<Item = &'c mut Value>,
+) -> Result<Vec<String>, PlanError> {
+    let spec = &recipe.profile.spec;
+    let room = Room::of(pod, &recipe.profile.name)?;
+    let boot = room.ends(names::CONTAINER_BOOT, &spec.boot.resources, recipe.memory.need())?;
+    let image = init_image.map(|chosen| chosen.resources(&room)).transpose()?;
+    let (mut wait, mut sidecar) = (None, None);
+    for container in added {
+        let given = match container.get("name").and_then(Value::as_str) {
+            Some(names::CONTAINER_INIT) => image.as_ref().unwrap_or(&boot),
+            Some(names::CONTAINER_WAIT | names::CONTAINER_LOOK) => {
+                &*wait.insert(room.ends(names::CONTAINER_WAIT, &Resources::default(), resources::least())?)
+            }
+            Some(names::CONTAINER_PIPE) => {
+                &*sidecar.insert(room.beside(spec.pipes.resources.as_ref().unwrap_or(&Resources::default())))
+            }
+            _ => &boot,
+        };
+        given.set(container);
+    }
+    let ends: Vec<_> = [Some(&boot), image.as_ref(), wait.as_ref()].into_iter().flatten().collect();
+    Ok(room.warnings(&recipe.memory, &ends, sidecar.as_ref()))
+}
+
 fn lookup(pod: &Pod<'_>, namespace: &str, containers: &[&Container<'_>], runs: &[Runs]) -> Lookup {
     let asked = containers.iter().zip(runs).filter(|(_, runs)| **runs == Runs::Ask);
     Lookup {
         namespace: namespace.to_owned(),
         pull_secrets: pod.pull_secrets.iter().flatten().map(|&name| name.to_owned()).collect(),
-        architecture: pod.architecture.map(str::to_owned),
+        architecture: match pod.architectures.as_deref() {
+            Some([only]) => Some((*only).to_owned()),
+            _ => None,
+        },
         images: asked.map(|(container, _)| container.image.to_owned()).collect(),
     }
 }

@@ -42,6 +42,20 @@ impl Wanted {
         }
     }
 
+    /// Why a pod takes its env from a Secret, and how it need not.
+    pub(super) fn why_secret(self, recipe: &Recipe) -> (String, &'static str) {
+        match self.mode {
+            EnvMode::Secret => (
+                self.asks(recipe),
+                "set the mode to Auto and add the image's entrypoint as `command` to each task container that has none",
+            ),
+            _ => (
+                "a task container has no command, so no launcher can load it".to_owned(),
+                "add the image's entrypoint as `command` to each task container that has none",
+            ),
+        }
+    }
+
     /// Whether it matters what a container runs, and it is worth asking a registry.
     pub(super) fn asks_registry(self, recipe: &Recipe) -> bool {
         match self.mode {

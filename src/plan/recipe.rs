@@ -11,10 +11,11 @@ use super::boot_spec::BootSource;
 use super::given::Given;
 use super::init_image::InitImageRecipe;
 use super::pull_secrets::PullSecrets;
+use super::resources::BootMemory;
 use super::{PlanError, Settings, Version, boot, task};
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::templates;
-use crate::profile::{NamespaceDefaults, Profile, Profiles, UnknownProfile};
+use crate::profile::{NamespaceDefaults, NoProfile, Profile, Profiles};
 use crate::told::{ProfileRef, Store};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
@@ -25,8 +26,8 @@ pub struct Recipe {
     pub profile: Arc<Profile>,
     /// The boot container, but for its env.
     pub(super) boot: Value,
-    /// Its resources in a pod that must stay Guaranteed.
-    pub(super) guaranteed: Value,
+    /// How much memory boot may take.
+    pub(super) memory: BootMemory,
     /// The volumes to add.
     pub(super) volumes: Arc<[Arc<Value>]>,
     /// What is to stand in the pod's `imagePullSecrets`.
@@ -59,7 +60,7 @@ impl Recipe {
         let sources = boot::sources(spec);
         let recipe = Self {
             boot: json(&boot::container(spec, settings))?,
-            guaranteed: json(&boot::resources(&spec.boot.resources, true))?,
+            memory: BootMemory::of(spec, &sources),
             volumes: boot::volumes(spec, settings).iter().map(shared).collect::<Result<_, _>>()?,
             pull_secrets: PullSecrets::of(&spec.boot, settings),
             run_as_user: boot::user(&spec.boot, settings),
@@ -117,9 +118,9 @@ impl Recipes {
     /// The recipe of the profile called `name`.
     ///
     /// # Errors
-    /// Where there is none: the error tells which there are.
-    pub fn get(&self, name: &str) -> Result<&Recipe, UnknownProfile> {
-        self.by_name.get(name).ok_or_else(|| self.profiles.unknown(name))
+    /// Where there is none, or it is not in force: the error says which, and what to do.
+    pub fn get(&self, name: &str) -> Result<&Recipe, NoProfile> {
+        self.by_name.get(name).ok_or_else(|| self.profiles.missing(name))
     }
 }
 

@@ -31,8 +31,18 @@ const TOKEN_SECONDS: i64 = 600;
 
 /// The name of the Secret that holds a pod's boot env. Nobody can guess it before the pod is there, because the review's
 /// uid is random (122 bits), and nobody learns the uid from it, which is in the API server's logs.
-pub(super) fn secret_name(origin: Origin<'_>, profile: &str) -> Result<String, PlanError> {
-    let uid = origin.uid.ok_or_else(|| PlanError::NoReview { profile: profile.to_owned() })?;
+///
+/// # Errors
+/// Where there is no review. `why` says why the pod takes its env from a Secret, and what to do about it.
+pub(super) fn secret_name(
+    origin: Origin<'_>,
+    why: impl FnOnce() -> (String, &'static str),
+) -> Result<String, PlanError> {
+    let no_review = || {
+        let (because, remedy) = why();
+        PlanError::NoReview { because, remedy }
+    };
+    let uid = origin.uid.ok_or_else(no_review)?;
     let hash = Sha256::new().chain_update(b"bootlace env\0").chain_update(uid).finalize();
     let mut name = names::SECRET_ENV_PREFIX.to_owned();
     for byte in hash.iter().take(names::SECRET_ENV_DIGITS / 2) {
@@ -71,7 +81,10 @@ mod tests {
 
     #[test]
     fn a_name_is_stable_for_a_review_and_another_for_the_next() {
-        let name = |uid| secret_name(Origin { namespace: "etl", uid: Some(uid) }, "default").unwrap();
+        let name = |uid| {
+            let origin = Origin { namespace: "etl", uid: Some(uid) };
+            secret_name(origin, || (String::new(), "")).unwrap()
+        };
         let first = name("6f0a3c9e-8d55-4b0e-9f57-0f9a2f3c1b7d");
         assert_eq!(first, name("6f0a3c9e-8d55-4b0e-9f57-0f9a2f3c1b7d"));
         assert_ne!(first, name("6f0a3c9e-8d55-4b0e-9f57-0f9a2f3c1b7e"));
@@ -80,7 +93,11 @@ mod tests {
 
     #[test]
     fn without_a_review_there_is_no_name() {
-        let error = secret_name("etl".into(), "etl").unwrap_err().to_string();
-        assert!(error.contains("env.mode Launch"), "{error}");
+        let why = || ("its command is not known".to_owned(), "add it as `command`");
+        let error = secret_name("etl".into(), why).unwrap_err().to_string();
+        assert!(
+            error.contains("its command is not known") && error.ends_with("add it as `command`"),
+            "{error}"
+        );
     }
 }

@@ -9,18 +9,32 @@ use serde_json::{Value, json};
 use super::entrypoint::Runs;
 use super::given::Given;
 use super::mode::Wanted;
+use super::paths::{self, Own, Volumes};
 use super::pipes::{self, Outputs};
 use super::references::{self, Text};
-use super::{EnvWay, PlanError, Recipe, Version, hook};
+use super::{EnvWay, PlanError, Recipe, Version, hook, recipe};
 use crate::names;
-use crate::pod::{Container, Mount};
+use crate::pod::{Container, List, Pod};
 use crate::profile::Profile;
-use crate::profile::spec::{BootProfileSpec, EnvMode};
+use crate::profile::spec::{BootProfileSpec, EnvMode, Position};
+
+/// Mounts that an init container gets that is no task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mounted {
+    /// Its place in `spec.initContainers`.
+    pub index: usize,
+    /// Whether it has `volumeMounts`.
+    pub has_mounts: bool,
+    /// The mounts.
+    pub mounts: Vec<Value>,
+}
 
 /// What a task container becomes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// Its place in `spec.containers`.
+    /// The list that it is in.
+    pub list: List,
+    /// Its place in that list.
     pub index: usize,
     /// Its name.
     pub name: String,
@@ -36,7 +50,7 @@ pub struct Task {
     pub mounts: Vec<Value>,
     /// What goes before its `env`.
     pub env: Vec<Value>,
-    /// The command of the postStart hook, where there is one.
+    /// The command of the postStart hook, where there is one. An init container that is no native sidecar cannot have any.
     pub hook: Option<Vec<String>>,
     /// What the pod's author should know.
     pub warnings: Vec<String>,
@@ -88,6 +102,7 @@ impl Task {
 
 pub(super) fn plan(
     container: &Container<'_>,
+    volumes: &Volumes<'_>,
     runs: Runs,
     wanted: Wanted,
     outputs: &Outputs,
@@ -100,9 +115,16 @@ pub(super) fn plan(
         _ => Vec::new(),
     };
     let hands_over = !handover.is_empty();
-    check_paths_are_free(container, profile, hands_over)?;
-    let hook = hook::plan(container, way, &runs, || wanted.asks(recipe), recipe)?;
-    let warnings = warnings(container, way, (&runs, wanted.mode), hook.is_some(), recipe);
+    let own: Vec<_> = own(&profile.spec).chain(hands_over.then_some(paths::HANDOVER)).collect();
+    let checked = paths::check(container, &own, volumes, &profile.name);
+    let mut warnings = checked.map_err(|conflict| conflict.refuse(container))?;
+    let hook = if container.ends_before_tasks() {
+        check_needs_no_hook(container, way, &because, &runs, recipe)?;
+        None
+    } else {
+        hook::plan(container, way, &runs, || wanted.asks(recipe), recipe)?
+    };
+    warnings.extend(self::warnings(container, way, (&runs, wanted.mode), hook.is_some(), recipe));
     let command = match (way, runs) {
         (EnvWay::Launch, Runs::Image { words, .. }) => {
             let of_image = words.len();
@@ -117,6 +139,7 @@ pub(super) fn plan(
         _ => Command::Unchanged,
     };
     Ok(Task {
+        list: container.list,
         index: container.index,
         name: container.name.to_owned(),
         way,
@@ -134,6 +157,27 @@ pub(super) fn plan(
         hook,
         warnings,
     })
+}
+
+/// Kubernetes runs no hook in an init container but in a native sidecar. The launcher starts no task without its env, and
+/// the kubelet none without the Secret or the file; what depends on a hook to bring the env, or to fail a container that is
+/// without, cannot be had there.
+fn check_needs_no_hook(
+    container: &Container<'_>,
+    way: EnvWay,
+    because: &str,
+    runs: &Runs,
+    recipe: &Recipe,
+) -> Result<(), PlanError> {
+    let container = || container.name.to_owned();
+    match way {
+        EnvWay::Launch | EnvWay::Secret | EnvWay::File | EnvWay::Sourced => Ok(()),
+        EnvWay::None if recipe.given.is_empty() => Ok(()),
+        EnvWay::Hook => Err(PlanError::NoHook { container: container(), because: because.to_owned() }),
+        EnvWay::None => {
+            Err(PlanError::InitCommandUnknown { container: container(), because: runs.why_unknown() })
+        }
+    }
 }
 
 fn warnings(
@@ -201,45 +245,57 @@ fn file_keys(container: &Container<'_>, keys: &[String]) -> Vec<Value> {
 
 /// The mounts of a task container.
 pub(super) fn mounts(profile: &BootProfileSpec) -> Vec<core::VolumeMount> {
-    let mount = |path: &str, sub_path: Option<&str>| core::VolumeMount {
-        name: names::VOLUME.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: Some(true),
-        sub_path: sub_path.map(str::to_owned),
-        ..core::VolumeMount::default()
-    };
-    let ours = [
-        mount(names::MOUNT, None),
-        // By subPath, so that a task sees its files only, at the path that its image expects.
-        mount(&profile.assets.files(), Some(names::DIR_ASSETS)),
-    ];
-    let data = profile.assets.writable().map(|path| core::VolumeMount {
-        name: names::VOLUME_DATA.to_owned(),
-        mount_path: path.to_owned(),
-        ..core::VolumeMount::default()
-    });
-    ours.into_iter().chain(data).collect()
+    own(profile).map(|own| mount(&own)).collect()
 }
 
-fn check_paths_are_free(
-    container: &Container<'_>,
-    profile: &Profile,
-    hands_over: bool,
-) -> Result<(), PlanError> {
-    let assets = &profile.spec.assets;
-    let ours = [names::MOUNT, &assets.files(), assets.mount_path()];
-    let is_ours = |mount: &&Mount<'_>| {
-        ours.iter().any(|path| mount.is_at(path)) || (hands_over && mount.is_at(names::MOUNT_RUN))
-    };
-    match container.mounts.iter().flatten().find(is_ours) {
-        None => Ok(()),
-        Some(mount) => Err(PlanError::PathTaken {
-            container: container.name.to_owned(),
-            volume: mount.volume.to_owned(),
-            path: mount.path.to_owned(),
-            profile: profile.name.clone(),
-        }),
+fn own(profile: &BootProfileSpec) -> impl Iterator<Item = Own<'_>> {
+    [paths::BOOTED, paths::assets(profile)].into_iter().chain(paths::data(profile))
+}
+
+fn mount(own: &Own<'_>) -> core::VolumeMount {
+    core::VolumeMount {
+        name: own.volume.to_owned(),
+        mount_path: own.path.as_ref().to_owned(),
+        read_only: own.read_only.then_some(true),
+        sub_path: own.sub_path.map(str::to_owned),
+        ..core::VolumeMount::default()
     }
+}
+
+/// What the pod's own init containers get that are no tasks, where boot comes before them: the files that it fetched, and
+/// nothing of the env. One that has something else in their place goes without.
+pub(super) fn others(
+    pod: &Pod<'_>,
+    volumes: &Volumes<'_>,
+    tasks: &[Task],
+    profile: &Profile,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Mounted>, PlanError> {
+    if profile.spec.boot.position == Position::Last {
+        return Ok(Vec::new());
+    }
+    let assets = [paths::assets(&profile.spec)];
+    let value = recipe::json(&assets.each_ref().map(mount))?;
+    let is_task = |index| tasks.iter().any(|task| task.list == List::Init && task.index == index);
+    let mut others = Vec::new();
+    for container in pod.init_containers.iter().filter(|container| !is_task(container.index)) {
+        match paths::check(container, &assets, volumes, &profile.name) {
+            Ok(more) => {
+                warnings.extend(more);
+                let mounts = value.as_array().cloned().unwrap_or_default();
+                others.push(Mounted {
+                    index: container.index,
+                    has_mounts: container.mounts.is_some(),
+                    mounts,
+                });
+            }
+            Err(conflict) => warnings.push(format!(
+                "bootlace: init container {:?} {}: it does not see what boot fetched",
+                container.name, conflict.what
+            )),
+        }
+    }
+    Ok(others)
 }
 
 /// It hands outputs over where it is told how.

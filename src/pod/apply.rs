@@ -1,7 +1,6 @@
 //! Operations applied to a pod.
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
-use serde_json::Value;
 
 use super::{Json, Op, Operation};
 
@@ -21,10 +20,11 @@ pub struct DoesNotApply(PointerBuf);
 /// # Errors
 /// Where it does not apply.
 pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, DoesNotApply> {
-    for Operation { op, path, value } in patch {
+    for Operation { path, op } in patch {
         let done = match op {
-            Op::Add => add(&mut pod, path, value),
-            Op::Replace => place(&mut pod, path).map(|at| *at = Json::from(&**value)),
+            Op::Add(value) => add(&mut pod, path, Json::from(&**value)),
+            Op::Replace(value) => place(&mut pod, path).map(|at| *at = Json::from(&**value)),
+            Op::Move(from) => take(&mut pod, from).and_then(|value| add(&mut pod, path, value)),
         };
         done.ok_or_else(|| DoesNotApply(path.clone()))?;
     }
@@ -32,17 +32,25 @@ pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, 
 }
 
 /// Adds a value at `path`; `None` where the pod has no such place.
-fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: &'a Value) -> Option<()> {
+fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: Json<'a>) -> Option<()> {
     let (parent, last) = path.split_back()?;
     match place(pod, parent)? {
-        Json::Object(fields) => fields.set(last.decoded().into_owned().into(), value.into()),
+        Json::Object(fields) => fields.set(last.decoded().into_owned().into(), value),
         Json::Array(elements) => {
             let index = last.to_index().ok()?.for_len_incl(elements.len()).ok()?;
-            elements.insert(index, value.into());
+            elements.insert(index, value);
         }
         _ => return None,
     }
     Some(())
+}
+
+/// Takes an element out of an array; `None` where the pod has no such place. Fields of objects are never moved.
+fn take<'a>(pod: &mut Json<'a>, path: &Pointer) -> Option<Json<'a>> {
+    let (parent, last) = path.split_back()?;
+    let Json::Array(elements) = place(pod, parent)? else { return None };
+    let index = last.to_index().ok()?.for_len(elements.len()).ok()?;
+    Some(elements.remove(index))
 }
 
 /// The value at `path`.

@@ -1,12 +1,24 @@
 //! A container of the pod: what Bootlace decides by.
 
 use super::field::{Array, Object};
+use super::resources::Resources;
 use super::{Json, WrongType};
+
+/// The list of a pod's spec that a container is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `initContainers`.
+    Init,
+    /// `containers`.
+    App,
+}
 
 /// What Bootlace reads of a container.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {
-    /// Its place in the array.
+    /// The list that it is in.
+    pub list: List,
+    /// Its place in that list.
     pub index: usize,
     /// `name`.
     pub name: &'a str,
@@ -24,6 +36,8 @@ pub struct Container<'a> {
     sources: Option<Array<'a>>,
     /// `volumeMounts`; `None` where the array is absent.
     pub mounts: Option<Vec<Mount<'a>>>,
+    /// `volumeDevices`.
+    pub devices: Vec<Device<'a>>,
     /// Whether `lifecycle` is there.
     pub has_lifecycle: bool,
     /// `lifecycle.postStart`, where it is set.
@@ -31,9 +45,11 @@ pub struct Container<'a> {
     /// `terminationMessagePath`, where it is set.
     pub termination_message_path: Option<&'a str>,
     /// Whether it says itself when it is started again: `restartPolicy`.
-    pub has_restart_policy: bool,
-    /// `resources`.
-    pub resources: Resources,
+    pub restart_policy: Option<&'a str>,
+    /// Whether it is an init container that runs beside those behind it: `restartPolicy` is `Always`.
+    pub is_sidecar: bool,
+    /// The container itself, for what is read only where it is needed.
+    object: Object<'a>,
 }
 
 /// A mount, by its volume and its path.
@@ -47,6 +63,17 @@ pub struct Mount<'a> {
     pub sub_path: Option<&'a str>,
     /// Whether `subPathExpr` names that folder, in words that the kubelet alone can fill in.
     pub sub_path_expr: bool,
+    /// `readOnly`.
+    pub read_only: bool,
+}
+
+/// A block device, by its volume and its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device<'a> {
+    /// The volume's name.
+    pub volume: &'a str,
+    /// The path in the container.
+    pub path: &'a str,
 }
 
 impl Mount<'_> {
@@ -86,41 +113,11 @@ pub struct HttpGet<'a> {
     pub headers: Vec<(&'a str, &'a str)>,
 }
 
-/// Whether a container's resources make it Guaranteed, and what it declares.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resources {
-    cpu: Pair,
-    memory: Pair,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Pair {
-    request: Option<String>,
-    limit: Option<String>,
-}
-
-impl Resources {
-    /// Whether cpu and memory each have a limit and no request that differs from it. Quantities are compared
-    /// as written, because the API server writes them in one canonical form before it calls a webhook.
-    pub(super) fn is_guaranteed(&self) -> bool {
-        [&self.cpu, &self.memory]
-            .into_iter()
-            .all(|pair| pair.limit.is_some() && (pair.request.is_none() || pair.request == pair.limit))
-    }
-
-    fn read(container: &Object<'_>) -> Result<Self, WrongType> {
-        let resources = container.object("resources")?;
-        let (requests, limits) = (resources.object("requests")?, resources.object("limits")?);
-        let pair =
-            |name| Ok(Pair { request: requests.int_or_string(name)?, limit: limits.int_or_string(name)? });
-        Ok(Self { cpu: pair("cpu")?, memory: pair("memory")? })
-    }
-}
-
 impl<'a> Container<'a> {
-    pub(super) fn read(index: usize, container: &Object<'a>) -> Result<Self, WrongType> {
+    pub(super) fn read(list: List, index: usize, container: &Object<'a>) -> Result<Self, WrongType> {
         let lifecycle = container.object("lifecycle")?;
         Ok(Self {
+            list,
             index,
             name: container.str("name")?.unwrap_or_default(),
             image: container.str("image")?.unwrap_or_default(),
@@ -134,13 +131,15 @@ impl<'a> Container<'a> {
             variables: container.array("env")?,
             sources: container.array("envFrom")?,
             mounts: mounts(container)?,
+            devices: devices(container)?,
             has_lifecycle: lifecycle.is_present(),
             post_start: post_start(container, &lifecycle.object("postStart")?)?,
             termination_message_path: container
                 .str("terminationMessagePath")?
                 .filter(|path| !path.is_empty()),
-            has_restart_policy: container.str("restartPolicy")?.is_some(),
-            resources: Resources::read(container)?,
+            restart_policy: container.str("restartPolicy")?,
+            is_sidecar: container.str("restartPolicy")? == Some("Always"),
+            object: *container,
         })
     }
 }
@@ -154,6 +153,8 @@ pub struct Variable<'a> {
     pub text: Option<&'a str>,
     /// `valueFrom`, where it is a key of a `ConfigMap` or a Secret that may be missing: then nothing is set.
     pub optional: Option<&'a Json<'a>>,
+    /// Whether `valueFrom` is there.
+    pub has_value_from: bool,
 }
 
 /// A source in a container's `envFrom`.
@@ -170,6 +171,13 @@ pub struct EnvFrom<'a> {
 }
 
 impl<'a> Container<'a> {
+    /// Whether it ends before the pod's containers start: an init container, and no native sidecar.
+    /// <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>
+    #[must_use]
+    pub fn ends_before_tasks(&self) -> bool {
+        self.list == List::Init && self.restart_policy != Some("Always")
+    }
+
     /// Whether `env` is there as an array.
     #[must_use]
     pub fn has_env(&self) -> bool {
@@ -180,6 +188,14 @@ impl<'a> Container<'a> {
     #[must_use]
     pub fn has_env_from(&self) -> bool {
         self.sources.is_some()
+    }
+
+    /// `resources`.
+    ///
+    /// # Errors
+    /// Where a field has another type than the API gives it.
+    pub fn resources(&self) -> Result<Resources<'a>, WrongType> {
+        Resources::read(&self.object)
     }
 
     /// The variables in `env`, in their order.
@@ -193,7 +209,12 @@ impl<'a> Container<'a> {
                 && ["configMapKeyRef", "secretKeyRef"].into_iter().any(may_be_missing))
             .then(|| variable.raw("valueFrom"))
             .flatten();
-            Some(Variable { name: variable.str("name").ok()??, text, optional })
+            Some(Variable {
+                name: variable.str("name").ok()??,
+                text,
+                optional,
+                has_value_from: from.is_present(),
+            })
         })
     }
 
@@ -220,23 +241,20 @@ impl<'a> Container<'a> {
         }
         Ok(sources)
     }
-
-    /// Variables whose value stands in the spec as it is: not from elsewhere, and nothing in it for the kubelet to
-    /// expand.
-    pub fn literal_env(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let variables = self.variables.into_iter().flat_map(Array::objects);
-        variables.filter_map(|variable| {
-            let variable = variable.ok()?;
-            let (name, value) = (variable.str("name").ok()??, variable.str("value").ok()??);
-            (!value.contains('$')).then_some((name, value))
-        })
-    }
 }
 
 fn env_names<'a>(container: &Object<'a>) -> Result<Vec<&'a str>, WrongType> {
     container.array("env")?.map_or_else(
         || Ok(Vec::new()),
-        |env| env.objects().map(|variable| Ok(variable?.str("name")?.unwrap_or_default())).collect(),
+        |env| {
+            let name = |variable: Result<Object<'a>, WrongType>| {
+                let variable = variable?;
+                // Read only where it is needed, and a number or a boolean without quotes is the usual mistake.
+                variable.str("value")?;
+                Ok(variable.str("name")?.unwrap_or_default())
+            };
+            env.objects().map(name).collect()
+        },
     )
 }
 
@@ -253,11 +271,22 @@ fn mounts<'a>(container: &Object<'a>) -> Result<Option<Vec<Mount<'a>>>, WrongTyp
                         path: mount.str("mountPath")?.unwrap_or_default(),
                         sub_path: mount.str("subPath")?.filter(|path| !path.is_empty()),
                         sub_path_expr: mount.str("subPathExpr")?.is_some_and(|path| !path.is_empty()),
+                        read_only: mount.is_true("readOnly"),
                     })
                 })
                 .collect()
         })
         .transpose()
+}
+
+fn devices<'a>(container: &Object<'a>) -> Result<Vec<Device<'a>>, WrongType> {
+    let devices = container.array("volumeDevices")?.into_iter().flat_map(Array::objects);
+    let device = |device: Result<Object<'a>, WrongType>| {
+        let device = device?;
+        let (volume, path) = (device.str("name")?, device.str("devicePath")?);
+        Ok(Device { volume: volume.unwrap_or_default(), path: path.unwrap_or_default() })
+    };
+    devices.map(device).collect()
 }
 
 fn post_start<'a>(container: &Object<'a>, handler: &Object<'a>) -> Result<Option<PostStart<'a>>, WrongType> {

@@ -1,12 +1,15 @@
 //! Reading fields of raw JSON: absent and `null` are the same, a wrong type is an error that names the field.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use super::resources::Amount;
 use super::{Fields, Json};
+use crate::quantity::Quantity;
 
 /// A field of another type than the API gives it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path} must be {expected}, but it is {found}: correct the field")]
+#[error("{path} must be {expected}, but it is {found}: {}", self.remedy())]
 pub struct WrongType {
     /// The field, as in `spec.containers[0].env`.
     pub path: String,
@@ -17,16 +20,28 @@ pub struct WrongType {
 }
 
 impl WrongType {
-    /// `value` of `pod`, or something in it, is `found`. The path is looked for only now, so that reading keeps none.
-    fn new(pod: &Json<'_>, value: &Json<'_>, expected: &'static str, found: &Json<'_>) -> Self {
+    /// `value` of `pod` is of another type. The path is looked for only now, so that reading keeps none.
+    fn new(pod: &Json<'_>, value: &Json<'_>, expected: &'static str) -> Self {
         let mut path = String::new();
         find(pod, value, &mut path);
         if path.is_empty() {
             path.push_str("the pod");
         }
-        Self { path, expected, found: type_of(found) }
+        Self { path, expected, found: type_of(value) }
+    }
+
+    /// In YAML, `true`, `yes` and `1` are strings only in quotes.
+    fn remedy(&self) -> &'static str {
+        match (self.expected, self.found) {
+            (STRING, BOOLEAN | NUMBER) => "put it in quotes",
+            _ => "correct the field",
+        }
     }
 }
+
+const STRING: &str = "a string";
+const BOOLEAN: &str = "a boolean";
+const NUMBER: &str = "a number";
 
 /// Whether `value` itself, not one like it, is in `json`. Its place is then added to `path`.
 fn find(json: &Json<'_>, value: &Json<'_>, path: &mut String) -> bool {
@@ -38,8 +53,13 @@ fn find(json: &Json<'_>, value: &Json<'_>, path: &mut String) -> bool {
     match json {
         Json::Object(fields) => fields.iter().any(|(name, field)| {
             path.truncate(length);
-            let dot = if path.is_empty() { "" } else { "." };
-            let _ = write!(path, "{dot}{name}");
+            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            let _ = match (plain, path.is_empty()) {
+                (true, true) => write!(path, "{name}"),
+                (true, false) => write!(path, ".{name}"),
+                // A label's or an annotation's key.
+                (false, _) => write!(path, "[{name:?}]"),
+            };
             find(field, value, path)
         }),
         Json::Array(elements) => elements.iter().enumerate().any(|(index, element)| {
@@ -55,9 +75,9 @@ fn find(json: &Json<'_>, value: &Json<'_>, path: &mut String) -> bool {
 fn type_of(value: &Json<'_>) -> &'static str {
     match value {
         Json::Null => "null",
-        Json::Bool(_) => "a boolean",
-        Json::Number(_) => "a number",
-        Json::String(_) => "a string",
+        Json::Bool(_) => BOOLEAN,
+        Json::Number(_) => NUMBER,
+        Json::String(_) => STRING,
         Json::Array(_) => "an array",
         Json::Object(_) => "an object",
     }
@@ -76,7 +96,7 @@ impl<'a> Object<'a> {
     }
 
     fn of(pod: &'a Json<'a>, value: &'a Json<'a>) -> Result<Self, WrongType> {
-        let fields = value.as_object().ok_or_else(|| WrongType::new(pod, value, "an object", value))?;
+        let fields = value.as_object().ok_or_else(|| WrongType::new(pod, value, "an object"))?;
         Ok(Self { fields: Some(fields), pod })
     }
 
@@ -91,7 +111,7 @@ impl<'a> Object<'a> {
         expected: &'static str,
         read: impl FnOnce(&'a Json<'a>) -> Option<T>,
     ) -> Result<Option<T>, WrongType> {
-        let read = |value| read(value).ok_or_else(|| WrongType::new(self.pod, value, expected, value));
+        let read = |value| read(value).ok_or_else(|| WrongType::new(self.pod, value, expected));
         self.get(name).map(read).transpose()
     }
 
@@ -113,19 +133,44 @@ impl<'a> Object<'a> {
         self.get(name).is_some()
     }
 
+    /// The fields that are objects, whatever they are called.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Object<'a>> + use<'a> {
+        let pod = self.pod;
+        let fields = self.fields.into_iter().flat_map(Fields::iter);
+        fields.filter_map(move |(_, value)| Some(Object { fields: Some(value.as_object()?), pod }))
+    }
+
     pub(super) fn object(&self, name: &str) -> Result<Object<'a>, WrongType> {
         Ok(Object { fields: self.read(name, "an object", Json::as_object)?, pod: self.pod })
     }
 
     pub(super) fn str(&self, name: &str) -> Result<Option<&'a str>, WrongType> {
-        self.read(name, "a string", Json::as_str)
+        self.read(name, STRING, Json::as_str)
     }
 
     pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, WrongType> {
         self.read(name, "an integer", Json::as_i64)
     }
 
-    /// A string or an integer, which Kubernetes takes as the same for ports and quantities.
+    /// A quantity: a string or a number, as the API server reads it.
+    pub(super) fn quantity(&self, name: &str) -> Result<Option<Amount<'a>>, WrongType> {
+        self.read(name, "a quantity such as 500m or 64Mi", |value| {
+            let text = match value {
+                Json::String(text) => Cow::Borrowed(text.trim()),
+                Json::Number(number) => number.to_string().into(),
+                _ => return None,
+            };
+            let value = Quantity::parse(&text).ok()?;
+            Some(Amount { text, value })
+        })
+    }
+
+    /// Whether a field's name begins with `start`.
+    pub(super) fn has_name_with(&self, start: &str) -> bool {
+        self.fields.into_iter().flat_map(Fields::iter).any(|(name, _)| name.starts_with(start))
+    }
+
+    /// A string or an integer, which Kubernetes takes as the same for ports.
     pub(super) fn int_or_string(&self, name: &str) -> Result<Option<String>, WrongType> {
         self.read(name, "a string or a number", |value| match value {
             Json::String(text) => Some(text.as_ref().to_owned()),
@@ -136,12 +181,11 @@ impl<'a> Object<'a> {
 
     pub(super) fn strings(&self, name: &str) -> Result<Strings<'a>, WrongType> {
         let strings = Strings(self.object(name)?.fields);
-        let mut fields = strings.0.into_iter().flat_map(Fields::iter);
-        match (self.get(name), fields.find(|(_, value)| value.as_str().is_none())) {
-            (Some(object), Some((_, found))) => {
-                Err(WrongType::new(self.pod, object, "an object of strings", found))
-            }
-            _ => Ok(strings),
+        let is_wrong = |value: &&Json<'_>| !matches!(value, Json::String(_) | Json::Null);
+        let mut values = strings.0.into_iter().flat_map(Fields::iter).map(|(_, value)| value);
+        match values.find(is_wrong) {
+            Some(value) => Err(WrongType::new(self.pod, value, STRING)),
+            None => Ok(strings),
         }
     }
 
@@ -166,9 +210,7 @@ impl<'a> Array<'a> {
     }
 
     pub(super) fn strs(self) -> Result<Vec<&'a str>, WrongType> {
-        let str = |value: &'a Json<'a>| {
-            value.as_str().ok_or_else(|| WrongType::new(self.pod, value, "a string", value))
-        };
+        let str = |value: &'a Json<'a>| value.as_str().ok_or_else(|| WrongType::new(self.pod, value, STRING));
         self.elements.iter().map(str).collect()
     }
 }

@@ -17,6 +17,8 @@ const HUB: [&str; 2] = ["docker.io", "index.docker.io"];
 const OFFICIAL: &str = "library";
 /// The tag where neither one nor a digest is written.
 const LATEST: &str = "latest";
+/// How long a registry may be: a DNS name (RFC 1035) and a port.
+const MAX_REGISTRY: usize = 253 + ":65535".len();
 /// How long a repository's name may be.
 const MAX_REPOSITORY: usize = 255;
 /// How long a tag may be.
@@ -146,7 +148,7 @@ fn is_dashes(text: &str) -> bool {
 fn is_registry(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "0"));
     let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    is_port && host.split('.').all(|label| is_separated(label, is_dashes))
+    text.len() <= MAX_REGISTRY && is_port && host.split('.').all(|label| is_separated(label, is_dashes))
 }
 
 /// A name between a repository's slashes.

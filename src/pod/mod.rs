@@ -5,17 +5,24 @@
 
 mod apply;
 mod container;
+mod env_value;
 mod field;
 mod image;
 mod json;
+mod node;
 mod operation;
+mod resources;
+mod volume;
 
 pub use apply::{DoesNotApply, apply};
-pub use container::{Container, EnvFrom, HttpGet, Mount, PostStart, Resources, Variable};
+pub use container::{Container, Device, EnvFrom, HttpGet, List, Mount, PostStart, Variable};
+pub use env_value::{NotKnown, Unresolved};
 pub use field::{Strings, WrongType};
 pub use image::{Image, NotAnImage};
 pub use json::{Fields, Json};
 pub use operation::{Op, Operation};
+pub use resources::{Amount, Class, PodResources, Resource, Resources, Share};
+pub use volume::{Keeps, Volume};
 
 use field::Object;
 
@@ -36,9 +43,9 @@ pub struct Pod<'a> {
     pub pull_secrets: Option<Vec<&'a str>>,
     /// `spec.securityContext.runAsUser`.
     pub run_as_user: Option<i64>,
-    /// The architecture that `spec.nodeSelector` asks for.
-    pub architecture: Option<&'a str>,
-    /// Whether `spec.os.name` is `windows`.
+    /// The architectures of which its node must have one, by node selector or required affinity; `None` where any will do.
+    pub architectures: Option<Vec<&'a str>>,
+    /// Whether it runs on Windows, whichever way it says so.
     pub windows: bool,
     /// Whether `spec.initContainers` is there as an array.
     pub has_init_containers: bool,
@@ -50,8 +57,10 @@ pub struct Pod<'a> {
     pub restart_policy: Option<&'a str>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: Option<i64>,
-    /// Names of `spec.volumes`; `None` where the array is absent.
-    pub volumes: Option<Vec<&'a str>>,
+    /// `spec.volumes`; `None` where the array is absent.
+    pub volumes: Option<Vec<Volume<'a>>>,
+    /// `spec` itself, for what is read only where it is needed.
+    spec: Object<'a>,
 }
 
 /// Who owns a pod.
@@ -73,6 +82,7 @@ impl<'a> Pod<'a> {
         let metadata = root.object("metadata")?;
         let spec = root.object("spec")?;
         let init_containers = spec.array("initContainers")?;
+        let nodes = node::Nodes::read(&spec)?;
         Ok(Self {
             name: metadata.str("name")?.filter(|name| !name.is_empty()),
             generate_name: metadata.str("generateName")?.filter(|name| !name.is_empty()),
@@ -81,14 +91,15 @@ impl<'a> Pod<'a> {
             owner: owner(&metadata)?,
             pull_secrets: spec.array("imagePullSecrets")?.map(names).transpose()?,
             run_as_user: spec.object("securityContext")?.integer("runAsUser")?,
-            architecture: spec.object("nodeSelector")?.str(LABEL_ARCHITECTURE)?,
-            windows: spec.object("os")?.str("name")? == Some("windows"),
+            architectures: nodes.architectures()?,
+            windows: node::is_windows(&spec, &nodes)?,
             has_init_containers: init_containers.is_some(),
-            init_containers: containers(init_containers)?,
-            containers: containers(spec.array("containers")?)?,
+            init_containers: containers(List::Init, init_containers)?,
+            containers: containers(List::App, spec.array("containers")?)?,
             restart_policy: spec.str("restartPolicy")?,
             grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
-            volumes: spec.array("volumes")?.map(names).transpose()?,
+            volumes: spec.array("volumes")?.map(volumes).transpose()?,
+            spec,
         })
     }
 
@@ -102,30 +113,27 @@ impl<'a> Pod<'a> {
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
         self.init_containers.iter().chain(&self.containers)
     }
-
-    /// Whether the pod's QoS class is Guaranteed: every container has cpu and memory limits, and requests
-    /// that equal them or are left to default to them.
-    /// <https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/>
-    #[must_use]
-    pub fn is_guaranteed(&self) -> bool {
-        !self.containers.is_empty()
-            && self.all_containers().all(|container| container.resources.is_guaranteed())
-    }
 }
 
-/// Set by every kubelet on its node.
-/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-arch>
-const LABEL_ARCHITECTURE: &str = "kubernetes.io/arch";
+fn volumes(array: field::Array<'_>) -> Result<Vec<Volume<'_>>, WrongType> {
+    array.objects().map(|volume| Volume::read(&volume?)).collect()
+}
 
 /// The names of an array's objects.
 fn names(array: field::Array<'_>) -> Result<Vec<&str>, WrongType> {
     array.objects().map(|object| Ok(object?.str("name")?.unwrap_or_default())).collect()
 }
 
-fn containers(array: Option<field::Array<'_>>) -> Result<Vec<Container<'_>>, WrongType> {
+fn containers(list: List, array: Option<field::Array<'_>>) -> Result<Vec<Container<'_>>, WrongType> {
     array.map_or_else(
         || Ok(Vec::new()),
-        |array| array.objects().enumerate().map(|(index, object)| Container::read(index, &object?)).collect(),
+        |array| {
+            array
+                .objects()
+                .enumerate()
+                .map(|(index, object)| Container::read(list, index, &object?))
+                .collect()
+        },
     )
 }
 

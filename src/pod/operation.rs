@@ -3,61 +3,82 @@
 use std::sync::Arc;
 
 use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, PatchOperation, ReplaceOperation};
+use json_patch::{AddOperation, MoveOperation, PatchOperation, ReplaceOperation};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// An operation of RFC 6902, of the two that a patch of ours holds.
+/// An operation of RFC 6902, of the three that a patch of ours holds.
 ///
 /// Not `json_patch`'s own, which owns its value: most values are the same for all pods of a profile, and a copy of each
 /// was a tenth of what a review took.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
-    /// What it does.
-    pub op: Op,
     /// Where.
     pub path: PointerBuf,
-    /// What is put there.
-    #[serde(serialize_with = "written_whole")]
-    pub value: Arc<Value>,
-}
-
-/// As it is: that others hold the same is lost on paper. (serde's own way is behind a feature for a whole build.)
-fn written_whole<S: Serializer>(value: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    value.as_ref().serialize(serializer)
+    /// What it does there.
+    pub op: Op,
 }
 
 /// What an operation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Sets a field, or puts an element into an array.
-    Add,
+    Add(Arc<Value>),
     /// Puts another value in place of one that is there.
-    Replace,
+    Replace(Arc<Value>),
+    /// Takes what is at this other place from there.
+    Move(PointerBuf),
 }
 
 impl Operation {
     /// Adds `value` at `path`.
     #[must_use]
     pub fn add(path: PointerBuf, value: impl Into<Value>) -> Self {
-        Self { op: Op::Add, path, value: Arc::new(value.into()) }
+        Self { path, op: Op::Add(Arc::new(value.into())) }
     }
 
     /// Puts `value` in place of what is at `path`.
     #[must_use]
     pub fn replace(path: PointerBuf, value: impl Into<Value>) -> Self {
-        Self { op: Op::Replace, path, value: Arc::new(value.into()) }
+        Self { path, op: Op::Replace(Arc::new(value.into())) }
+    }
+
+    /// Moves what is at `from` to `path`.
+    #[must_use]
+    pub fn move_from(from: PointerBuf, path: PointerBuf) -> Self {
+        Self { path, op: Op::Move(from) }
+    }
+}
+
+/// A shared value is written as it is: that others hold the same is lost on paper. (serde's own way is behind a feature for a
+/// whole build.)
+impl Serialize for Operation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        let (op, value) = match &self.op {
+            Op::Add(value) => ("add", Ok(value)),
+            Op::Replace(value) => ("replace", Ok(value)),
+            Op::Move(from) => ("move", Err(from)),
+        };
+        map.serialize_entry("op", op)?;
+        map.serialize_entry("path", &self.path)?;
+        match value {
+            Ok(value) => map.serialize_entry("value", value.as_ref())?,
+            Err(from) => map.serialize_entry("from", from)?,
+        }
+        map.end()
     }
 }
 
 /// For whoever applies it with that library.
 impl From<&Operation> for PatchOperation {
-    fn from(operation: &Operation) -> Self {
-        let (path, value) = (operation.path.clone(), Value::clone(&operation.value));
-        match operation.op {
-            Op::Add => Self::Add(AddOperation { path, value }),
-            Op::Replace => Self::Replace(ReplaceOperation { path, value }),
+    fn from(Operation { path, op }: &Operation) -> Self {
+        let path = path.clone();
+        match op {
+            Op::Add(value) => Self::Add(AddOperation { path, value: Value::clone(value) }),
+            Op::Replace(value) => Self::Replace(ReplaceOperation { path, value: Value::clone(value) }),
+            Op::Move(from) => Self::Move(MoveOperation { path, from: from.clone() }),
         }
     }
 }

@@ -29,6 +29,9 @@ pub struct ImageCommand {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EnvFile {
     /// Names of the variables that sources give: the pod's spec must name each.
-    #[schemars(length(max = 256), inner(length(max = 253), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$")))]
+    #[schemars(
+        length(max = 256),
+        inner(length(max = 253), regex(pattern = "^[!\"$-<>-~]([ -<>-~]*[!-<>-~])?$"))
+    )]
     pub keys: Vec<String>,
 }

@@ -1,8 +1,9 @@
 //! Profiles from files, for work without a cluster: `inject`, `explain`, and a webhook on one's own machine.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{BootProfile, Profile, Profiles, rules};
+use super::{BootProfile, Profile, Profiles};
 
 /// Why profiles cannot be read from files.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +16,8 @@ pub enum FolderError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A document is no `BootProfile`.
-    #[error("{path}: document {document} is no BootProfile: {message}", path = path.display())]
+    /// A document cannot be read, or is a `BootProfile` without a name.
+    #[error("{path}: document {document} cannot be read as a BootProfile: {message}", path = path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -36,22 +37,27 @@ pub enum FolderError {
 }
 
 /// Reads all profiles of a file, or of a folder's `.yaml`, `.yml` and `.json` files. Documents of other kinds
-/// are passed over, so that a folder of manifests serves as it is.
+/// are passed over, so that a folder of manifests serves as it is. A profile that no pod could boot with is not in force,
+/// as it is not on a cluster.
 ///
 /// # Errors
-/// Where a file cannot be read, or a document calls itself a `BootProfile` and is none.
+/// Where a file cannot be read, or a document calls itself a `BootProfile` and has no name.
 pub fn read(path: &Path) -> Result<Profiles, FolderError> {
-    let mut profiles: Vec<Profile> = Vec::new();
+    let mut profiles = BTreeMap::new();
     for file in files(path)? {
         let text = std::fs::read_to_string(&file).map_err(unreadable(&file))?;
-        for profile in parse(&file, &text)? {
-            if profiles.iter().any(|known| known.name == profile.name) {
-                return Err(FolderError::Twice { path: file, name: profile.name });
+        for (name, profile) in parse(&file, &text)? {
+            if profiles.insert(name.clone(), profile).is_some() {
+                return Err(FolderError::Twice { path: file, name });
             }
-            profiles.push(profile);
         }
     }
-    Ok(profiles.into_iter().collect())
+    let problem = |(name, profile): (&String, &Result<Profile, String>)| {
+        Some((name.clone(), profile.as_ref().err()?.clone()))
+    };
+    let problems = profiles.iter().filter_map(problem).collect();
+    let good: Profiles = profiles.into_values().filter_map(Result::ok).collect();
+    Ok(good.with_not_in_force(problems))
 }
 
 fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> FolderError {
@@ -81,7 +87,10 @@ struct Kind {
     kind: String,
 }
 
-fn parse(file: &Path, text: &str) -> Result<Vec<Profile>, FolderError> {
+/// A profile's name, and the profile or what is wrong with it.
+type Named = (String, Result<Profile, String>);
+
+fn parse(file: &Path, text: &str) -> Result<Vec<Named>, FolderError> {
     let invalid = |document: usize, error: &dyn std::fmt::Display| FolderError::Invalid {
         path: file.to_owned(),
         document,
@@ -99,10 +108,17 @@ fn parse(file: &Path, text: &str) -> Result<Vec<Profile>, FolderError> {
         .filter(|(_, value)| value.get("kind").and_then(serde_json::Value::as_str) == Some("BootProfile"))
         .map(|(position, mut value)| {
             default_spec(&mut value);
-            let profile: BootProfile =
-                serde_json::from_value(value).map_err(|error| invalid(position + 1, &error))?;
-            rules::check(&profile.spec).map_err(|error| invalid(position + 1, &error))?;
-            Profile::try_from(profile).map_err(|error| invalid(position + 1, &error))
+            let document = position + 1;
+            let name = value.pointer("/metadata/name").and_then(serde_json::Value::as_str);
+            let name = name
+                .filter(|name| !name.is_empty())
+                .ok_or_else(|| invalid(document, &"give it a metadata.name"))?;
+            let name = name.to_owned();
+            let profile = serde_json::from_value::<BootProfile>(value).map_err(|error| error.to_string());
+            let profile =
+                profile.and_then(|profile| Profile::try_from(profile).map_err(|error| error.to_string()));
+            let problem = |error| format!("{}, document {document}: {error}", file.display());
+            Ok((name, profile.map_err(problem)))
         })
         .collect()
 }
@@ -121,8 +137,11 @@ mod tests {
     use super::*;
     use crate::profile::BootProfileSpec;
 
-    fn parsed(text: &str) -> Result<Vec<Profile>, String> {
-        parse(Path::new("profiles.yaml"), text).map_err(|error| error.to_string())
+    /// The only profile, or what is wrong with it or with the file.
+    fn parsed(text: &str) -> Result<Profile, String> {
+        let mut profiles = parse(Path::new("profiles.yaml"), text).map_err(|error| error.to_string())?;
+        assert_eq!(profiles.len(), 1);
+        profiles.remove(0).1
     }
 
     #[test]
@@ -136,10 +155,8 @@ metadata: {name: etl}
 spec: {sources: [{name: a, inline: {env: {A: b}}}]}
 ---
 ";
-        let profiles = parsed(text).unwrap();
-        assert_eq!(profiles.len(), 1);
-        assert_eq!(profiles[0].name, "etl");
-        assert_eq!(profiles[0].spec.boot.timeout_seconds, 120);
+        let profile = parsed(text).unwrap();
+        assert_eq!((profile.name.as_str(), profile.spec.boot.timeout_seconds), ("etl", 120));
     }
 
     #[test]
@@ -148,13 +165,12 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
             let text = format!(
                 "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {{name: a}}\n{spec}\n"
             );
-            let profiles = parsed(&text).unwrap();
-            assert_eq!(profiles[0].spec, BootProfileSpec::default(), "{spec:?}");
+            assert_eq!(parsed(&text).unwrap().spec, BootProfileSpec::default(), "{spec:?}");
         }
     }
 
     #[test]
-    fn a_template_that_cannot_be_read_is_an_error_here() {
+    fn a_template_that_cannot_be_read_is_told() {
         let text = "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: a}\nspec: {sources: \
                     [{name: s, inline: {env: {A: '{{ run | shout }}'}}}]}\n";
         let message = parsed(text).unwrap_err();
@@ -165,7 +181,7 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
     }
 
     #[test]
-    fn what_the_api_server_would_refuse_is_an_error_here() {
+    fn what_the_api_server_would_refuse_is_told() {
         let text = "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: a}\nspec: {sources: \
                     [{name: s, inline: {}, secret: {name: b}}]}\n";
         let message = parsed(text).unwrap_err();
@@ -177,6 +193,37 @@ spec: {sources: [{name: a, inline: {env: {A: b}}}]}
         let text =
             "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {name: a}\nspec: {bot: {}}\n";
         let message = parsed(text).unwrap_err();
-        assert!(message.contains("profiles.yaml: document 1") && message.contains("`bot`"), "{message}");
+        assert!(message.contains("profiles.yaml, document 1") && message.contains("`bot`"), "{message}");
+        let message = parsed("apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nspec: {}\n").unwrap_err();
+        assert!(
+            message.contains(
+                "profiles.yaml: document 1 cannot be read as a BootProfile: give it a metadata.name"
+            )
+        );
+    }
+
+    #[test]
+    fn a_profile_that_is_not_in_force_is_known_beside_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = |name: &str, spec: &str| {
+            let text = format!(
+                "apiVersion: bootlace.dev/v1alpha1\nkind: BootProfile\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+            );
+            std::fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+        };
+        profile("good", "{}");
+        profile("wrong", "{sources: [{name: s, inline: {files: {a//b: x}}}]}");
+        let profiles = read(folder.path()).unwrap();
+        assert_eq!(profiles.iter().map(|profile| profile.name.as_str()).collect::<Vec<_>>(), ["good"]);
+        let said = profiles.missing("wrong").to_string();
+        let (exists, why) = said.split_once("wrong.yaml, document 1: ").unwrap();
+        assert!(exists.starts_with("BootProfile \"wrong\" exists, but is not in force: "), "{said}");
+        assert!(
+            why.starts_with("spec.sources[0].inline.files[\"a//b\"]: the path holds an empty name"),
+            "{said}"
+        );
+        std::fs::copy(folder.path().join("good.yaml"), folder.path().join("twice.yaml")).unwrap();
+        let message = read(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("\"good\" is there twice"), "{message}");
     }
 }

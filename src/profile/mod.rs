@@ -1,6 +1,8 @@
 //! Boot profiles: what a cluster's tasks boot with.
 
+pub(crate) mod address;
 mod defaults;
+mod entries;
 pub mod env;
 pub mod folder;
 pub mod hook;
@@ -19,6 +21,7 @@ mod status;
 pub mod templates;
 
 pub use defaults::NamespaceDefaults;
-pub use set::{Profile, Profiles, UnknownProfile};
+pub(crate) use entries::MAX_SPEC_BYTES;
+pub use set::{InvalidProfile, NoProfile, Profile, Profiles};
 pub use spec::{BootProfile, BootProfileSpec};
 pub use status::{BootProfileStatus, LastGood};

@@ -28,7 +28,8 @@ pub struct Pipes {
     /// How many outputs there may be.
     pub quota: Quota,
     /// Resources of the sidecar that has the outputs stored. Without it: 5m of a CPU and 16Mi of memory, at most 200m and
-    /// 64Mi. In a Guaranteed pod the requests are raised to the limits.
+    /// 64Mi; 20m and 32Mi in a Guaranteed pod; nothing of what the pod's containers declare nothing of. They do not apply to
+    /// pods with resources of their own (`spec.resources`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 }
@@ -101,6 +102,10 @@ pub struct Pipe {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub items: Vec<Item>,
+    /// Which files to leave out, where all are taken: their names, with `*` for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    pub exclude: Vec<String>,
     /// Put in front of every name: a folder (`certs/`) for files, a prefix (`TLS_`) for env.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]

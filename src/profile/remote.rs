@@ -107,6 +107,7 @@ impl Method {
 /// An object in a JSON answer: its names and values become variables or files.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::JSON_PART)))]
 pub struct JsonPart {
     /// Where the object is, as RFC 6901 writes it: `/data/env`. Empty: the answer itself.
     #[serde(default)]
@@ -115,6 +116,10 @@ pub struct JsonPart {
     /// Whether the names are variables or files.
     #[serde(default)]
     pub into: Into,
+    /// Which names to leave out, with `*` for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    pub exclude: Vec<String>,
     /// Put in front of every name: a folder (`sql/`) for files, which may be a template; a prefix (`DB_`) for env.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
@@ -128,6 +133,7 @@ pub struct JsonPart {
 /// An archive of files.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ARCHIVE)))]
 pub struct Archive {
     /// How it is packed. Without it, boot looks at its first bytes.
     pub format: ArchiveFormat,

@@ -4,6 +4,8 @@
 //! Evaluating CEL itself would bring an interpreter into a binary that runs in every pod. `tests/profiles` holds what
 //! breaks each rule: one test has the twins refuse it, and a scenario the API server, with the same sentence.
 
+use std::collections::BTreeMap;
+
 use bootlace_launch::handover::is_data_key;
 use serde_json::{Value, json};
 
@@ -13,8 +15,11 @@ use super::init_image::AllowedImage;
 use super::object_store::{Credentials, ObjectStore};
 use super::oci::Oci;
 use super::pipes::{Output, Pipe};
-use super::remote::{Ca, Client, Header, Http, Method};
-use super::spec::{BootProfileSpec, Env, EnvMode, Into, Mounted, Resources, Source, Volume};
+use super::remote::{Archive, Ca, Client, Header, Http, JsonPart, Method};
+use super::spec::{BootProfileSpec, Env, EnvMode, Inline, Into, Mounted, Resources, Source, Volume};
+use crate::entry;
+use crate::pod::Resource;
+use crate::quantity::Quantity;
 
 /// A rule about a part of a profile.
 pub struct Rule<T: 'static> {
@@ -26,12 +31,66 @@ pub struct Rule<T: 'static> {
     holds: fn(&T) -> bool,
 }
 
-pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[Rule {
-    cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
-    message: "with env.mode Hook the postStart hook writes the env, with File it alone notices a node that does not \
+/// The memory that boot needs beside the volume's content; the rule says the same in CEL.
+const BOOT_MEMORY_BYTES: u64 = 16 << 20;
+
+pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
+    Rule {
+        cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
+        message: "with env.mode Hook the postStart hook writes the env, with File it alone notices a node that does not \
               read the file, and hook.when is Never: set hook.when to Auto, or another env.mode",
-    holds: |says| says.hook.when != When::Never || !says.env.mode.needs_hook(),
-}];
+        holds: |says| says.hook.when != When::Never || !says.env.mode.needs_hook(),
+    },
+    Rule {
+        cel: "!has(self.sources) || (has(self.env) && has(self.env.allow)) || self.sources.all(s, !has(s.inline) || \
+          !has(s.inline.env) || s.inline.env.all(n, !(n in ['PATH', 'HOME', 'IFS', 'ENV', 'BASH_ENV', 'SHELLOPTS', \
+          'BASHOPTS', 'PS4', 'GLIBC_TUNABLES', 'GCONV_PATH', 'LOCPATH', 'PYTHONPATH', 'PYTHONHOME', 'PYTHONUSERBASE', \
+          'PYTHONSTARTUP', 'PYTHONWARNINGS', 'PYTHONBREAKPOINT', 'PERL5LIB', 'PERLLIB', 'PERL5OPT', 'PERL5DB', 'RUBYLIB', \
+          'RUBYOPT', 'NODE_PATH', 'NODE_OPTIONS', 'CLASSPATH', 'JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', \
+          '_JAVA_OPTIONS']) && !n.startsWith('LD_') && !n.startsWith('BASH_FUNC_')))",
+        message: "inline.env sets a variable that decides which code runs (PATH, HOME, LD_*, PYTHONPATH and others): list it \
+              under env.allow, or remove it",
+        holds: |says| {
+            let inline = says.sources.iter().filter_map(|source| source.inline.as_ref());
+            let mut names = inline.flat_map(|inline| inline.env.keys());
+            !says.env.allow.is_empty() || names.all(|name| entry::decides(name, &[]).is_none())
+        },
+    },
+    Rule {
+        cel: "!has(self.boot) || !has(self.boot.resources) || !has(self.boot.resources.limits) || \
+              !('memory' in self.boot.resources.limits) || !isQuantity(self.boot.resources.limits['memory']) || \
+              !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
+              quantity(self.boot.resources.limits['memory']).compareTo(\
+              quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
+        message: "boot.resources.limits.memory must hold the volume's content and 16Mi for boot itself, because what boot \
+                  writes counts as its memory: write volume.sizeLimit and 16Mi, or a smaller volume.sizeLimit, or remove it",
+        holds: |says| holds_volume(Some(&says.boot.resources), says),
+    },
+    Rule {
+        cel: "!has(self.boot) || !has(self.boot.initImage) || !has(self.boot.initImage.resources) || \
+              !has(self.boot.initImage.resources.limits) || !('memory' in self.boot.initImage.resources.limits) || \
+              !isQuantity(self.boot.initImage.resources.limits['memory']) || \
+              !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
+              quantity(self.boot.initImage.resources.limits['memory']).compareTo(\
+              quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
+        message: "boot.initImage.resources.limits.memory must hold what the image writes and 16Mi for itself, because that \
+                  counts as its memory: write volume.sizeLimit and 16Mi, or a smaller volume.sizeLimit, or remove it",
+        holds: |says| {
+            let image = says.boot.init_image.as_ref();
+            holds_volume(image.and_then(|image| image.resources.as_ref()), says)
+        },
+    },
+];
+
+fn holds_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> bool {
+    let memory = resources.and_then(|resources| resources.limits.get("memory"));
+    let limit = memory.and_then(|memory| Quantity::parse(memory).ok());
+    let volume = Quantity::parse(&profile.volume.size_limit).ok();
+    match (limit, volume) {
+        (Some(limit), Some(volume)) => limit >= volume.plus(Quantity::from_bytes(BOOT_MEMORY_BYTES)),
+        _ => true,
+    }
+}
 
 pub(super) const HOOK: &[Rule<Hook>] = &[Rule {
     cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
@@ -39,11 +98,52 @@ pub(super) const HOOK: &[Rule<Hook>] = &[Rule {
     holds: |says| says.when != When::Never || says.commands.is_empty(),
 }];
 
-pub(super) const RESOURCES: &[Rule<Resources>] = &[Rule {
-    cel: "[self.requests, self.limits].all(m, m.all(k, isQuantity(m[k])))",
-    message: "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
-    holds: |says| says.requests.values().chain(says.limits.values()).all(|value| is_quantity(value)),
-}];
+pub(super) const RESOURCES: &[Rule<Resources>] = &[
+    Rule {
+        cel: "(!has(self.requests) || self.requests.all(k, isQuantity(self.requests[k]))) && \
+              (!has(self.limits) || self.limits.all(k, isQuantity(self.limits[k])))",
+        message: "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
+        holds: |says| quantities(says).all(|(_, value)| value.is_some()),
+    },
+    Rule {
+        cel: "(!has(self.requests) || self.requests.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])) && \
+              (!has(self.limits) || self.limits.all(k, k in ['cpu', 'memory', 'ephemeral-storage']))",
+        message: "an injected container takes cpu, memory and ephemeral-storage: remove everything else under requests and \
+                  limits",
+        holds: |says| {
+            quantities(says).all(|(name, _)| Resource::ALL.iter().any(|resource| resource.name() == name))
+        },
+    },
+    Rule {
+        cel: "(!has(self.requests) || self.requests.all(k, !isQuantity(self.requests[k]) || \
+              quantity(self.requests[k]).compareTo(quantity('0')) >= 0)) && (!has(self.limits) || self.limits.all(k, \
+              !isQuantity(self.limits[k]) || quantity(self.limits[k]).compareTo(quantity('0')) > 0))",
+        message: "requests must not be below zero, and limits must be above it: correct the value, or remove it",
+        holds: |says| {
+            let is_right = |map: &BTreeMap<String, String>, zero| {
+                let mut quantities = map.values().filter_map(|text| Quantity::parse(text).ok());
+                quantities.all(|quantity| !quantity.is_negative() && (zero || !quantity.is_zero()))
+            };
+            is_right(&says.requests, true) && is_right(&says.limits, false)
+        },
+    },
+    Rule {
+        cel: "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || \
+              !isQuantity(self.requests[k]) || !isQuantity(self.limits[k]) || \
+              quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
+        message: "requests must not be above limits: raise the limit or lower the request",
+        holds: |says| {
+            says.requests.iter().all(|(name, request)| {
+                let limit = says.limits.get(name).and_then(|limit| Quantity::parse(limit).ok());
+                Quantity::parse(request).ok().zip(limit).is_none_or(|(request, limit)| request <= limit)
+            })
+        },
+    },
+];
+
+fn quantities(says: &Resources) -> impl Iterator<Item = (&str, Option<Quantity>)> {
+    says.requests.iter().chain(&says.limits).map(|(name, text)| (&**name, Quantity::parse(text).ok()))
+}
 
 pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
     Rule {
@@ -73,9 +173,9 @@ pub(super) const IMAGE_COMMAND: &[Rule<ImageCommand>] = &[Rule {
 }];
 
 pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
-    cel: "isQuantity(self.sizeLimit)",
-    message: "sizeLimit must be a quantity: write 64Mi",
-    holds: |says| is_quantity(&says.size_limit),
+    cel: "isQuantity(self.sizeLimit) && quantity(self.sizeLimit).compareTo(quantity('0')) > 0",
+    message: "sizeLimit must be a quantity above zero: write 64Mi",
+    holds: |says| Quantity::parse(&says.size_limit).is_ok_and(|size| size > Quantity::ZERO),
 }];
 
 pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
@@ -110,16 +210,123 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
     },
 }];
 
-pub(super) const MOUNTED: &[Rule<Mounted>] = &[Rule {
-    cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, !i.__as__.contains('='))",
-    message: "items[].as is a variable's name where into is Env: it must not hold an equals sign",
-    holds: |says| says.into != Into::Env || says.items.iter().all(|item| !item.target.contains('=')),
+/// A path that boot takes, but for its length: no part of it is empty, `.` or `..`. Where a template may stand, one is
+/// left to admission.
+macro_rules! is_path {
+    ($path:literal) => {
+        concat!("!(", $path, ").matches('(^|/)[.]{0,2}(/|$)')")
+    };
+}
+
+fn is_path(path: &str) -> bool {
+    path.split('/').all(|part| !["", ".", ".."].contains(&part))
+}
+
+/// The same of what stands in front of a path.
+fn is_start_of_path(prefix: &str) -> bool {
+    is_path(&format!("{prefix}x"))
+}
+
+fn may_be_template(text: &str) -> bool {
+    text.contains('{')
+}
+
+/// A variable's name as Kubernetes takes it; its regular expression is `^[ -<>-~]+$`.
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
+}
+
+const PREFIX_OF_NAMES: &str = "prefix is the start of every variable's name where into is Env: write printable ASCII \
+                               characters other than =";
+const PREFIX_OF_PATHS: &str = "prefix is the start of every file's path below the assets folder: write it without a first \
+                               slash, and without empty parts, . and ..";
+const PATH: &str = "file is a path below the assets folder: write it without a first or last slash, and without empty \
+                    parts, . and ..";
+
+/// Rules for what becomes of keys: the same for an object's and an output's.
+macro_rules! keys {
+    ($part:ty) => {
+        &[
+            Rule {
+                cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, i.__as__.matches('^[ -<>-~]+$'))",
+                message: "items[].as is a variable's name where into is Env: write printable ASCII characters other than =",
+                holds: |says: &$part| {
+                    says.into != Into::Env || says.items.iter().all(|item| is_variable(&item.target))
+                },
+            },
+            Rule {
+                cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
+                message: PREFIX_OF_NAMES,
+                holds: |says| says.into != Into::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+            },
+            Rule {
+                // Behind a prefix it would cost more than the API server's budget for a rule.
+                cel: concat!(
+                    "self.into != 'Files' || !has(self.items) || has(self.prefix) || self.items.all(i, ",
+                    is_path!("i.__as__"),
+                    ")"
+                ),
+                message: "items[].as is a path below the assets folder where into is Files: write it without a first or \
+                          last slash, and without empty parts, . and ..",
+                holds: |says| {
+                    let is_ours = says.into == Into::Files && says.prefix.is_empty();
+                    !is_ours || says.items.iter().all(|item| is_path(&item.target))
+                },
+            },
+            Rule {
+                cel: concat!("self.into != 'Files' || !has(self.prefix) || ", is_path!("self.prefix + 'x'")),
+                message: PREFIX_OF_PATHS,
+                holds: |says| says.into != Into::Files || is_start_of_path(&says.prefix),
+            },
+            Rule {
+                cel: "!has(self.exclude) || !has(self.items)",
+                message: "exclude leaves keys out where all are taken, and items names those that are: write one of them",
+                holds: |says| says.exclude.is_empty() || says.items.is_empty(),
+            },
+        ]
+    };
+}
+
+pub(super) const MOUNTED: &[Rule<Mounted>] = keys!(Mounted);
+
+pub(super) const PIPE: &[Rule<Pipe>] = keys!(Pipe);
+
+pub(super) const INLINE: &[Rule<Inline>] = &[Rule {
+    // The API server cannot bound the length of a map's keys, so that no regular expression fits its budget.
+    cel: "!has(self.files) || self.files.all(p, p != '' && p != '.' && p != '..' && !p.startsWith('/') && \
+          !p.endsWith('/') && !p.startsWith('../') && !p.startsWith('./') && !p.endsWith('/..') && !p.endsWith('/.'))",
+    message: "files holds paths below the assets folder: write each without a first or last slash, and without . and .. \
+              as its parts",
+    holds: |says| {
+        says.files.keys().all(|path| {
+            let ends = [path.split('/').next(), path.rsplit('/').next()];
+            ends.into_iter().flatten().all(|part| !["", ".", ".."].contains(&part))
+        })
+    },
 }];
 
-pub(super) const PIPE: &[Rule<Pipe>] = &[Rule {
-    cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, !i.__as__.contains('='))",
-    message: "items[].as is a variable's name where into is Env: it must not hold an equals sign",
-    holds: |says| says.into != Into::Env || says.items.iter().all(|item| !item.target.contains('=')),
+pub(super) const JSON_PART: &[Rule<JsonPart>] = &[
+    Rule {
+        cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
+        message: PREFIX_OF_NAMES,
+        holds: |says| says.into != Into::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+    },
+    Rule {
+        cel: concat!(
+            "self.into != 'Files' || !has(self.prefix) || self.prefix.contains('{') || ",
+            is_path!("self.prefix + 'x'")
+        ),
+        message: PREFIX_OF_PATHS,
+        holds: |says| {
+            says.into != Into::Files || may_be_template(&says.prefix) || is_start_of_path(&says.prefix)
+        },
+    },
+];
+
+pub(super) const ARCHIVE: &[Rule<Archive>] = &[Rule {
+    cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", is_path!("self.prefix + 'x'")),
+    message: PREFIX_OF_PATHS,
+    holds: |says| may_be_template(&says.prefix) || is_start_of_path(&says.prefix),
 }];
 
 pub(super) const OUTPUT: &[Rule<Output>] = &[
@@ -150,6 +357,11 @@ pub(super) const HTTP: &[Rule<Http>] = &[
         cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
         message: "the answer becomes exactly one thing: write one of file, json or archive",
         holds: |says| is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()]),
+    },
+    Rule {
+        cel: concat!("!has(self.file) || self.file.contains('{') || ", is_path!("self.file")),
+        message: PATH,
+        holds: |says| says.file.as_deref().is_none_or(|file| may_be_template(file) || is_path(file)),
     },
     Rule {
         cel: "!has(self.body) || self.method == 'POST'",
@@ -193,6 +405,17 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
         message: "folder belongs to prefix: an object's path is written in file, json[].prefix or archive.prefix",
         holds: |says| says.folder.is_none() || says.prefix.is_some(),
     },
+    Rule {
+        cel: concat!("!has(self.file) || self.file.contains('{') || ", is_path!("self.file")),
+        message: PATH,
+        holds: |says| says.file.as_deref().is_none_or(|file| may_be_template(file) || is_path(file)),
+    },
+    Rule {
+        cel: concat!("!has(self.folder) || self.folder.contains('{') || ", is_path!("self.folder")),
+        message: "folder is a path below the assets folder: write it without a first or last slash, and without empty \
+                  parts, . and ..",
+        holds: |says| says.folder.as_deref().is_none_or(|folder| may_be_template(folder) || is_path(folder)),
+    },
 ];
 
 pub(super) const CREDENTIALS: &[Rule<Credentials>] = &[Rule {
@@ -224,6 +447,11 @@ pub(super) const OCI: &[Rule<Oci>] = &[
             let Client { headers, headers_from_secret, token, .. } = &says.client;
             headers.is_empty() && headers_from_secret.is_none() && token.is_none()
         },
+    },
+    Rule {
+        cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", is_path!("self.prefix + 'x'")),
+        message: PREFIX_OF_PATHS,
+        holds: |says| may_be_template(&says.prefix) || is_start_of_path(&says.prefix),
     },
 ];
 
@@ -301,7 +529,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         }
         all(SOURCE, &field, source)?;
         let Source {
-            inline: _,
+            inline,
             config_map,
             secret,
             http,
@@ -313,6 +541,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
             optional: _,
             limits: _,
         } = source;
+        optional(INLINE, &format!("{field}.inline"), inline.as_ref())?;
         if let Some(says) = config_map {
             all(MOUNTED, &format!("{field}.configMap"), says)?;
         }
@@ -322,6 +551,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         if let Some(says) = http {
             let field = format!("{field}.http");
             all(HTTP, &field, says)?;
+            becomes(&field, &says.json, says.archive.as_ref())?;
             client(&field, &says.client)?;
         }
         if let Some(says) = optimus {
@@ -330,6 +560,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         if let Some(says) = object_store {
             let field = format!("{field}.objectStore");
             all(OBJECT_STORE, &field, says)?;
+            becomes(&field, &says.json, says.archive.as_ref())?;
             optional(CREDENTIALS, &format!("{field}.credentials"), says.credentials.as_ref())?;
             optional(CA, &format!("{field}.client.ca"), says.client.ca.as_ref())?;
         }
@@ -348,6 +579,14 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), Broken> {
         output(&field, says)?;
     }
     optional(RESOURCES, "spec.pipes.resources", spec.pipes.resources.as_ref())
+}
+
+/// What an answer or an object becomes.
+fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<(), Broken> {
+    for (position, part) in json.iter().enumerate() {
+        all(JSON_PART, &format!("{field}.json[{position}]"), part)?;
+    }
+    optional(ARCHIVE, &format!("{field}.archive"), archive)
 }
 
 /// Checks one output, of a profile or of a pod.
@@ -380,22 +619,6 @@ fn all<T>(rules: &[Rule<T>], field: &str, part: &T) -> Result<(), Broken> {
 /// Two entries of a list with one value of its `key`, in the API server's own words.
 fn twice(field: String, key: &str, value: &str) -> Broken {
     Broken { field, message: format!("Duplicate value: {}", json!({ key: value })) }
-}
-
-/// Whether `text` is a quantity as Kubernetes reads one: a number with a sign, a fraction and a suffix as it likes.
-/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>
-fn is_quantity(text: &str) -> bool {
-    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let Some((number, suffix)) = text.split_at_checked(end) else { return false };
-    let is_number = number.bytes().any(|byte| byte.is_ascii_digit()) && number.matches('.').count() < 2;
-    let is_exponent = || {
-        let digits =
-            suffix.strip_prefix(['e', 'E']).map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
-        digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    let units = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    is_number && (units.contains(&suffix) || is_exponent())
 }
 
 #[cfg(test)]
@@ -452,13 +675,17 @@ mod tests {
         assert!(missing.is_empty(), "tests/profiles/refused.yaml holds nothing that breaks {missing:#?}");
     }
 
+    /// Its names are written out, as a rule's text is a constant.
     #[test]
-    fn quantities_are_those_of_kubernetes() {
-        for text in ["0", "64Mi", "0.5", "100m", "1e3", "1E-3", "12E", "+1.5Gi", ".5", "5.", "-1n"] {
-            assert!(is_quantity(text), "{text}");
+    fn the_rule_on_reserved_names_lists_all_of_them() {
+        let cel = SPEC.iter().map(|rule| rule.cel).find(|cel| cel.contains("s.inline.env")).unwrap();
+        for (pattern, _) in entry::RESERVED {
+            let listed = match pattern.strip_suffix('*') {
+                Some(start) => format!("!n.startsWith('{start}')"),
+                None => format!("'{pattern}'"),
+            };
+            assert!(cel.contains(&listed), "{listed}");
         }
-        for text in ["", "lots", "64 MB", "64MB", "1.2.3", ".", "-", "1e", "Mi", "1ki", "１"] {
-            assert!(!is_quantity(text), "{text}");
-        }
+        assert_eq!(cel.matches('\'').count(), 2 * entry::RESERVED.len(), "{cel}");
     }
 }

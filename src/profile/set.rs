@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
+use super::entries;
+use super::rules::{self, Broken};
 use super::spec::{BootProfile, BootProfileSpec};
 use super::templates::{self, InvalidTemplate};
 
@@ -23,66 +25,106 @@ impl Profile {
     /// A version of a profile that can be in force.
     ///
     /// # Errors
-    /// Where a template of it could work for no pod.
+    /// Where no pod could boot with it.
     pub fn new(
         name: impl Into<String>,
         generation: i64,
         spec: BootProfileSpec,
-    ) -> Result<Self, InvalidTemplate> {
+    ) -> Result<Self, InvalidProfile> {
+        rules::check(&spec)?;
         templates::check(&spec.sources)?;
+        entries::check(&spec)?;
         Ok(Self { name: name.into(), generation, spec })
     }
 }
 
 impl TryFrom<BootProfile> for Profile {
-    type Error = InvalidTemplate;
+    type Error = InvalidProfile;
 
-    fn try_from(profile: BootProfile) -> Result<Self, InvalidTemplate> {
+    fn try_from(profile: BootProfile) -> Result<Self, InvalidProfile> {
         Self::new(profile.name_any(), profile.metadata.generation.unwrap_or_default(), profile.spec)
     }
 }
 
-/// All profiles in force, by name.
-#[derive(Debug, Clone, Default)]
-pub struct Profiles(Arc<BTreeMap<String, Arc<Profile>>>);
-
-/// A pod asked for a profile that is not there.
+/// Why no pod could boot with a profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no BootProfile is called {name:?}: {}", self.remedy())]
-pub struct UnknownProfile {
-    /// What the pod asked for.
-    pub name: String,
-    /// What there is.
-    pub known: Vec<String>,
+#[error(transparent)]
+pub enum InvalidProfile {
+    /// It breaks a rule, or names what boot would refuse.
+    Broken(#[from] Broken),
+    /// A template of it could work for no pod.
+    Template(#[from] InvalidTemplate),
 }
 
-impl UnknownProfile {
-    fn remedy(&self) -> String {
-        if self.known.is_empty() {
-            return format!("there is none in the cluster yet; create one with the name {:?}", self.name);
-        }
-        let known = self.known.join(", ");
-        format!("use one of {known}, or create it")
+/// All profiles in force, and what is known of those that are not, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Profiles {
+    in_force: Arc<BTreeMap<String, Arc<Profile>>>,
+    /// Why no version of a profile is in force.
+    not_in_force: Arc<BTreeMap<String, String>>,
+}
+
+/// A pod cannot have the profile that it asks for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoProfile {
+    /// There is none of that name.
+    #[error("no BootProfile is called {name:?}: {}", remedy(name, known))]
+    Unknown {
+        /// What the pod asked for.
+        name: String,
+        /// Those that are in force.
+        known: Vec<String>,
+    },
+    /// It exists, and no version of it is in force.
+    #[error(
+        "BootProfile {name:?} exists, but is not in force: {problem}. Correct the BootProfile, or use another one"
+    )]
+    NotInForce {
+        /// What the pod asked for.
+        name: String,
+        /// What is wrong with it, as its status says.
+        problem: String,
+    },
+}
+
+fn remedy(name: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        return format!("there is none in the cluster yet; create one with the name {name:?}");
     }
+    format!("use one of {}, or create it", known.join(", "))
 }
 
 impl Profiles {
-    /// All profiles, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Profile>> {
-        self.0.values()
+    /// The same, with profiles of which no version is in force, and why.
+    #[must_use]
+    pub fn with_not_in_force(self, problems: BTreeMap<String, String>) -> Self {
+        Self { not_in_force: Arc::new(problems), ..self }
     }
 
-    /// The error for a pod that asks for a profile that is not there: it tells which there are.
+    /// The profiles in force, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Profile>> {
+        self.in_force.values()
+    }
+
+    /// The profiles of which no version is in force, with what is wrong with each, in the order of their names.
+    pub fn not_in_force(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.not_in_force.iter().map(|(name, problem)| (name.as_str(), problem.as_str()))
+    }
+
+    /// The error for a pod that asks for a profile that is not in force.
     #[must_use]
-    pub fn unknown(&self, name: &str) -> UnknownProfile {
-        UnknownProfile { name: name.to_owned(), known: self.0.keys().cloned().collect() }
+    pub fn missing(&self, name: &str) -> NoProfile {
+        let name = name.to_owned();
+        match self.not_in_force.get(&name) {
+            Some(problem) => NoProfile::NotInForce { problem: problem.clone(), name },
+            None => NoProfile::Unknown { name, known: self.in_force.keys().cloned().collect() },
+        }
     }
 }
 
 impl FromIterator<Profile> for Profiles {
     fn from_iter<T: IntoIterator<Item = Profile>>(profiles: T) -> Self {
-        Self(Arc::new(
-            profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect(),
-        ))
+        let by_name = profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile)));
+        Self { in_force: Arc::new(by_name.collect()), not_in_force: Arc::default() }
     }
 }

@@ -1,10 +1,11 @@
-//! A number of bytes as Kubernetes writes quantities: `64Mi`.
+//! A number of bytes as a profile writes it: `64Mi`.
 
 use serde::{Deserialize, Serialize};
 
-/// The suffixes and what they multiply by.
-const UNITS: [(&str, u64); 6] =
-    [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
+use crate::quantity::Quantity;
+
+/// The suffixes that a size may have.
+const UNITS: [&str; 6] = ["Ki", "Mi", "Gi", "k", "M", "G"];
 
 /// A whole number of bytes with one of the suffixes k, M, G, Ki, Mi and Gi, or none. It is kept as it was written.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
@@ -26,13 +27,11 @@ impl TryFrom<String> for Size {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let (digits, unit) = UNITS
-            .iter()
-            .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
-            .unwrap_or((&text, 1));
-        let number = if digits.starts_with('+') { None } else { digits.parse::<u64>().ok() };
-        match number.and_then(|number| number.checked_mul(unit)) {
-            Some(bytes) if bytes > 0 => Ok(Self { text, bytes }),
+        let digits = UNITS.iter().find_map(|unit| text.strip_suffix(unit)).unwrap_or(&text);
+        let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let bytes = Quantity::parse(&text).ok().filter(|_| is_whole).map(Quantity::units);
+        match bytes {
+            Some(bytes) if (1..i64::MAX.unsigned_abs()).contains(&bytes) => Ok(Self { text, bytes }),
             _ => Err(format!("{text:?} is no size in bytes: write 500k, 64Mi or 1Gi")),
         }
     }
@@ -55,7 +54,8 @@ mod tests {
         assert_eq!(bytes("3k"), Ok(3000));
         assert_eq!(bytes("64Mi"), Ok(64 << 20));
         assert_eq!(bytes("2Gi"), Ok(2 << 30));
-        for text in ["", "0", "Mi", "-1", "+1", "1.5Gi", "1 Mi", "1mi", "18446744073709551615Ki"] {
+        for text in ["", "0", "Mi", "-1", "+1", "1.5Gi", "1e3", "1m", "1 Mi", "1mi", "18446744073709551615Ki"]
+        {
             let error = bytes(text).unwrap_err();
             assert!(error.starts_with(&format!("{text:?} is no size in bytes: write")), "{error}");
         }

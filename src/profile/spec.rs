@@ -90,8 +90,10 @@ pub struct Boot {
     pub timeout_seconds: u32,
     /// How boot writes its log: lines for people, or a JSON object a line.
     pub log_format: LogFormat,
-    /// Resources of the boot container. In a Guaranteed pod the requests are raised to the limits, so that
-    /// the pod keeps its class.
+    /// Resources of the boot container. Without it: those of the pod's largest container, which cost the pod nothing,
+    /// because boot ends before the task starts. They do not apply to pods with resources of their own
+    /// (`spec.resources`).
+    #[serde(skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
     /// User id that all injected containers run as; `0` is refused. Without it: what the webhook was installed with,
     /// 65532 by default. `null` leaves it to the platform, whatever the webhook was installed with: `OpenShift` takes it
@@ -178,32 +180,41 @@ pub enum Position {
     Last,
 }
 
-/// Resources of an injected container: quantities as Kubernetes writes them, by resource name.
-#[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+/// Resources of an injected container by name: `cpu`, `memory`, `ephemeral-storage`.
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::RESOURCES)))]
 pub struct Resources {
-    /// What the scheduler reserves.
-    #[schemars(extend("maxProperties" = 8))]
+    /// What the scheduler reserves. In a Guaranteed pod the limits too are at least this.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quantities")]
     pub requests: BTreeMap<String, Quantity>,
-    /// What the container may use at most. Memory must hold the volume's content beside boot itself.
-    #[schemars(extend("maxProperties" = 8))]
+    /// What the container may use at most. In a Guaranteed pod it is no more than the pod's largest container may use, and
+    /// the requests are as much.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quantities")]
     pub limits: BTreeMap<String, Quantity>,
+}
+
+impl Resources {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.limits.is_empty()
+    }
+}
+
+/// The lengths bound what the API server estimates that a rule costs.
+fn quantities(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 3,
+        "additionalProperties": {"type": "string", "maxLength": 32},
+    })
 }
 
 /// A quantity as Kubernetes writes it: `10m`, `64Mi`.
 pub type Quantity = String;
-
-impl Default for Resources {
-    fn default() -> Self {
-        let quantities = |cpu: &str, memory: &str| {
-            BTreeMap::from([("cpu".to_owned(), cpu.to_owned()), ("memory".to_owned(), memory.to_owned())])
-        };
-        // What boot writes to the memory-backed volume counts as its own use while it runs, so the limit is
-        // the volume's default size and what boot itself needs.
-        Self { requests: quantities("10m", "32Mi"), limits: quantities("500m", "96Mi") }
-    }
-}
 
 /// One place that boot fetches from: a name, and exactly one kind.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
@@ -249,12 +260,15 @@ pub struct Source {
 /// Env and files written in the profile itself. Not for secrets: they show in every pod.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = rules::cel(rules::INLINE)))]
 pub struct Inline {
     /// Env by name. Each value may be a template.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 1024))]
     pub env: BTreeMap<String, String>,
     /// Files by path below the assets folder. Path and content may be templates.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 1024))]
     pub files: BTreeMap<String, String>,
 }
 
@@ -273,6 +287,10 @@ pub struct Mounted {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub items: Vec<Item>,
+    /// Which keys to leave out, where all are taken: names, with `*` for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    pub exclude: Vec<String>,
     /// Put in front of every name: a folder (`sql/`) for files, a prefix (`DB_`) for env.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
@@ -369,7 +387,8 @@ impl Layout {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::VOLUME)))]
 pub struct Volume {
-    /// Size of the memory-backed emptyDir. It counts as memory of the pod.
+    /// Size of the memory-backed emptyDir. What is on it counts as memory of the pod: `docs/memory.md` has the sum.
+    #[schemars(length(max = 32))]
     pub size_limit: Quantity,
 }
 

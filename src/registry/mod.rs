@@ -29,4 +29,4 @@ pub(crate) use digest::Digest;
 pub(crate) use manifest::{Descriptor, Image, Manifest};
 pub(crate) use platform::Platform;
 pub(crate) use reference::Reference;
-pub(crate) use session::Session;
+pub(crate) use session::{Session, first_asked};

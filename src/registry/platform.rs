@@ -23,6 +23,13 @@ pub(crate) struct Platform {
 #[error("{0:?} is no platform: write it like linux/arm64")]
 pub(crate) struct NoPlatform(String);
 
+/// The architectures that Go builds for Linux.
+/// <https://go.dev/doc/install/source#environment>
+const NODE_ARCHITECTURES: [&str; 13] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
+    "riscv64", "s390x",
+];
+
 /// What images of `BuildKit` are marked with that describe another one and hold no program.
 const UNKNOWN: &str = "unknown";
 
@@ -44,6 +51,12 @@ impl Platform {
     /// Linux on an architecture, in Go's words.
     pub(crate) fn linux(architecture: &str) -> Self {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: String::new() }
+    }
+
+    /// The platform of a node with this `kubernetes.io/arch` label. A pod's author writes the label into the node selector,
+    /// and answers are cached by platform, so only architectures that Kubernetes runs on are accepted.
+    pub(crate) fn of_node(architecture: &str) -> Option<Self> {
+        NODE_ARCHITECTURES.contains(&architecture).then(|| Self::linux(architecture))
     }
 
     /// Whether an image for `offered` is one for this platform. A variant that is what its architecture begins with

@@ -44,10 +44,7 @@ impl<'c> Session<'c> {
         credentials: Vec<Credentials>,
         remedy: fn(StatusCode) -> &'static str,
     ) -> Result<Self, HttpError> {
-        let scheme = if plain { "http" } else { "https" };
-        let base = format!("{scheme}://{}/v2/{}/", reference.host(), reference.repository());
-        let base =
-            Url::parse(&base).map_err(|error| HttpError::Address { url: base, why: error.to_string() })?;
+        let base = base(reference, plain)?;
         let authorization = Mutex::default();
         Ok(Self { client, reference, base, credentials, remedy, reach: None, authorization })
     }
@@ -71,7 +68,7 @@ impl<'c> Session<'c> {
     pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<Body, HttpError> {
         let digest = digest.or_else(|| self.reference.digest());
         let version = digest.map_or_else(|| self.reference.version(), ToString::to_string);
-        let mut request = self.request(&format!("manifests/{version}"), manifest::MAX_BYTES)?;
+        let mut request = self.request(&manifest_path(&version), manifest::MAX_BYTES)?;
         request.headers.insert(ACCEPT, HeaderValue::from_static(manifest::ACCEPT));
         request.sha256 = digest.map(|digest| self.expected(digest));
         self.get(request).await
@@ -156,6 +153,27 @@ impl<'c> Session<'c> {
     fn kept(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
         self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `https://registry.example.com/v2/team/sql/`: what is asked for lies below it.
+fn base(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
+    let scheme = if plain { "http" } else { "https" };
+    let base = format!("{scheme}://{}/v2/{}/", reference.host(), reference.repository());
+    Url::parse(&base).map_err(|error| HttpError::Address { url: base, why: error.to_string() })
+}
+
+fn manifest_path(version: &str) -> String {
+    format!("manifests/{version}")
+}
+
+/// Where a registry is asked first: for the manifest of `reference`.
+///
+/// # Errors
+/// Where the reference makes no address.
+pub(crate) fn first_asked(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
+    let path = manifest_path(&reference.version());
+    let url = base(reference, plain)?.join(&path);
+    url.map_err(|error| HttpError::Address { url: path, why: error.to_string() })
 }
 
 /// The token in the answer of a token's server, as a header.

@@ -7,6 +7,7 @@
 mod request;
 mod response;
 mod uid;
+mod values;
 
 pub use request::{Incoming, Malformed, Request, parse};
 pub use response::{Refusal, Response};
@@ -16,3 +17,6 @@ pub use uid::probe;
 pub const API_VERSION: &str = "admission.k8s.io/v1";
 /// The largest review that is read, in bytes. The API server's own limit for a request is about 3 MiB.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// JSON values in a review at most. Each takes up to 100 bytes in memory, whatever it takes in the body. A pod of 10,000
+/// env variables has 50,000.
+pub const MAX_VALUES: usize = 200_000;

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{API_VERSION, MAX_BYTES, probe};
+use super::values::has_more_than;
+use super::{API_VERSION, MAX_BYTES, MAX_VALUES, probe};
 use crate::pod::Json;
 
 /// A pod that the API server asks about.
@@ -94,6 +95,10 @@ pub fn parse(body: &[u8]) -> Result<Incoming<'_>, Malformed> {
         let message = format!("the review is larger than {} MiB: make the pod smaller", MAX_BYTES >> 20);
         return Err(malformed(message));
     }
+    if has_more_than(MAX_VALUES, body) {
+        let message = format!("the review holds more than {MAX_VALUES} JSON values: make the pod smaller");
+        return Err(malformed(message));
+    }
     let unreadable = |error: &dyn fmt::Display| {
         malformed(format!("the body cannot be read as an AdmissionReview ({error}): send valid JSON"))
     };
@@ -167,6 +172,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_what_to_send() {
         let big = format!(r#"{{"request":{{"uid":"u-1","x":"{}"}}}}"#, "x".repeat(MAX_BYTES));
+        let many = format!(r#"{{"request":{{"uid":"u-1","x":[{}null]}}}}"#, "null,".repeat(MAX_VALUES));
         for (body, uid, message) in [
             (String::new(), "", "body is empty"),
             ("nonsense".to_owned(), "", "send valid JSON"),
@@ -185,6 +191,7 @@ mod tests {
                 "holds no uid",
             ),
             (big, "u-1", "larger than 4 MiB"),
+            (many, "u-1", "holds more than 200000 JSON values"),
         ] {
             let malformed = parse(body.as_bytes()).unwrap_err();
             assert_eq!(malformed.uid, uid, "{malformed}");

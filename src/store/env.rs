@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bootlace_launch::handover::is_data_key;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -18,9 +19,10 @@ use crate::names;
 pub fn check(env: &Env) -> Result<(), Denial> {
     for (name, value) in &env.env {
         let shown: String = name.chars().take(MAX_NAME_BYTES).collect();
-        if !is_name(name) {
+        if !is_key(name) {
             return Err(Denial::invalid(format!(
-                "{shown:?} is no name of a variable: write letters, digits and _, no digit first, {MAX_NAME_BYTES} at most"
+                "{shown:?} is no key of a Secret: write letters, digits, -, _ and ., {MAX_NAME_BYTES} at most, and nothing \
+                 that begins with .."
             )));
         }
         if str::from_utf8(&value.0).is_err() || value.0.contains(&0) {
@@ -45,11 +47,10 @@ pub fn size(env: &Env) -> usize {
     env.env.iter().map(|(name, value)| name.len() + value.0.len()).sum()
 }
 
-fn is_name(name: &str) -> bool {
-    let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    name.len() <= MAX_NAME_BYTES
-        && name.bytes().next().is_some_and(first)
-        && name.bytes().all(|byte| first(byte) || byte.is_ascii_digit())
+/// Whether a variable's name can be a key of a Secret. The kubelet gives a process any key as a variable.
+#[must_use]
+pub(crate) fn is_key(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES && is_data_key(name)
 }
 
 /// The Secret: immutable, and gone when the pod is.
@@ -92,8 +93,15 @@ mod tests {
     #[test]
     fn text_of_any_kind_is_taken() {
         check(&env(&[])).unwrap();
-        check(&env(&[("A", b""), ("_B2", "line\n\"'$(A)`ü".as_bytes()), ("C", &vec![b'x'; 100_000])]))
-            .unwrap();
+        check(&env(&[
+            ("A", b""),
+            ("with.dot", b"1"),
+            ("db-user", b"1"),
+            ("1A", b"1"),
+            ("_B2", "line\n\"'$(A)`ü".as_bytes()),
+            ("C", &vec![b'x'; 100_000]),
+        ]))
+        .unwrap();
     }
 
     #[test]
@@ -102,10 +110,11 @@ mod tests {
         let (half, big) = (vec![b'x'; MAX_ENV_BYTES / 2], vec![b'x'; MAX_ENV_BYTES / 2 - 1]);
         check(&env(&[("A", &half), ("B", &big[1..])])).unwrap();
         for (pairs, status, hint) in [
-            (vec![("A=1\nB", &b"hunter2"[..])], 422, "no name of a variable"),
-            (vec![("", b"hunter2")], 422, "no name of a variable"),
-            (vec![("1A", b"hunter2")], 422, "no name of a variable"),
-            (vec![("with.dot", b"hunter2")], 422, "no name of a variable"),
+            (vec![("A=1\nB", &b"hunter2"[..])], 422, "no key of a Secret"),
+            (vec![("", b"hunter2")], 422, "no key of a Secret"),
+            (vec![("A B", b"hunter2")], 422, "no key of a Secret"),
+            (vec![("Logging:Level", b"hunter2")], 422, "no key of a Secret"),
+            (vec![("..a", b"hunter2")], 422, "no key of a Secret"),
             (vec![(&long, b"hunter2")], 422, "253 at most"),
             (vec![("A", b"hunter2\xff")], 422, "the value of A is no text"),
             (vec![("A", b"hunter2\0")], 422, "the value of A is no text"),

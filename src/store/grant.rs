@@ -84,7 +84,8 @@ pub(super) fn injected(pod: &Pod) -> Result<Injected, Denial> {
 }
 
 fn takes_env_from(pod: &Pod, secret: &str) -> bool {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let containers =
+        pod.spec.iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
     let sources = containers.flat_map(|container| container.env_from.iter().flatten());
     sources.filter_map(|source| source.secret_ref.as_ref()).any(|reference| reference.name == secret)
 }

@@ -8,7 +8,8 @@ use minijinja::value::Object;
 
 use super::Missed;
 use crate::identity;
-use crate::pod::{Container, Pod};
+use crate::names;
+use crate::pod::{Container, Pod, Strings};
 
 /// The variables of one pod. An empty value counts as none: a path with a hole in it is worse than a refusal.
 ///
@@ -18,7 +19,7 @@ use crate::pod::{Container, Pod};
 /// | `namespace` | the pod's namespace |
 /// | `pod` | the pod's name; not there where the API server makes it from `generateName` after admission |
 /// | `labels["…"]`, `annotations["…"]` | the pod's |
-/// | `env.NAME` | env of the task container with a literal value in the pod's spec |
+/// | `env.NAME` | env of the task container whose value the pod's spec gives, `$(NAME)` of earlier variables resolved |
 #[derive(Debug)]
 pub struct Context {
     root: Arc<Root>,
@@ -27,7 +28,10 @@ pub struct Context {
 #[derive(Debug)]
 struct Root {
     plain: BTreeMap<&'static str, String>,
+    /// Where the words on who the task is were looked for.
     maker: String,
+    /// Whether the pod names its run itself.
+    is_joined: bool,
     labels: Arc<Map>,
     annotations: Arc<Map>,
     env: Arc<Map>,
@@ -38,8 +42,11 @@ struct Root {
 #[derive(Debug)]
 struct Map {
     name: &'static str,
+    /// Where values were looked for.
     place: String,
     values: BTreeMap<String, String>,
+    /// Why a value is not known at admission, by name.
+    not_known: BTreeMap<String, String>,
     missed: Missed,
 }
 
@@ -49,6 +56,7 @@ impl Context {
     pub fn new(pod: &Pod<'_>, namespace: &str, container: Option<&Container<'_>>) -> Self {
         let missed = Missed::default();
         let identity = identity::identify(pod);
+        let identity_is_joined = identity.is_joined();
         let plain = [
             ("scheduler", identity.scheduler),
             ("workflow", identity.workflow),
@@ -60,31 +68,32 @@ impl Context {
             ("namespace", Some(namespace.to_owned())),
             ("pod", pod.name.map(str::to_owned)),
         ];
-        let map = |name, place: String, values: BTreeMap<String, String>| {
-            Arc::new(Map { name, place, values, missed: Arc::clone(&missed) })
+        let map = |name, place: String, values: BTreeMap<String, String>, not_known| {
+            Arc::new(Map { name, place, values, not_known, missed: Arc::clone(&missed) })
         };
-        let owned = |pairs: &mut dyn Iterator<Item = (&str, &str)>| {
-            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let owned = |strings: &Strings<'_>| {
+            strings.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
-        let (container_name, env) = container.map_or_else(
-            || ("(none)", BTreeMap::new()),
-            |container| (container.name, owned(&mut container.literal_env())),
-        );
-        let env_place = format!("env of container {container_name:?}, among what has a literal value");
+        let (place, values, not_known) = env(container);
         Self {
             root: Arc::new(Root {
                 plain: plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
                 maker: identity::recognise(pod).map_or_else(
-                    || "the pod's marks, but no scheduler that Bootlace knows made it".to_owned(),
+                    || {
+                        "the pod's labels and annotations, but no scheduler that Bootlace knows made it"
+                            .to_owned()
+                    },
                     |scheduler| format!("the marks that {} puts on its pods", scheduler.title()),
                 ),
-                labels: map("labels", "metadata.labels".to_owned(), owned(&mut pod.labels.iter())),
+                is_joined: identity_is_joined,
+                labels: map("labels", "metadata.labels".to_owned(), owned(&pod.labels), BTreeMap::new()),
                 annotations: map(
                     "annotations",
                     "metadata.annotations".to_owned(),
-                    owned(&mut pod.annotations.iter()),
+                    owned(&pod.annotations),
+                    BTreeMap::new(),
                 ),
-                env: map("env", env_place, env),
+                env: map("env", place, values, not_known),
                 missed,
             }),
         }
@@ -94,14 +103,55 @@ impl Context {
         Value::from_dyn_object(Arc::clone(&self.root))
     }
 
-    /// What was last asked for in vain, and where it was looked for.
+    /// What was last asked for in vain, and why there is nothing and what to do.
     pub(super) fn missed(&self) -> Option<(String, String)> {
         self.root.missed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-fn note(missed: &Missed, variable: String, place: String) {
-    *missed.lock().unwrap_or_else(PoisonError::into_inner) = Some((variable, place));
+/// Where a container's variables are looked for, their values, and why others are not known.
+fn env(container: Option<&Container<'_>>) -> (String, BTreeMap<String, String>, BTreeMap<String, String>) {
+    let Some(container) = container else {
+        return ("env of the task's container".to_owned(), BTreeMap::new(), BTreeMap::new());
+    };
+    let (mut values, mut not_known) = (BTreeMap::new(), BTreeMap::new());
+    for (name, value) in container.env_values() {
+        match value {
+            Ok(value) => values.insert(name.to_owned(), value.into_owned()),
+            Err(why) => not_known.insert(name.to_owned(), why.to_string()),
+        };
+    }
+    let env_from = if container.has_env_from() { ", whose envFrom is read only when it starts" } else { "" };
+    (format!("env of container {:?}{env_from}", container.name), values, not_known)
+}
+
+fn note(missed: &Missed, variable: String, why: String) {
+    *missed.lock().unwrap_or_else(PoisonError::into_inner) = Some((variable, why));
+}
+
+impl Root {
+    /// Why the variable `name` has no value, and where to give it one.
+    fn why_missing(&self, name: &str) -> String {
+        let (run, workflow) = (names::ANNOTATION_RUN, names::ANNOTATION_WORKFLOW);
+        let remedy = match name {
+            "namespace" => return "looked for it in the review; create the pod in a namespace".to_owned(),
+            "pod" => {
+                return "looked for it in metadata.name, which the API server makes after admission where there is a \
+                        generateName; give it there"
+                    .to_owned();
+            }
+            "run" => format!("name the run in the pod's annotation {run}"),
+            "workflow" if self.is_joined => format!("name it in the pod's annotation {workflow}"),
+            "workflow" => format!("name it in the pod's annotation {workflow}, and the run in {run}"),
+            // What joins a run to others takes its own name for the task's.
+            "task" if !self.is_joined => {
+                format!("name the run in the pod's annotation {run}, and the pod's name is the task")
+            }
+            _ => "give it in a label or an annotation, and write labels[\"…\"] or annotations[\"…\"] in the profile"
+                .to_owned(),
+        };
+        format!("looked for it in {}; {remedy}", self.maker)
+    }
 }
 
 impl Object for Root {
@@ -115,13 +165,7 @@ impl Object for Root {
                 if let Some(value) = self.plain.get(name).filter(|value| !value.is_empty()) {
                     return Some(Value::from(value.as_str()));
                 }
-                let place = match name {
-                    "namespace" => "the review".to_owned(),
-                    "pod" => "metadata.name, which the API server makes after admission where there is a generateName"
-                        .to_owned(),
-                    _ => self.maker.clone(),
-                };
-                note(&self.missed, name.to_owned(), place);
+                note(&self.missed, name.to_owned(), self.why_missing(name));
                 return None;
             }
         };
@@ -134,7 +178,13 @@ impl Object for Map {
         let key = key.as_str()?;
         let value = self.values.get(key).filter(|value| !value.is_empty());
         if value.is_none() {
-            note(&self.missed, format!("{}[{key:?}]", self.name), self.place.clone());
+            let why = match self.not_known.get(key) {
+                Some(why) => format!(
+                    "its value is known only when the container starts, as {why}; write the value itself"
+                ),
+                None => format!("looked for it in {}; give it there", self.place),
+            };
+            note(&self.missed, format!("{}[{key:?}]", self.name), why);
         }
         value.map(|value| Value::from(value.as_str()))
     }

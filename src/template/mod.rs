@@ -72,14 +72,12 @@ pub enum Unreadable {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     /// A variable has no value.
-    #[error(
-        "{variable} is not there or empty: looked for it in {place}; give it there, or write `{variable} | default(\"…\")`"
-    )]
+    #[error("{variable} has no value: {why}, or write `{variable} | default(\"…\")` in the profile")]
     Undefined {
         /// The variable, as a template writes it.
         variable: String,
-        /// Where it was looked for.
-        place: String,
+        /// Where it was looked for, or why it is not known, and what to do.
+        why: String,
     },
     /// A value cannot stand where the template puts it.
     #[error("{0}")]
@@ -117,7 +115,7 @@ pub fn check(text: &str, slot: Slot) -> Result<(), Unreadable> {
 pub fn render(text: &str, context: &Context, slot: Slot) -> Result<String, RenderError> {
     let failed = |error: &minijinja::Error| match error.kind() {
         ErrorKind::UndefinedError => match context.missed() {
-            Some((variable, place)) => RenderError::Undefined { variable, place },
+            Some((variable, why)) => RenderError::Undefined { variable, why },
             None => RenderError::Refused(error.to_string()),
         },
         ErrorKind::OutOfFuel | ErrorKind::WriteFailure => RenderError::TooLarge,

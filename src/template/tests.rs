@@ -15,7 +15,9 @@ fn pod() -> Value {
         },
         "spec": {"containers": [{"name": "base", "env": [
             {"name": "REGION", "value": "eu"}, {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}},
-            {"name": "EXPANDED", "value": "$(REGION)-1"},
+            {"name": "EXPANDED", "value": "$(REGION)-1"}, {"name": "PW", "value": "pa$word"},
+            {"name": "OF_SECRET", "value": "$(SECRET)"}, {"name": "OF_LATER", "value": "$(LATER)"},
+            {"name": "LATER", "value": "x"},
         ]}]},
     })
 }
@@ -36,6 +38,9 @@ fn variables_come_from_the_pod() {
         ("{{ scheduledTime[:10] }}", "2024-01-01"),
         ("{{ labels.dag_id }}-{{ labels[\"dag_id\"] | upper }}", "etl-ETL"),
         ("{{ env.REGION }}", "eu"),
+        ("{{ env.PW | default(\"unset\") }}", "pa$word"),
+        ("{{ env.EXPANDED }}", "eu-1"),
+        ("{{ env.OF_SECRET | default(\"unset\") }}", "unset"),
         ("{{ mapIndex | default(\"0\") }}", "0"),
         ("{{ labels.none | default(\"empty\") }}", "empty"),
         ("{% if env.REGION == \"eu\" %}near{% else %}far{% endif %}", "near"),
@@ -48,18 +53,79 @@ fn variables_come_from_the_pod() {
 
 #[test]
 fn what_is_missing_is_named_with_the_place() {
-    for (text, variable, place) in [
-        ("{{ mapIndex }}", "mapIndex is not", "the marks that Airflow's KubernetesPodOperator puts"),
-        ("{{ pod }}", "pod is not", "generateName"),
-        ("{{ labels.none }}", "labels[\"none\"] is not", "metadata.labels"),
-        ("{{ annotations.absent | upper }}", "annotations[\"absent\"] is not", "metadata.annotations"),
-        ("{{ env.SECRET }}", "env[\"SECRET\"] is not", "container \"base\", among what has a literal value"),
-        ("{{ env.EXPANDED }}", "env[\"EXPANDED\"] is not", "literal"),
-        ("{% if labels.absent %}a{% endif %}", "labels[\"absent\"] is not", "metadata.labels"),
+    for (text, variable, why) in [
+        ("{{ mapIndex }}", "mapIndex has", "the marks that Airflow's KubernetesPodOperator puts"),
+        ("{{ pod }}", "pod has", "generateName"),
+        (
+            "{{ labels.none }}",
+            "labels[\"none\"] has",
+            "looked for it in metadata.labels; give it there, or write",
+        ),
+        ("{{ annotations.absent | upper }}", "annotations[\"absent\"] has", "metadata.annotations"),
+        ("{{ env.NONE }}", "env[\"NONE\"] has", "looked for it in env of container \"base\"; give it there"),
+        (
+            "{{ env.SECRET }}",
+            "env[\"SECRET\"] has",
+            "only when the container starts, as its value comes from valueFrom",
+        ),
+        (
+            "{{ env.OF_SECRET }}",
+            "env[\"OF_SECRET\"] has",
+            "it refers to $(SECRET), whose value is not known either",
+        ),
+        (
+            "{{ env.OF_LATER }}",
+            "env[\"OF_LATER\"] has",
+            "it refers to $(LATER), which stands behind it in env",
+        ),
+        ("{% if labels.absent %}a{% endif %}", "labels[\"absent\"] has", "metadata.labels"),
     ] {
         let message = render(text, Slot::Text).unwrap_err();
-        assert!(message.contains(variable) && message.contains(place), "{text}: {message}");
+        assert!(
+            message.contains(&format!("{variable} no value: ")) && message.contains(why),
+            "{text}: {message}"
+        );
     }
+}
+
+/// Whoever made the pod, an annotation names its run.
+#[test]
+fn a_run_that_nobody_tells_is_named_by_an_annotation() {
+    let message = |metadata: Value, text: &str| {
+        let value = json!({"metadata": metadata, "spec": {"containers": [{"name": "main", "envFrom": []}]}});
+        let json = Json::from(&value);
+        let pod = Pod::read(&json).unwrap();
+        let context = Context::new(&pod, "team-a", pod.containers.first());
+        super::render(text, &context, Slot::Text).map_err(|error| error.to_string())
+    };
+    let argo = json!({
+        "name": "fan-out-1", "labels": {"workflows.argoproj.io/workflow": "fan-out"},
+        "ownerReferences": [{"kind": "Workflow", "name": "fan-out"}],
+    });
+    for (text, remedy) in [
+        ("{{ run }}", "name the run in the pod's annotation bootlace.dev/run, or write"),
+        (
+            "{{ workflow }}",
+            "name it in the pod's annotation bootlace.dev/workflow, and the run in bootlace.dev/run",
+        ),
+        (
+            "{{ task }}",
+            "name the run in the pod's annotation bootlace.dev/run, and the pod's name is the task",
+        ),
+        ("{{ attempt }}", "give it in a label or an annotation, and write labels[\"…\"]"),
+        ("{{ env.A }}", "container \"main\", whose envFrom is read only when it starts; give it there"),
+    ] {
+        let said = message(argo.clone(), text).unwrap_err();
+        assert!(said.contains(remedy), "{text}: {said}");
+    }
+    // What the sentences say is so.
+    let mut named = argo;
+    named["annotations"] = json!({"bootlace.dev/run": "r1"});
+    assert_eq!(message(named.clone(), "{{ run }}/{{ task }}"), Ok("r1/fan-out-1".to_owned()));
+    let said = message(named.clone(), "{{ workflow }}").unwrap_err();
+    assert!(said.contains("name it in the pod's annotation bootlace.dev/workflow, or write"), "{said}");
+    named["annotations"]["bootlace.dev/workflow"] = json!("fan-out");
+    assert_eq!(message(named, "{{ workflow }}"), Ok("fan-out".to_owned()));
 }
 
 #[test]

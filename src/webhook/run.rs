@@ -104,7 +104,10 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>>
     }
     if let Some(folder) = &args.profiles {
         let profiles = folder::read(folder)?;
-        shared.metrics.profiles(profiles.iter().count(), 0);
+        for (name, problem) in profiles.not_in_force() {
+            warn!(profile = name, problem, "BootProfile is not in force");
+        }
+        shared.metrics.profiles(profiles.iter().count(), profiles.not_in_force().count());
         shared.profiles.swap(profiles)?;
         if args.tls_dir.is_none() {
             make_certificate(args, shared)?;

@@ -59,20 +59,6 @@ fn a_named_port_is_resolved_at_admission() {
 }
 
 #[test]
-fn a_guaranteed_pod_stays_guaranteed() {
-    let resources =
-        json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}});
-    let boot = |pod: &Value| {
-        let injected = inject(pod, Position::Last).pod;
-        injected.pointer("/spec/initContainers/0/resources").unwrap().clone()
-    };
-    let guaranteed = boot(&pod(|pod| pod["spec"]["containers"][0]["resources"] = resources));
-    assert_eq!(guaranteed["requests"], guaranteed["limits"]);
-    let burstable = boot(&pod(|_| {}));
-    assert_ne!(burstable["requests"], burstable["limits"]);
-}
-
-#[test]
 fn only_the_task_containers_are_changed() {
     let pod = pod(|pod| {
         pod["metadata"]["annotations"] = json!({names::ANNOTATION_CONTAINERS: "main,second"});
@@ -86,4 +72,33 @@ fn only_the_task_containers_are_changed() {
     };
     assert!(launched(0) && !launched(1) && launched(2));
     assert_eq!(injected.pointer("/spec/containers/1"), pod.pointer("/spec/containers/1"));
+}
+
+/// The steps of a Tekton `TaskRun` are all tasks, and only the first is taken for one.
+#[test]
+fn the_steps_that_stay_without_the_boot_env_are_named() {
+    let mut steps = crate::made::pod("tekton-task.json");
+    steps["metadata"]["labels"][names::LABEL_TASK] = json!("true");
+    let warnings = inject(&steps, Position::Last).warnings;
+    let warned =
+        |warnings: &[String]| warnings.iter().any(|warning| warning.contains(names::ANNOTATION_CONTAINERS));
+    assert_eq!(
+        warnings,
+        [
+            "bootlace: only container \"step-fetch\" gets the boot env and the assets; \"step-store\" is started by \
+          /tekton/bin/entrypoint as well, and stays without: to boot all of them, set the pod's annotation \
+          bootlace.dev/containers: step-fetch,step-store"
+        ]
+    );
+    // What the sentence says is so.
+    steps["metadata"]["annotations"][names::ANNOTATION_CONTAINERS] = json!("step-fetch,step-store");
+    let injection = inject(&steps, Position::Last);
+    assert!(!warned(&injection.warnings), "{:?}", injection.warnings);
+    for container in injection.pod["spec"]["containers"].as_array().unwrap() {
+        assert_eq!(container["command"][0], "/bootlace/bin/launch", "{container}");
+    }
+    // Airflow puts a sidecar beside the task of an operator that pushes to XCom.
+    let airflow = inject(&crate::made::pod("airflow-operator-mapped-xcom.json"), Position::Last);
+    assert!(airflow.pod["spec"]["containers"].as_array().unwrap().len() > 1);
+    assert!(!warned(&airflow.warnings), "{:?}", airflow.warnings);
 }

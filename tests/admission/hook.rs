@@ -50,6 +50,7 @@ fn inject(pod: &Value, recipes: &Recipes) -> Injection {
     match admit(pod, recipes) {
         Decision::Inject(injection) => *injection,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
     }
 }

@@ -36,6 +36,7 @@ fn refusal(decision: Decision) -> Refusal {
     match decision {
         Decision::Refuse(refusal) => refusal,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Inject(_) => panic!("injected"),
     }
 }
@@ -44,6 +45,7 @@ fn injection(decision: Decision) -> Injection {
     match decision {
         Decision::Inject(injection) => *injection,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
     }
 }

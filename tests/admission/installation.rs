@@ -72,6 +72,7 @@ fn injected(pod: &Value, boot: &Value, settings: &Settings) -> Value {
     let injected = match admission::admit_with(pod.clone(), "etl", &recipes, &found).unwrap() {
         Decision::Inject(injection) => injection.pod,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
     };
     let mut before = pod.clone();

@@ -23,6 +23,7 @@ fn injected(container: &Value, change: impl FnOnce(&mut Profile)) -> (Value, Vec
     match admit(container, change) {
         Decision::Inject(injection) => (injection.pod, injection.warnings),
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
     }
 }

@@ -37,6 +37,7 @@ fn inject(pod: &Value, recipes: &Recipes) -> Injection {
     match decide(pod, recipes) {
         Decision::Inject(injection) => *injection,
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
     }
 }
@@ -132,7 +133,7 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
     let recipes = recipes(&json!({}), None);
     let mut pod = pod(&json!({}), &json!({}));
     pod["spec"]["imagePullSecrets"] = json!([{"name": "one"}, {"name": "two"}]);
-    pod["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "arm64"});
+    pod["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "amd64"});
     let Err(lookup) = ask(&pod, &recipes, &Images::default()) else { panic!("nothing is asked") };
     let image = "registry.example.com/etl/runner:2.1".to_owned();
     assert_eq!(
@@ -140,7 +141,7 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
         Lookup {
             namespace: "team".to_owned(),
             pull_secrets: vec!["one".to_owned(), "two".to_owned()],
-            architecture: Some("arm64".to_owned()),
+            architecture: Some("amd64".to_owned()),
             images: [image.clone()].into(),
         }
     );

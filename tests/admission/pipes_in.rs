@@ -77,6 +77,7 @@ fn decide(pod: &Value, sources: &Value, found: &Found) -> Result<Injection, Refu
         Ok(Decision::Inject(injection)) => Ok(*injection),
         Ok(Decision::Refuse(refusal)) => Err(refusal),
         Ok(Decision::Skip(skip)) => panic!("skipped: {skip}"),
+        Ok(Decision::Reorder(_)) => panic!("reordered"),
         Err(lookup) => panic!("asks {lookup:?}"),
     }
 }

@@ -58,6 +58,7 @@ fn decide(pod: &Value, profile: &Value, settings: &Settings) -> Result<Injection
     match admission::admit(pod.clone(), "team", &recipes(profile, settings)) {
         Decision::Inject(injection) => Ok(*injection),
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => Err(refusal.message),
     }
 }

@@ -64,6 +64,7 @@ fn decide(pod: &Value, recipes: &Recipes, found: &Found) -> Result<Injection, St
         Ok(Decision::Inject(injection)) => Ok(*injection),
         Ok(Decision::Refuse(refusal)) => Err(refusal.message),
         Ok(Decision::Skip(skip)) => panic!("skipped: {skip}"),
+        Ok(Decision::Reorder(_)) => panic!("reordered"),
         Err(lookup) => panic!("asks {lookup:?}"),
     }
 }

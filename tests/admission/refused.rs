@@ -21,6 +21,7 @@ fn refusal(pod: Value, profile: Profile) -> String {
     match admission::admit(pod, "etl", &recipes) {
         Decision::Refuse(refusal) => refusal.to_string(),
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Inject(_) => panic!("injected"),
     }
 }
@@ -32,7 +33,7 @@ fn default_profile() -> Profile {
 #[test]
 fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
     let container = |pod: &mut Value, field: &str, value: Value| pod["spec"]["containers"][0][field] = value;
-    let cases: [(Value, &[&str]); 10] = [
+    let cases: [(Value, &[&str]); 14] = [
         (
             task(|pod| pod["metadata"]["labels"][names::LABEL_TASK] = json!("etl")),
             &["pod etl", "no BootProfile is called \"etl\"", "use one of default, or create it"],
@@ -68,6 +69,32 @@ fn a_pod_that_cannot_be_booted_is_told_what_to_change() {
         (
             task(|pod| container(pod, "lifecycle", json!({"postStart": {"tcpSocket": {"port": 1}}}))),
             &["container \"main\"", "tcpSocket"],
+        ),
+        (
+            task(|pod| pod["metadata"]["labels"][names::LABEL_TASK] = json!(true)),
+            &[
+                "metadata.labels[\"bootlace.dev/task\"] must be a string, but it is a boolean: put it in quotes",
+            ],
+        ),
+        (
+            task(|pod| pod["metadata"]["annotations"] = json!({"a/b": "c", "bootlace.dev/run": 20_261_128})),
+            &[
+                "metadata.annotations[\"bootlace.dev/run\"] must be a string, but it is a number: put it in quotes",
+            ],
+        ),
+        (
+            task(|pod| pod["metadata"]["annotations"] = json!({"team": ["a"]})),
+            &["metadata.annotations.team must be a string, but it is an array: correct the field"],
+        ),
+        (
+            task(|pod| {
+                container(
+                    pod,
+                    "env",
+                    json!([{"name": "A", "value": "1"}, {"name": "DEBUG", "value": false}]),
+                );
+            }),
+            &["spec.containers[0].env[1].value must be a string, but it is a boolean: put it in quotes"],
         ),
         (
             task(|pod| container(pod, "env", json!("A=b"))),

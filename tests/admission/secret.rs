@@ -31,6 +31,7 @@ fn admit(pod: &Value, uid: Option<&str>, recipes: &Recipes) -> Result<Injection,
     match admission::admit(pod.clone(), Origin { namespace: "etl", uid }, recipes) {
         Decision::Inject(injection) => Ok(*injection),
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => Err(refusal.message),
     }
 }

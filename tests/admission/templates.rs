@@ -25,6 +25,7 @@ fn admit(pod: Value, sources: &Value) -> Result<Value, String> {
             Ok(serde_json::to_value(spec.sources).unwrap())
         }
         Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Reorder(_) => panic!("reordered"),
         Decision::Refuse(refusal) => Err(refusal.message),
     }
 }
@@ -52,13 +53,43 @@ fn env_files_and_paths_are_filled_in() {
     );
 }
 
+/// As the kubelet reads it: only `$(NAME)` is a reference, and only to an earlier variable.
+#[test]
+fn a_literal_dollar_is_no_reference() {
+    let pod = |env: &Value| {
+        json!({
+            "metadata": {"name": "pw", "labels": {"bootlace.dev/task": "true"}},
+            "spec": {"containers": [{"name": "main", "command": ["true"], "env": env}]},
+        })
+    };
+    let value = |env: Value, text: &str| {
+        let sources = json!([{"name": "s", "inline": {"env": {"X": text}}}]);
+        admit(pod(&env), &sources).map(|sources| sources[0]["from"]["inline"]["env"]["X"].clone())
+    };
+    let default = "{{ env.PW | default('unset') }}";
+    for (given, expected) in
+        [("pa$word", "pa$word"), ("$", "$"), ("$$", "$"), ("$$(X)", "$(X)"), ("$(", "$("), ("a$", "a$")]
+    {
+        assert_eq!(value(json!([{"name": "PW", "value": given}]), default), Ok(json!(expected)), "{given}");
+    }
+    let refers = json!([{"name": "A", "value": "a$"}, {"name": "PW", "value": "$(A)b"}]);
+    assert_eq!(value(refers.clone(), default), Ok(json!("a$b")));
+    // Boot's own container gets it as it is, and nothing expands it on the way.
+    let later = json!([{"name": "PW", "value": "$(B)"}, {"name": "B", "value": "b"}]);
+    assert_eq!(value(later.clone(), default), Ok(json!("unset")));
+    let refusal = value(later, "{{ env.PW }}").unwrap_err();
+    let sentence = "env[\"PW\"] has no value: its value is known only when the container starts, as it refers to $(B), which \
+                    stands behind it in env";
+    assert!(refusal.contains(sentence), "{refusal}");
+}
+
 #[test]
 fn what_a_pod_does_not_tell_refuses_it_with_the_place() {
     let sources = json!([{"name": "settings", "inline": {"env": {"DAY": "{{ scheduledTime }}"}}}]);
     let message = admit(made::pod("airflow-operator-manual.json"), &sources).unwrap_err();
     for part in [
         "pod load:",
-        "BootProfile \"default\", source \"settings\", inline.env[\"DAY\"]: scheduledTime is not there or empty",
+        "BootProfile \"default\", source \"settings\", inline.env[\"DAY\"]: scheduledTime has no value",
         "looked for it in the marks that Airflow's KubernetesPodOperator puts on its pods",
         "scheduledTime | default",
     ] {
@@ -206,7 +237,7 @@ fn a_value_that_would_leave_its_place_refuses_the_pod() {
         (
             optimus(&json!({"project": "{{ labels.team }}"})),
             "",
-            "optimus.project: labels[\"team\"] is not there or empty: looked for it in metadata.labels",
+            "optimus.project: labels[\"team\"] has no value: looked for it in metadata.labels",
         ),
         (
             oci(&json!({"reference": "r.example.com/{{ labels.team }}/a:v1"})),

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, inline, spec};
+use crate::support::{Container, inline, mounted, spec};
 
 fn told(env: &Value, more: &Value) -> Value {
     let mut told = spec(&[inline("settings", env, &json!({}))]);
@@ -90,18 +90,101 @@ fn what_the_kubelet_would_not_hand_over_fails_the_boot() {
         (
             json!({"A": "hunter2'"}),
             json!(["A"]),
-            "source \"settings\" sets the variable \"A\", and its value cannot be handed over with env.mode File: it \
-             holds a single quote, which ends a value in that file. Change the value, or set another env.mode in \
-             BootProfile \"default\"",
+            "source \"settings\" sets the variable \"A\", which cannot be handed over with env.mode File: its value holds a \
+             single quote, which ends a value in that file. Change it, or set another env.mode in BootProfile \
+             \"default\"",
         ),
-        (json!({"A": ""}), json!(["A"]), "it is empty, which the kubelet takes for missing"),
-        (json!({"A": "x".repeat(100_000)}), json!(["A"]), "a line of it takes 100005 bytes"),
+        (json!({"A": ""}), json!(["A"]), "its value is empty, which the kubelet takes for missing"),
+        (json!({"A": "x".repeat(100_000)}), json!(["A"]), "a line of its value takes 100005 bytes"),
+        (
+            json!({"#A": "x"}),
+            json!(["#A"]),
+            "sets the variable \"#A\", which cannot be handed over with env.mode File: its name begins with # or a space",
+        ),
     ] {
         let container = Container::new();
         let (code, said) = container.boot_spec(&told(&env, &json!({"fileKeys": keys}))).failure();
         assert_eq!(code, 65);
         assert!(said.contains(sentence) && !said.contains("hunter2"), "{said}");
         assert!(!container.at("env/environ").exists());
+    }
+}
+
+/// Every name that Kubernetes takes in a pod: a task whose command is known gets it, and so does one by the kubelet's file.
+#[test]
+fn names_that_no_shell_holds_are_given_where_a_process_takes_them() {
+    let object = Container::new();
+    let keys = ["connectionString.standard", "spring.datasource.url", "db-user", "2fa", "PLAIN"];
+    let mount = object.mount("login", keys.map(|key| (key, &b"hunter2"[..])));
+    let source = |more: &Value| mounted("login", "Secret", &mount, more);
+    let names = |container: &Container| container.env().into_keys().collect::<Vec<_>>();
+
+    let container = Container::new();
+    container.boot(&[source(&json!({"into": "Env"}))]).log();
+    let mut sorted = keys;
+    sorted.sort_unstable();
+    assert_eq!(names(&container), sorted);
+
+    let container = Container::new();
+    let mut told = spec(&[source(&json!({"into": "Env"}))]);
+    told["fileKeys"] = json!(keys);
+    container.boot_spec(&told).log();
+    let file = fs::read_to_string(container.at("env/file/other")).unwrap();
+    for key in keys {
+        assert!(file.lines().any(|line| line == format!("{key}='hunter2'")), "{key} is not in {file}");
+    }
+}
+
+#[test]
+fn a_source_leaves_keys_out_and_says_which() {
+    let object = Container::new();
+    let keys = ["connectionString.standard", "connectionString.private", "password", "ca.crt"];
+    let mount = object.mount("login", keys.map(|key| (key, &b"hunter2"[..])));
+    for (into, exclude, left) in [
+        ("Env", json!(["connectionString.*", "ca.crt"]), &["password"][..]),
+        ("Env", json!(["*"]), &[]),
+        (
+            "Env",
+            json!(["connectionString", "gone"]),
+            &["ca.crt", "connectionString.private", "connectionString.standard", "password"],
+        ),
+    ] {
+        let container = Container::new();
+        let source = mounted("login", "Secret", &mount, &json!({"into": into, "exclude": exclude}));
+        let log = container.boot(&[source]).log();
+        assert_eq!(container.env().into_keys().collect::<Vec<_>>(), left, "{exclude}");
+        assert!(!log.contains("hunter2"), "{log}");
+        assert_eq!(log.contains("left out by exclude: "), left.len() < 4, "{log}");
+    }
+    let container = Container::new();
+    let source = mounted("login", "Secret", &mount, &json!({"exclude": ["*.*"], "prefix": "a/"}));
+    let log = container.boot(&[source]).log();
+    assert_eq!(container.assets().into_keys().collect::<Vec<_>>(), ["a/password"]);
+    let line = "left out by exclude: \"ca.crt\", \"connectionString.private\", \"connectionString.standard\"";
+    assert!(log.contains(line), "{log}");
+}
+
+#[test]
+fn a_shell_that_cannot_hold_a_name_fails_the_boot() {
+    for (name, fails) in
+        [("spring.datasource.url", true), ("UID", true), ("2FA", true), ("PLAIN", false), ("with.dot", true)]
+    {
+        let told = told(&json!({name: "hunter2"}), &json!({"byShell": true}));
+        let outcome = Container::new().boot_spec(&told);
+        if !fails {
+            outcome.log();
+            continue;
+        }
+        let (code, said) = outcome.failure();
+        assert_eq!(code, 65);
+        let start = format!(
+            "source \"settings\" sets the variable {name:?}, which no shell takes from $HOME/.env, where env.mode Hook"
+        );
+        assert!(said.contains(&start) && said.contains("leave it out (exclude)"), "{said}");
+        // What the pod sets itself is not written there.
+        let mut kept = told;
+        kept["keep"] = json!({"base": [name]});
+        Container::new().boot_spec(&kept).log();
     }
 }
 

@@ -140,8 +140,8 @@ fn what_leads_out_or_is_no_file_is_refused() {
             "envs\", and only env, environ, files and tmp mean something there",
         ),
         (
-            |out| fs::write(out.join("env/a-b"), "hunter2").unwrap(),
-            "variable \"a-b\": a variable's name is made of",
+            |out| fs::write(out.join("env/a=b"), "hunter2").unwrap(),
+            "variable \"a=b\": a variable's name is made of",
         ),
         (
             |out| fs::write(out.join("env/LD_PRELOAD"), "hunter2").unwrap(),

@@ -74,7 +74,14 @@ fn what_has_no_place_is_refused_by_name() {
         (
             json!({"UID": "hunter2"}),
             json!({}),
-            "source \"settings\" gives the variable \"UID\", which a shell keeps for itself",
+            "source \"settings\" gives the variable \"UID\", which no shell takes from the env files of assets.layout Optimus",
+        ),
+        (
+            json!({"spring.datasource.url": "hunter2"}),
+            json!({}),
+            "source \"settings\" gives the variable \"spring.datasource.url\", which no shell takes from the env files of \
+             assets.layout Optimus: give it a name of letters, digits and _ that no shell keeps for itself, leave it out \
+             (exclude)",
         ),
     ] {
         let container = Container::new();

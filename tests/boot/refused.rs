@@ -36,14 +36,34 @@ fn a_path_that_no_file_can_have() {
 }
 
 #[test]
+fn what_the_memory_limit_does_not_hold_is_not_written() {
+    let container = Container::new();
+    let object = container.mount("object", [("model", &vec![b'x'; 8 << 20][..])]);
+    container.limit_memory(12 << 20, 5 << 20);
+    let (code, sentence) = container.boot(&[mounted("files", "ConfigMap", &object, &json!({}))]).failure();
+    assert_eq!(code, 74);
+    for part in
+        ["source \"files\"", "boot may use 12.0 MiB of memory, 5.0 MiB of it are used", "limits.memory"]
+    {
+        assert!(sentence.contains(part), "{part:?} is not in {sentence}");
+    }
+
+    // What does fit is written.
+    let container = Container::new();
+    container.limit_memory(12 << 20, 5 << 20);
+    let object = container.mount("object", [("model", &vec![b'x'; 1 << 20][..])]);
+    container.boot(&[mounted("files", "ConfigMap", &object, &json!({}))]).result.unwrap();
+}
+
+#[test]
 fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
     let container = Container::new();
     let object = container.mount("object", [("db-user", &b"x"[..]), ("binary", b"a\0b")]);
     for (more, sentence) in [
         (
-            json!({"into": "Env", "items": [{"key": "db-user", "as": "db-user"}]}),
-            "key \"db-user\": variable \"db-user\": a variable's name is made of letters, digits and _, and does not \
-             begin with a digit: rename it, a key with items[].as",
+            json!({"into": "Env", "items": [{"key": "db-user", "as": "Benutzer-ä"}]}),
+            "key \"db-user\": variable \"Benutzer-ä\": a variable's name is made of printable ASCII characters other than \
+             =: give the key another name with items[].as, or leave it out with exclude",
         ),
         (
             json!({"into": "Env", "items": [{"key": "binary", "as": "BINARY"}]}),
@@ -52,9 +72,9 @@ fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
         ),
         (
             json!({"into": "Env", "items": [{"key": "db-user", "as": "LD_PRELOAD"}]}),
-            "key \"db-user\": variable \"LD_PRELOAD\": this variable decides which libraries the dynamic linker loads, so \
-             that a source cannot set it by itself: list it under env.allow of the BootProfile, set it in the pod's \
-             spec, or rename it, a key with items[].as",
+            "key \"db-user\": variable \"LD_PRELOAD\": this variable decides which libraries the dynamic linker loads, so a \
+             source cannot set it by itself: list it under env.allow of the BootProfile, set it in the pod's spec, or give \
+             the key another name with items[].as, or leave it out with exclude",
         ),
         (
             json!({"prefix": "../"}),
@@ -78,6 +98,22 @@ fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
             format!("bootlace: source \"login\" (Secret the-login) of BootProfile \"default\": {sentence}")
         );
     }
+}
+
+/// What to do about a name depends on where it is written.
+#[test]
+fn a_remedy_fits_the_kind_of_source() {
+    let name = "Ä";
+    let (_, said) = failure(&[inline("settings", &json!({name: "x"}), &json!({}))]);
+    assert!(said.ends_with("other than =: write another name in the profile"), "{said}");
+    let (_, said) = failure(&[inline("settings", &json!({"BASH_FUNC_ls%%": "() { id; }"}), &json!({}))]);
+    assert!(
+        said.ends_with(
+            "this variable decides which functions bash has, so a source cannot set it by itself: list it under env.allow \
+             of the BootProfile, set it in the pod's spec, or write another name in the profile"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn from_an_image(container: &Container) -> Vec<Case> {
         left("a-nul", "env/PASSWORD", &format!("{MARK}\0"), true),
         left("no-record", "environ", MARK, true),
         left("a-stray", "stray", MARK, true),
-        left("no-name", "env/a-b", MARK, true),
+        left("no-name", "env/a=b", MARK, true),
         left("a-reserved-name", "env/PATH", MARK, true),
         left("a-long-name", &format!("files/{}/a", "x".repeat(250)), MARK, false),
     ]

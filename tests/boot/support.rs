@@ -48,9 +48,22 @@ impl Container {
             launcher: at("launcher"),
             launcher_http: at("launcher-http"),
             store_token: at("store-token"),
+            cgroup: at("cgroup"),
             termination_log: at("termination-log"),
         };
         Self { folder, args }
+    }
+
+    /// Gives the container a memory cgroup (version 2) with a limit, of which so many bytes are used.
+    pub(crate) fn limit_memory(&self, limit: u64, used: u64) {
+        fs::create_dir(&self.args.cgroup).unwrap();
+        for (file, content) in [
+            ("memory.max", limit.to_string()),
+            ("memory.current", used.to_string()),
+            ("memory.stat", "inactive_file 0\nactive_file 0".to_owned()),
+        ] {
+            fs::write(self.args.cgroup.join(file), content + "\n").unwrap();
+        }
     }
 
     /// A path inside the boot volume.

@@ -179,14 +179,14 @@ fn what_keeps_it_from_starting_is_told_with_a_remedy() {
     let taken = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.yaml");
-    std::fs::write(&broken, "kind: BootProfile\nmetadata: {name: a}\nspec: {bot: {}}\n").unwrap();
+    std::fs::write(&broken, "kind: BootProfile\nspec: {bot: {}}\n").unwrap();
     let (profile, broken, nowhere) = (profile(), broken.to_str().unwrap(), "/nonexistent/ca.crt");
     let profile = profile.to_str().unwrap();
     let listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
     for (args, hints) in [
         (vec!["--profiles", profile, "--listen", &taken], vec!["give another address with --listen"]),
         (vec!["--profiles", "/nonexistent"], vec!["/nonexistent: cannot be read"]),
-        (vec!["--profiles", broken], vec!["broken.yaml", "bot"]),
+        (vec!["--profiles", broken], vec!["broken.yaml", "give it a metadata.name"]),
         (vec!["--profiles", profile, "--ca-out", nowhere], vec![nowhere, "--ca-out"]),
         (vec!["--tls-dir", folder.path().to_str().unwrap()], vec!["tls.crt", "mount a Secret"]),
         (vec!["--tls-secret", "s", "--service", "b"], vec!["no cluster to be reached", "--profiles"]),

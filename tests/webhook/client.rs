@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -57,7 +57,21 @@ pub(crate) fn post(body: &[u8]) -> Vec<u8> {
 impl Connection {
     /// Opens a connection to `localhost` at `address`.
     pub(crate) async fn open(address: SocketAddr, tls: Arc<ClientConfig>) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?, tls).await
+    }
+
+    /// The same, from another address of this machine.
+    pub(crate) async fn open_from(
+        from: [u8; 4],
+        address: SocketAddr,
+        tls: Arc<ClientConfig>,
+    ) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        Self::over(socket.connect(address).await?, tls).await
+    }
+
+    async fn over(stream: TcpStream, tls: Arc<ClientConfig>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();
         let stream = TlsConnector::from(tls).connect(name, stream).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bootlace::server::listener::Limits;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::{Connection, post, trusting};
 use crate::harness::{REVIEW, Webhook, issue, response, until, within};
@@ -76,17 +76,48 @@ fn idle_connections_live_longer_than_go_keeps_them() {
     assert!(Limits::default().idle > Duration::from_secs(90));
 }
 
+/// Another caller's address. All of 127.0.0.0/8 is this machine.
+const OTHER: [u8; 4] = [127, 0, 0, 2];
+
+/// Connects from [`OTHER`] and sends nothing.
+async fn silent(webhook: &Webhook) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((OTHER, 0).into()).unwrap();
+    socket.connect(webhook.address).await.unwrap()
+}
+
 #[tokio::test]
-async fn who_comes_over_the_cap_waits_and_gets_the_next_free_place() {
-    let webhook = Webhook::start_with(Limits { connections: 2, ..Limits::default() }).await;
-    let (mut first, second) = (webhook.connect().await, webhook.connect().await);
-    let third = tokio::spawn(Connection::open(webhook.address, webhook.tls.clone()));
+async fn callers_that_send_nothing_do_not_keep_an_honest_one_out() {
+    let webhook = Webhook::start_with(Limits { connections: 8, ..Limits::default() }).await;
+    let mut kept = webhook.connect().await;
+    let mut taken = Vec::new();
     for _ in 0..20 {
-        response(&first.review(REVIEW.as_bytes()).await.unwrap());
-        assert!(webhook.metric("bootlace_connections") == 2.0);
+        taken.push(silent(&webhook).await);
     }
-    assert!(!third.is_finished());
-    drop(second);
-    let mut third = within("the third to be let in", third).await.unwrap().unwrap();
-    response(&third.review(REVIEW.as_bytes()).await.unwrap());
+    let mut honest = webhook.connect().await;
+    response(&within("an answer", honest.review(REVIEW.as_bytes())).await.unwrap());
+    // The honest caller's older connection was not closed for the others.
+    response(&within("an answer", kept.review(REVIEW.as_bytes())).await.unwrap());
+    assert!(webhook.metric("bootlace_connections") <= 9.0);
+}
+
+#[tokio::test]
+async fn callers_that_stall_in_a_body_do_not_keep_an_honest_one_out() {
+    let webhook = Webhook::start_with(Limits { bytes: 900_000, ..Limits::default() }).await;
+    let mut stalled = Vec::new();
+    for _ in 0..8 {
+        // Announced whole and in pieces, and neither comes.
+        for head in ["Content-Length: 200000", "Transfer-Encoding: chunked"] {
+            let mut connection =
+                Connection::open_from(OTHER, webhook.address, webhook.tls.clone()).await.unwrap();
+            let head = format!("POST /mutate HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n");
+            connection.send(head.as_bytes()).await.unwrap();
+            let sent = connection.send(&[&b"186a0\r\n"[..], &vec![b' '; 100_000]].concat()).await;
+            stalled.push((connection, sent));
+        }
+    }
+    let mut honest = webhook.connect().await;
+    response(&within("an answer", honest.review(REVIEW.as_bytes())).await.unwrap());
+    let large = REVIEW.replacen('{', &format!("{{{}", " ".repeat(200_000)), 1);
+    response(&within("an answer to a large review", honest.review(large.as_bytes())).await.unwrap());
 }

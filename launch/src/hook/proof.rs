@@ -198,7 +198,8 @@ impl fmt::Display for ProofError {
                     }
                     Way::Launch | Way::Home | Way::Sourced => {
                         "The task was started with it and has dropped it: let its command keep the env (`env -i`, \
-                         `su -` and `sudo` do not)"
+                         `su -` and `sudo` do not; and a shell drops variables whose names hold more than letters, \
+                         digits and `_`)"
                     }
                     Way::None => {
                         "Add `command` to the container, so that Bootlace can put its launcher in front of it"

@@ -122,7 +122,8 @@ fn a_task_that_drops_what_the_launcher_gave_it_is_told_so() {
     let (code, told) = run(&boot(), &script);
     assert_eq!(code, "1\n");
     let remedy = "did not arrive. The task was started with it and has dropped it: let its command keep the env (`env -i`, \
-                  `su -` and `sudo` do not)\n";
+                  `su -` and `sudo` do not; and a shell drops variables whose names hold more than letters, digits and \
+                  `_`)\n";
     assert!(told.ends_with(remedy), "{told}");
 }
 

@@ -4,9 +4,9 @@ mod name;
 mod tar;
 mod zip;
 
-use super::path::AssetPath;
 use super::sink::Sink;
 use super::source::SourceError;
+use crate::entry::AssetPath;
 use crate::http::Body;
 use crate::profile::remote::{Archive, ArchiveFormat};
 

@@ -1,7 +1,7 @@
 //! What becomes of an entry's name.
 
-use crate::boot::path::{AssetPath, PathError};
 use crate::boot::source::{Entry, Refused, SourceError};
+use crate::entry::{AssetPath, PathError};
 use crate::profile::remote::Archive;
 
 /// The entry's own name: a path below the archive's root, whether it is taken or not. `None` is the root.

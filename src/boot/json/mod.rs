@@ -9,13 +9,21 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::exclude::Excluded;
 use super::sink::{Gives, Sink};
 use super::source::SourceError;
+use crate::http::Body;
 pub(crate) use text::Text;
 
 /// How many bytes of JSON boot takes: it keeps them in memory, as nothing in an object can be found without
 /// reading it all. Twice as much, while it grows, leaves boot below 32 MB.
 pub(crate) const MAX_BYTES: u64 = 8 << 20;
+
+/// The whole body, where memory holds it: while it comes, it grows to twice its size.
+pub(crate) async fn read(body: &mut Body, sink: &Sink<'_>) -> Result<Vec<u8>, SourceError> {
+    sink.has_memory(body.announced().unwrap_or_default().saturating_mul(2))?;
+    Ok(body.read(MAX_BYTES).await?)
+}
 
 /// An object's names and values in their order, with what comes twice. Values are [`RawValue`]s, read one by one: all of
 /// them beside the JSON would take its room twice.
@@ -97,20 +105,26 @@ fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
     pairs.into_iter().rev().find_map(|(name, value)| (name == token).then_some(value))
 }
 
-/// Gives each pair, its name behind `prefix`.
+/// Gives each pair whose name `exclude` does not leave out, its name behind `prefix`.
 pub(crate) fn give(
     pairs: Pairs<&RawValue>,
     gives: Gives,
     prefix: &str,
+    exclude: &[String],
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
+    let mut excluded = Excluded::by(exclude);
     for (name, value) in pairs.0 {
+        if excluded.leaves_out(&name) {
+            continue;
+        }
         let (text, name) = (Text::of(&name, value)?, format!("{prefix}{name}"));
         match gives {
             Gives::Env | Gives::Secrets => sink.give(gives, &name, text.whole()?.as_bytes())?,
             Gives::Files => give_file(text, &name, sink)?,
         }
     }
+    excluded.note(sink);
     Ok(())
 }
 

@@ -17,6 +17,7 @@ impl Becomes<'_> {
     /// Gives to `sink` what is made of `body`.
     pub(super) async fn give(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         if let Some(path) = self.file {
+            sink.has_memory(body.announced().unwrap_or_default())?;
             let mut file = sink.create(path)?;
             while let Some(chunk) = body.chunk().await? {
                 file.write(&chunk)?;
@@ -26,10 +27,11 @@ impl Becomes<'_> {
         if let Some(archive) = self.archive {
             return archive::unpack(body, archive, sink).await;
         }
-        let answer = body.read(json::MAX_BYTES).await?;
+        let answer = json::read(body, sink).await?;
         for part in self.json {
             let pairs = json::object(&answer, &part.pointer)?;
-            json::give(pairs, Gives::new(part.into, part.secret), &part.prefix, sink)?;
+            let gives = Gives::new(part.into, part.secret);
+            json::give(pairs, gives, &part.prefix, &part.exclude, sink)?;
         }
         Ok(())
     }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::boot::env::EnvError;
-use crate::boot::path::PathError;
 use crate::boot::volume::VolumeError;
+use crate::entry::{EnvError, PathError};
 use crate::http::HttpError;
 
 /// Why a source's content cannot be had. It names entries, never values.

@@ -15,8 +15,8 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use super::{Entry, Refused, Source, SourceError};
-use crate::boot::env::{EnvError, MAX_RECORD_BYTES};
 use crate::boot::sink::Sink;
+use crate::entry::{EnvError, MAX_RECORD_BYTES, Rename};
 use crate::names;
 use crate::plan::boot_spec::InitImageSource;
 
@@ -73,6 +73,10 @@ impl<'a> InitImage<'a> {
 impl Source for InitImage<'_> {
     fn title(&self) -> String {
         format!("image {}", self.left.image)
+    }
+
+    fn rename(&self) -> Rename {
+        Rename::InitImage
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {

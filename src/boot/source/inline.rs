@@ -5,6 +5,7 @@ use futures::future::LocalBoxFuture;
 
 use super::{Source, SourceError};
 use crate::boot::sink::Sink;
+use crate::entry::Rename;
 use crate::profile::spec::Inline;
 
 /// What the profile says itself; it came with the spec, so there is nothing to wait for.
@@ -31,6 +32,10 @@ impl<'a> InlineSource<'a> {
 impl Source for InlineSource<'_> {
     fn title(&self) -> String {
         "inline".to_owned()
+    }
+
+    fn rename(&self) -> Rename {
+        Rename::Inline
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {

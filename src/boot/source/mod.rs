@@ -27,6 +27,7 @@ use self::object_store::ObjectStoreSource;
 use self::oci::OciSource;
 use self::remote::RemoteSource;
 use super::sink::Sink;
+use crate::entry::Rename;
 use crate::plan::BootSpec;
 use crate::plan::boot_spec::{BootSource, From, SourceLimits};
 
@@ -41,6 +42,9 @@ pub(crate) trait Source {
     /// the profile's time is over or another source has failed. So await what may take long, and leave
     /// nothing that must be undone.
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>>;
+
+    /// What the source's author can do about a variable's name.
+    fn rename(&self) -> Rename;
 
     /// What the fetch waits for just now, for the sentence that says why it was cut off.
     fn doing(&self) -> Option<String> {
@@ -72,6 +76,20 @@ pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<Named<'a>> {
         source: of(&source.from, spec.timeout_seconds),
     };
     spec.sources.iter().map(named).collect()
+}
+
+/// The address that boot asks, by the same code that asks it; none for what is not fetched over the network.
+///
+/// # Errors
+/// Where boot would refuse to ask there.
+pub(crate) fn asked(from: &From) -> Option<Result<String, SourceError>> {
+    match from {
+        From::Http(remote) => Some(remote::asked(&*remote.request)),
+        From::Optimus(remote) => Some(remote::asked(&*remote.request)),
+        From::ObjectStore(remote) => Some(object_store::asked(&remote.request)),
+        From::Oci(remote) => Some(oci::asked(&remote.request)),
+        From::Inline(_) | From::Mounted(_) | From::InitImage(_) => None,
+    }
 }
 
 /// `seconds` is the time of the whole boot.

@@ -12,7 +12,9 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use super::{Source, SourceError};
+use crate::boot::exclude::Excluded;
 use crate::boot::sink::{Gives, Sink};
+use crate::entry::Rename;
 use crate::output::Kind;
 use crate::plan::boot_spec::MountedSource;
 
@@ -44,9 +46,13 @@ impl<'a> Mounted<'a> {
             return self.missing(sink);
         }
         if self.object.items.is_empty() {
+            let mut excluded = Excluded::by(&self.object.exclude);
             for (key, content) in &keys {
-                give_key(self.object, sink, key, key, content)?;
+                if !excluded.leaves_out(key) {
+                    give_key(self.object, sink, key, key, content)?;
+                }
             }
+            excluded.note(sink);
         }
         for item in &self.object.items {
             match keys.get(&item.key) {
@@ -89,6 +95,10 @@ impl<'a> Mounted<'a> {
 impl Source for Mounted<'_> {
     fn title(&self) -> String {
         format!("{} {}", self.object.kind, self.object.name)
+    }
+
+    fn rename(&self) -> Rename {
+        Rename::Keys
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {

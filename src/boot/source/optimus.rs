@@ -5,12 +5,13 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::http::url;
 use super::remote::Api;
 use super::{Entry, SourceError};
 use crate::boot::json::{self, Pairs, Text};
 use crate::boot::sink::{Gives, Sink};
+use crate::entry::Rename;
 use crate::http::{Body, HttpError, Request};
+use crate::profile::address;
 use crate::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
 /// What Go's templates write for what is not defined.
@@ -37,6 +38,8 @@ struct Compiled<'j> {
 }
 
 impl Api for Optimus {
+    const RENAME: Rename = Rename::Job;
+
     fn title(&self) -> String {
         format!("Optimus job {} of {}", self.job.escape_debug(), self.project.escape_debug())
     }
@@ -60,7 +63,7 @@ impl Api for Optimus {
             // A URL's path cannot hold them, encoded or not: they would be dropped, and another address asked.
             return Err(refused("project and job cannot be . or ..: correct them in the profile").into());
         }
-        let mut url = url(&self.host, "", [])?;
+        let mut url = address::join(&self.host, "", []).map_err(HttpError::from)?;
         // Segment by segment, so that a project's name is one segment whatever it holds.
         url.path_segments_mut().map_err(|()| refused("it has no path"))?.pop_if_empty().extend([
             "api",
@@ -80,7 +83,7 @@ impl Api for Optimus {
     }
 
     async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let answer = body.read(json::MAX_BYTES).await?;
+        let answer = json::read(body, sink).await?;
         let Compiled { envs, files, secrets } =
             serde_json::from_slice(&answer).map_err(|error| json::broken(&error))?;
         if envs.0.is_empty() && files.0.is_empty() && secrets.0.is_empty() {
@@ -92,9 +95,9 @@ impl Api for Optimus {
         for (entry, pairs) in [(Entry::Variable, &envs), (Entry::File, &files), (Entry::Variable, &secrets)] {
             check(entry, pairs, self.no_value, sink)?;
         }
-        json::give(envs, Gives::Env, "", sink)?;
-        json::give(secrets, Gives::Secrets, "", sink)?;
-        json::give(files, Gives::Files, "", sink)
+        json::give(envs, Gives::Env, "", &[], sink)?;
+        json::give(secrets, Gives::Secrets, "", &[], sink)?;
+        json::give(files, Gives::Files, "", &[], sink)
     }
 }
 

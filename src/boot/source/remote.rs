@@ -9,12 +9,16 @@ use futures::future::LocalBoxFuture;
 use super::attempts::fetch;
 use super::{Source, SourceError, client};
 use crate::boot::sink::Sink;
+use crate::entry::Rename;
 use crate::http::{Body, Progress, Request};
 use crate::plan::boot_spec::Remote;
 use crate::profile::remote;
 
 /// What a kind of server is asked, and what becomes of its answer.
 pub(super) trait Api {
+    /// What the source's author can do about a variable's name.
+    const RENAME: Rename;
+
     /// See [`Source::title`].
     fn title(&self) -> String;
 
@@ -26,6 +30,11 @@ pub(super) trait Api {
 
     /// Gives what the answer holds to `sink`, which is empty.
     async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError>;
+}
+
+/// The address that boot asks.
+pub(super) fn asked(api: &impl Api) -> Result<String, SourceError> {
+    Ok(api.request(u64::MAX)?.url.into())
 }
 
 /// A source that asks a server.
@@ -57,6 +66,10 @@ impl<'a, A: Api> RemoteSource<'a, A> {
 impl<A: Api> Source for RemoteSource<'_, A> {
     fn title(&self) -> String {
         self.remote.request.title()
+    }
+
+    fn rename(&self) -> Rename {
+        A::RENAME
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {

@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::hook::{self, Env, Hook};
 use super::{inputs, outputs};
+use crate::boot;
 use crate::identity;
 use crate::names;
 use crate::plan::boot_spec::{BootSource, From};
 use crate::plan::{BootSpec, Injected};
-use crate::pod::{Json, Pod};
+use crate::pod::{Container, Json, List, Pod};
 use crate::profile::object_store::{Credentials, ObjectStore, StoreClient};
 use crate::profile::remote::{Client, JsonPart, Optimus};
 use crate::profile::spec::Into;
@@ -84,12 +85,11 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
         }
     }
     for name in &mark.containers {
-        let Some(index) = pod.containers.iter().position(|container| container.name == name) else {
-            continue;
-        };
-        out.part("container", name, "runs the task:");
-        task(&mut out, injected, (index, name), &mark, &spec);
+        if let Some(container) = pod.all_containers().find(|container| container.name == name) {
+            task(&mut out, injected, container, &mark, &spec);
+        }
     }
+    others(&mut out, injected, &pod, &mark);
     for taken in left {
         out.part("pipe", taken, "");
     }
@@ -99,34 +99,39 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
     Ok(out.0)
 }
 
-/// What the task container at `index`, called `name`, becomes.
-fn task(
-    out: &mut Lines,
-    injected: &Value,
-    (index, name): (usize, &str),
-    mark: &Injected,
-    spec: &BootSpec<'_>,
-) {
-    let at = |field: &str| format!("/spec/containers/{index}/{field}");
-    for path in mounts(injected.pointer(&at("volumeMounts"))) {
+/// A task container.
+fn task(out: &mut Lines, injected: &Value, container: &Container<'_>, mark: &Injected, spec: &BootSpec<'_>) {
+    let (kind, list) = match container.list {
+        List::Init => ("init container", "initContainers"),
+        List::App => ("container", "containers"),
+    };
+    let at = |field: &str| injected.pointer(&format!("/spec/{list}/{}/{field}", container.index));
+    let text = |field: &str| at(field).and_then(Value::as_str);
+    out.part(kind, container.name, "runs the task:");
+    let name = container.name;
+    for path in mounts(at("volumeMounts")) {
         out.detail(&path);
     }
-    let text = |pointer: &str| injected.pointer(pointer).and_then(Value::as_str);
-    let launched = matches!(text(&at("command/1")), Some("exec" | "run"))
-        && text(&at("command/0")).is_some_and(is_launcher);
+    let launched =
+        matches!(text("command/1"), Some("exec" | "run")) && text("command/0").is_some_and(is_launcher);
     let secret = mark.env_secret.as_deref();
-    let secret = secret.filter(|secret| text(&at("envFrom/0/secretRef/name")) == Some(secret));
-    let post_start = injected.pointer(&at("lifecycle/postStart"));
+    let secret = secret.filter(|secret| text("envFrom/0/secretRef/name") == Some(secret));
+    let post_start = at("lifecycle/postStart");
     let hook = post_start.and_then(Hook::read);
     let env = Env {
         launched,
         secret,
-        by_file: reads_file(injected.pointer(&at("env"))),
+        by_file: reads_file(at("env")),
         layout: spec.layout,
         told: hook.as_ref().and_then(Hook::env),
     };
     out.detail(&env.describe());
     match hook {
+        None if container.ends_before_tasks() => {
+            out.detail(
+                "no postStart hook, because Kubernetes runs none in an init container: nothing is proven",
+            );
+        }
         Some(hook) => out.detail(&hook.describe(mark.hook_when, &env)),
         None => out.detail(&hook::describe_absent(mark.hook_when, &env, post_start.is_some())),
     }
@@ -139,6 +144,22 @@ fn task(
     let texts = spec.references.get(name).map_or(0, Vec::len);
     if texts > 0 {
         out.detail(&format!("the launcher resolves $(NAME) in {texts} of its arguments and variables"));
+    }
+}
+
+/// The init containers that are no tasks and see what boot fetched.
+fn others(out: &mut Lines, injected: &Value, pod: &Pod<'_>, mark: &Injected) {
+    for container in &pod.init_containers {
+        let sees_files = !names::is_own_container(container.name)
+            && !mark.containers.iter().any(|name| name == container.name)
+            && container.mounts.iter().flatten().any(|mount| mount.volume == names::VOLUME);
+        if sees_files {
+            out.part("init container", container.name, "is no task, and sees what boot fetched:");
+            let list = format!("/spec/initContainers/{}/volumeMounts", container.index);
+            for path in mounts(injected.pointer(&list)) {
+                out.detail(&path);
+            }
+        }
     }
 }
 
@@ -160,10 +181,13 @@ fn wait(out: &mut Lines, injected: &Value) -> anyhow::Result<()> {
 
 /// Why the pod is a task; its being injected already is no reason of its own.
 fn because(pod: &Pod<'_>) -> Because {
-    let without_mark = Pod { init_containers: Vec::new(), ..pod.clone() };
+    let mut without_mark = pod.clone();
+    without_mark.init_containers = Vec::new();
     match select(&without_mark, None) {
         Selection::Task { because, .. } => because,
-        Selection::Skip(
+        // It has no init containers here.
+        Selection::Overtaken(_)
+        | Selection::Skip(
             Skip::OptedOut | Skip::NotATask | Skip::AlreadyInjected | Skip::MirrorPod | Skip::Windows,
         ) => Because::Label,
     }
@@ -233,6 +257,11 @@ pub(super) fn is_launcher(word: &str) -> bool {
 }
 
 fn what(source: &BootSource) -> String {
+    let address = match boot::asked(&source.from) {
+        Some(Ok(address)) => address,
+        Some(Err(error)) => return format!("boot will refuse it: {error}"),
+        None => String::new(),
+    };
     match &source.from {
         From::Inline(inline) => {
             let (env, files) = (join(inline.env.keys()), join(inline.files.keys()));
@@ -249,7 +278,8 @@ fn what(source: &BootSource) -> String {
                 Into::Files => "files",
             };
             let keys = if mounted.items.is_empty() {
-                "every key".to_owned()
+                let but = if mounted.exclude.is_empty() { "" } else { " but " };
+                format!("every key{but}{}", join(mounted.exclude.iter()))
             } else {
                 join(mounted.items.iter().map(|item| &item.key))
             };
@@ -259,15 +289,18 @@ fn what(source: &BootSource) -> String {
         From::Http(remote) => {
             let says = &remote.request;
             let becomes = becomes(says.file.as_deref(), says.archive.is_some(), &says.json);
-            format!("{} {}{}: {becomes}{}", says.method.as_str(), says.url, says.path, client(&says.client))
+            format!("{} {address}: {becomes}{}", says.method.as_str(), client(&says.client))
         }
         From::InitImage(_) => "env and files that bootlace-init left, which win over all above".to_owned(),
         From::Optimus(remote) => {
             let says = &remote.request;
-            let Optimus { host, project, job, .. } = &**says;
-            format!("Optimus at {host}, job {job} of {project}: env and files{}", client(&says.client))
+            let Optimus { project, job, .. } = &**says;
+            format!(
+                "Optimus, job {job} of {project}, by POST {address}: env and files{}",
+                client(&says.client)
+            )
         }
-        From::ObjectStore(remote) => objects(&remote.request),
+        From::ObjectStore(remote) => objects(&remote.request, &address),
         From::Oci(remote) => {
             let says = &remote.request;
             let files =
@@ -275,7 +308,7 @@ fn what(source: &BootSource) -> String {
             let secret = says.pull_secret.as_ref().map(|name| format!(", credentials from Secret {name}"));
             let plain = if says.plain_http { ", without TLS" } else { "" };
             format!(
-                "OCI {}: {files}{}{plain}{}",
+                "OCI {} at {address}: {files}{}{plain}{}",
                 says.reference,
                 secret.unwrap_or_default(),
                 client(&says.client)
@@ -300,7 +333,7 @@ fn becomes(file: Option<&str>, is_archive: bool, json: &[JsonPart]) -> String {
 }
 
 /// Objects, and as whom they are asked for.
-fn objects(says: &ObjectStore) -> String {
+fn objects(says: &ObjectStore, address: &str) -> String {
     let becomes = match (&says.prefix, &says.folder) {
         (Some(_), Some(folder)) => format!("every object as a file below {folder}"),
         (Some(_), None) => "every object as a file".to_owned(),
@@ -313,7 +346,7 @@ fn objects(says: &ObjectStore) -> String {
     };
     let StoreClient { ca, proxy, .. } = &says.client;
     let client = client(&Client { ca: ca.clone(), proxy: proxy.clone(), ..Client::default() });
-    format!("{}: {becomes}, {credentials}{client}", says.address())
+    format!("{address}: {becomes}, {credentials}{client}")
 }
 
 /// Who a request says it is, and whom it trusts.

@@ -3,7 +3,7 @@
 use super::PipesError;
 use crate::names;
 use crate::output::key;
-use crate::pod::{Container, Pod};
+use crate::pod::{Container, List, Pod};
 use crate::profile::Profile;
 use crate::profile::pipes::Output;
 use crate::profile::rules;
@@ -21,6 +21,8 @@ impl Outputs {
         tasks: &[&Container<'_>],
         profile: &Profile,
     ) -> Result<Self, PipesError> {
+        let (tasks, init): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| task.list == List::App);
+        let (tasks, init) = (&*tasks, &*init);
         let own = match pod.annotations.get(names::ANNOTATION_PIPE_OUT) {
             Some(text) => annotated(text)?,
             None => Vec::new(),
@@ -31,9 +33,11 @@ impl Outputs {
         }
         let of_profile =
             of_profile.iter().filter(|says| !own.iter().any(|output| output.key == says.key)).cloned();
-        let by_profile = |output| assigned(output, tasks, &|| format!("BootProfile {:?}", profile.name));
-        let by_pod =
-            |output| assigned(output, tasks, &|| format!("the annotation {}", names::ANNOTATION_PIPE_OUT));
+        let by_profile =
+            |output| assigned(output, tasks, init, &|| format!("BootProfile {:?}", profile.name));
+        let by_pod = |output| {
+            assigned(output, tasks, init, &|| format!("the annotation {}", names::ANNOTATION_PIPE_OUT))
+        };
         let outputs: Vec<_> =
             of_profile.map(by_profile).chain(own.iter().cloned().map(by_pod)).collect::<Result<_, _>>()?;
         if outputs.len() > MAX_OUTPUTS {
@@ -80,10 +84,18 @@ fn annotated(text: &str) -> Result<Vec<Output>, PipesError> {
 /// As in the profile's schema.
 const MAX_FILE_BYTES: usize = 1024;
 
-fn assigned(output: Output, tasks: &[&Container<'_>], by: &dyn Fn() -> String) -> Result<Output, PipesError> {
+fn assigned(
+    output: Output,
+    tasks: &[&Container<'_>],
+    init: &[&Container<'_>],
+    by: &dyn Fn() -> String,
+) -> Result<Output, PipesError> {
     let known = || tasks.iter().map(|task| task.name.to_owned()).collect::<Vec<_>>();
     let container = match (&output.container, tasks) {
         (Some(name), _) if tasks.iter().any(|task| task.name == name) => name.clone(),
+        (Some(name), _) if init.iter().any(|task| task.name == name) => {
+            return Err(PipesError::OfInitContainer { by: by(), key: output.key, container: name.clone() });
+        }
         (Some(name), _) => {
             return Err(PipesError::NoTask {
                 by: by(),
@@ -93,6 +105,10 @@ fn assigned(output: Output, tasks: &[&Container<'_>], by: &dyn Fn() -> String) -
             });
         }
         (None, [only]) => only.name.to_owned(),
+        (None, []) if let [first, ..] = init => {
+            let container = first.name.to_owned();
+            return Err(PipesError::OfInitContainer { by: by(), key: output.key, container });
+        }
         (None, _) => return Err(PipesError::WhichTask { by: by(), key: output.key, known: known() }),
     };
     Ok(Output { container: Some(container), ..output })
@@ -146,8 +162,8 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_with_a_sentence() {
         for (annotation, sentence) in [
-            ("", "is no YAML list (it is no list)"),
-            ("{key: A}", "is no YAML list (it is no list)"),
+            ("", "is no YAML list (it is not a list)"),
+            ("{key: A}", "is no YAML list (it is not a list)"),
             ("- [", "is no YAML list ("),
             ("- A", "its entry 1: invalid type: string \"A\""),
             (

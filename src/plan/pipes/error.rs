@@ -51,6 +51,20 @@ pub enum PipesError {
         /// What there is.
         known: Vec<String>,
     },
+    /// An output is given to an init container, which ends before the sidecar that takes it may start.
+    #[error(
+        "{by} gives output {key} to the init container {container:?}: only containers that run beside {} hand outputs over. \
+         Give it to one of the pod's containers, or remove it",
+        names::CONTAINER_PIPE
+    )]
+    OfInitContainer {
+        /// Who declares it.
+        by: String,
+        /// The output's key.
+        key: String,
+        /// The container.
+        container: String,
+    },
     /// An output is given to no container, and there are several tasks.
     #[error(
         "{by} does not say which container writes output {key}: add container: to it, one of {}",

@@ -1,7 +1,5 @@
 //! What the containers that speak to the store are made from, beside the pod.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1 as core;
 use serde::Serialize;
 use serde_json::Value;
@@ -9,10 +7,8 @@ use serde_json::Value;
 use super::PipesError;
 use crate::names;
 use crate::plan::{PlanError, Version, boot};
-use crate::pod::Pod;
 use crate::profile::BootProfileSpec;
 use crate::profile::run_as_user::RunAsUser;
-use crate::profile::spec::Resources;
 use crate::told::{ProfileRef, Store};
 
 /// Bytes of an env variable; see [`boot::env`].
@@ -33,17 +29,15 @@ pub(in crate::plan) struct From<'r> {
 }
 
 impl From<'_> {
-    /// The container `name`, which runs `bootlace VERB`, is told `spec` in the variable `env`, and holds the token for the
-    /// store.
+    /// The container `name`, but for its resources. It runs `bootlace VERB`, is told `spec` in the variable `env`, and holds
+    /// the token for the store.
     pub(super) fn container(
         &self,
-        pod: &Pod<'_>,
         name: &'static str,
         verb: &str,
         (env, spec): (&str, &impl Serialize),
     ) -> Result<core::Container, PlanError> {
         let of_boot = |field| self.boot.get(field).and_then(Value::as_str).map(str::to_owned);
-        let resources = self.spec.pipes.resources.clone().unwrap_or_else(resources);
         Ok(core::Container {
             name: name.to_owned(),
             image: of_boot("image"),
@@ -55,19 +49,10 @@ impl From<'_> {
                 ..core::EnvVar::default()
             }]),
             volume_mounts: Some(vec![boot::read_only(names::VOLUME_STORE, names::MOUNT_STORE)]),
-            resources: Some(boot::resources(&resources, pod.is_guaranteed())),
             security_context: Some(boot::security_context(self.run_as_user)),
             ..core::Container::default()
         })
     }
-}
-
-/// Their resources where the profile gives none.
-fn resources() -> Resources {
-    let quantities = |cpu: &str, memory: &str| {
-        BTreeMap::from([("cpu".to_owned(), cpu.to_owned()), ("memory".to_owned(), memory.to_owned())])
-    };
-    Resources { requests: quantities("5m", "16Mi"), limits: quantities("200m", "64Mi") }
 }
 
 /// What `container` is told, as JSON; for its dollar signs see [`boot::env`].

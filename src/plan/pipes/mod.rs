@@ -28,6 +28,7 @@ pub use error::PipesError;
 pub(super) use from::From;
 pub(super) use sidecar::{Handing, Sidecar};
 
+use super::paths::HANDOVER;
 use crate::names;
 use crate::profile::BootProfileSpec;
 use crate::profile::pipes::OnFailure;
@@ -53,7 +54,7 @@ pub(super) fn flags(outputs: &Outputs, container: &str, profile: &BootProfileSpe
 
 /// The mount by which the launcher of `container` hands over: its own folder alone, so that no task sees another's.
 pub(super) fn mount(container: &str) -> Value {
-    json!({"name": names::VOLUME_RUN, "mountPath": names::MOUNT_RUN, "subPath": container})
+    json!({"name": HANDOVER.volume, "mountPath": HANDOVER.path, "subPath": container})
 }
 
 /// What the pod's author should know of outputs that no launcher hands over.

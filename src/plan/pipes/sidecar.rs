@@ -109,7 +109,7 @@ impl Sidecar {
             ends: ends(pod, launched),
             quota: pipes.quota,
         };
-        let container = json(&container(pod, &spec, volume.is_some(), &shared, from)?)?;
+        let container = json(&container(&spec, volume.is_some(), &shared, from)?)?;
         Ok(Some(Self { container, volume, warnings }))
     }
 }
@@ -118,7 +118,7 @@ impl Sidecar {
 /// again too.
 fn ends(pod: &Pod<'_>, launched: u64) -> Ends {
     let all_hand_over = u64::try_from(pod.containers.len()).is_ok_and(|all| all == launched);
-    if !all_hand_over || pod.containers.iter().any(|container| container.has_restart_policy) {
+    if !all_hand_over || pod.containers.iter().any(|container| container.restart_policy.is_some()) {
         return Ends::WhenTold;
     }
     match pod.restart_policy {
@@ -150,7 +150,6 @@ fn volume(launched: u64) -> core::Volume {
 }
 
 fn container(
-    pod: &Pod<'_>,
     spec: &PipeSpec<'_>,
     launched: bool,
     shared: &Shared<'_>,
@@ -161,7 +160,7 @@ fn container(
         sub_path: sub_path.map(str::to_owned),
         ..boot::read_only(volume, &path)
     });
-    let mut sidecar = from.container(pod, names::CONTAINER_PIPE, "pipe", (names::ENV_PIPES, spec))?;
+    let mut sidecar = from.container(names::CONTAINER_PIPE, "pipe", (names::ENV_PIPES, spec))?;
     sidecar.restart_policy = Some("Always".to_owned());
     sidecar.volume_mounts.get_or_insert_default().extend(run.into_iter().chain(shared));
     Ok(sidecar)

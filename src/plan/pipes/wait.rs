@@ -12,14 +12,9 @@ use crate::input::{Awaits, WaitSpec};
 use crate::names;
 use crate::plan::recipe::json;
 use crate::plan::{PlanError, Version, boot};
-use crate::pod::Pod;
 
 /// The containers, in their order; none where the pod waits for nothing.
-pub(in crate::plan) fn containers(
-    pod: &Pod<'_>,
-    awaits: &[Awaits],
-    from: &From<'_>,
-) -> Result<Vec<Value>, PlanError> {
+pub(in crate::plan) fn containers(awaits: &[Awaits], from: &From<'_>) -> Result<Vec<Value>, PlanError> {
     let Some(first) = awaits.first() else { return Ok(Vec::new()) };
     let Some(store) = from.store else {
         return Err(PipesError::WaitNoStore { key: first.key.clone() }.into());
@@ -32,7 +27,7 @@ pub(in crate::plan) fn containers(
         store: Cow::Borrowed(store),
         awaits: Cow::Borrowed(awaits),
     };
-    let wait = from.container(pod, names::CONTAINER_WAIT, "wait", (names::ENV_WAIT, &spec))?;
+    let wait = from.container(names::CONTAINER_WAIT, "wait", (names::ENV_WAIT, &spec))?;
     let volumes = volumes(awaits);
     if volumes.is_empty() {
         return Ok(vec![json(&wait)?]);

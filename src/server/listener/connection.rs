@@ -17,42 +17,47 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::pulse::{Pulse, Watched};
+use super::pulse::{Pulse, Watched, WatchedBody};
 use super::{HandshakeFailure, Server, Stage, Transport, handshake};
 
 /// What a connection's read buffer may hold of a request's head and of a body in transit.
 const BUFFER: usize = 64 * 1024;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(server: &Server, stream: TcpStream) {
+pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<Pulse>) {
     // Answers are written in one go; waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY cannot be set");
     }
     match &server.transport {
-        Transport::Plain => http(server, stream).await,
-        Transport::Tls(tls) => match handshake::shake(tls, stream, server.limits.handshake).await {
-            Ok(stream) => http(server, stream).await,
-            Err((failure, error)) => {
-                server.metrics.handshake_failed(failure);
-                if failure == HandshakeFailure::Untrusted {
-                    warn!(
-                        %error,
-                        "a caller does not trust this webhook's certificate: compare caBundle in its \
-                         MutatingWebhookConfiguration with the CA that is served under"
-                    );
-                } else {
-                    debug!(%error, reason = failure.as_str(), "TLS handshake failed");
+        Transport::Plain => http(server, stream, pulse).await,
+        Transport::Tls(tls) => {
+            let shaken = tokio::select! {
+                shaken = handshake::shake(tls, stream, server.limits.handshake) => shaken,
+                () = pulse.closed() => return,
+            };
+            match shaken {
+                Ok(stream) => http(server, stream, pulse).await,
+                Err((failure, error)) => {
+                    server.metrics.handshake_failed(failure);
+                    if failure == HandshakeFailure::Untrusted {
+                        warn!(
+                            %error,
+                            "a caller does not trust this webhook's certificate: compare caBundle in its \
+                             MutatingWebhookConfiguration with the CA that is served under"
+                        );
+                    } else {
+                        debug!(%error, reason = failure.as_str(), "TLS handshake failed");
+                    }
                 }
             }
-        },
+        }
     }
 }
 
-async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S) {
-    let pulse = Pulse::new(server.limits);
-    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&pulse)));
-    let service = hyper::service::service_fn(|request| respond(server, &pulse, request));
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pulse: &Arc<Pulse>) {
+    let stream = TokioIo::new(Watched::new(stream, Arc::clone(pulse)));
+    let service = hyper::service::service_fn(|request| respond(server, pulse, request));
     let connection = http1::Builder::new()
         // The pulse does this, see there.
         .header_read_timeout(None)
@@ -85,18 +90,19 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S) {
         Some(Ok(())) => {}
         // The caller went away in the middle, or did not speak HTTP.
         Some(Err(error)) => debug!(%error, "connection broken off"),
-        None => debug!("connection closed: the caller stalled, or time was up"),
+        None => debug!("connection closed: the caller stalled, another needed the place, or time was up"),
     }
 }
 
 async fn respond(
     server: &Server,
-    pulse: &Pulse,
+    pulse: &Arc<Pulse>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     pulse.request_begins();
     let app: Router = server.app.clone();
-    let mut response = app.oneshot(request.map(Body::new)).await?;
+    let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(pulse))));
+    let mut response = app.oneshot(request).await?;
     if server.stage.now() >= Stage::Draining {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

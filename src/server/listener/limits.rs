@@ -5,8 +5,11 @@ use std::time::Duration;
 /// Limits of the accept loop and its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; more wait in the kernel's queue. API servers keep 25 idle ones each.
+    /// Connections at once. For one more, another that waits for its caller is closed. API servers keep 25 idle ones each.
     pub connections: usize,
+    /// Bytes of requests that are not answered yet, over all connections. For more, a connection that has not sent all of
+    /// its request is closed.
+    pub bytes: usize,
     /// Time for a TLS handshake.
     pub handshake: Duration,
     /// Time from the first byte of a request to the end of its head.
@@ -25,6 +28,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            // Four of the largest reviews, or 800 of ordinary pods.
+            bytes: 16 * 1024 * 1024,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             request: Duration::from_secs(35),
@@ -38,6 +43,6 @@ impl Limits {
     /// For the second port, where a scraper and the kubelet call now and then.
     #[must_use]
     pub fn of_status() -> Self {
-        Self { connections: 32, ..Self::default() }
+        Self { connections: 32, bytes: 256 * 1024, ..Self::default() }
     }
 }

@@ -132,7 +132,7 @@ impl Entrypoints {
             keyring.add(secret).map_err(LookupError::Secret)?;
         }
         let credentials = keyring.lookup(&reference);
-        let platform = question.architecture.map_or_else(Platform::own, Platform::linux);
+        let platform = question.architecture.and_then(Platform::of_node).unwrap_or_else(Platform::own);
         let key = Key::new(&reference, &platform, &credentials);
         let lookup = || Arc::clone(&self.lookup).run(reference, platform, credentials);
         self.cache.get(key, lookup)?.await

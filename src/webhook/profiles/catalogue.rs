@@ -117,10 +117,15 @@ impl Catalogue {
         })
     }
 
-    /// The last good version of each.
+    /// The last good version of each, and what is wrong with those that have none.
     #[must_use]
     pub fn snapshot(&self) -> Profiles {
-        self.entries.values().filter_map(|entry| entry.good.clone()).collect()
+        let problem = |(name, entry): (&String, &Entry)| {
+            let problem = entry.problem.clone().filter(|_| entry.good.is_none())?;
+            Some((name.clone(), problem))
+        };
+        let good: Profiles = self.entries.values().filter_map(|entry| entry.good.clone()).collect();
+        good.with_not_in_force(self.entries.iter().filter_map(problem).collect())
     }
 
     /// How many cannot be read as they are now.
@@ -212,10 +217,56 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_profile_without_an_earlier_version_is_not_there() {
+    fn an_unreadable_profile_without_an_earlier_version_is_not_in_force() {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![profile("a", 1, &json!(-1))]);
         assert_eq!((names(&catalogue).len(), catalogue.invalid()), (0, 1));
+        // And is told apart from one that does not exist.
+        let snapshot = catalogue.snapshot();
+        let said = snapshot.missing("a").to_string();
+        assert!(
+            said.starts_with("BootProfile \"a\" exists, but is not in force: spec: invalid value"),
+            "{said}"
+        );
+        assert!(snapshot.missing("b").to_string().starts_with("no BootProfile is called \"b\""));
+        let ready = catalogue.reports(at(3))[0].status.ready().unwrap().message.clone();
+        let problem = said.split_once("in force: ").unwrap().1.split_once(". Correct").unwrap().0;
+        assert!(ready.starts_with(problem), "{ready} is not of {problem}");
+        // With an earlier version in force it is not missing at all.
+        catalogue.take(Event::Apply(profile("a", 2, &json!(5))));
+        catalogue.take(Event::Apply(profile("a", 3, &json!(-1))));
+        assert_eq!(
+            (names(&catalogue), catalogue.snapshot().not_in_force().count()),
+            (vec!["a".to_owned()], 0)
+        );
+    }
+
+    /// What the API server takes, and no pod could boot with.
+    #[test]
+    fn a_profile_that_no_pod_could_boot_with_does_not_come_into_force() {
+        let with = |generation: i64, sources: &Value| {
+            let mut profile = profile("a", generation, &json!(5));
+            profile.data["spec"]["sources"] = sources.clone();
+            profile
+        };
+        let inline = |env: &Value| json!([{"name": "s", "inline": {"env": env}}]);
+        let mut catalogue = Catalogue::default();
+        list(&mut catalogue, vec![with(1, &inline(&json!({"PATH": "/opt"})))]);
+        assert!(names(&catalogue).is_empty());
+        let said = catalogue.snapshot().missing("a").to_string();
+        assert!(said.contains("spec") && said.contains("env.allow"), "{said}");
+        catalogue.take(Event::Apply(with(2, &inline(&json!({"spring.datasource.url": "x"})))));
+        assert_eq!(a(&catalogue).generation, 2);
+        catalogue.take(Event::Apply(with(3, &inline(&json!({"A=B": "x"})))));
+        assert_eq!(a(&catalogue).generation, 2, "an invalid change keeps the last good version");
+        let status = catalogue.reports(at(3))[0].status.clone();
+        let ready = status.ready().unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Invalid"));
+        assert!(
+            ready.message.contains("spec.sources[0].inline.env[\"A=B\"]: a variable's name"),
+            "{}",
+            ready.message
+        );
     }
 
     /// A profile with the status that a report of it would leave.

@@ -9,8 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::review::MAX_BYTES;
 
-/// From this size on a body waits for its turn. Almost all pods are far smaller, and with the cap on
-/// connections it bounds what all callers together can take.
+/// From this size on a body waits for its turn before it is parsed. Almost all pods are far smaller. What bodies hold while
+/// they arrive is bounded by the listener.
 pub(super) const LARGE: usize = 128 * 1024;
 
 /// How much of a body that is too large is read and thrown away, so that its sender gets to read the answer.
@@ -35,11 +35,16 @@ impl Collected {
 
 /// Reads a body. The turn that a large one waits for ends when the [`Collected`] is dropped.
 pub(super) async fn collect(mut body: Body, turns: &Arc<Semaphore>) -> Collected {
-    // A sender that does not announce the size is taken to send a lot.
-    let announced =
-        body.size_hint().exact().map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
-    let large = if announced > LARGE { Arc::clone(turns).acquire_owned().await.ok() } else { None };
-    let mut bytes = Vec::with_capacity(announced.min(LARGE));
+    let (bytes, endless) = read(&mut body).await;
+    // Only now: a sender that stalls must not keep others from their turn.
+    let large = if bytes.len() > LARGE { Arc::clone(turns).acquire_owned().await.ok() } else { None };
+    Collected { bytes, endless, large }
+}
+
+/// The body up to the limit, and whether there is more than is worth reading.
+async fn read(body: &mut Body) -> (Bytes, bool) {
+    // Not as large as announced: memory for it is taken as it comes.
+    let mut bytes = Vec::new();
     let mut drained = 0;
     while let Some(frame) = body.frame().await {
         // An error is a sender that went away: what came is answered, for the log's sake.
@@ -47,16 +52,16 @@ pub(super) async fn collect(mut body: Body, turns: &Arc<Semaphore>) -> Collected
         let Ok(data) = frame.into_data() else { continue };
         if bytes.is_empty() && body.is_end_stream() {
             // All in one piece, as most are: taken as it is.
-            return Collected { bytes: head(data), endless: false, large };
+            return (head(data), false);
         }
         let (kept, rest) = data.split_at(data.len().min(MAX_BYTES + 1 - bytes.len()));
         bytes.extend_from_slice(kept);
         drained += rest.len();
         if drained > DRAINED {
-            return Collected { bytes: bytes.into(), endless: true, large };
+            return (bytes.into(), true);
         }
     }
-    Collected { bytes: bytes.into(), endless: false, large }
+    (bytes.into(), false)
 }
 
 fn head(data: Bytes) -> Bytes {
@@ -98,6 +103,19 @@ mod tests {
     async fn a_body_without_end_is_given_up() {
         let collected = collect(pieces(1024 * 1024, 1000), &turns()).await;
         assert_eq!((collected.bytes.len(), collected.endless), (MAX_BYTES + 1, true));
+    }
+
+    #[tokio::test]
+    async fn a_large_body_that_does_not_come_takes_no_turn() {
+        let turns = turns();
+        let stalled =
+            Body::from_stream(futures::stream::pending::<Result<Bytes, std::convert::Infallible>>());
+        let stalled = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move { collect(stalled, &turns).await.is_large() }
+        });
+        assert!(collect(Body::from(vec![b'x'; LARGE + 1]), &turns).await.is_large());
+        assert!(!stalled.is_finished());
     }
 
     #[tokio::test]

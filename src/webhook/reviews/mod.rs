@@ -121,6 +121,10 @@ fn log(answered: &Answered) {
             let because = response.audit.get("because").map(String::as_str);
             info!(namespace, pod, because, "injected");
         }
+        Outcome::Reordered => {
+            let how = response.audit.get("reordered").map(String::as_str);
+            info!(namespace, pod, how, "reordered");
+        }
         Outcome::Refused | Outcome::Malformed => {
             let reason = response.refusal.as_ref().map(|refusal| refusal.message.as_str());
             info!(namespace, pod, reason, "{outcome}");

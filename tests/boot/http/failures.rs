@@ -24,6 +24,22 @@ fn failure(server: &Server, client_says: &Value) -> (u8, String) {
 }
 
 #[test]
+fn what_the_memory_limit_does_not_hold_is_not_fetched() {
+    // JSON is kept until it is read, and grows to twice its size.
+    for (takes, size) in [(json!({"file": "a"}), 8 << 20), (json!({"json": [{"pointer": "/a"}]}), 4 << 20)] {
+        let server = Server::tls(move |_, _| ok(vec![b'x'; size]));
+        let client = Client::new();
+        client.container.limit_memory(12 << 20, 5 << 20);
+        let mut source = client.source(&server, &takes, &json!({}));
+        source["limits"]["bytes"] = json!(64 << 20);
+        let (code, sentence) = client.failure(&source);
+        assert_eq!(code, 74);
+        let expected = "boot may use 12.0 MiB of memory, 5.0 MiB of it are used, and 8.0 MiB more are needed";
+        assert!(sentence.starts_with(&start(&server.url())) && sentence.contains(expected), "{sentence}");
+    }
+}
+
+#[test]
 fn a_server_that_accepts_and_never_answers() {
     let server = Server::tls(|_, _| Reply::Never);
     let (code, sentence) = failure(&server, &json!({"timeoutSeconds": 1}));

@@ -120,7 +120,7 @@ fn what_no_secret_can_hold_is_named_before_anybody_is_asked() {
     let long = "N".repeat(300);
     let big: serde_json::Map<_, _> = (0..11).map(|n| (format!("V{n}"), json!("x".repeat(100_000)))).collect();
     for (env, hint) in [
-        (json!({&long: "hunter2"}), "has a name of more than 253 bytes"),
+        (json!({&long: "hunter2"}), "has a name that no key of a Secret can have"),
         (Value::Object(big), "which holds 1048576 at most: give large values as files"),
     ] {
         let (container, server) = (Container::new(), store(|_| stored(true, false)));

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use crate::cache::Entry;
 use crate::command::{command, output};
 use crate::images;
-use crate::stage::stage;
+use crate::stage::{Progress, progressing, say};
 
 const REQUIREMENTS: &str = include_str!("../airflow/requirements.txt");
 /// Installs the requirements in seconds, where pip takes minutes.
@@ -28,10 +28,10 @@ const PYTHON: &str = "/usr/bin/python3";
 pub async fn prepare() -> Result<PathBuf> {
     let entry = entry().await?;
     if entry.is_complete() {
-        eprintln!("==> Airflow: cached in {}", entry.folder().display());
+        say(&format!("==> Airflow: cached in {}", entry.folder().display()));
         return Ok(entry.folder().to_owned());
     }
-    stage("installing Airflow (about half a minute)", fill(entry)).await
+    progressing("installing Airflow", async |progress| fill(entry, progress).await).await
 }
 
 /// The cache's entry: what is in it depends on the requirements and on the Python that they are built for.
@@ -40,15 +40,18 @@ async fn entry() -> Result<Entry> {
     Entry::open("airflow", &[REQUIREMENTS, UV, &python].map(str::as_bytes))
 }
 
-async fn fill(entry: Entry) -> Result<PathBuf> {
+async fn fill(entry: Entry, progress: &Progress) -> Result<PathBuf> {
+    progress.set("making its environment");
     let (venv, home) = (entry.folder().join("venv"), entry.folder().join("home"));
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/requirements.txt");
     output(command(PYTHON).args(["-m", "venv"]).arg(&venv)).await?;
     output(command(venv.join("bin/pip")).args(["install", "--quiet", UV])).await?;
+    progress.set(format!("installing its {} packages", REQUIREMENTS.lines().count()));
     let mut uv = command(venv.join("bin/uv"));
     // The machine's own certificates, as pip, cargo and Go take them: a proxy's CA is known there.
     uv.args(["pip", "install", "--quiet", "--system-certs", "--python"]).arg(venv.join("bin/python"));
     output(uv.arg("--requirements").arg(requirements)).await?;
+    progress.set("making its database");
     // Making the database takes longer than all else before a DAG's first task, so each run copies this one.
     output(airflow(&venv, &home, "airflow").args(["db", "migrate"])).await?;
     std::fs::rename(home.join("airflow.db"), entry.folder().join("airflow.db"))
@@ -105,8 +108,10 @@ impl Airflow {
             "kube_config_path": kubeconfig,
             "namespace": namespace,
             // The provider's default is an image that would be pulled.
-            "xcom_sidecar_container_image": images::BUSYBOX,
+            "xcom_sidecar_container_image": images::named(images::BUSYBOX),
         }});
+        let dags = home.path().join("dags");
+        copy_dags(&dags)?;
         Ok(Self { venv: entry.folder().join("venv"), home, connection: connection.to_string().into() })
     }
 
@@ -135,11 +140,28 @@ impl Airflow {
     /// A program of the environment, which finds the DAGs and the cluster.
     fn program(&self, name: &str) -> Command {
         let mut program = airflow(&self.venv, self.home.path(), name);
-        let dags = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/dags");
-        program.env("AIRFLOW__CORE__DAGS_FOLDER", dags);
+        program.env("AIRFLOW__CORE__DAGS_FOLDER", self.home.path().join("dags"));
         program.env("AIRFLOW_CONN_KUBERNETES_DEFAULT", &self.connection);
         program
     }
+}
+
+/// Copies `tests/cluster/airflow/dags`, with the images' names as the cluster knows them.
+fn copy_dags(to: &Path) -> Result<()> {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/dags");
+    let copy = || -> std::io::Result<()> {
+        std::fs::create_dir(to)?;
+        for entry in std::fs::read_dir(&from)? {
+            let entry = entry?;
+            // Not what Python compiled beside them.
+            if entry.path().extension().is_some_and(|extension| extension == "py") {
+                let text = std::fs::read_to_string(entry.path())?;
+                std::fs::write(to.join(entry.file_name()), images::named(&text))?;
+            }
+        }
+        Ok(())
+    };
+    copy().with_context(|| format!("copy {}", from.display()))
 }
 
 /// What became of a DAG's run.

@@ -18,12 +18,27 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Opens the entry of the given kind (`tools`, `airflow`) that is made from `sources`. Waits while another
+    /// Opens the entry of the given kind (`airflow`) that is made from `sources`, all of it at once. Waits while another
     /// process makes it.
     ///
     /// # Errors
     /// When the cache's folder cannot be written.
     pub fn open(kind: &str, sources: &[&[u8]]) -> Result<Self> {
+        let entry = Self::open_partial(kind, sources)?;
+        if !entry.complete {
+            // Left by a run that was ended half way.
+            fs::remove_dir_all(&entry.folder)
+                .and_then(|()| fs::create_dir(&entry.folder))
+                .with_context(|| format!("empty {}", entry.folder.display()))?;
+        }
+        Ok(entry)
+    }
+
+    /// Opens an entry (`tools`) that is filled part by part: what an earlier run left in it stays.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_partial(kind: &str, sources: &[&[u8]]) -> Result<Self> {
         let kind = root()?.join(kind);
         fs::create_dir_all(&kind).with_context(|| format!("create the cache's folder {}", kind.display()))?;
         let key = key(sources);
@@ -35,10 +50,6 @@ impl Entry {
         }
         let folder = kind.join(key);
         let complete = folder.join(COMPLETE).exists();
-        if !complete && folder.exists() {
-            // Left by a run that was ended half way.
-            fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
-        }
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         Ok(Self { folder, complete, _lock: lock })
     }

@@ -62,14 +62,6 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A command that runs inside the cluster's network, with `KUBECONFIG` set and the cluster's programs on
-    /// `PATH`. It is killed when this process ends.
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = command("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(self.enter()).arg(program);
-        command
-    }
-
     /// A script that runs its arguments as a command inside the cluster's network.
     #[must_use]
     pub fn enter(&self) -> PathBuf {
@@ -101,6 +93,22 @@ impl Cluster {
         );
         fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;
         fs::set_permissions(&file, Permissions::from_mode(0o755)).context("make `enter` a program")
+    }
+}
+
+/// A cluster that programs can be run on.
+pub trait Reachable {
+    /// A command that reaches the cluster by `KUBECONFIG`, with `kubectl` and `helm` on its `PATH`. It is killed when this
+    /// process ends.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command;
+}
+
+impl Reachable for Cluster {
+    /// It runs inside the cluster's network.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = command("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(self.enter()).arg(program);
+        command
     }
 }
 

@@ -1,13 +1,16 @@
 //! The images that the node holds when it starts: Bootlace's own, and those of its tests. Nothing is pulled.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bootlace_image::archive::{self, Config};
 use bootlace_image::layer::Layer;
-use bootlace_image::product;
+use bootlace_image::product::{self, Binaries};
 
+use crate::builds;
 use crate::command::{command, output};
+use crate::stage::Progress;
 
 /// Bootlace's own image.
 pub const PRODUCT: &str = "localhost/bootlace:dev";
@@ -34,20 +37,76 @@ pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 /// What holds a pod's namespaces. Named in `node/containerd.toml`.
 const PAUSE: &str = "localhost/pause:test";
 
+/// Names the registry that the images were pushed to, where the nodes do not hold them: `host:port/path`.
+pub const REGISTRY: &str = "BOOTLACE_REGISTRY";
+
+/// `text` with the images' names as the cluster knows them.
+#[must_use]
+pub fn named(text: &str) -> String {
+    match std::env::var(REGISTRY) {
+        Ok(registry) if !registry.is_empty() => in_registry(text, &registry),
+        _ => text.to_owned(),
+    }
+}
+
+fn in_registry(text: &str, registry: &str) -> String {
+    text.replace("localhost/", &format!("{registry}/"))
+}
+
+/// The name and tag of the image in an archive, without its host: `busybox:test` for `busybox.tar`.
+///
+/// # Errors
+/// When the file has no name.
+pub fn reference(archive: &Path) -> Result<String> {
+    let name = archive.file_stem().and_then(OsStr::to_str).context("an archive has a name")?;
+    Ok(if name == "bootlace" { "bootlace:dev".to_owned() } else { format!("{name}:test") })
+}
+
 /// The cargo profile for images that only tests see: `dist` takes minutes longer.
 pub const PROFILE: &str = "release";
 /// Where Debian's busybox-static is.
 const MACHINE_BUSYBOX: &str = "/bin/busybox";
 
-/// Writes the test images, with `store` as the S3 server, and the product's when `with_product`, to `folder`.
+/// What cargo builds for the images.
+pub struct Programs {
+    /// Bootlace's own, unless the cluster does without it.
+    product: Option<Binaries>,
+    probe: PathBuf,
+}
+
+/// Builds the images' programs.
 ///
 /// # Errors
-/// When a binary does not build or a file cannot be written.
-pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()> {
+/// When one does not build.
+pub async fn programs(with_product: bool, progress: &Progress) -> Result<Programs> {
+    let product = if with_product { Some(product(PROFILE, progress).await?) } else { None };
+    Ok(Programs { product, probe: builds::cargo(&root()?, PROFILE, "bootlace-probe", progress).await? })
+}
+
+/// Builds Bootlace's own programs, `bootlace` by the cargo profile `profile`.
+///
+/// # Errors
+/// When one does not build.
+pub async fn product(profile: &str, progress: &Progress) -> Result<Binaries> {
+    let root = root()?;
+    let build = async |(profile, name)| builds::cargo(&root, profile, name, progress).await;
+    let [bootlace, launch, launch_http] = Binaries::builds(profile);
+    Ok(Binaries {
+        bootlace: build(bootlace).await?,
+        launch: build(launch).await?,
+        launch_http: build(launch_http).await?,
+    })
+}
+
+/// Writes the test images, with `store` as the S3 server, and the product's, to `folder`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<()> {
     let root = root()?;
     let file = |name: &str| folder.join(format!("{name}.tar"));
-    if with_product {
-        product::write(&root, PROFILE, PRODUCT, &file("bootlace"))?;
+    if let Some(product) = &programs.product {
+        product::write(product, PRODUCT, &file("bootlace"))?;
     }
     let (layer, config) = busybox().await?;
     archive::write(&file("busybox"), BUSYBOX, &layer, &config)?;
@@ -56,10 +115,9 @@ pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()
     let layer = layer.program("/bootlace-init", &root.join("examples/boot-image/bootlace-init"))?;
     archive::write(&file("boot-example"), BOOT_EXAMPLE, &layer, &config)?;
 
-    let program = product::build(&root, PROFILE, "bootlace-probe")?;
     let env = || ENV.map(str::to_owned).to_vec();
     let entrypoint = include_str!("../images/optimus-plugin.sh");
-    let layer = layer.program("/probe", &program)?;
+    let layer = layer.program("/probe", &programs.probe)?;
     let kit = Config { env: env(), cmd: config.cmd.clone(), ..Config::default() };
     archive::write(&file("kit"), KIT, &layer, &kit)?;
     let plugin = layer.file("/opt/entrypoint.sh", 0o755, entrypoint);
@@ -70,7 +128,7 @@ pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()
     };
     archive::write(&file("optimus-plugin"), OPTIMUS_PLUGIN, &plugin, &config)?;
 
-    let layer = Layer::new().program("/probe", &program)?;
+    let layer = Layer::new().program("/probe", &programs.probe)?;
     let entrypoint = vec!["/probe".to_owned()];
     let config = Config { entrypoint: entrypoint.clone(), ..Config::default() };
     archive::write(&file("probe"), PROBE, &layer, &config)?;
@@ -78,7 +136,7 @@ pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()
     let config = Config { entrypoint: entrypoint.clone(), cmd, env: env(), ..Config::default() };
     archive::write(&file("entrypoint"), ENTRYPOINT, &layer, &config)?;
     let distroless = Layer::new()
-        .program("/probe", &program)?
+        .program("/probe", &programs.probe)?
         .folder("/tmp", 0o1777)
         .file("/etc/passwd", 0o644, "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")
         .file("/etc/group", 0o644, "nonroot:x:65532:\n");
@@ -89,14 +147,15 @@ pub async fn build(folder: &Path, store: &Path, with_product: bool) -> Result<()
     Ok(())
 }
 
-/// Copies Bootlace's command line to `file`: the binary that the product's image holds. Scenarios use it, and cannot
-/// build it: cargo gives what it runs an environment in which it would build much anew.
+/// Copies Bootlace's command line to `file`: the binary that the product's image holds, if there is one. Scenarios use it,
+/// and cannot build it: cargo gives what it runs an environment in which it would build much again.
 ///
 /// # Errors
-/// When it does not build or cannot be copied.
-pub fn copy_command_line(file: &Path) -> Result<()> {
-    let binary = product::build(&root()?, PROFILE, "bootlace")?;
-    std::fs::copy(&binary, file).with_context(|| format!("copy {}", binary.display())).map(drop)
+/// When it cannot be copied.
+pub fn copy_command_line(programs: &Programs, file: &Path) -> Result<()> {
+    let Some(product) = &programs.product else { return Ok(()) };
+    let binary = &product.bootlace;
+    std::fs::copy(binary, file).with_context(|| format!("copy {}", binary.display())).map(drop)
 }
 
 /// Busybox with a link for each of its programs, as the well-known image of that name has them.
@@ -131,4 +190,26 @@ async fn busybox() -> Result<(Layer, Config)> {
 pub fn root() -> Result<PathBuf> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).map(Path::to_owned).context("tests/cluster lies two folders below the root")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_in_a_registry_keep_their_own_names() {
+        let text = format!("image: {BUSYBOX}\nother: docker.io/library/busybox");
+        let named = in_registry(&text, "registry.example.com:5000/team");
+        assert_eq!(
+            named,
+            "image: registry.example.com:5000/team/busybox:test\nother: docker.io/library/busybox"
+        );
+        for image in
+            [PRODUCT, BUSYBOX, PROBE, ENTRYPOINT, DISTROLESS, KIT, STORE, OPTIMUS_PLUGIN, BOOT_EXAMPLE]
+        {
+            let name = image.strip_prefix("localhost/").unwrap();
+            let file = format!("{}.tar", name.split(':').next().unwrap());
+            assert_eq!(reference(Path::new(&file)).unwrap(), name);
+        }
+    }
 }

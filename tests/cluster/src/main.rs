@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result, bail};
-use bootlace_cluster::cluster::Cluster;
+use bootlace_cluster::cluster::{Cluster, Reachable};
 use bootlace_cluster::command::{command, run, this_program};
+use bootlace_cluster::current::Current;
+use bootlace_cluster::prepare::{Prepared, prepare};
 use bootlace_cluster::run::RunDir;
-use bootlace_cluster::scenario::scenario;
-use bootlace_cluster::stage::stage;
+use bootlace_cluster::scenario::{needs, scenario};
+use bootlace_cluster::stage::{self, progressing, stage};
 use bootlace_cluster::tools::{self, Kubernetes};
 use bootlace_cluster::{
-    airflow, bench, demo, images, install, interrupt, keeper, kill, node, prerequisites, store,
+    airflow, bench, demo, images, install, interrupt, keeper, kill, machine, node, store,
 };
 use bootlace_image::product;
 use clap::{Args, Parser, ValueEnum};
@@ -22,8 +24,6 @@ use tokio::process::Command;
 #[derive(Parser)]
 #[command(version)]
 enum Arguments {
-    /// Check what the machine must have and install the Debian packages that are missing.
-    Prerequisites,
     /// Build what is slow to build, so that later runs start at once.
     Prepare(Release),
     /// Start a cluster, say how to reach it, and end it on Ctrl-C.
@@ -50,6 +50,8 @@ enum Arguments {
     Test {
         #[command(flatten)]
         release: Release,
+        #[command(flatten)]
+        on: On,
         /// Only scenarios whose names hold one of these.
         names: Vec<String>,
     },
@@ -65,7 +67,7 @@ enum Arguments {
         name: String,
     },
     /// Run an Airflow DAG on a cluster that has Bootlace, and show what happened.
-    Demo,
+    Demo(On),
     /// Start a cluster with Bootlace, run tasks with outputs on it, kill something in the life of each, and print what
     /// came of it.
     Kill(Kill),
@@ -79,11 +81,7 @@ enum Arguments {
     Killings(Kill),
     /// Inside: the demo's story.
     #[command(hide = true)]
-    Story {
-        /// The program that explains.
-        #[arg(long)]
-        bootlace: PathBuf,
-    },
+    Story,
     /// Inside: the process that removes what a cluster leaves.
     #[command(hide = true)]
     Keeper(Inside),
@@ -98,6 +96,29 @@ struct Release {
     /// The release.
     #[arg(long, value_enum, default_value_t)]
     kubernetes: Kubernetes,
+}
+
+/// The cluster that something is done on.
+#[derive(Args)]
+struct On {
+    /// A cluster of its own, or the one that the kubeconfig's current context names.
+    #[arg(long, value_enum, default_value_t)]
+    cluster: Which,
+    /// With `current`: a registry, `host:port/path`, that takes the images and that the nodes pull them from. Without it the
+    /// tool that made the cluster loads them: kind, k3d, minikube, or ctr and nerdctl where the node is this machine
+    /// (`CONTAINERD_ADDRESS` names another socket than containerd's usual one).
+    #[arg(long, env = "REGISTRY")]
+    registry: Option<String>,
+}
+
+/// Whose cluster.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// Made for it, in namespaces of its own, and ended with it.
+    #[default]
+    Own,
+    /// There already. Bootlace is installed on it, and removed at the end.
+    Current,
 }
 
 /// How one of the cluster's own processes is told which cluster it belongs to.
@@ -160,12 +181,9 @@ fn main_or_error() -> Result<ExitCode> {
 
 async fn work(arguments: Arguments) -> Result<ExitCode> {
     match arguments {
-        Arguments::Prerequisites => prerequisites::ensure().await?,
         Arguments::Prepare(release) => {
-            prerequisites::ensure().await?;
-            tools::prepare(release.kubernetes).await?;
-            airflow::prepare().await?;
-            store::prepare().await?;
+            machine::ensure(&machine::CLUSTER).await?;
+            prepare(release.kubernetes, true).await?;
         }
         Arguments::Up { release, bare } => {
             let mut cluster = start(release.kubernetes, bare, false).await?;
@@ -212,28 +230,38 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             return Ok(exit_code(inside.status().await.context("start the kill test")?));
         }
         Arguments::Killings(kill) => killings(&kill).await?,
-        Arguments::Demo => demo::run(&start(Kubernetes::Newest, false, false).await?).await?,
-        Arguments::Story { bootlace } => demo::tell(&bootlace).await?,
-        Arguments::Test { release, names } => {
-            // Built first: the cluster's network has no way to the registries, and cargo says more clearly what is
-            // wrong with the code.
-            stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await?;
-            let cluster = start(release.kubernetes, false, false).await?;
-            let tests = scenarios();
-            let mut inside = cluster.command("cargo");
-            inside.args(tests.as_std().get_args()).arg("--offline").arg("--").args(names);
-            // Scenarios wait more than they work, but for Airflow's: more of them at once starve the webhook on two cores, so
-            // that reviews outlast the API server's patience.
-            let status = inside.env("RUST_TEST_THREADS", "3").status().await;
-            return Ok(exit_code(status.context("start cargo")?));
+        Arguments::Demo(On { cluster: Which::Own, .. }) => {
+            demo::run(&start(Kubernetes::Newest, false, false).await?).await?;
+            stage::say_times("The demo");
         }
-        Arguments::Image { output } => image(&output)?,
-        Arguments::Tool { name } => {
-            let tool = tools::prepare(Kubernetes::Newest).await?.join(name);
-            if !tool.exists() {
-                bail!("{} is not one of the cluster's programs", tool.display());
+        Arguments::Demo(On { cluster: Which::Current, registry }) => {
+            {
+                let current = take("The demo", &demo::CREATES, registry, async { Ok(()) }).await?;
+                demo::run(&current).await?;
             }
-            println!("{}", tool.display());
+            stage::say_times("The demo");
+        }
+        Arguments::Story => demo::tell().await?,
+        Arguments::Test { release, on: On { cluster: Which::Own, .. }, names } => {
+            machine::ensure(&[&machine::CLUSTER[..], &machine::SCENARIOS[..]].concat()).await?;
+            tokio::try_join!(build_scenarios(), prepare(release.kubernetes, true))?;
+            let cluster = start(release.kubernetes, false, false).await?;
+            return run_scenarios(&cluster, &names, &[]).await;
+        }
+        Arguments::Test { on: On { registry, .. }, names, .. } => {
+            let current = take("The scenarios", &[], registry, build_scenarios()).await?;
+            let skipped = needs::NODE.map(|(name, _)| name);
+            let ended = run_scenarios(&current, &names, &skipped).await;
+            println!("Not run, because they need the node itself, and not only a kubeconfig:");
+            for (name, reason) in needs::NODE {
+                println!("    {}: {reason}", name.trim_end_matches(':'));
+            }
+            return ended;
+        }
+        Arguments::Image { output } => image(&output).await?,
+        Arguments::Tool { name } => {
+            machine::ensure(&["go"]).await?;
+            println!("{}", tools::prepare_only(&[&name]).await?.join(&name).display());
         }
         Arguments::Keeper(_) | Arguments::Node(_) => bail!("handled in main"),
     }
@@ -248,6 +276,47 @@ async fn killings(terms: &Kill) -> Result<()> {
     scenario("kill").run(async |namespace| kill::run(namespace, terms).await).await
 }
 
+/// Built before there is a cluster: its network has no way to the registries, and cargo says more clearly what is wrong with
+/// the code.
+async fn build_scenarios() -> Result<()> {
+    stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await
+}
+
+/// Runs the scenarios whose names hold one of `names`, but those whose names hold one of `skipped`.
+async fn run_scenarios(on: &impl Reachable, names: &[String], skipped: &[&str]) -> Result<ExitCode> {
+    let tests = scenarios();
+    let mut inside = on.command("cargo");
+    inside.args(tests.as_std().get_args()).arg("--offline").arg("--").args(names);
+    for name in skipped {
+        inside.args(["--skip", name]);
+    }
+    // Scenarios wait more than they work, but for Airflow's: more of them at once starve the webhook on two cores, so
+    // that reviews outlast the API server's patience.
+    let status = inside.env("RUST_TEST_THREADS", "3").status().await;
+    Ok(exit_code(status.context("start cargo")?))
+}
+
+/// Takes the cluster of the current context, and installs Bootlace on it. `also` is done while cargo and Go build.
+async fn take(
+    purpose: &str,
+    creates: &'static [&'static str],
+    registry: Option<String>,
+    also: impl Future<Output = Result<()>>,
+) -> Result<Current> {
+    machine::ensure(&["go"]).await?;
+    let mut current = Current::take(purpose, creates, registry).await?;
+    machine::ensure(&[&machine::IMAGES[..], current.needs()].concat()).await?;
+    let programs =
+        progressing("building Bootlace's image", async |progress| images::programs(true, progress).await);
+    let (store, programs, _, ()) = tokio::try_join!(store::prepare(), programs, airflow::prepare(), also)?;
+    stage("writing the images", images::write(&current.run().images(), &programs, &store)).await?;
+    images::copy_command_line(&programs, &current.run().bootlace())?;
+    current.load().await?;
+    let values = current.values();
+    stage("installing Bootlace with Helm", install::install(&current, &values)).await?;
+    Ok(current)
+}
+
 /// The test binary of `tests/scenarios`.
 fn scenarios() -> Command {
     let mut cargo = command("cargo");
@@ -256,30 +325,30 @@ fn scenarios() -> Command {
     cargo
 }
 
-fn image(output: &Path) -> Result<()> {
+async fn image(output: &Path) -> Result<()> {
+    machine::ensure(&["rust"]).await?;
     if let Some(folder) = output.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
     let reference = concat!("localhost/bootlace:", env!("CARGO_PKG_VERSION"));
-    let digest = product::write(&images::root()?, "dist", reference, output)?;
+    let product = progressing("building Bootlace as it ships", async |progress| {
+        images::product("dist", progress).await
+    });
+    let digest = product::write(&product.await?, reference, output)?;
     println!("{reference} {digest} {}", output.display());
     Ok(())
 }
 
 /// Everything from a fresh machine to a cluster that is ready.
 async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Cluster> {
-    prerequisites::ensure().await?;
-    let tools = tools::prepare(kubernetes).await?;
-    airflow::prepare().await?;
-    let store = store::prepare().await?;
+    machine::ensure(&machine::CLUSTER).await?;
+    let Prepared { tools, store, programs } = prepare(kubernetes, !bare).await?;
     let run = RunDir::create()?;
-    stage("building the images", images::build(&run.images(), &store, !bare)).await?;
-    if !bare {
-        images::copy_command_line(&run.bootlace())?;
-    }
+    stage("writing the images", images::write(&run.images(), &programs, &store)).await?;
+    images::copy_command_line(&programs, &run.bootlace())?;
     let cluster = stage("starting the cluster", Cluster::start(run, &tools, revive)).await?;
     if !bare {
-        stage("installing Bootlace with Helm", install::install(&cluster)).await?;
+        stage("installing Bootlace with Helm", install::install(&cluster, &[])).await?;
     }
     Ok(cluster)
 }

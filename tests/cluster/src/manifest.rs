@@ -8,6 +8,8 @@ use kube::discovery::{Scope, pinned_kind};
 use kube::{Client, Resource, ResourceExt};
 use serde::Deserialize;
 
+use crate::images;
+
 /// What the API server answered to the creation of one object.
 #[derive(Debug)]
 pub struct Created {
@@ -25,7 +27,7 @@ pub struct Created {
 /// message is the API server's.
 pub async fn create(client: &Client, yaml: &str, namespace: &str, dry_run: bool) -> Result<Vec<Created>> {
     let mut created = Vec::new();
-    for object in parse(yaml)? {
+    for object in parse(&images::named(yaml))? {
         created.push(create_one(client, &object, namespace, dry_run).await?);
     }
     Ok(created)

@@ -4,18 +4,23 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::command::{command, output};
+use crate::builds;
+use crate::command::command;
 use crate::images;
-use crate::stage::stage;
+use crate::stage::progressing;
+
+const PACKAGE: &str = "github.com/versity/versitygw/cmd/versitygw";
 
 /// Builds it if it is not in the cache yet, and returns the program.
 ///
 /// # Errors
 /// When Go cannot build it; what it says is in the message.
 pub async fn prepare() -> Result<PathBuf> {
-    let script = images::root()?.join("hack/store-servers");
-    let folder = stage("the S3 server of the scenarios (about 2 min from cold)", async {
-        output(command(&script).arg("versitygw")).await
+    let root = images::root()?;
+    let folder = progressing("building the S3 server that tasks boot from", async |progress| {
+        let total = builds::go_fetch(&root.join("tests/stores"), &[], &[PACKAGE], progress).await?;
+        let mut script = command(root.join("hack/store-servers"));
+        builds::go_build(script.arg("versitygw"), total, progress).await
     });
     Ok(PathBuf::from(folder.await?.trim()).join("versitygw"))
 }

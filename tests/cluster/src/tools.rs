@@ -1,5 +1,5 @@
-//! The cluster's programs: Kubernetes, Helm and `CoreDNS`, built as Go tools from `tests/cluster/tools/go.mod`; an older
-//! Kubernetes from a module of its own.
+//! The cluster's programs: Kubernetes, Helm and `CoreDNS`, built from the Go module `tests/cluster/tools`; an older Kubernetes
+//! from a module of its own.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::builds;
 use crate::cache::Entry;
 use crate::command::{command, output};
-use crate::stage::stage;
+use crate::stage::{progressing, say};
 
 /// The Kubernetes that a cluster is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -24,13 +25,14 @@ pub enum Kubernetes {
     Oldest,
 }
 
-/// A Go module whose tools are built.
+/// A Go module whose programs are built.
 struct Module {
     /// Its folder.
     folder: &'static str,
     go_mod: &'static str,
     go_sum: &'static str,
-    groups: &'static [Group],
+    /// What is a package of its own in the folder.
+    sources: &'static [&'static str],
 }
 
 impl Kubernetes {
@@ -40,53 +42,41 @@ impl Kubernetes {
                 folder: "tools",
                 go_mod: include_str!("../tools/go.mod"),
                 go_sum: include_str!("../tools/go.sum"),
-                groups: &[KUBERNETES, CORE_DNS, HELM],
+                sources: &[],
             },
             Self::Oldest => Module {
                 folder: "tools-1.35",
                 go_mod: include_str!("../tools-1.35/go.mod"),
                 go_sum: include_str!("../tools-1.35/go.sum"),
-                groups: &[KUBERNETES],
+                sources: &[],
             },
         }
     }
 }
 
-/// One `go build`: programs that share most of their packages, and what building them costs on two cores.
-struct Group {
-    name: &'static str,
-    cost: &'static str,
-    packages: &'static [&'static str],
-}
-
-const KUBERNETES: Group = Group {
-    name: "kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kubectl",
-    cost: "8 min",
-    packages: &[
-        "k8s.io/kubernetes/cmd/kube-apiserver",
-        "k8s.io/kubernetes/cmd/kube-controller-manager",
-        "k8s.io/kubernetes/cmd/kube-proxy",
-        "k8s.io/kubernetes/cmd/kube-scheduler",
-        "k8s.io/kubernetes/cmd/kubectl",
-        "k8s.io/kubernetes/cmd/kubelet",
-    ],
-};
-const CORE_DNS: Group = Group { name: "CoreDNS", cost: "1 min", packages: &["github.com/coredns/coredns"] };
-const HELM: Group = Group { name: "Helm", cost: "half a minute", packages: &["helm.sh/helm/v4/cmd/helm"] };
+/// Programs of a release of Kubernetes.
+const KUBERNETES: [&str; 6] = [
+    "k8s.io/kubernetes/cmd/kube-apiserver",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "k8s.io/kubernetes/cmd/kube-proxy",
+    "k8s.io/kubernetes/cmd/kube-scheduler",
+    "k8s.io/kubernetes/cmd/kubectl",
+    "k8s.io/kubernetes/cmd/kubelet",
+];
 /// Programs that do not depend on the release, and are built once.
-const SHARED: [&str; 2] = ["coredns", "helm"];
+const SHARED: [&str; 2] = ["github.com/coredns/coredns", "helm.sh/helm/v4/cmd/helm"];
 
-/// Builds the programs that are not in the cache yet and returns the folder that holds them.
+/// Builds the programs of a cluster that are not in the cache yet, and returns the folder that holds them.
 ///
 /// # Errors
 /// When Go is not there or a program does not build.
 pub async fn prepare(kubernetes: Kubernetes) -> Result<PathBuf> {
-    let newest = build(&Kubernetes::Newest.module()).await?;
     if kubernetes == Kubernetes::Newest {
-        return Ok(newest);
+        return build(&kubernetes.module(), &[&KUBERNETES[..], &SHARED[..]].concat()).await;
     }
-    let folder = build(&kubernetes.module()).await?;
-    for program in SHARED {
+    let newest = build(&Kubernetes::Newest.module(), &SHARED).await?;
+    let folder = build(&kubernetes.module(), &KUBERNETES).await?;
+    for program in SHARED.map(name) {
         let link = folder.join(program);
         match std::fs::remove_file(&link) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -98,28 +88,59 @@ pub async fn prepare(kubernetes: Kubernetes) -> Result<PathBuf> {
     Ok(folder)
 }
 
-async fn build(module: &Module) -> Result<PathBuf> {
-    let go = output(command("go").args(["env", "GOVERSION"])).await?;
+/// Builds those of the newest cluster's programs that `names` names, where they are not in the cache yet, and returns the
+/// folder that holds them.
+///
+/// # Errors
+/// As [`prepare`], and when there is no such program.
+pub async fn prepare_only(names: &[&str]) -> Result<PathBuf> {
+    let all = [&KUBERNETES[..], &SHARED[..]].concat();
+    let mut packages = Vec::new();
+    for wanted in names {
+        let package = all.iter().find(|package| name(package) == *wanted);
+        packages.push(*package.with_context(|| {
+            let all: Vec<_> = all.iter().map(|package| name(package)).collect();
+            format!("{wanted} is not one of the cluster's programs, which are {}", all.join(", "))
+        })?);
+    }
+    build(&Kubernetes::Newest.module(), &packages).await
+}
+
+/// What a package's program is called.
+fn name(package: &str) -> &str {
+    package.rsplit('/').next().unwrap_or(package)
+}
+
+/// Builds those of `packages` whose programs the cache does not hold.
+async fn build(module: &Module, packages: &[&'static str]) -> Result<PathBuf> {
+    let version = output(command("go").args(["env", "GOVERSION"])).await?;
     let flags = flags(module)?;
     let flags_line = flags.join(" ");
-    let sources = [module.go_mod, module.go_sum, &go, &flags_line].map(str::as_bytes);
-    let entry = Entry::open("tools", &sources)?;
-    if entry.is_complete() {
-        eprintln!("==> the cluster's programs: cached in {}", entry.folder().display());
-        return Ok(entry.folder().to_owned());
+    let parts = [&[module.go_mod, module.go_sum, &version, &flags_line], module.sources].concat();
+    let parts: Vec<_> = parts.iter().map(|part| part.as_bytes()).collect();
+    let entry = Entry::open_partial("tools", &parts)?;
+    let folder = entry.folder().to_owned();
+    let missing: Vec<_> =
+        packages.iter().copied().filter(|package| !folder.join(name(package)).exists()).collect();
+    if missing.is_empty() {
+        say(&format!("==> the cluster's programs: cached in {}", folder.display()));
+        return Ok(folder);
     }
-    for group in module.groups {
-        let what = format!("building {} (about {} from cold)", group.name, group.cost);
-        stage(&what, async {
-            let mut go = command("go");
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(module.folder);
-            go.current_dir(folder).env("CGO_ENABLED", "0");
-            go.arg("build").args(&flags).arg("-o").arg(entry.folder()).args(group.packages);
-            output(&mut go).await.map(drop)
-        })
-        .await?;
-    }
-    entry.complete()
+    let names: Vec<_> = missing.iter().map(|package| name(package)).collect();
+    progressing(&format!("building {} from source", names.join(", ")), async |progress| {
+        // A program whose building was cut short must not look built.
+        let new = folder.join("new");
+        std::fs::create_dir_all(&new).with_context(|| format!("create {}", new.display()))?;
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(module.folder);
+        // All at once: one is linked while another is compiled.
+        builds::go(&source, &flags, &missing, &new, progress).await?;
+        for name in names {
+            std::fs::rename(new.join(name), folder.join(name)).with_context(|| format!("keep {name}"))?;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(folder)
 }
 
 /// Flags of `go build`. Without the version, the API server calls itself v0.0.0 and clients refuse it.

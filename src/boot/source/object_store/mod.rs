@@ -33,6 +33,7 @@ use super::attempts::in_time;
 use super::becomes::Becomes;
 use super::{Source, SourceError, client};
 use crate::boot::sink::Sink;
+use crate::entry::Rename;
 use crate::http::{Body, Expected, HttpError, Progress, Transport};
 use crate::plan::boot_spec::Remote;
 use crate::profile::object_store::ObjectStore;
@@ -104,6 +105,10 @@ impl Source for ObjectStoreSource<'_> {
         self.remote.request.address()
     }
 
+    fn rename(&self) -> Rename {
+        Rename::Json
+    }
+
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
         self.give(sink).boxed_local()
     }
@@ -117,6 +122,16 @@ impl Source for ObjectStoreSource<'_> {
             objects => Some(format!("{objects} objects are there, and more are to come")),
         }
     }
+}
+
+/// Where boot asks, in words: what the store's own tools call it, and the server. Where the region is the workload
+/// identity's to say, only the pod knows it.
+pub(super) fn asked(says: &ObjectStore) -> Result<String, SourceError> {
+    let address = open::address(says, None)?;
+    open::url(&address)?;
+    let by_workload = says.s3.as_ref().is_some_and(|s3| s3.region.is_none() && s3.endpoint.is_none());
+    let region = if by_workload { ", or in the region that the pod's workload identity names" } else { "" };
+    Ok(format!("{} at {address}{region}", says.address()))
 }
 
 /// The profile's words in those of `http`, of which a store needs but some.

@@ -101,16 +101,8 @@ pub(super) async fn open(
         Who::Workload | Who::Anonymous => Vec::new(),
     };
     let terms = Terms { said: words::said, remedy: words::remedy, identity };
-    let address = match (&says.s3, &says.gcs, &says.azure) {
-        (Some(s3), ..) => s3::address(s3),
-        (_, Some(gcs), _) => gcs::address(gcs),
-        (.., Some(azure)) => azure::address(azure),
-        _ => return Err(HttpError::Setup("the source names no store".to_owned()).into()),
-    };
-    let url = address.parse::<Url>().map_err(|error| HttpError::Address {
-        url: address.clone(),
-        why: format!("{error}: correct endpoint in the profile"),
-    })?;
+    let address = address(says, s3::region_of_workload())?;
+    let url = url(&address)?;
     let transport = Arc::new(client.transport(&url, secrets, terms)?);
     let retry = retry(says.client.attempts, client.deadline());
     let setup = Setup { who, connector: Connector::new(Arc::clone(&transport)), retry };
@@ -121,6 +113,24 @@ pub(super) async fn open(
         _ => return Err(HttpError::Setup("the source names no store".to_owned()).into()),
     };
     Ok(Store { objects, kind, transport })
+}
+
+/// Where the store is, where the cloud tells `region_of_workload`.
+pub(super) fn address(says: &ObjectStore, region_of_workload: Option<String>) -> Result<String, HttpError> {
+    match (&says.s3, &says.gcs, &says.azure) {
+        (Some(s3), ..) => Ok(s3::address(s3, region_of_workload)),
+        (_, Some(gcs), _) => Ok(gcs::address(gcs)),
+        (.., Some(azure)) => Ok(azure::address(azure)),
+        _ => Err(HttpError::Setup("the source names no store".to_owned())),
+    }
+}
+
+/// The same as a URL.
+pub(super) fn url(address: &str) -> Result<Url, HttpError> {
+    address.parse().map_err(|error| HttpError::Address {
+        url: address.to_owned(),
+        why: format!("{error}: correct endpoint in the profile"),
+    })
 }
 
 async fn who(says: &ObjectStore, mount: &Path) -> Result<Who, SourceError> {

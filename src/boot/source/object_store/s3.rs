@@ -25,9 +25,14 @@ const WORKLOAD: [(&str, Key); 6] = [
 const KEYS: &str =
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where they are temporary";
 
-/// Where it is.
-pub(super) fn address(says: &S3) -> String {
-    let region = region(says);
+/// The region that the cloud tells a pod which has an identity.
+pub(super) fn region_of_workload() -> Option<String> {
+    env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"))
+}
+
+/// Where it is, where the cloud tells `region_of_workload`.
+pub(super) fn address(says: &S3, region_of_workload: Option<String>) -> String {
+    let region = region(says, region_of_workload);
     let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     let endpoint = says.endpoint.clone().unwrap_or_else(|| format!("https://s3.{region}.{suffix}"));
     if !says.virtual_hosted {
@@ -39,9 +44,8 @@ pub(super) fn address(says: &S3) -> String {
     }
 }
 
-fn region(says: &S3) -> String {
-    let told = || env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"));
-    says.region.clone().or_else(told).unwrap_or_else(|| "us-east-1".to_owned())
+fn region(says: &S3, of_workload: Option<String>) -> String {
+    says.region.clone().or(of_workload).unwrap_or_else(|| "us-east-1".to_owned())
 }
 
 /// Opens it at `address`.
@@ -49,7 +53,7 @@ pub(super) fn open(says: &S3, address: &str, setup: Setup) -> Result<Arc<dyn Obj
     let Setup { who, connector, retry } = setup;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&says.bucket)
-        .with_region(region(says))
+        .with_region(region(says, region_of_workload()))
         .with_endpoint(address)
         .with_virtual_hosted_style_request(says.virtual_hosted)
         .with_http_connector(connector)

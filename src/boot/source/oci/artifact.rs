@@ -4,9 +4,9 @@
 use super::selection::{FIELD, Selection, is_below};
 use super::{Descriptor, Repository};
 use crate::boot::archive::{Kind, Select, unpack_tar};
-use crate::boot::path::AssetPath;
 use crate::boot::sink::Sink;
 use crate::boot::source::{Entry, Refused, SourceError};
+use crate::entry::AssetPath;
 use crate::http::Body;
 
 /// ORAS' name for the folder that it was run in.

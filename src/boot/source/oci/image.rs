@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use super::selection::{FIELD, Selection, Standing};
 use super::{Descriptor, Image, Repository};
 use crate::boot::archive::{Kind, Select, unpack_tar};
-use crate::boot::path::AssetPath;
 use crate::boot::sink::{Mark, Sink};
 use crate::boot::source::SourceError;
+use crate::entry::AssetPath;
 use crate::http::Body;
 
 /// How a layer says that a file of a lower one is gone: a file of this name with the other's behind it.

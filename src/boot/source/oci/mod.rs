@@ -18,12 +18,13 @@ use self::selection::Selection;
 use super::attempts::fetch_by;
 use super::{Source, SourceError, client, read_object};
 use crate::boot::sink::Sink;
+use crate::entry::Rename;
 use crate::http::{self, Body, Client, HttpError, Progress};
 use crate::plan::boot_spec::{DIR_PULL_SECRET, Remote};
 use crate::profile::oci::Oci;
 use crate::registry::{
     Credentials, Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, Session, credentials,
-    manifest,
+    first_asked, manifest,
 };
 
 /// How many indexes may lead to an image: one is usual, and a second is allowed.
@@ -53,8 +54,7 @@ impl<'a> OciSource<'a> {
                  client.headersFromSecret and client.token",
             ));
         }
-        let reference: Reference =
-            says.reference.parse().map_err(|error| setup(format!("oci.reference: {error}")))?;
+        let reference = reference(says)?;
         let platform = match &says.platform {
             Some(platform) => platform.parse().map_err(|error| setup(format!("oci.platform: {error}")))?,
             None => Platform::own(),
@@ -105,9 +105,22 @@ impl<'a> OciSource<'a> {
     }
 }
 
+fn reference(says: &Oci) -> Result<Reference, SourceError> {
+    says.reference.parse().map_err(|error| setup(format!("oci.reference: {error}")))
+}
+
+/// Where boot asks first.
+pub(super) fn asked(says: &Oci) -> Result<String, SourceError> {
+    Ok(first_asked(&reference(says)?, says.plain_http)?.into())
+}
+
 impl Source for OciSource<'_> {
     fn title(&self) -> String {
         format!("OCI {}", self.remote.request.reference)
+    }
+
+    fn rename(&self) -> Rename {
+        Rename::Json
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {

@@ -1,6 +1,6 @@
 //! Which part of an artifact or an image is taken.
 
-use crate::boot::path::AssetPath;
+use crate::entry::AssetPath;
 
 /// What the profile takes.
 #[derive(Clone, Copy)]

@@ -7,27 +7,31 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 
 use super::file;
 use super::print::{chapter, quote, say};
 use crate::airflow::Airflow;
 use crate::command::{command, output};
-use crate::scenario::kubeconfig;
+use crate::images;
+use crate::scenario::{bootlace, kubeconfig};
 
 const NAMESPACE: &str = "analytics";
 const DAG: &str = "etl";
 const DATE: &str = "2026-01-01";
 
-/// Tells the story, inside of the cluster's network. `bootlace` is the program that explains.
+/// Tells the story, inside of the cluster's network.
 ///
 /// # Errors
 /// When anything is not as the story says.
-pub async fn tell(bootlace: &Path) -> Result<()> {
+pub async fn tell() -> Result<()> {
+    // The image's own binary, so that what explains is what injected.
+    let bootlace = bootlace()?;
     the_dag()?;
     the_platform().await?;
     the_run().await?;
     for task in ["extract", "load"] {
-        the_task(bootlace, task).await?;
+        the_task(&bootlace, task).await?;
     }
     the_proof().await?;
     the_others().await?;
@@ -49,7 +53,7 @@ fn the_dag() -> Result<()> {
 async fn the_platform() -> Result<()> {
     chapter("The platform's part: a profile, two labels on the namespace");
     for part in ["demo/namespace.yaml", "demo/platform.yaml"] {
-        output(command("kubectl").args(["apply", "--filename"]).arg(file(part))).await?;
+        apply(part).await?;
     }
     kubectl_here(&["wait", "pod/store", "--for", "condition=Ready", "--timeout", "90s"]).await?;
     kubectl(&["wait", "bootprofile/analytics", "--for", "condition=Ready", "--timeout", "30s"]).await?;
@@ -111,14 +115,25 @@ async fn the_task(bootlace: &Path, task: &str) -> Result<()> {
 }
 
 async fn explain(bootlace: &Path, pod: &Value) -> Result<String> {
-    let mut explain = command(bootlace);
-    explain.arg("explain").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut explain = explain.spawn().context("start bootlace explain")?;
-    let mut stdin = explain.stdin.take().context("its input is a pipe")?;
-    stdin.write_all(&serde_json::to_vec(pod)?).await.context("give it the pod")?;
+    fed(command(bootlace).arg("explain"), &serde_json::to_vec(pod)?).await
+}
+
+/// Creates what a file of the demo's says.
+async fn apply(name: &str) -> Result<()> {
+    let text = std::fs::read_to_string(file(name)).with_context(|| format!("read {name}"))?;
+    let mut apply = command("kubectl");
+    fed(apply.args(["apply", "--filename", "-"]), images::named(&text).as_bytes()).await.map(drop)
+}
+
+/// Runs a command that reads `input`, and returns what it prints.
+async fn fed(command: &mut Command, input: &[u8]) -> Result<String> {
+    let program = command.as_std().get_program().display().to_string();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().context("its input is a pipe")?;
+    stdin.write_all(input).await.with_context(|| format!("give {program} its input"))?;
     drop(stdin);
-    let output = explain.wait_with_output().await?;
-    ensure!(output.status.success(), "bootlace explain failed");
+    let output = child.wait_with_output().await?;
+    ensure!(output.status.success(), "{program} failed: {}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -129,7 +144,7 @@ async fn the_proof() -> Result<()> {
          is hidden in the image, nothing can stand in front of it: the kubelet puts the boot env in, from a Secret that\n\
          Bootlace's store made for this one pod:",
     );
-    output(command("kubectl").args(["apply", "--filename"]).arg(file("demo/no-command.yaml"))).await?;
+    apply("demo/no-command.yaml").await?;
     let succeeded = "jsonpath={.status.phase}=Succeeded";
     kubectl_here(&["wait", "pod/no-command", "--for", succeeded, "--timeout", "90s"]).await?;
     quote(&kubectl_here(&["get", "secrets", "--selector", "app.kubernetes.io/managed-by=bootlace"]).await?);
@@ -138,7 +153,7 @@ async fn the_proof() -> Result<()> {
         log.lines().find(|line| line.contains("GREETING=")).context("the boot env did not arrive")?;
     quote(greeting);
     say("And here is a task that throws its environment away before it begins:");
-    output(command("kubectl").args(["apply", "--filename"]).arg(file("demo/drops-env.yaml"))).await?;
+    apply("demo/drops-env.yaml").await?;
     let terminated = "jsonpath={.status.containerStatuses[0].state.terminated.reason}";
     kubectl_here(&["wait", "pod/drops-env", "--for", terminated, "--timeout", "90s"]).await?;
     let message = "jsonpath={.status.containerStatuses[0].state.terminated.message}";
@@ -157,7 +172,7 @@ async fn the_others() -> Result<()> {
         "The API server's own selectors keep pods that nobody opted in from ever being sent to Bootlace. One such pod:",
     );
     let before = reviews().await?;
-    output(command("kubectl").args(["apply", "--filename"]).arg(file("demo/bystander.yaml"))).await?;
+    apply("demo/bystander.yaml").await?;
     let bystander = ["--namespace", "default", "wait", "pod/bystander"];
     let done = ["--for", "jsonpath={.status.phase}=Succeeded", "--timeout", "90s"];
     kubectl(&[&bystander[..], &done[..]].concat()).await?;

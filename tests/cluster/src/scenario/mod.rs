@@ -13,6 +13,7 @@
 //! ```
 
 mod namespace;
+pub mod needs;
 mod process;
 mod profile;
 pub mod release;
@@ -34,6 +35,9 @@ use kube::{Client, Config, ResourceExt};
 pub use namespace::{LIMIT, Namespace, Output};
 pub use process::Process;
 
+/// The label of every scenario's namespace, as a selector.
+pub const NAMESPACES: &str = "bootlace-cluster/scenario=true";
+
 /// A scenario before it runs.
 pub struct Scenario {
     name: &'static str,
@@ -43,7 +47,8 @@ pub struct Scenario {
 /// A scenario; its namespace's name begins with `name`.
 #[must_use]
 pub fn scenario(name: &'static str) -> Scenario {
-    Scenario { name, labels: BTreeMap::new() }
+    let label = NAMESPACES.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Scenario { name, labels: label.into_iter().collect() }
 }
 
 impl Scenario {
@@ -100,7 +105,7 @@ impl Scenario {
 pub fn kubeconfig() -> Result<PathBuf> {
     let path = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     path.context(
-        "KUBECONFIG is not set: scenarios need a cluster, so run them by `bootlace-cluster run -- …`",
+        "KUBECONFIG is not set: scenarios need a cluster, so run them by `bootlace-cluster test NAME`",
     )
 }
 

@@ -32,10 +32,16 @@ impl<'n> Release<'n> {
     /// # Errors
     /// When Helm fails, or the webhook does not answer in time.
     pub async fn install(home: &'n Namespace, tasks: &Namespace, values: &str) -> Result<Self> {
-        let release = Self { home };
+        let release = Self::of(home);
         release.helm("install", values).await?;
         release.reached(tasks).await?;
         Ok(release)
+    }
+
+    /// A release that the scenario installs itself.
+    #[must_use]
+    pub fn of(home: &'n Namespace) -> Self {
+        Self { home }
     }
 
     /// Waits until the API server reaches the webhook with a pod in `tasks`: a replica that is ready can be reached

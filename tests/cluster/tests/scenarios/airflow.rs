@@ -144,13 +144,13 @@ async fn each_part_of_a_mapped_task_knows_which_it_is() -> Result<()> {
         .await
 }
 
-/// A key that can be no variable's name, in what the tasks' profile takes env from.
-const BAD_KEY: &str = "{apiVersion: v1, kind: Secret, metadata: {name: warehouse-login},
-    stringData: {user.name: not-for-any-log}}";
+/// A value that no variable can have, in what the tasks' profile takes env from: it ends in a NUL byte.
+const BAD_VALUE: &str = "{apiVersion: v1, kind: Secret, metadata: {name: warehouse-login},
+    data: {user: bm90LWZvci1hbnktbG9nAA==}}";
 
 /// The sentence that such a boot ends with.
-const BAD_KEY_SAYS: &str = "bootlace: source \"warehouse\" (Secret warehouse-login) of BootProfile \"default\": key \
-                            \"user.name\": variable \"WAREHOUSE_user.name\": a variable's name is made of letters";
+const BAD_VALUE_SAYS: &str = "bootlace: source \"warehouse\" (Secret warehouse-login) of BootProfile \"default\": key \
+                              \"user\": variable \"WAREHOUSE_user\": ";
 
 /// The provider (10.25) follows the log of `base` only, also with `init_container_logs`, as it lists the init containers
 /// that it asked for itself. Of a pod that failed before `base` it prints the name, and the pod as it was when it was
@@ -159,14 +159,14 @@ const BAD_KEY_SAYS: &str = "bootlace: source \"warehouse\" (Secret warehouse-log
 async fn a_boot_that_fails_fails_the_task_and_the_pod_says_why() -> Result<()> {
     opted_in("airflow-boot")
         .run(async |namespace| {
-            namespace.create(BAD_KEY).await?;
+            namespace.create(BAD_VALUE).await?;
             let run = run(namespace, "failing").await?;
             assert!(!run.succeeded, "{}", run.log);
             let pods = pods(namespace, "fails").await?;
             let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
             assert_eq!(state::ended(pod, "bootlace-boot")?.exit_code, 65);
             let message = state::message(pod, "bootlace-boot")?;
-            assert!(message.starts_with(BAD_KEY_SAYS), "{message}");
+            assert!(message.starts_with(BAD_VALUE_SAYS) && message.contains("NUL"), "{message}");
             assert!(!state::has_ended(pod, "base"), "the task ran");
             assert!(run.log.contains(&format!("Pod {} returned a failure", pod.name_any())), "{}", run.log);
             assert!(!run.log.contains("not-for-any-log"), "{}", run.log);

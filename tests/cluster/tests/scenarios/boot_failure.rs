@@ -63,20 +63,6 @@ async fn a_missing_key_is_named_with_the_keys_that_there_are() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_key_that_no_variable_can_be_called_is_named() -> Result<()> {
-    scenario("boot-name")
-        .run(async |namespace| {
-            let config =
-                "{apiVersion: v1, kind: ConfigMap, metadata: {name: team}, data: {spark.master: local}}";
-            namespace.create(config).await?;
-            namespace.profile("sources: [{ name: team, configMap: { name: team, into: Env } }]").await?;
-            let parts = ["key \"spark.master\"", "made of letters, digits and _", "items[].as"];
-            fails(namespace, 65, &parts).await
-        })
-        .await
-}
-
-#[tokio::test]
 async fn a_variable_that_decides_which_programs_run_is_not_a_sources_to_give() -> Result<()> {
     scenario("boot-reserved")
         .run(async |namespace| {

@@ -101,7 +101,6 @@ async fn boot_runs_before_or_after_the_pods_own_init_containers_as_the_profile_s
             for (name, label, says) in
                 [("first", namespace.name(), "select 1"), ("last", "true", "nothing is there yet\n")]
             {
-                // The volume is known by its name: the pod need not declare it, as it is there after admission.
                 let pod = json!({
                     "apiVersion": "v1", "kind": "Pod",
                     "metadata": {"name": name, "labels": {"bootlace.dev/task": label}},
@@ -109,8 +108,7 @@ async fn boot_runs_before_or_after_the_pods_own_init_containers_as_the_profile_s
                         "restartPolicy": "Never",
                         "initContainers": [{
                             "name": "own", "image": BUSYBOX,
-                            "command": ["sh", "-c", "cat /booted/assets/query.sql 2>/dev/null || echo nothing is there yet"],
-                            "volumeMounts": [{"name": "bootlace", "mountPath": "/booted", "readOnly": true}],
+                            "command": ["sh", "-c", "cat /var/assets/query.sql 2>/dev/null || echo nothing is there yet"],
                         }],
                         "containers": [{"name": "main", "image": PROBE, "command": ["/probe", "file=/bootlace/task.json"]}],
                     },

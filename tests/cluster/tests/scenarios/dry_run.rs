@@ -73,7 +73,5 @@ async fn create(namespace: &Namespace, pod: &Value) -> Result<Value> {
     for field in ["namespace", "uid", "creationTimestamp", "managedFields"] {
         metadata.remove(field);
     }
-    // Its class of service is the one thing that injection may change: a best-effort pod gets requests.
-    object.as_object_mut().expect("a pod is an object").remove("status");
     Ok(object)
 }

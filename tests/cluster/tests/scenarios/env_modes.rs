@@ -199,6 +199,57 @@ async fn a_restricted_namespace() -> Result<()> {
     .await
 }
 
+/// As operators write Secrets: whole, and by the modes in which a shell reads the env without the keys that it cannot hold.
+#[tokio::test]
+async fn names_that_no_shell_holds() -> Result<()> {
+    const ODD: [&str; 3] = ["connectionString.standard", "db-user", "2fa"];
+    scenario("env-modes-names")
+        .run(async |namespace| {
+            let data: serde_json::Map<_, _> = ODD.map(|key| (key.to_owned(), json!(key))).into_iter().collect();
+            let secret = json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "operators"}, "stringData": data,
+            });
+            namespace.create(&secret.to_string()).await?;
+            let spec = |exclude: &[&str]| {
+                let of_operator = json!({"name": "operators", "into": "Env", "exclude": exclude});
+                let sources = json!([
+                    {"name": "settings", "inline": {"env": {"GIVEN": VALUE}}}, {"name": "operator", "secret": of_operator},
+                ]);
+                let keys: Vec<_> = ["GIVEN"].into_iter().chain(ODD).collect();
+                json!({"env": {"file": {"keys": keys}}, "sources": sources}).to_string()
+            };
+            let without = format!("{}-without", namespace.name());
+            namespace.profile(&spec(&[])).await?;
+            namespace.profile_called(&without, &spec(&["*.*", "db-user", "2fa"])).await?;
+            for mode in MODES {
+                namespace.create(&pod(namespace, mode, PROBE).to_string()).await?;
+            }
+            let mut second = pod(namespace, "Hook", PROBE);
+            second["metadata"]["name"] = json!("hook-without");
+            second["metadata"]["labels"]["bootlace.dev/task"] = json!(without);
+            namespace.create(&second.to_string()).await?;
+            for mode in MODES.into_iter().filter(|mode| *mode != "Hook") {
+                let of_mode = || format!("with {mode}");
+                let name = mode.to_lowercase();
+                namespace.pod_succeeded(&name).await.with_context(of_mode)?;
+                let process = namespace.process(&name, "main").await.with_context(of_mode)?;
+                arrived(mode, &process).with_context(of_mode)?;
+                for key in ODD {
+                    assert_eq!(process.env(key), Some(key.as_bytes()), "{key} with {mode}");
+                }
+            }
+            namespace.pod_failed("hook").await?;
+            let log = namespace.log("hook", "bootlace-boot").await?;
+            ensure!(log.contains("which no shell takes from $HOME/.env") && log.contains("(exclude)"), "{log}");
+            namespace.pod_succeeded("hook-without").await?;
+            arrived("Hook", &namespace.process("hook-without", "main").await?)?;
+            let log = namespace.log("hook-without", "bootlace-boot").await?;
+            ensure!(log.contains("left out by exclude: \"2fa\", \"connectionString.standard\", \"db-user\""), "{log}");
+            Ok(())
+        })
+        .await
+}
+
 #[tokio::test]
 async fn two_task_containers() -> Result<()> {
     scenario("env-modes-two")

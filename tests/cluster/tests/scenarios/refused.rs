@@ -81,8 +81,24 @@ async fn what_the_pod_itself_has_wrong_is_named() -> Result<()> {
                 ),
                 (
                     mounted_at("/var/assets/"),
-                    "container \"main\" mounts \"own\" at /var/assets/, where Bootlace mounts too: mount it elsewhere, \
+                    "container \"main\" mounts \"own\" at /var/assets/, where Bootlace mounts too: mount \"own\" elsewhere, \
                      or set another assets.mountPath in BootProfile \"default\"",
+                ),
+                (
+                    mounted_at("/var/assets/cache"),
+                    "container \"main\" cannot start with \"own\" at /var/assets/cache below Bootlace's volume \"bootlace\" at \
+                     /var/assets: the latter is read-only",
+                ),
+                (
+                    with(&|pod| {
+                        let mount = json!({"name": "bootlace-store", "mountPath": "/token"});
+                        pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
+                    }),
+                    "container \"main\" mounts \"bootlace-store\" at /token, which is the name of a volume of Bootlace's own",
+                ),
+                (
+                    with(&|pod| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "arm64"})),
+                    "the pod asks for a node of the architecture arm64, and Bootlace's image is built for amd64 only",
                 ),
             ];
             for (pod, sentence) in cases {
@@ -125,6 +141,34 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
                     "metadata": {"name": namespace.name()}, "spec": spec,
                 });
                 assert_says(&refusal(namespace, &profile).await, &["create BootProfile", &sentence]);
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// What the API server takes and no pod could boot with: the status says what is wrong, and so does a pod's refusal, in
+/// another sentence than that for a profile which does not exist.
+#[tokio::test]
+async fn a_profile_that_no_pod_could_boot_with_is_not_in_force() -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Sample {
+        message: String,
+        spec: Value,
+    }
+    scenario("refused-not-in-force")
+        .run(async |namespace| {
+            let samples: Vec<Sample> =
+                serde_saphyr::from_str(include_str!("../../../profiles/not_in_force.yaml"))?;
+            let called = |number: usize| format!("{}-{number}", namespace.name());
+            for (number, Sample { spec, .. }) in samples.iter().enumerate() {
+                namespace.profile_called(&called(number), &spec.to_string()).await?;
+            }
+            for (number, Sample { message, .. }) in samples.iter().enumerate() {
+                let name = called(number);
+                let refusal = refusal(namespace, &pod(&name)).await;
+                let sentence = format!("BootProfile {name:?} exists, but is not in force: {message}");
+                assert_says(&refusal, &[&sentence, "Correct the BootProfile, or use another one"]);
             }
             Ok(())
         })

@@ -42,7 +42,12 @@ pub(crate) async fn web(namespace: &Namespace, files: &Value) -> Result<()> {
         "volumeMounts": [{"name": "www", "mountPath": "/www"}],
     });
     let volumes = json!([{"name": "www", "configMap": {"name": "web"}}]);
-    create(namespace, &served("web", [80, 8080], &container, &volumes)).await?;
+    web_of(namespace, &container, &volumes).await
+}
+
+/// An HTTP server, as the Service `web`: `container` serves on port 8080.
+pub(crate) async fn web_of(namespace: &Namespace, container: &Value, volumes: &Value) -> Result<()> {
+    create(namespace, &served("web", [80, 8080], container, volumes)).await?;
     namespace.pod_ready("web").await.map(drop)
 }
 

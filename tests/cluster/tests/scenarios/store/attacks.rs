@@ -163,8 +163,8 @@ async fn a_body_that_asks_for_more_is_refused() -> Result<()> {
                 (json!({"env": {}, "metadata": {"annotations": {}}}), 400, "unknown field `metadata`"),
                 (json!({"env": {"A": VALUE}, "more": 1}), 400, "a value of the wrong type"),
                 (json!(VALUE), 400, "a value of the wrong type"),
-                (json!({"env": {"A=1\nB": value}}), 422, "no name of a variable"),
-                (json!({"env": {"../A": value}}), 422, "no name of a variable"),
+                (json!({"env": {"A=1\nB": value}}), 422, "no key of a Secret"),
+                (json!({"env": {"../A": value}}), 422, "no key of a Secret"),
                 (json!({"env": {"A": STANDARD.encode(b"zq7Xv0hunter2\xff")}}), 422, "no text in UTF-8"),
                 (json!({"env": {"A": STANDARD.encode(vec![b'x'; 1 << 20])}}), 413, "1048576 at most"),
             ] {

@@ -2,7 +2,7 @@
 //! whoever may write a `ConfigMap` does not thereby choose the task's programs.
 
 /// The names, a star standing for any end, each with what it decides.
-const RESERVED: &[(&str, &str)] = &[
+pub(crate) const RESERVED: &[(&str, &str)] = &[
     ("PATH", "which programs are found by their names"),
     ("HOME", "where programs look for their settings"),
     ("IFS", "how a shell reads its commands"),
@@ -10,6 +10,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("BASH_ENV", "a script that a shell runs first"),
     ("SHELLOPTS", "how a shell runs its commands"),
     ("BASHOPTS", "how a shell runs its commands"),
+    ("BASH_FUNC_*", "which functions bash has"),
     ("PS4", "a text that a tracing shell evaluates"),
     ("LD_*", "which libraries the dynamic linker loads"),
     ("GLIBC_TUNABLES", "how the C library works"),
@@ -54,7 +55,16 @@ mod tests {
 
     #[test]
     fn what_decides_which_code_runs_is_reserved() {
-        for name in ["PATH", "LD_PRELOAD", "LD_", "HOME", "BASH_ENV", "PYTHONPATH", "JAVA_TOOL_OPTIONS"] {
+        for name in [
+            "PATH",
+            "LD_PRELOAD",
+            "LD_",
+            "HOME",
+            "BASH_ENV",
+            "PYTHONPATH",
+            "JAVA_TOOL_OPTIONS",
+            "BASH_FUNC_ls%%",
+        ] {
             assert!(decides(name, &[]).is_some(), "{name}");
         }
         for name in ["LDAP_HOST", "PATHS", "HOMEPAGE", "path", "PYTHONUNBUFFERED", "JAVA_HOME"] {

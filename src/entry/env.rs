@@ -11,19 +11,45 @@ use bootlace_launch::environ::{InvalidRecord, Record};
 /// with more, the task's exec fails. Counted in pages of 4 KiB, the smallest that there are.
 pub(crate) const MAX_RECORD_BYTES: usize = 32 * 4096;
 
-/// A variable's name that every shell and every language can read: letters, digits and `_`, no digit first.
+/// A variable's name as Kubernetes takes it in a pod: printable ASCII without `=`.
+/// <https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/>
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EnvName(String);
 
 impl EnvName {
-    /// Checks a name.
-    pub(crate) fn parse(name: &str) -> Result<Self, EnvError> {
-        let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-        let word = |byte: u8| first(byte) || byte.is_ascii_digit();
-        if !name.bytes().next().is_some_and(first) || !name.bytes().all(word) {
-            return Err(EnvError::NotAName);
+    /// Checks a name that a source gives, of which `rename` says what its author can do about it.
+    pub(crate) fn parse(name: &str, rename: Rename) -> Result<Self, EnvError> {
+        if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=') {
+            return Err(EnvError::NotAName { rename });
         }
         Ok(Self(name.to_owned()))
+    }
+}
+
+/// Where a name is written, and so what its author can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// In the profile itself.
+    Inline,
+    /// It is a key of an object.
+    Keys,
+    /// In JSON that a server or a store gives.
+    Json,
+    /// In a job of Optimus.
+    Job,
+    /// A boot image of the pod's own wrote it.
+    InitImage,
+}
+
+impl fmt::Display for Rename {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inline => "write another name in the profile",
+            Self::Keys => "give the key another name with items[].as, or leave it out with exclude",
+            Self::Json => "rename it where the JSON is made, or leave it out with json[].exclude",
+            Self::Job => "rename it in the Optimus job",
+            Self::InitImage => "have the boot image write it under another name",
+        })
     }
 }
 
@@ -99,19 +125,21 @@ impl fmt::Debug for EnvValue {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvError {
     /// The name is not one.
-    #[error(
-        "a variable's name is made of letters, digits and _, and does not begin with a digit: rename it, a key with \
-         items[].as"
-    )]
-    NotAName,
+    #[error("a variable's name is made of printable ASCII characters other than =: {rename}")]
+    NotAName {
+        /// What to do about it.
+        rename: Rename,
+    },
     /// The name is one that decides which code runs.
     #[error(
-        "this variable decides {decides}, so that a source cannot set it by itself: list it under env.allow of the \
-         BootProfile, set it in the pod's spec, or rename it, a key with items[].as"
+        "this variable decides {decides}, so a source cannot set it by itself: list it under env.allow of the \
+         BootProfile, set it in the pod's spec, or {rename}"
     )]
     Reserved {
         /// What it decides.
         decides: &'static str,
+        /// What else to do about it.
+        rename: Rename,
     },
     /// Name and value are more than Linux takes.
     #[error(
@@ -131,19 +159,26 @@ pub enum EnvError {
 mod tests {
     use super::*;
 
+    fn name(text: &str) -> EnvName {
+        EnvName::parse(text, Rename::Keys).unwrap()
+    }
+
     #[test]
-    fn a_name_is_what_every_shell_can_read() {
-        for name in ["A", "_", "_1", "db_user", "LDAP_HOST", "PATHS", "HOMEPAGE"] {
-            assert_eq!(EnvName::parse(name).unwrap().to_string(), name);
+    fn a_name_is_what_kubernetes_takes() {
+        for text in
+            ["A", "_1", "LDAP_HOST", "1A", "db-user", "spring.datasource.url", "Logging:LogLevel", "A B", "~"]
+        {
+            assert_eq!(name(text).to_string(), text);
         }
-        for name in ["", "1A", "db-user", "a.b", "A=B", "A\0", "A B", "Ä", "BASH_FUNC_ls%%"] {
-            assert_eq!(EnvName::parse(name), Err(EnvError::NotAName), "{name:?}");
+        for text in ["", "A=B", "=", "A\0", "A\n", "\u{7f}", "Ä"] {
+            let refused = EnvName::parse(text, Rename::Json);
+            assert_eq!(refused, Err(EnvError::NotAName { rename: Rename::Json }), "{text:?}");
         }
     }
 
     #[test]
     fn a_value_holds_any_byte_but_nul() {
-        let name = EnvName::parse("TOKEN").unwrap();
+        let name = name("TOKEN");
         let bytes: Vec<u8> = (1..=255).collect();
         assert_eq!(EnvValue::parse(&name, bytes.clone(), false).unwrap().bytes, bytes);
         let error = EnvValue::parse(&name, b"hunter2\0".to_vec(), true).unwrap_err();
@@ -153,7 +188,7 @@ mod tests {
 
     #[test]
     fn debug_hides_the_value() {
-        let name = EnvName::parse("TOKEN").unwrap();
+        let name = name("TOKEN");
         let value = EnvValue::parse(&name, b"hunter2".to_vec(), true).unwrap();
         assert_eq!(format!("{value:?}"), "EnvValue(7 bytes)");
     }
@@ -162,7 +197,7 @@ mod tests {
     /// process, and one byte more cannot (where pages are no larger than 4 KiB).
     #[test]
     fn the_longest_record_is_the_kernels() {
-        let name = EnvName::parse("LONG").unwrap();
+        let name = name("LONG");
         let longest = MAX_RECORD_BYTES - "LONG=\0".len();
         let spawn = |length: usize| {
             std::process::Command::new("/bin/true").env_clear().env("LONG", "x".repeat(length)).status()

@@ -1,0 +1,193 @@
+//! The memory that boot may use. What it writes to a volume in memory counts as its own, and a container that exceeds its
+//! limit is killed without a word. So boot looks at its cgroup before it writes, and stops with a sentence.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where a container finds its own cgroup.
+pub(crate) const CGROUP: &str = "/sys/fs/cgroup";
+
+/// Bytes that are left to the kernel's own books: its counters lag behind by some pages a CPU.
+const MARGIN: u64 = 1 << 20;
+
+/// The memory that the cgroup of this process has left.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    group: Option<Group>,
+    /// Bytes that may be used before the cgroup is looked at again.
+    unseen: Cell<u64>,
+}
+
+/// A memory cgroup with a limit, by the names that its version gives to its files.
+#[derive(Debug)]
+struct Group {
+    folder: PathBuf,
+    usage: &'static str,
+    /// Pages of files that the kernel drops when it needs room.
+    files: [&'static str; 2],
+    limit: u64,
+}
+
+/// The limit does not leave room for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exhausted {
+    /// The limit.
+    pub(crate) limit: u64,
+    /// What is used.
+    pub(crate) used: u64,
+    /// What is wanted beside it.
+    pub(crate) wanted: u64,
+}
+
+impl Memory {
+    /// Of the cgroup mounted at `root`; without bounds where it has no limit or cannot be read.
+    pub(crate) fn of(root: &Path) -> Self {
+        Self { group: version_2(root).or_else(|| version_1(&root.join("memory"))), unseen: Cell::new(0) }
+    }
+
+    /// Whether `bytes` more can be used, which then count as used.
+    pub(crate) fn take(&self, bytes: u64) -> Result<(), Exhausted> {
+        let unseen = self.unseen.get();
+        if self.group.is_none() || bytes <= unseen {
+            self.unseen.set(unseen.saturating_sub(bytes));
+            return Ok(());
+        }
+        let left = self.left_for(bytes)?;
+        // The process itself may grow meanwhile.
+        self.unseen.set((left / 4).saturating_sub(bytes));
+        Ok(())
+    }
+
+    /// Whether `bytes` more could be used.
+    pub(crate) fn check(&self, bytes: u64) -> Result<(), Exhausted> {
+        self.left_for(bytes).map(drop)
+    }
+
+    fn left_for(&self, bytes: u64) -> Result<u64, Exhausted> {
+        let Some(group) = &self.group else { return Ok(u64::MAX) };
+        // What cannot be read any more is no reason to fail.
+        let Some(used) = group.used() else { return Ok(u64::MAX) };
+        let left = group.limit.saturating_sub(MARGIN).saturating_sub(used);
+        if bytes > left { Err(Exhausted { limit: group.limit, used, wanted: bytes }) } else { Ok(left) }
+    }
+}
+
+impl Group {
+    fn used(&self) -> Option<u64> {
+        let usage = number(&self.folder.join(self.usage))?;
+        let stat = fs::read_to_string(self.folder.join("memory.stat")).ok()?;
+        let files = self.files.iter().filter_map(|name| field(&stat, name)).sum();
+        Some(usage.saturating_sub(files))
+    }
+}
+
+fn version_2(folder: &Path) -> Option<Group> {
+    let limit = number(&folder.join("memory.max"))?;
+    let folder = folder.to_owned();
+    Some(Group { folder, usage: "memory.current", files: ["inactive_file", "active_file"], limit })
+}
+
+fn version_1(folder: &Path) -> Option<Group> {
+    /// Without a limit the file holds the largest number that a multiple of the page size can be.
+    const UNLIMITED: u64 = 1 << 62;
+    let stat = fs::read_to_string(folder.join("memory.stat")).ok()?;
+    // The lowest of the limits above it, too: of the pod, say.
+    let limit = field(&stat, "hierarchical_memory_limit").filter(|limit| *limit < UNLIMITED)?;
+    let folder = folder.to_owned();
+    let files = ["total_inactive_file", "total_active_file"];
+    Some(Group { folder, usage: "memory.usage_in_bytes", files, limit })
+}
+
+/// `max`, which means no limit, is no number.
+fn number(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+fn field(stat: &str, name: &str) -> Option<u64> {
+    stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn write(folder: &Path, files: &[(&str, String)]) {
+        fs::create_dir_all(folder).unwrap();
+        for (name, content) in files {
+            fs::write(folder.join(name), format!("{content}\n")).unwrap();
+        }
+    }
+
+    fn version_2_with(limit: &str, used: u64, files: u64) -> (tempfile::TempDir, Memory) {
+        let root = tempfile::tempdir().unwrap();
+        write(
+            root.path(),
+            &[
+                ("memory.max", limit.to_owned()),
+                ("memory.current", used.to_string()),
+                ("memory.stat", format!("anon 1\ninactive_file {}\nactive_file {}", files / 2, files / 2)),
+            ],
+        );
+        let memory = Memory::of(root.path());
+        (root, memory)
+    }
+
+    #[test]
+    fn what_the_limit_does_not_hold_is_not_taken() {
+        let (_root, memory) = version_2_with(&(64 * MIB).to_string(), 40 * MIB, 10 * MIB);
+        assert_eq!(memory.take(20 * MIB), Ok(()));
+        let (limit, used, wanted) = (64 * MIB, 30 * MIB, 34 * MIB);
+        assert_eq!(memory.take(wanted), Err(Exhausted { limit, used, wanted }));
+        assert_eq!(memory.check(33 * MIB), Ok(()));
+        assert_eq!(memory.check(wanted), Err(Exhausted { limit, used, wanted }));
+    }
+
+    #[test]
+    fn many_small_pieces_are_counted_between_two_looks() {
+        let (root, memory) = version_2_with(&(64 * MIB).to_string(), 30 * MIB, 0);
+        let mut taken = 0;
+        while memory.take(16 * 1024).is_ok() {
+            taken += 16 * 1024;
+            // As the kernel would count them.
+            fs::write(root.path().join("memory.current"), (30 * MIB + taken).to_string()).unwrap();
+        }
+        assert!((32 * MIB..=33 * MIB).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn the_lower_limit_of_the_pod_counts_where_it_can_be_seen() {
+        let root = tempfile::tempdir().unwrap();
+        let limit = format!("hierarchical_memory_limit {}", 32 * MIB);
+        write(
+            &root.path().join("memory"),
+            &[
+                ("memory.limit_in_bytes", (96 * MIB).to_string()),
+                ("memory.usage_in_bytes", (20 * MIB).to_string()),
+                ("memory.stat", format!("{limit}\ntotal_inactive_file {MIB}\ntotal_active_file 0")),
+            ],
+        );
+        let memory = Memory::of(root.path());
+        let exhausted = memory.take(13 * MIB).unwrap_err();
+        assert_eq!((exhausted.limit, exhausted.used), (32 * MIB, 19 * MIB));
+        assert_eq!(memory.take(12 * MIB), Ok(()));
+    }
+
+    #[test]
+    fn without_a_limit_or_a_cgroup_everything_is_taken() {
+        let (_root, memory) = version_2_with("max", MIB, 0);
+        assert_eq!(memory.take(u64::MAX), Ok(()));
+        assert_eq!(Memory::of(Path::new("/nowhere")).take(u64::MAX), Ok(()));
+        let root = tempfile::tempdir().unwrap();
+        write(
+            &root.path().join("memory"),
+            &[
+                ("memory.usage_in_bytes", MIB.to_string()),
+                ("memory.stat", "hierarchical_memory_limit 9223372036854771712".to_owned()),
+            ],
+        );
+        assert_eq!(Memory::of(root.path()).take(u64::MAX), Ok(()));
+    }
+}

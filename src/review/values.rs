@@ -1,0 +1,40 @@
+//! How many values a JSON text holds, counted before any of them takes memory.
+
+/// Whether `text` holds more than `limit` values: commas and opening brackets outside of strings are counted, of which
+/// there are as many as values, by one or two. Text that is not JSON counts as something, too.
+pub(super) fn has_more_than(limit: usize, text: &[u8]) -> bool {
+    // Each takes a byte at least: most reviews are too short to be looked at.
+    if text.len() <= limit {
+        return false;
+    }
+    let (mut count, mut in_string, mut escaped) = (0, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    count > limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_and_what_stands_in_strings_is_not() {
+        for (text, values) in [
+            (format!("[{}1]", "1,".repeat(10)), 11),
+            (format!(r#"{{"a":"{}"}}"#, ",[{\\\",".repeat(10)), 1),
+            ("[".repeat(20), 20),
+            (format!("[{}]", ["{}"; 10].join(",")), 20),
+        ] {
+            assert!(has_more_than(values - 1, text.as_bytes()), "{text}");
+            assert!(!has_more_than(values, text.as_bytes()), "{text}");
+        }
+        assert!(!has_more_than(0, b""));
+    }
+}

@@ -1,0 +1,195 @@
+//! `bootlace inject` and `bootlace explain` as programs: what they print, and how they end.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// Exit code, standard output and standard error of a subcommand that reads `pods`, with `profiles` beside it.
+fn bootlace(words: &[&str], profiles: &Value, pods: &[Value]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, spec) in profiles.as_object().unwrap() {
+        let profile = json!({
+            "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile", "metadata": {"name": name}, "spec": spec,
+        });
+        std::fs::write(folder.path().join(format!("{name}.json")), profile.to_string()).unwrap();
+    }
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
+    for name in ["BOOTLACE_PROFILES", "BOOTLACE_BOOT_IMAGE", "BOOTLACE_STORE_URL"] {
+        command.env_remove(name);
+    }
+    // What a developer's own shell says of a cloud is not what the pod's says.
+    command.env("AWS_REGION", "mars-north-1").args(words).arg("--profiles").arg(folder.path());
+    if words.contains(&"--store-url") {
+        command.arg("--store-ca").arg(ca);
+    }
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let manifest = pods.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
+    child.stdin.take().unwrap().write_all(format!("---\n{manifest}\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn pod(name: &str, profile: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"bootlace.dev/task": profile}},
+        "spec": {"containers": [{"name": "main", "image": "i", "command": ["run"]}]},
+    })
+}
+
+#[test]
+fn explain_shows_the_address_that_boot_asks() {
+    let sources = json!([
+        {"name": "model", "http": {"url": "https://models.example.com", "path": "model.bin", "file": "m"}},
+        {"name": "api", "http": {
+            "url": "https://models.example.com/v1/", "path": "/{{ labels.team }}/x", "query": {"ref": "a b"}, "file": "x",
+        }},
+        {"name": "job", "optimus": {
+            "host": "http://optimus.data:9100/", "project": "p/q", "job": "j", "scheduledAt": "t", "instanceName": "i",
+        }},
+        {"name": "minio", "objectStore": {
+            "s3": {"bucket": "assets", "endpoint": "https://minio.example.com:9000"}, "object": "a/b", "file": "b",
+        }},
+        {"name": "amazon", "objectStore": {"s3": {"bucket": "assets"}, "prefix": "jobs"}},
+        {"name": "china", "objectStore": {
+            "s3": {"bucket": "assets", "region": "cn-north-1", "virtualHosted": true}, "prefix": "jobs",
+        }},
+        {"name": "hub", "oci": {"reference": "team/assets:v1"}},
+        {"name": "plain", "oci": {"reference": "registry.data:5000/team/assets:v1", "plainHttp": true}},
+    ]);
+    let mut etl = pod("etl", "etl");
+    etl["metadata"]["labels"]["team"] = json!("ml");
+    let (code, out, error) = bootlace(&["explain"], &json!({"etl": {"sources": sources}}), &[etl]);
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    for line in [
+        "- model: GET https://models.example.com/model.bin: file m\n",
+        "- api: GET https://models.example.com/v1/ml/x?ref=a+b: file x\n",
+        "by POST http://optimus.data:9100/api/v1beta1/project/p%2Fq/job/j/run_input: env and files\n",
+        "- minio: s3://assets/a/b at https://minio.example.com:9000: file b",
+        "- amazon: s3://assets/jobs at https://s3.us-east-1.amazonaws.com, or in the region that the pod's workload identity \
+         names: every object",
+        "- china: s3://assets/jobs at https://assets.s3.cn-north-1.amazonaws.com.cn: every object",
+        "- hub: OCI team/assets:v1 at https://registry-1.docker.io/v2/team/assets/manifests/v1: files",
+        "at http://registry.data:5000/v2/team/assets/manifests/v1: files, without TLS",
+    ] {
+        assert!(out.contains(line), "{line:?} is not in:\n{out}");
+    }
+}
+
+#[test]
+fn explain_says_what_boot_will_refuse_to_ask() {
+    let sources = json!([{"name": "api", "http": {
+        "url": "https://a.example.com/v1", "path": "{% if labels.team == 'ml' %}../x{% endif %}", "file": "x",
+    }}]);
+    let mut etl = pod("etl", "etl");
+    etl["metadata"]["labels"]["team"] = json!("ml");
+    let (_, out, _) = bootlace(&["explain"], &json!({"etl": {"sources": sources}}), &[etl]);
+    assert!(out.contains("segment `.` or `..`") || out.contains("boot will refuse it: "), "{out}");
+}
+
+/// Both end with 1 where a pod would be refused, and only there.
+#[test]
+fn a_pod_that_is_refused_is_an_error_of_both_programs() {
+    let none = json!({"default": {}});
+    let (good, bad) = (pod("good", "true"), pod("bad", "gone"));
+    let mut left_alone = pod("other", "false");
+    left_alone["metadata"]["labels"] = json!({});
+    for program in ["explain", "inject"] {
+        let (code, out, error) = bootlace(&[program], &none, &[good.clone(), left_alone.clone()]);
+        assert_eq!(code, 0, "{program}: {out}{error}");
+        let (code, out, error) =
+            bootlace(&[program], &none, &[good.clone(), bad.clone(), left_alone.clone()]);
+        assert_eq!(code, 1, "{program}: {out}{error}");
+        assert!(
+            format!("{out}{error}").contains("no BootProfile is called \"gone\""),
+            "{program}: {out}{error}"
+        );
+    }
+    // What comes behind the refused one is explained all the same.
+    let (_, out, error) = bootlace(&["explain"], &none, &[bad, good]);
+    assert!(out.contains("Pod good becomes a booted task"), "{out}");
+    assert_eq!(error, "bootlace: 1 of 2 pods would be refused: standard output says why\n");
+}
+
+#[test]
+fn a_profile_that_is_not_in_force_is_not_called_missing() {
+    let profiles = json!({
+        "good": {}, "wrong": {"sources": [{"name": "s", "inline": {"env": {"LD_PRELOAD": "x"}}}]},
+    });
+    for program in ["explain", "inject"] {
+        let (code, out, error) = bootlace(&[program], &profiles, &[pod("one", "wrong")]);
+        assert_eq!(code, 1, "{program}: {out}{error}");
+        let said = format!("{out}{error}");
+        for part in [
+            "BootProfile \"wrong\" exists, but is not in force: ",
+            "wrong.json, document 1: spec: inline.env sets a variable that decides which code runs",
+            "Correct the BootProfile, or use another one (the pod's label bootlace.dev/task names it)",
+        ] {
+            assert!(said.contains(part), "{program}: {part:?} is not in:\n{said}");
+        }
+        let (code, out, error) = bootlace(&[program], &profiles, &[pod("two", "good")]);
+        assert_eq!(code, 0, "another profile's fault: {out}{error}");
+        assert!(error.contains("BootProfile \"wrong\" is not in force: "), "{error}");
+    }
+}
+
+#[test]
+fn a_command_is_enough_where_the_mode_is_auto() {
+    let mut etl = pod("etl", "etl");
+    etl["spec"]["containers"][0].as_object_mut().unwrap().remove("command");
+    let sources = json!([{"name": "s", "inline": {"env": {"A": "x"}}}]);
+    let words = ["inject", "--store-url", "https://store"];
+    let (code, _, error) =
+        bootlace(&words, &json!({"etl": {"sources": sources}}), std::slice::from_ref(&etl));
+    assert_eq!(code, 1);
+    assert!(
+        error.ends_with(
+            "create the pod on a cluster, or add the image's entrypoint as `command` to each task container that has none\n"
+        ),
+        "{error}"
+    );
+    let secret = json!({"etl": {"sources": sources, "env": {"mode": "Secret"}}});
+    let (code, _, error) = bootlace(&words, &secret, &[etl.clone()]);
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("(BootProfile \"etl\" has env.mode Secret)")
+            && error.contains("set the mode to Auto and add"),
+        "{error}"
+    );
+    // What the sentence says is so.
+    etl["spec"]["containers"][0]["command"] = json!(["run"]);
+    let (code, _, error) = bootlace(&words, &json!({"etl": {"sources": sources}}), &[etl]);
+    assert_eq!(code, 0, "{error}");
+}
+
+/// Without a store and without a command nothing loads the env, and the hook proves nothing of it.
+#[test]
+fn explain_does_not_contradict_itself_about_the_hook() {
+    let mut etl = pod("etl", "etl");
+    etl["spec"]["containers"][0].as_object_mut().unwrap().remove("command");
+    let (code, out, _) = bootlace(&["explain"], &json!({"etl": {}}), &[etl]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("the boot env is not loaded\n"), "{out}");
+    assert!(
+        out.contains(
+            "fails the container within 30 s where boot gives it variables, as nothing loads them\n"
+        ),
+        "{out}"
+    );
+    assert!(!out.contains("proves"), "{out}");
+}
+
+#[test]
+fn a_label_without_quotes_is_named() {
+    let mut etl = pod("etl", "etl");
+    etl["metadata"]["labels"]["bootlace.dev/task"] = json!(true);
+    let (code, _, error) = bootlace(&["inject"], &json!({"default": {}}), &[etl]);
+    assert_eq!(code, 1);
+    let sentence =
+        "metadata.labels[\"bootlace.dev/task\"] must be a string, but it is a boolean: put it in quotes";
+    assert!(error.contains(sentence), "{error}");
+}

@@ -1,0 +1,145 @@
+//! The corpus (`tests/corpus`) before a real API server: what it takes without Bootlace it takes injected, with every
+//! field, the class of service and the requests kept, whatever the namespace enforces.
+//!
+//! `UPDATE=1` writes what the API server tells: the fields of a pod (`tests/corpus/fields.txt`) and the table in
+//! `docs/corpus.md`. Without it, both must be as they are written.
+
+mod api;
+#[path = "../../../../corpus/fields.rs"]
+mod fields;
+#[path = "../../../../corpus/kept.rs"]
+mod kept;
+mod offline;
+#[path = "../../../../corpus/pods.rs"]
+mod pods;
+mod requests;
+mod row;
+mod rules;
+mod table;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use bootlace_cluster::images::root;
+use bootlace_cluster::scenario::release::LABEL;
+use bootlace_cluster::scenario::{Namespace, Scenario, scenario};
+use fields::Fields;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use pods::Entry;
+use row::Row;
+use rules::Rules;
+use serde_json::Value;
+use table::Table;
+
+/// How many requests are on their way at once: enough that neither the API server nor the webhook is idle.
+const AT_ONCE: usize = 8;
+/// The fields of a pod, as the API server tells.
+const FIELDS: &str = "tests/corpus/fields.txt";
+
+#[tokio::test]
+async fn what_the_api_server_takes_it_takes_injected_whatever_the_namespace_enforces() -> Result<()> {
+    rules::with_objects_of_the_cluster(compare_all).await
+}
+
+async fn compare_all() -> Result<()> {
+    let corpus = pods::read(&root()?.join("tests/corpus"));
+    let fields = Fields::read(&std::fs::read_to_string(root()?.join(FIELDS))?);
+    let (mut table, mut wrong) = (Table::default(), Vec::new());
+    for rules in Rules::ALL {
+        // No release looks at the one: what comes back from it is the pod without Bootlace.
+        let plain = labelled(scenario("corpus-plain").label(LABEL, "nobody"), rules);
+        let injected = labelled(scenario("corpus"), rules);
+        let mut compare = async |plain: &Namespace, injected: &Namespace| {
+            let pair = Pair { plain, injected, rules };
+            for row in pair.compare(&corpus, &fields).await? {
+                wrong.extend(row.wrong.iter().map(|what| format!("{rules}, {}: {what}", row.title)));
+                table.add(rules, &row);
+            }
+            if rules == Rules::None {
+                wrong.extend(offline::compare(plain, injected, &corpus).await?);
+                wrong.extend(start(injected, &corpus).await?);
+            }
+            Ok(())
+        };
+        injected.run(async |injected| plain.run(async |plain| compare(plain, injected).await).await).await?;
+    }
+    println!("{table}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    written(&root()?.join("docs/corpus.md"), |page| table.on(page))
+}
+
+#[tokio::test]
+async fn the_fields_of_a_pod_are_those_that_the_api_server_tells() -> Result<()> {
+    scenario("corpus-fields")
+        .run(async |namespace| {
+            let request = http::Request::get("/openapi/v3/api/v1").body(Vec::new())?;
+            let document: Value = namespace.client().request(request).await?;
+            let fields = Fields::of_document(&document).to_string();
+            written(&root()?.join(FIELDS), |_| fields)
+        })
+        .await
+}
+
+/// Checks, or with `UPDATE` sees to it, that a file is as `wanted` makes it of what it holds.
+fn written(file: &Path, wanted: impl FnOnce(&str) -> String) -> Result<()> {
+    let held = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let wanted = wanted(&held);
+    if std::env::var_os("UPDATE").is_some() {
+        return std::fs::write(file, wanted).with_context(|| format!("write {}", file.display()));
+    }
+    ensure!(
+        held == wanted,
+        "{} is not as the API server tells: run this scenario with UPDATE=1",
+        file.display()
+    );
+    Ok(())
+}
+
+fn labelled(scenario: Scenario, rules: Rules) -> Scenario {
+    match rules.standard() {
+        Some(standard) => scenario.label("pod-security.kubernetes.io/enforce", standard),
+        None => scenario,
+    }
+}
+
+/// Two namespaces that differ in Bootlace alone.
+struct Pair<'n> {
+    plain: &'n Namespace,
+    injected: &'n Namespace,
+    rules: Rules,
+}
+
+impl Pair<'_> {
+    async fn compare(&self, corpus: &[Entry], fields: &Fields) -> Result<Vec<Row>> {
+        for namespace in [self.plain, self.injected] {
+            rules::prepare(namespace, self.rules).await?;
+        }
+        let rows = stream::iter(corpus).map(|entry| self.compare_one(entry));
+        let mut rows: Vec<_> = rows.buffered(AT_ONCE).try_collect().await?;
+        rows.iter_mut().zip(corpus).for_each(|(row, entry)| row.count_fields(entry, fields));
+        Ok(rows)
+    }
+
+    async fn compare_one(&self, entry: &Entry) -> Result<Row> {
+        let pod = if self.rules == Rules::Restricted { &pods::hardened(&entry.pod) } else { &entry.pod };
+        let before = api::dry_run(self.plain, pod).await?;
+        let after = api::dry_run(self.injected, pod).await?;
+        Ok(Row::new(entry, self.rules == Rules::None, before, &after))
+    }
+}
+
+/// Starts those of the corpus that say they run, and tells which do not succeed.
+async fn start(namespace: &Namespace, corpus: &[Entry]) -> Result<Vec<String>> {
+    let running = corpus.iter().filter(|entry| entry.runs).map(async |entry| {
+        let ended = run(namespace, &entry.pod).await;
+        ended.err().map(|error| format!("{} is started: {error:#}", entry.title))
+    });
+    let failed: Vec<_> = stream::iter(running).buffer_unordered(AT_ONCE).collect().await;
+    Ok(failed.into_iter().flatten().collect())
+}
+
+async fn run(namespace: &Namespace, pod: &Value) -> Result<()> {
+    let name = pod["metadata"]["name"].as_str().context("the pod has no name of its own")?;
+    namespace.create(&pod.to_string()).await?;
+    namespace.pod_succeeded(name).await.map(drop)
+}

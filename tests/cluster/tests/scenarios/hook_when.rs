@@ -1,0 +1,101 @@
+//! `hook.when`: which pods have the postStart hook, what the kubelet writes of it, and what becomes of the pod's own
+//! handler.
+
+use anyhow::{Result, ensure};
+use bootlace_cluster::images::BUSYBOX;
+use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, state};
+use bootlace_cluster::wait::until_async;
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+/// A profile whose sources give `GREETING`.
+fn profile(when: &str) -> String {
+    let sources = json!([{"name": "settings", "inline": {"env": {"GREETING": "hello"}}}]);
+    json!({"sources": sources, "hook": {"when": when}}).to_string()
+}
+
+fn pod(name: &str, profile: &str, command: &[&str]) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"bootlace.dev/task": profile}},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "main", "image": BUSYBOX, "command": command}],
+        },
+    })
+}
+
+/// The pods of which the kubelet wrote that their hook failed or that it kills a container, each with the event's reason.
+async fn complaints(namespace: &Namespace) -> Result<Vec<(String, String)>> {
+    let events = namespace.api::<Event>().list(&ListParams::default()).await?.items;
+    let of = |event: Event| Some((event.involved_object.name?, event.reason?));
+    let complains = |(_, reason): &(String, String)| reason == "FailedPostStartHook" || reason == "Killing";
+    Ok(events.into_iter().filter_map(of).filter(complains).collect())
+}
+
+#[tokio::test]
+async fn a_task_that_ends_at_once_leaves_no_events_of_a_hook_with_auto() -> Result<()> {
+    scenario("hook-when-short")
+        .run(async |namespace| {
+            let always = format!("{}-always", namespace.name());
+            namespace.profile(&profile("Auto")).await?;
+            namespace.profile_called(&always, &profile("Always")).await?;
+            let names: Vec<_> = (1..=20).map(|number| format!("quiet-{number}")).collect();
+            let ended = names.iter().map(|name| async move {
+                // As short as `true`, which is its last word where the env arrived.
+                let command = ["sh", "-c", "test \"$GREETING\" = hello && exec true"];
+                namespace.create(&pod(name, namespace.name(), &command).to_string()).await?;
+                namespace.pod_succeeded(name).await
+            });
+            try_join_all(ended).await?;
+
+            // The kubelet sends its events one after another, so those of the pods above would be there before this.
+            let mut number = 0;
+            until_async(LIMIT, "no pod with hook.when Always has the event", async || {
+                number += 1;
+                let (name, exit) = (format!("told-{number}"), number % 2);
+                let script = format!("exit {exit}");
+                namespace.create(&pod(&name, &always, &["sh", "-c", &script]).to_string()).await?;
+                let ended = namespace.container_ended(&name, "main").await?;
+                assert_eq!(state::ended(&ended, "main")?.exit_code, exit, "a task keeps its own result");
+                let found = complaints(namespace).await?;
+                let has = |reason: &str| found.contains(&(name.clone(), reason.to_owned()));
+                ensure!(has("FailedPostStartHook") && has("Killing"), "{name} has {found:?}");
+                Ok(())
+            })
+            .await?;
+            let found = complaints(namespace).await?;
+            let quiet: Vec<_> = found.iter().filter(|(pod, _)| pod.starts_with("quiet")).collect();
+            assert!(quiet.is_empty(), "{quiet:?}");
+            Ok(())
+        })
+        .await
+}
+
+/// With `Auto` the hook takes the pod's handler over, which then has the boot env; with `Never` nothing touches it.
+#[tokio::test]
+async fn the_pods_own_handler_runs_with_and_without_the_hook() -> Result<()> {
+    scenario("hook-when-handler")
+        .run(async |namespace| {
+            let never = format!("{}-never", namespace.name());
+            namespace.profile(&profile("Auto")).await?;
+            namespace.profile_called(&never, &profile("Never")).await?;
+            let wait = "until [ -e /tmp/done ]; do sleep 0.05; done; cat /tmp/said; echo \"task: $GREETING\"";
+            let handler = "echo \"handler: $GREETING\" > /tmp/said; touch /tmp/done";
+            for (name, profile, said) in [
+                ("auto", namespace.name(), "handler: hello\ntask: hello\n"),
+                ("never", &*never, "handler: \ntask: hello\n"),
+            ] {
+                let mut pod = pod(name, profile, &["sh", "-c", wait]);
+                pod["spec"]["containers"][0]["lifecycle"] =
+                    json!({"postStart": {"exec": {"command": ["sh", "-c", handler]}}});
+                namespace.create(&pod.to_string()).await?;
+                namespace.pod_succeeded(name).await?;
+                assert_eq!(namespace.log(name, "main").await?, said);
+            }
+            Ok(())
+        })
+        .await
+}

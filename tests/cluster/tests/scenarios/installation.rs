@@ -1,0 +1,348 @@
+//! The life of an installation, with the chart's default values and the commands of its README: installed, upgraded, changed,
+//! rolled back, uninstalled, installed again and removed. Once as Helm 4 applies, server-side, and once as Helm 3 does.
+//!
+//! What differs from a user's: names, the image, which namespaces the webhook looks at, and the profile's name, as `default`
+//! is the shared release's. The CRDs are shared, too: the command that deletes them is not run.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use bootlace_cluster::command::{command, output};
+use bootlace_cluster::images::{self, PROBE};
+use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
+use bootlace_cluster::wait::until_async;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
+use kube::discovery::{ApiGroup, Discovery, verbs};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use tokio::sync::Mutex;
+
+const README: &str = include_str!("../../../../charts/bootlace/README.md");
+const CRDS: [&str; 2] = ["bootprofiles.bootlace.dev", "pipes.bootlace.dev"];
+/// The release of the CRDs is whoever's that upgraded it last.
+static CRDS_RELEASE: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test]
+async fn an_installation_lives_with_server_side_apply() -> Result<()> {
+    with("life-server", "--server-side=true", life).await
+}
+
+#[tokio::test]
+async fn an_installation_lives_with_client_side_apply() -> Result<()> {
+    with("life-client", "--server-side=false", life).await
+}
+
+#[tokio::test]
+async fn the_release_before_is_upgraded_with_server_side_apply() -> Result<()> {
+    with("before-server", "--server-side=true", from_the_release_before).await
+}
+
+#[tokio::test]
+async fn the_release_before_is_upgraded_with_client_side_apply() -> Result<()> {
+    with("before-client", "--server-side=false", from_the_release_before).await
+}
+
+async fn with(
+    name: &'static str,
+    way: &'static str,
+    body: impl AsyncFnOnce(&Installation<'_>) -> Result<()>,
+) -> Result<()> {
+    let home = scenario(name).label(LABEL, "home");
+    let tasks = scenario(name).label(LABEL, "tasks");
+    home.run(async |home| tasks.run(async |tasks| body(&Installation::new(home, tasks, way)?).await).await)
+        .await
+}
+
+async fn life(installation: &Installation<'_>) -> Result<()> {
+    let before = installation.objects().await?;
+
+    installation.install("charts/bootlace").await?;
+    installation.serves(5).await?;
+    let ca = installation.ca().await?;
+    installation.has_replicas(2, 2).await?;
+
+    installation.upgrade().await?;
+    installation.serves(5).await?;
+
+    let changed =
+        ["--set", "webhook.timeoutSeconds=7", "--set", "log.level=debug", "--set", "store.replicas=1"];
+    installation.helm("upgrade", &[&Installation::chart("charts/bootlace")?], &changed).await?;
+    installation.serves(7).await?;
+    installation.has_replicas(2, 1).await?;
+    let replica = installation.release.replicas().await?.first().context("there is a replica")?.name_any();
+    let log = installation.home.log(&replica, "webhook").await?;
+    assert!(log.contains("DEBUG"), "{log}");
+
+    // The values that were given stay, where an upgrade gives others.
+    installation
+        .helm("upgrade", &[&Installation::chart("charts/bootlace")?], &["--set", "replicas=1"])
+        .await?;
+    installation.serves(7).await?;
+    installation.has_replicas(1, 1).await?;
+
+    installation.helm("rollback", &["2"], &[]).await?;
+    installation.serves(5).await?;
+    assert_eq!(installation.ca().await?, ca);
+    installation.runs_a_task().await?;
+
+    let removal = installation.commands("## Upgrade and removal", 1)?;
+    let [uninstall, of_the_runtime, crds, deleted_crds] =
+        removal.try_into().expect("there are four commands");
+    installation.run(&uninstall).await?;
+    let (name, full_name) = (installation.home.name(), installation.release.full_name());
+    let left = [
+        format!("Secret {name}/{full_name}-tls"),
+        format!("Secret {name}/{full_name}-store-tls"),
+        // The release of the CRDs.
+        format!("Secret {name}/sh.helm.release.v1.{name}-crds.v1"),
+    ];
+    installation.leaves(&before, &left).await?;
+
+    // Installed again it takes over what it left.
+    installation.install("charts/bootlace").await?;
+    installation.serves(5).await?;
+    assert_eq!(installation.ca().await?, ca);
+    installation.run(&uninstall).await?;
+    installation.run(&of_the_runtime).await?;
+    {
+        let _one_at_a_time = CRDS_RELEASE.lock().await;
+        installation.run(&crds).await?;
+        let definitions = Api::<CustomResourceDefinition>::all(installation.home.client());
+        for name in CRDS {
+            let crd = definitions.get(name).await?;
+            assert!(crd.metadata.deletion_timestamp.is_none(), "{name} goes with its release");
+        }
+    }
+    installation.leaves(&before, &[]).await?;
+    // Everybody's profiles would go with them.
+    assert_eq!(
+        deleted_crds,
+        ["kubectl", "delete", "crd/bootprofiles.bootlace.dev", "crd/pipes.bootlace.dev"]
+    );
+    Ok(())
+}
+
+async fn from_the_release_before(installation: &Installation<'_>) -> Result<()> {
+    let before = installation.objects().await?;
+    installation.install("tests/cluster/previous/bootlace.tgz").await?;
+    installation.serves(5).await?;
+
+    // The old chart's defaults are not enough for the new chart, and it says so.
+    let chart = Installation::chart("charts/bootlace")?;
+    let mut helm = installation.release.command("helm");
+    let refused = output(helm.args(["upgrade", installation.home.name(), &chart, "--reuse-values"])).await;
+    let refusal = format!("{:#}", refused.expect_err("the values of another version were taken"));
+    assert!(refusal.contains("--reset-then-reuse-values"), "{refusal}");
+
+    installation.upgrade().await?;
+    installation.serves(5).await?;
+    installation.runs_a_task().await?;
+
+    installation.helm("rollback", &["1"], &[]).await?;
+    installation.serves(5).await?;
+
+    let removal = installation.commands("## Upgrade and removal", 1)?;
+    let _one_at_a_time = CRDS_RELEASE.lock().await;
+    for command in removal.iter().take(3) {
+        installation.run(command).await?;
+    }
+    installation.leaves(&before, &[]).await
+}
+
+/// An installation, called like the namespace that it is in.
+struct Installation<'n> {
+    home: &'n Namespace,
+    tasks: &'n Namespace,
+    release: Release<'n>,
+    /// How its first revision is applied. Helm keeps to it later.
+    way: &'static str,
+    /// What a user gives.
+    values: NamedTempFile,
+}
+
+impl<'n> Installation<'n> {
+    fn new(home: &'n Namespace, tasks: &'n Namespace, way: &'static str) -> Result<Self> {
+        let values = json!({
+            "image": {"repository": "localhost/bootlace", "tag": "dev", "pullPolicy": "Never"},
+            "boot": {"imagePullPolicy": "Never"},
+            "webhook": looking_at(&[tasks.name()]),
+            "profiles": {"default": null, (home.name()): {}},
+        });
+        let file = NamedTempFile::new().context("make a file for the values")?;
+        std::fs::write(file.path(), values.to_string()).context("write the values")?;
+        Ok(Self { home, tasks, release: Release::of(home), way, values: file })
+    }
+
+    /// Installs a chart of the repository by the README's command.
+    async fn install(&self, chart: &str) -> Result<()> {
+        let [mut install] = self.commands("# Bootlace's chart", 0)?.try_into().expect("there is one command");
+        let path = Self::chart("charts/bootlace")?;
+        *install.iter_mut().find(|word| **word == path).context("it names the chart")? = Self::chart(chart)?;
+        // Helm 4 applies a chart's `crds/` at each installation, and the old chart's would be everybody's.
+        let fixed = ["--skip-crds", self.way, "--values"].map(str::to_owned);
+        install.extend(fixed.into_iter().chain([self.values.path().display().to_string()]));
+        self.run(&install).await?;
+        self.is_deployed().await
+    }
+
+    /// Upgrades it by the README's commands.
+    async fn upgrade(&self) -> Result<()> {
+        let [crds, upgrade] =
+            self.commands("## Upgrade and removal", 0)?.try_into().expect("there are two commands");
+        {
+            let _one_at_a_time = CRDS_RELEASE.lock().await;
+            self.run(&crds).await?;
+        }
+        self.run(&upgrade).await?;
+        self.is_deployed().await
+    }
+
+    /// Another command of Helm's on it; an upgrade as the README has it, with more values.
+    async fn helm(&self, verb: &str, arguments: &[&str], more: &[&str]) -> Result<()> {
+        let mut helm = self.release.command("helm");
+        helm.args([verb, self.home.name()]).args(arguments).args(more).arg("--wait");
+        if verb == "upgrade" {
+            helm.arg("--reset-then-reuse-values");
+        }
+        output(&mut helm).await?;
+        self.is_deployed().await
+    }
+
+    async fn is_deployed(&self) -> Result<()> {
+        let mut helm = self.release.command("helm");
+        let status = output(helm.args(["status", self.home.name(), "--output", "json"])).await?;
+        let status: Value = serde_json::from_str(&status).context("read the release's status")?;
+        assert_eq!(status["info"]["status"], "deployed", "{status}");
+        Ok(())
+    }
+
+    /// The commands of one of the README's blocks, word by word, about this installation instead of the one called
+    /// `bootlace`.
+    fn commands(&self, heading: &str, block: usize) -> Result<Vec<Vec<String>>> {
+        let section = README.split_once(&format!("{heading}\n")).context("there is no such heading")?.1;
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let block = section.split("```sh\n").nth(block + 1).and_then(|rest| rest.split("```").next());
+        let text = block.with_context(|| format!("{heading:?} has too few blocks"))?.replace("\\\n", " ");
+        text.lines().map(|line| line.split_whitespace().map(|word| self.word(word)).collect()).collect()
+    }
+
+    /// A word of the README, about this installation.
+    fn word(&self, word: &str) -> Result<String> {
+        let (name, full_name) = (self.home.name(), self.release.full_name());
+        Ok(match word {
+            "bootlace" => name.to_owned(),
+            "bootlace-crds" => format!("{name}-crds"),
+            "image.repository=registry.example.com/bootlace" => {
+                "image.repository=localhost/bootlace".to_owned()
+            }
+            path if path.starts_with("charts/") => Self::chart(path)?,
+            object if ["secret/", "lease/"].iter().any(|kind| object.starts_with(kind)) => {
+                object.replace("/bootlace", &format!("/{full_name}"))
+            }
+            other => other.to_owned(),
+        })
+    }
+
+    fn chart(path: &str) -> Result<String> {
+        let path: PathBuf = images::root()?.join(path);
+        ensure!(path.exists(), "{} is not there", path.display());
+        Ok(path.display().to_string())
+    }
+
+    async fn run(&self, words: &[String]) -> Result<()> {
+        let (program, arguments) = words.split_first().context("an empty line is no command")?;
+        output(command(program).args(arguments)).await.map(drop).with_context(|| words.join(" "))
+    }
+
+    /// Waits until the API server sends it pods, with this timeout, and the empty profile boots them.
+    async fn serves(&self, timeout: i32) -> Result<()> {
+        let configurations = Api::<MutatingWebhookConfiguration>::all(self.home.client());
+        let configuration = configurations.get(&self.release.full_name()).await?;
+        for webhook in configuration.webhooks.unwrap_or_default() {
+            assert_eq!(webhook.timeout_seconds, Some(timeout));
+        }
+        until_async(LIMIT, "the API server does not reach the webhook", async || {
+            let created = self.tasks.dry_run(&self.task().to_string()).await?;
+            let injected =
+                created.iter().all(|pod| pod.object.annotations().contains_key("bootlace.dev/injected"));
+            ensure!(injected, "it does not send pods there");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn runs_a_task(&self) -> Result<()> {
+        self.tasks.create(&self.task().to_string()).await?;
+        self.tasks.pod_succeeded("task").await?;
+        // It names the installation, and would count as left over.
+        self.tasks.api::<Pod>().delete("task", &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    fn task(&self) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "task", "labels": {"bootlace.dev/task": self.home.name()}},
+            "spec": {"restartPolicy": "Never", "containers": [
+                {"name": "main", "image": PROBE, "command": ["/probe", "environ"]},
+            ]},
+        })
+    }
+
+    async fn ca(&self) -> Result<Vec<u8>> {
+        let secret = self.home.api::<Secret>().get(&format!("{}-tls", self.release.full_name())).await?;
+        Ok(secret.data.unwrap_or_default().remove("ca.crt").context("the Secret has no ca.crt")?.0)
+    }
+
+    /// Waits until so many replicas of webhook and store are left: those that were replaced serve on for a while.
+    async fn has_replicas(&self, webhooks: usize, stores: usize) -> Result<()> {
+        until_async(LIMIT, "the number of replicas is another", async || {
+            let there = (self.release.replicas().await?.len(), self.release.stores().await?.len());
+            ensure!(there == (webhooks, stores), "{there:?} replicas of webhook and store");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until the cluster holds what it held `before`, `more`, and nothing else of the installation.
+    async fn leaves(&self, before: &BTreeSet<String>, more: &[String]) -> Result<()> {
+        let expected: BTreeSet<_> = before.iter().chain(more).cloned().collect();
+        until_async(LIMIT, "something else is left", async || {
+            let left = self.objects().await?;
+            let more: Vec<_> = left.difference(&expected).collect();
+            let less: Vec<_> = expected.difference(&left).collect();
+            ensure!(more.is_empty() && less.is_empty(), "more: {more:?}, less: {less:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Every object of the cluster that names the installation or is in its namespace. Without Events, which go by
+    /// themselves, and without the CRDs, which all installations share.
+    async fn objects(&self) -> Result<BTreeSet<String>> {
+        let client = self.home.client();
+        let discovery = Discovery::new(client.clone()).run().await?;
+        let mut found = BTreeSet::new();
+        for (resource, capabilities) in discovery.groups().flat_map(ApiGroup::recommended_resources) {
+            let skipped = ["Event", "CustomResourceDefinition"].contains(&resource.kind.as_str());
+            if skipped || !capabilities.supports_operation(verbs::LIST) {
+                continue;
+            }
+            let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
+            let listed = api.list(&ListParams::default()).await;
+            for object in listed.with_context(|| format!("list {}", resource.plural))? {
+                if serde_json::to_string(&object)?.contains(self.home.name()) {
+                    let namespace = object.namespace().map(|namespace| namespace + "/").unwrap_or_default();
+                    found.insert(format!("{} {namespace}{}", resource.kind, object.name_any()));
+                }
+            }
+        }
+        Ok(found)
+    }
+}

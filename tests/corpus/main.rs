@@ -1,0 +1,236 @@
+//! The corpus offline: that it holds every field of a pod, and what the pure way and the command line make of it.
+//! `tests/cluster/tests/scenarios/corpus.rs` gives the same pods to a real API server.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
+)]
+
+mod fields;
+mod kept;
+mod pods;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bootlace::admission::{self, Outcome};
+use bootlace::plan::{Recipes, Settings};
+use bootlace::profile::folder;
+use bootlace::selection::Skip;
+use bootlace::told::Store;
+use fields::Fields;
+use pods::Entry;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Fields that no pod of the corpus sets, and why.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    (
+        "EphemeralContainer.",
+        "no pod can be created with ephemeral containers: they are added to a pod that runs, which is no CREATE. One entry \
+         shows that",
+    ),
+    (
+        "ObjectMeta.",
+        "the metadata of a claim template: the API server takes labels and annotations there, and refuses the others",
+    ),
+    ("ManagedFieldsEntry.", "as ObjectMeta: it is part of it"),
+    ("OwnerReference.", "as ObjectMeta: it is part of it"),
+    ("TypedObjectReference.namespace", "a claim from another namespace takes a feature gate that is off"),
+];
+
+fn corpus() -> Vec<Entry> {
+    pods::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus"))
+}
+
+/// The profile of the cluster tests, as a file.
+struct Profile(TempDir);
+
+impl Profile {
+    fn write() -> Self {
+        let values: Value = serde_saphyr::from_str(include_str!("../cluster/values.yaml")).unwrap();
+        let profile = json!({
+            "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile", "metadata": {"name": "default"},
+            "spec": values["profiles"]["default"],
+        });
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("default.yaml"), profile.to_string()).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("default.yaml")
+    }
+
+    fn recipes(&self, store: Option<Store>) -> Recipes {
+        let settings = Settings { store, ..Settings::default() };
+        Recipes::new(folder::read(&self.path()).unwrap(), &settings).unwrap()
+    }
+}
+
+fn store() -> Store {
+    Store { url: "https://bootlace-store.bootlace.svc:8443".to_owned(), ca: "PEM".to_owned() }
+}
+
+/// What the webhook makes of a pod: the pod with its patch applied, and the outcome.
+fn review(pod: &Value, recipes: &Recipes) -> (Value, Outcome, String) {
+    let body = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1", "operation": "CREATE", "namespace": "default",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"}, "object": pod,
+        },
+    });
+    let answered = admission::answer(body.to_string().as_bytes(), recipes);
+    let answer: Value = serde_json::from_slice(&answered.response.to_json().unwrap()).unwrap();
+    let mut pod = pod.clone();
+    if let Some(patch) = answer["response"]["patch"].as_str() {
+        let patch: json_patch::Patch = serde_json::from_slice(&STANDARD.decode(patch).unwrap()).unwrap();
+        json_patch::patch(&mut pod, &patch).unwrap();
+    }
+    let message = answer["response"]["status"]["message"].as_str().unwrap_or_default().to_owned();
+    (pod, answered.outcome, message)
+}
+
+/// The command line, on manifests given by standard input.
+fn bootlace(verb: &str, profile: &Profile, manifests: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
+    for name in ["BOOTLACE_PROFILES", "BOOTLACE_BOOT_IMAGE"] {
+        command.env_remove(name);
+    }
+    command.args([verb, "--profiles"]).arg(profile.path());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // From a thread: both sides would wait for each other once a pipe is full.
+        scope.spawn(move || {
+            // What ends at the first pod that it refuses does not read the rest.
+            let _ = stdin.write_all(manifests.as_bytes());
+        });
+        process.wait_with_output().unwrap()
+    })
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn it_holds_pods_of_many_kinds_each_with_a_title_of_its_own() {
+    let corpus = corpus();
+    assert!(corpus.len() >= 150, "{} pods", corpus.len());
+    let titles: BTreeSet<_> = corpus.iter().map(|entry| &entry.title).collect();
+    assert_eq!(titles.len(), corpus.len(), "two pods have one title");
+    let running = corpus.iter().filter(|entry| entry.runs).count();
+    assert!(running >= 10, "{running} pods are started");
+}
+
+#[test]
+fn every_field_of_a_pod_is_set_by_one() {
+    let fields = Fields::read(include_str!("fields.txt"));
+    let mut set = BTreeSet::new();
+    for Entry { title, pod, .. } in corpus() {
+        fields.set_by(&pod["spec"], &mut set).unwrap_or_else(|error| panic!("{title}: {error}"));
+    }
+    let all = fields.all();
+    for (start, _) in EXCEPTIONS {
+        assert!(all.iter().any(|field| field.starts_with(start)), "{start} is an exception and no field");
+    }
+    let missing: Vec<_> = all
+        .difference(&set)
+        .filter(|field| !EXCEPTIONS.iter().any(|(start, _)| field.starts_with(start)))
+        .collect();
+    assert!(missing.is_empty(), "no pod of the corpus sets {missing:#?}");
+}
+
+#[test]
+fn each_is_injected_with_every_field_kept_or_has_the_end_that_it_names() {
+    let profile = Profile::write();
+    for store in [Some(store()), None] {
+        let without_store = store.is_none();
+        let recipes = profile.recipes(store);
+        let mut wrong = Vec::new();
+        let hardened = corpus().into_iter().map(|mut entry| {
+            entry.pod = pods::hardened(&entry.pod);
+            entry
+        });
+        for Entry { title, pod, bootlace_refuses, left_alone, .. } in corpus().into_iter().chain(hardened) {
+            let (injected, outcome, message) = review(&pod, &recipes);
+            let right = match (&outcome, &bootlace_refuses) {
+                (Outcome::Injected, None) => !left_alone && kept::tasks(&injected).is_some(),
+                (Outcome::Skipped(_), None) => left_alone && injected == pod,
+                (Outcome::Refused, Some(part)) => message.contains(part.as_str()),
+                // These take a store.
+                (Outcome::Refused, None) => without_store && message.contains("store.enabled"),
+                _ => false,
+            };
+            if !right {
+                wrong.push(format!("{title}: {outcome}: {message}"));
+            }
+            wrong.extend(kept::differences(&pod, &injected).iter().map(|what| format!("{title}: {what}")));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn what_is_injected_is_left_as_it_is_by_a_second_review() {
+    let profile = Profile::write();
+    let recipes = profile.recipes(Some(store()));
+    for Entry { title, pod, .. } in corpus() {
+        let (injected, outcome, _) = review(&pod, &recipes);
+        if outcome == Outcome::Injected {
+            let (twice, outcome, _) = review(&injected, &recipes);
+            assert_eq!(outcome, Outcome::Skipped(Skip::AlreadyInjected), "{title}");
+            assert_eq!(twice, injected, "{title}");
+        }
+    }
+}
+
+#[test]
+fn the_command_line_makes_the_same_of_them_once_and_can_explain_it() {
+    let profile = Profile::write();
+    let recipes = profile.recipes(None);
+    let mut manifests = String::new();
+    let mut expected = Vec::new();
+    for Entry { title, pod, .. } in corpus() {
+        let manifest = format!("{pod}\n");
+        let (injected, outcome, message) = review(&pod, &recipes);
+        if outcome == Outcome::Refused {
+            let refused = bootlace("inject", &profile, &manifest);
+            assert!(!refused.status.success(), "{title}");
+            assert!(text(&refused.stderr).contains(&message), "{title}: {}", text(&refused.stderr));
+            let explained = bootlace("explain", &profile, &manifest);
+            assert!(text(&explained.stdout).contains(&message), "{title}: {}", text(&explained.stdout));
+            continue;
+        }
+        manifests.push_str("---\n");
+        manifests.push_str(&manifest);
+        expected.push((title, injected));
+    }
+
+    let once = bootlace("inject", &profile, &manifests);
+    assert!(once.status.success(), "{}", text(&once.stderr));
+    let injected: Vec<Value> = serde_saphyr::from_multiple(text(&once.stdout)).unwrap();
+    assert_eq!(injected.len(), expected.len());
+    for ((title, expected), injected) in expected.iter().zip(&injected) {
+        assert_eq!(injected, expected, "{title}");
+    }
+    let twice = bootlace("inject", &profile, text(&once.stdout));
+    assert!(twice.status.success(), "{}", text(&twice.stderr));
+    assert_eq!(text(&twice.stdout), text(&once.stdout));
+
+    for manifests in [&manifests, text(&once.stdout)] {
+        let explained = bootlace("explain", &profile, manifests);
+        assert!(explained.status.success(), "{}", text(&explained.stderr));
+        let told = text(&explained.stdout).lines().filter(|line| line.starts_with("Pod ")).count();
+        assert_eq!(told, expected.len(), "{}", text(&explained.stdout));
+    }
+}
