@@ -24,7 +24,7 @@ fn run(words: &[&str]) -> String {
     for name in ["BOOTLACE_PROFILES", "BOOTLACE_BOOT_IMAGE"] {
         bootlace.env_remove(name);
     }
-    let output = bootlace.args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let output = bootlace.args(words).current_dir(env!("BOOTLACE_ROOT")).output().unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{words:?}");
     String::from_utf8(output.stdout).unwrap()

@@ -14,7 +14,7 @@ pub(crate) struct Stores {
 
 impl Stores {
     pub(crate) fn install() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/store-clients");
+        let script = concat!(env!("BOOTLACE_ROOT"), "/hack/store-clients");
         let done = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
         assert!(done.status.success(), "{script} failed");
         let folder = PathBuf::from(String::from_utf8(done.stdout).unwrap().trim());

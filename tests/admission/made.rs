@@ -5,6 +5,6 @@ use std::path::Path;
 use serde_json::Value;
 
 pub(crate) fn pod(file: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pods").join(file);
+    let path = Path::new(env!("BOOTLACE_ROOT")).join("tests/pods").join(file);
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }

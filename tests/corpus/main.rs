@@ -46,7 +46,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 
 fn corpus() -> Vec<Entry> {
-    pods::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus"))
+    pods::read(&Path::new(env!("BOOTLACE_ROOT")).join("tests/corpus"))
 }
 
 /// The profile of the cluster tests, as a file.

@@ -13,7 +13,7 @@ use crate::client::{Connection, trusting};
 use crate::harness::{REVIEW, response, within};
 
 fn profile() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhook/profile.yaml")
+    Path::new(env!("BOOTLACE_ROOT")).join("tests/webhook/profile.yaml")
 }
 
 fn webhook(args: &[&str]) -> Command {

@@ -73,7 +73,7 @@ impl Webhook {
 
     pub(crate) async fn start_with(limits: Limits) -> Self {
         let webhook = Self::start_without_profiles(limits).await;
-        let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhook/profile.yaml");
+        let profile = Path::new(env!("BOOTLACE_ROOT")).join("tests/webhook/profile.yaml");
         webhook.profiles.swap(folder::read(&profile).unwrap()).unwrap();
         webhook
     }

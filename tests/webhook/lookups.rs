@@ -44,7 +44,7 @@ async fn webhook(registry: &Registry, api: &ApiServer, namespaces: &[&str]) -> W
     let images = Some(Arc::new(ImageLookup::new(entrypoints, secrets)));
     let lookups = Lookups { images, ..Lookups::default() };
     let webhook = Webhook::start_empty(Limits::default(), lookups, metrics).await;
-    let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/webhook/profile.yaml");
+    let profile = Path::new(env!("BOOTLACE_ROOT")).join("tests/webhook/profile.yaml");
     webhook.profiles.swap(folder::read(&profile).unwrap()).unwrap();
     webhook
 }

@@ -9,7 +9,7 @@ pub(crate) fn launcher() -> PathBuf {
                 --bin=bootlace-launch --message-format=json";
     let output = Command::new(env!("CARGO"))
         .args(args.split_whitespace())
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(env!("BOOTLACE_ROOT"))
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo runs");

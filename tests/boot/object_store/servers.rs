@@ -74,7 +74,7 @@ pub(super) fn azure() -> Arc<Server> {
 /// The folder of the programs, installed where they are not yet.
 pub(super) fn installed() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/store-servers");
+        let script = concat!(env!("BOOTLACE_ROOT"), "/hack/store-servers");
         let done = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
         assert!(done.status.success(), "{script} failed");
         String::from_utf8(done.stdout).unwrap().trim().into()

@@ -43,7 +43,7 @@ async fn entry() -> Result<Entry> {
 async fn fill(entry: Entry, progress: &Progress) -> Result<PathBuf> {
     progress.set("making its environment");
     let (venv, home) = (entry.folder().join("venv"), entry.folder().join("home"));
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/requirements.txt");
+    let requirements = images::root().join("tests/cluster/airflow/requirements.txt");
     output(command(PYTHON).args(["-m", "venv"]).arg(&venv)).await?;
     output(command(venv.join("bin/pip")).args(["install", "--quiet", UV])).await?;
     progress.set(format!("installing its {} packages", REQUIREMENTS.lines().count()));
@@ -133,7 +133,7 @@ impl Airflow {
     /// When Airflow cannot be started. A run that fails is no error.
     pub async fn run_and_clear(&self, dag: &str, date: &str) -> Result<DagRun> {
         let mut python = self.program("python");
-        python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/again.py")).args([dag, date]);
+        python.arg(images::root().join("tests/cluster/airflow/again.py")).args([dag, date]);
         ended(python).await
     }
 
@@ -148,7 +148,7 @@ impl Airflow {
 
 /// Copies `tests/cluster/airflow/dags`, with the images' names as the cluster knows them.
 fn copy_dags(to: &Path) -> Result<()> {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("airflow/dags");
+    let from = images::root().join("tests/cluster/airflow/dags");
     let copy = || -> std::io::Result<()> {
         std::fs::create_dir(to)?;
         for entry in std::fs::read_dir(&from)? {

@@ -80,7 +80,7 @@ pub struct Programs {
 /// When one does not build.
 pub async fn programs(with_product: bool, progress: &Progress) -> Result<Programs> {
     let product = if with_product { Some(product(PROFILE, progress).await?) } else { None };
-    Ok(Programs { product, probe: builds::cargo(&root()?, PROFILE, "bootlace-probe", progress).await? })
+    Ok(Programs { product, probe: builds::cargo(root(), PROFILE, "bootlace-probe", progress).await? })
 }
 
 /// Builds Bootlace's own programs, `bootlace` by the cargo profile `profile`.
@@ -88,8 +88,8 @@ pub async fn programs(with_product: bool, progress: &Progress) -> Result<Program
 /// # Errors
 /// When one does not build.
 pub async fn product(profile: &str, progress: &Progress) -> Result<Binaries> {
-    let root = root()?;
-    let build = async |(profile, name)| builds::cargo(&root, profile, name, progress).await;
+    let root = root();
+    let build = async |(profile, name)| builds::cargo(root, profile, name, progress).await;
     let [bootlace, launch, launch_http] = Binaries::builds(profile);
     Ok(Binaries {
         bootlace: build(bootlace).await?,
@@ -103,7 +103,7 @@ pub async fn product(profile: &str, progress: &Progress) -> Result<Binaries> {
 /// # Errors
 /// When a file cannot be written.
 pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<()> {
-    let root = root()?;
+    let root = root();
     let file = |name: &str| folder.join(format!("{name}.tar"));
     if let Some(product) = &programs.product {
         product::write(product, PRODUCT, &file("bootlace"))?;
@@ -184,12 +184,9 @@ async fn busybox() -> Result<(Layer, Config)> {
 }
 
 /// The repository's root.
-///
-/// # Errors
-/// Never, as long as this package lies two folders below it.
-pub fn root() -> Result<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.ancestors().nth(2).map(Path::to_owned).context("tests/cluster lies two folders below the root")
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("BOOTLACE_ROOT"))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub const NAMESPACE: &str = "bootlace";
 /// # Errors
 /// When Helm fails or Bootlace does not become ready; what its pods say is on standard error then.
 pub async fn install(cluster: &impl Reachable, values: &[String]) -> Result<()> {
-    let root = images::root()?;
+    let root = images::root();
     let mut helm = cluster.command("helm");
     helm.args(["install", "bootlace"]).arg(root.join("charts/bootlace"));
     helm.args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m"]);

@@ -18,6 +18,6 @@ pub const IMAGES: [&str; 5] = ["rust", "go", "busybox-static", "python3-venv", "
 /// # Errors
 /// When something is missing that cannot be installed; what it is, and what to do, is on standard error.
 pub async fn ensure(needs: &[&str]) -> Result<()> {
-    let script = images::root()?.join("hack/machine");
+    let script = images::root().join("hack/machine");
     run(command(script).args(needs)).await.context("this machine lacks something: see above")
 }

@@ -16,7 +16,7 @@ const PACKAGE: &str = "github.com/versity/versitygw/cmd/versitygw";
 /// # Errors
 /// When Go cannot build it; what it says is in the message.
 pub async fn prepare() -> Result<PathBuf> {
-    let root = images::root()?;
+    let root = images::root();
     let folder = progressing("building the S3 server that tasks boot from", async |progress| {
         let total = builds::go_fetch(&root.join("tests/stores"), &[], &[PACKAGE], progress).await?;
         let mut script = command(root.join("hack/store-servers"));

@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -131,7 +131,7 @@ async fn build(module: &Module, packages: &[&'static str]) -> Result<PathBuf> {
         // A program whose building was cut short must not look built.
         let new = folder.join("new");
         std::fs::create_dir_all(&new).with_context(|| format!("create {}", new.display()))?;
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(module.folder);
+        let source = crate::images::root().join("tests/cluster").join(module.folder);
         // All at once: one is linked while another is compiled.
         builds::go(&source, &flags, &missing, &new, progress).await?;
         for name in names {

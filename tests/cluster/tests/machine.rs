@@ -120,7 +120,7 @@ impl Machine {
     }
 
     fn run(&self, needs: &[&str], env: &[(&str, &str)]) -> Done {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/machine");
+        let script = Path::new(env!("BOOTLACE_ROOT")).join("hack/machine");
         let mut command = Command::new(script);
         command.args(needs).env_clear().env("PATH", self.path("bin")).env("POLICY_RC_D", self.path("policy"));
         let output = command.envs(env.iter().copied()).output().unwrap();
@@ -258,7 +258,7 @@ fn packages_are_installed_that_are_missing_and_no_others() {
 /// Every command of the Makefile says what it needs before it compiles, by the one script that installs it.
 #[test]
 fn every_command_of_the_makefile_makes_sure_of_what_it_needs() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Makefile")).unwrap();
+    let text = fs::read_to_string(Path::new(env!("BOOTLACE_ROOT")).join("Makefile")).unwrap();
     let mut commands = 0;
     for command in text.split(".PHONY: ").skip(1) {
         let (name, recipe) = command.split_once('\n').unwrap();

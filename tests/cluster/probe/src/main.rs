@@ -10,7 +10,10 @@
 //! status Uid 1000 1000 1000 1000
 //! file /var/assets/query.sql select 1\n
 //! write /tmp/file read-only filesystem or storage medium
+//! end
 //! ```
+//!
+//! `end` comes last, before the probe exits or waits: a log without it is not whole.
 
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -33,11 +36,15 @@ fn main() -> ExitCode {
                 Ok(())
             }
             b"exit" => {
+                end();
                 return ExitCode::from(str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(2));
             }
-            b"wait" => loop {
-                std::thread::park();
-            },
+            b"wait" => {
+                end();
+                loop {
+                    std::thread::park();
+                }
+            }
             _ => Err(std::io::Error::other("there is no such action")),
         };
         if let Err(error) = done {
@@ -45,7 +52,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    end();
     ExitCode::SUCCESS
+}
+
+/// The last line. Where it cannot be printed, whoever reads the log sees that it is missing.
+fn end() {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "end").and_then(|()| out.flush()).unwrap_or_default();
 }
 
 /// `name=value` in two parts; the value is empty where there is none.

@@ -6,8 +6,6 @@
 mod print;
 mod story;
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 
 use crate::cluster::Reachable;
@@ -32,5 +30,5 @@ pub async fn run(cluster: &impl Reachable) -> Result<()> {
 
 /// A file of the demo's.
 fn file(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name).display().to_string()
+    crate::images::root().join("tests/cluster").join(name).display().to_string()
 }

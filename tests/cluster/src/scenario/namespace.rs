@@ -18,6 +18,10 @@ use crate::manifest::{self, Created};
 /// that does much else.
 pub const LIMIT: Duration = Duration::from_mins(3);
 
+/// How often a log is read again: 15 seconds, more than a node without a free core needs to write one.
+const LOG_READINGS: usize = 100;
+const BETWEEN_LOG_READINGS: Duration = Duration::from_millis(150);
+
 /// The namespace of one running scenario.
 pub struct Namespace {
     client: Client,
@@ -154,11 +158,26 @@ impl Namespace {
         Ok(self.api::<Pod>().list(&ListParams::default().labels(selector)).await?.items)
     }
 
-    /// What a container wrote to its standard output and error so far.
+    /// What a container wrote to its standard output and error so far: what two readings in a row agree on, because
+    /// containerd reports that a container has ended before it has written the last lines to the log file (1.6.20,
+    /// `redirectLogs` in pkg/cri/io/logger.go: nothing waits for it).
     ///
     /// # Errors
     /// When it has not started.
     pub async fn log(&self, pod: &str, container: &str) -> Result<String> {
+        let mut log = self.log_now(pod, container).await?;
+        for _ in 0..LOG_READINGS {
+            tokio::time::sleep(BETWEEN_LOG_READINGS).await;
+            let now = self.log_now(pod, container).await?;
+            if now == log {
+                break;
+            }
+            log = now;
+        }
+        Ok(log)
+    }
+
+    async fn log_now(&self, pod: &str, container: &str) -> Result<String> {
         let params = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
         let log = self.api::<Pod>().logs(pod, &params).await;
         log.with_context(|| format!("read the log of {container} in pod {pod}"))
@@ -167,9 +186,16 @@ impl Namespace {
     /// What the process of a container held, whose image is the probe's: see [`Process`].
     ///
     /// # Errors
-    /// When the log cannot be read, or something else wrote it.
+    /// When the log cannot be read, stays without its last line, or something else wrote it.
     pub async fn process(&self, pod: &str, container: &str) -> Result<Process> {
-        Process::read(&self.log(pod, container).await?)
+        for _ in 0..LOG_READINGS {
+            let log = self.log_now(pod, container).await?;
+            if Process::is_whole(&log) {
+                return Process::read(&log);
+            }
+            tokio::time::sleep(BETWEEN_LOG_READINGS).await;
+        }
+        bail!("the log of {container} in pod {pod} does not end with the probe's last line")
     }
 
     /// Runs a command in a container, to its end.

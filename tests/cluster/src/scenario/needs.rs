@@ -44,7 +44,7 @@ mod tests {
     /// A scenario that reaches for the node and is not listed would fail on every other cluster.
     #[test]
     fn every_scenario_that_reaches_for_the_node_is_listed_and_no_other() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+        let root = crate::images::root().join("tests/cluster/tests/scenarios");
         let mut all = Vec::new();
         files(&root, &mut all);
         let mut texts = Vec::new();

@@ -2,6 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 
+/// The probe's last line.
+const END: &str = "end";
+
 /// What the probe printed: read back byte for byte.
 #[derive(Debug, Default)]
 pub struct Process {
@@ -26,7 +29,16 @@ impl Process {
         Ok(process)
     }
 
+    /// Whether a log holds all that a probe printed.
+    #[must_use]
+    pub fn is_whole(log: &str) -> bool {
+        log.lines().any(|line| line == END)
+    }
+
     fn line(&mut self, line: &str) -> Result<()> {
+        if line == END {
+            return Ok(());
+        }
         let (action, rest) = line.split_once(' ').context("it holds no space")?;
         match action {
             "argv" => self.argv.push(unescape(rest.split_once(' ').context("no position")?.1)?),
@@ -139,7 +151,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_line_has_its_place() {
-        let log = "argv 0 /probe\nargv 1 \nenviron A=1=\\n\nenviron NONE\nfile /a b c\nstatus Uid 1 1\nwrite /x done\n";
+        let log = "argv 0 /probe\nargv 1 \nenviron A=1=\\n\nenviron NONE\nfile /a b c\nstatus Uid 1 1\nwrite /x done\nend\n";
+        assert!(Process::is_whole(log) && !Process::is_whole("environ A=the end\n"));
         let process = Process::read(log).unwrap();
         assert_eq!(process.argv, [&b"/probe"[..], b""]);
         assert_eq!((process.env("A"), process.env("NONE")), (Some(&b"1=\n"[..]), None));

@@ -18,7 +18,7 @@ fn offline(name: &'static str) -> Scenario {
 }
 
 fn example(name: &str) -> Result<String> {
-    let file = root()?.join("examples").join(name);
+    let file = root().join("examples").join(name);
     std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
 }
 

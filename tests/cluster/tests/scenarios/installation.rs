@@ -250,7 +250,7 @@ impl<'n> Installation<'n> {
     }
 
     fn chart(path: &str) -> Result<String> {
-        let path: PathBuf = images::root()?.join(path);
+        let path: PathBuf = images::root().join(path);
         ensure!(path.exists(), "{} is not there", path.display());
         Ok(path.display().to_string())
     }

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 /// The flags about injected containers that the chart gives to the webhook under these values.
 async fn boot_flags(values: &str, more: &[&str]) -> Result<Vec<String>> {
-    let chart = images::root()?.join("charts/bootlace");
+    let chart = images::root().join("charts/bootlace");
     let mut helm = command("helm");
     helm.args(["template", "bootlace"])
         .arg(&chart)

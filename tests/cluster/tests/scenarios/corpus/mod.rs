@@ -42,8 +42,8 @@ async fn what_the_api_server_takes_it_takes_injected_whatever_the_namespace_enfo
 }
 
 async fn compare_all() -> Result<()> {
-    let corpus = pods::read(&root()?.join("tests/corpus"));
-    let fields = Fields::read(&std::fs::read_to_string(root()?.join(FIELDS))?);
+    let corpus = pods::read(&root().join("tests/corpus"));
+    let fields = Fields::read(&std::fs::read_to_string(root().join(FIELDS))?);
     let (mut table, mut wrong) = (Table::default(), Vec::new());
     for rules in Rules::ALL {
         // No release looks at the one: what comes back from it is the pod without Bootlace.
@@ -65,7 +65,7 @@ async fn compare_all() -> Result<()> {
     }
     println!("{table}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    written(&root()?.join("docs/corpus.md"), |page| table.on(page))
+    written(&root().join("docs/corpus.md"), |page| table.on(page))
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn the_fields_of_a_pod_are_those_that_the_api_server_tells() -> Result<()>
             let request = http::Request::get("/openapi/v3/api/v1").body(Vec::new())?;
             let document: Value = namespace.client().request(request).await?;
             let fields = Fields::of_document(&document).to_string();
-            written(&root()?.join(FIELDS), |_| fields)
+            written(&root().join(FIELDS), |_| fields)
         })
         .await
 }
