@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -104,7 +105,7 @@ async fn the_task(bootlace: &Path, task: &str) -> Result<()> {
     say("What boot said (names and sizes, never a value):");
     quote(&kubectl_here(&["logs", name, "--container", "bootlace-boot"]).await?);
     say("What the task said, with its boot env and an asset's content:");
-    let log = kubectl_here(&["logs", name, "--container", "base"]).await?;
+    let log = log(&[name, "--container", "base"], &["query.sql", "from sales"]).await?;
     quote(&log);
     ensure!(
         log.contains("the analytics team, in run ")
@@ -148,7 +149,7 @@ async fn the_proof() -> Result<()> {
     let succeeded = "jsonpath={.status.phase}=Succeeded";
     kubectl_here(&["wait", "pod/no-command", "--for", succeeded, "--timeout", "90s"]).await?;
     quote(&kubectl_here(&["get", "secrets", "--selector", "app.kubernetes.io/managed-by=bootlace"]).await?);
-    let log = kubectl_here(&["logs", "no-command"]).await?;
+    let log = log(&["no-command"], &["GREETING="]).await?;
     let greeting =
         log.lines().find(|line| line.contains("GREETING=")).context("the boot env did not arrive")?;
     quote(greeting);
@@ -201,8 +202,7 @@ async fn the_pipe() -> Result<()> {
     say("kubectl get pipes");
     quote(&kubectl_here(&["get", "pipes"]).await?);
     for (task, says) in [("serve", "certificate of the run"), ("publish", "read me")] {
-        let log =
-            kubectl_here(&["logs", "--selector", &format!("task_id={task}"), "--container", "base"]).await?;
+        let log = log(&["--selector", &format!("task_id={task}"), "--container", "base"], &[says]).await?;
         ensure!(log.contains(says), "task {task} did not get its file: {log}");
         say(&format!("Task {task} read:"));
         quote(&log);
@@ -225,4 +225,19 @@ async fn kubectl(arguments: &[&str]) -> Result<String> {
 
 async fn kubectl_here(arguments: &[&str]) -> Result<String> {
     output(command("kubectl").args(["--namespace", NAMESPACE]).args(arguments)).await
+}
+
+/// What a task wrote, read until it holds one of `parts`, for up to 15 seconds: containerd may still write the last lines
+/// of a container that has ended. Whoever asks checks what came.
+async fn log(of: &[&str], parts: &[&str]) -> Result<String> {
+    let arguments = [&["logs"], of].concat();
+    let mut log = kubectl_here(&arguments).await?;
+    for _ in 0..100 {
+        if parts.iter().any(|part| log.contains(part)) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        log = kubectl_here(&arguments).await?;
+    }
+    Ok(log)
 }
