@@ -104,8 +104,15 @@ impl Service {
         result.unwrap_or_else(|denial| denied(&denial))
     }
 
-    /// The pod that asks, in the audit line too.
+    /// The pod that asks, in the audit line too. Nobody has deleted it.
     async fn caller(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<Caller, Denial> {
+        let caller = self.caller_in_grace(headers, audit).await?;
+        caller.check_not_deleted()?;
+        Ok(caller)
+    }
+
+    /// The same for a pod that may be in the grace period before its deletion.
+    async fn caller_in_grace(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<Caller, Denial> {
         let id = self.callers.identify(headers).await?;
         audit.caller = Some(id.clone());
         self.callers.pod(id).await
@@ -158,7 +165,7 @@ impl Service {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, Denial> {
-        let Caller { id, pod } = self.caller(headers, audit).await?;
+        let Caller { id, pod } = self.caller_in_grace(headers, audit).await?;
         let told = pipe::grant::spec(&pod)?;
         pipe::grant::key(&told, key)?;
         let (asked, _turn): (Output, _) = self.read(body).await?;

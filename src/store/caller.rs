@@ -73,16 +73,33 @@ impl Callers {
         identity(reviewed.status.unwrap_or_default())
     }
 
-    /// The pod itself.
+    /// The pod itself, which may be in the grace period before its deletion; see [`Caller::check_not_deleted`].
     ///
     /// # Errors
-    /// Where it is gone, is being deleted, or is another one of its name.
+    /// Where it is gone, or is another one of its name.
     pub async fn pod(&self, id: Identity) -> Result<Caller, Denial> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &id.namespace);
         let doing = format!("pod {}/{} cannot be read", id.namespace, id.name);
         let pod = pods.get_opt(&id.name).await.map_err(|error| ours(&doing, &error))?;
         is_there(pod.as_ref(), &id)?;
         Ok(Caller { id, pod: pod.unwrap_or_default() })
+    }
+}
+
+impl Caller {
+    /// Checks that nobody has deleted the pod.
+    ///
+    /// # Errors
+    /// Where it is being deleted: from then on it may only have its outputs stored, because its tasks can still end with 0
+    /// in their grace period.
+    pub fn check_not_deleted(&self) -> Result<(), Denial> {
+        if self.pod.metadata.deletion_timestamp.is_none() {
+            return Ok(());
+        }
+        let Identity { namespace, name, .. } = &self.id;
+        Err(Denial::forbidden(format!(
+            "pod {namespace}/{name} of the token is being deleted: only its outputs are stored until it has ended"
+        )))
     }
 }
 
@@ -140,7 +157,6 @@ fn is_there(pod: Option<&Pod>, id: &Identity) -> Result<(), Denial> {
     match pod.map(|pod| &pod.metadata) {
         None => gone("is gone"),
         Some(found) if found.uid.as_deref() != Some(uid) => gone("is gone, and another has its name"),
-        Some(found) if found.deletion_timestamp.is_some() => gone("is being deleted"),
         Some(_) => Ok(()),
     }
 }
@@ -212,16 +228,14 @@ mod tests {
         let id = reviewed(user(&bound())).unwrap();
         let pod = |metadata: Value| serde_json::from_value::<Pod>(json!({"metadata": metadata})).unwrap();
         is_there(Some(&pod(json!({"uid": "u-1"}))), &id).unwrap();
-        for (found, hint) in [
-            (None, "is gone"),
-            (Some(pod(json!({"uid": "u-2"}))), "another has its name"),
-            (
-                Some(pod(json!({"uid": "u-1", "deletionTimestamp": "2026-11-21T10:00:00Z"}))),
-                "is being deleted",
-            ),
-        ] {
+        for (found, hint) in [(None, "is gone"), (Some(pod(json!({"uid": "u-2"}))), "another has its name")] {
             let denial = is_there(found.as_ref(), &id).unwrap_err();
             assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
         }
+        let deleted = pod(json!({"uid": "u-1", "deletionTimestamp": "2026-11-21T10:00:00Z"}));
+        is_there(Some(&deleted), &id).unwrap();
+        let denial = Caller { id: id.clone(), pod: deleted }.check_not_deleted().unwrap_err();
+        assert!(denial.status == 403 && denial.message.contains("is being deleted"), "{denial}");
+        Caller { id, pod: pod(json!({"uid": "u-1"})) }.check_not_deleted().unwrap();
     }
 }

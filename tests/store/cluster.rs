@@ -86,6 +86,28 @@ impl Cluster {
         state.write(path, object);
     }
 
+    /// Marks an object as one that is being deleted, with a grace period that is not over.
+    pub(crate) fn delete_with_grace(&self, path: &str) {
+        let mut state = self.state();
+        let object = state.objects.get_mut(path).unwrap();
+        object["metadata"]["deletionTimestamp"] = json!("2026-11-21T10:00:30Z");
+    }
+
+    /// A token of a pod that stays that pod's own when another of its name is there.
+    pub(crate) fn token(&self, pod: &str) -> String {
+        let state = self.state();
+        let uid = &state.objects[&format!("/api/v1/namespaces/etl/pods/{pod}")]["metadata"]["uid"];
+        format!("{pod}:{}", uid.as_str().unwrap())
+    }
+
+    /// Puts another object in the place of one, with the same name and content.
+    pub(crate) fn recreate(&self, path: &str) {
+        let mut state = self.state();
+        let mut object = state.objects.remove(path).unwrap();
+        object["metadata"].as_object_mut().unwrap().remove("deletionTimestamp");
+        state.write(path, object);
+    }
+
     /// Refuses to create anything below a path, with this status and message.
     pub(crate) fn refuse(&self, path: &'static str, status: u16, message: &'static str) {
         self.state().refused = Some((path, status, message));
@@ -202,15 +224,17 @@ impl State {
         object
     }
 
-    /// What is said of a token: here a pod's token is its name.
+    /// What is said of a token: here a pod's token is its name, or its name and its uid.
     fn review(&self, token: &Value) -> Value {
-        let path = format!("/api/v1/namespaces/etl/pods/{}", token.as_str().unwrap());
+        let text = token.as_str().unwrap();
+        let (name, uid) = text.split_once(':').map_or((text, None), |(name, uid)| (name, Some(uid)));
+        let path = format!("/api/v1/namespaces/etl/pods/{name}");
         let Some(pod) = self.objects.get(&path) else {
             return json!({"spec": {"token": token}, "status": {"authenticated": false}});
         };
         let extra = json!({
-            "authentication.kubernetes.io/pod-name": [token],
-            "authentication.kubernetes.io/pod-uid": [pod["metadata"]["uid"]],
+            "authentication.kubernetes.io/pod-name": [name],
+            "authentication.kubernetes.io/pod-uid": [uid.map_or_else(|| pod["metadata"]["uid"].clone(), |uid| json!(uid))],
         });
         let user = json!({"username": "system:serviceaccount:etl:runner", "extra": extra});
         let status = json!({"authenticated": true, "audiences": ["bootlace"], "user": user});

@@ -46,8 +46,12 @@ fn cluster() -> Cluster {
 }
 
 async fn put(cluster: &Cluster, token: &str, key: &str, body: &Value) -> (u16, Value) {
+    ask(cluster, token, "PUT", &format!("/v1/pipes/{key}"), body).await
+}
+
+async fn ask(cluster: &Cluster, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let service = Service::new(cluster.client(), Arc::<Metrics>::default());
-    let request = Request::put(format!("/v1/pipes/{key}"));
+    let request = Request::builder().method(method).uri(path);
     let request =
         request.header("authorization", format!("Bearer {token}")).body(Body::from(body.to_string()));
     let response = service.router().oneshot(request.unwrap()).await.unwrap();
@@ -72,6 +76,36 @@ async fn what_is_declared_is_stored() {
     let pipe = &cluster.all("pipes")[0];
     assert_eq!((&pipe["spec"]["producer"]["pod"], &pipe["spec"]["size"]), (&json!("task"), &json!(20)));
     assert_eq!(cluster.all("secrets")[0]["data"], json!({"tls.key": STANDARD.encode(VALUE)}));
+}
+
+#[tokio::test]
+async fn a_pod_that_is_being_deleted_has_its_outputs_stored_and_gets_nothing_else() {
+    let cluster = cluster();
+    cluster.delete_with_grace("/api/v1/namespaces/etl/pods/task");
+    let good = body("main", "Secret", "tls.key", VALUE.as_bytes());
+    let env = json!({"env": {}});
+    let report = json!({"outcome": "Booted", "note": ""});
+    for (method, path, body) in
+        [("PUT", "/v1/env", &env), ("GET", "/v1/awaited/cert", &Value::Null), ("POST", "/v1/events", &report)]
+    {
+        let (status, answer) = ask(&cluster, "task", method, path, body).await;
+        let message = answer["message"].as_str().unwrap();
+        assert!(status == 403 && message.contains("is being deleted"), "{method} {path}: {status} {answer}");
+    }
+    assert!(cluster.all("secrets").is_empty());
+    let (status, answer) = put(&cluster, "task", "Cert", &good).await;
+    assert_eq!((status, &answer["created"]), (200, &json!(true)), "{answer}");
+    stored_once(&cluster);
+
+    // Another pod of that name is not the one that the token is of.
+    let token = cluster.token("task");
+    pod(&cluster, "other", &json!([]));
+    cluster.recreate("/api/v1/namespaces/etl/pods/task");
+    let (status, answer) = put(&cluster, &token, "Cert", &good).await;
+    assert!(
+        status == 403 && answer["message"].as_str().unwrap().contains("another has its name"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

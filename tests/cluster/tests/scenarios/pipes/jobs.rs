@@ -6,7 +6,7 @@ use bootlace_cluster::images::BUSYBOX;
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, state};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
@@ -144,6 +144,39 @@ async fn what_a_job_stored_goes_with_its_cronjob() -> Result<()> {
                 Ok(())
             })
             .await
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_task_that_ends_with_0_within_the_grace_of_its_deletion_keeps_its_output() -> Result<()> {
+    scenario("pipes-grace")
+        .run(async |namespace| {
+            let out = json!({"bootlace.dev/pipe-out": "- {key: Word, file: /tmp/word, kind: ConfigMap}"});
+            let script =
+                "trap 'printf found > /tmp/word; exit 0' TERM; touch /tmp/ready; while :; do sleep 0.1; done";
+            let mut container = shell(script);
+            container["readinessProbe"] =
+                json!({"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1});
+            let pod = json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": "ends", "labels": {"bootlace.dev/task": "true"}, "annotations": {
+                    "bootlace.dev/workflow": "shop", "bootlace.dev/run": "deploy-7",
+                    "bootlace.dev/pipe-out": out["bootlace.dev/pipe-out"],
+                }},
+                "spec": {"restartPolicy": "Never", "containers": [container]},
+            });
+            namespace.create(&pod.to_string()).await?;
+            namespace.pod_ready("ends").await?;
+            let params = DeleteParams { grace_period_seconds: Some(20), ..DeleteParams::default() };
+            namespace.api::<Pod>().delete("ends", &params).await?;
+            until_async(LIMIT, "the pod that was deleted is still there", async || {
+                anyhow::ensure!(namespace.api::<Pod>().get_opt("ends").await?.is_none(), "it is there");
+                Ok(())
+            })
+            .await?;
+            assert_eq!(stored(namespace).await?, ["Word ConfigMap by ends"]);
+            Ok(())
         })
         .await
 }
