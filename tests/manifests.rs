@@ -1,8 +1,9 @@
 //! The rendered manifests and the code say the same names: nothing else holds them together.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use bootlace::identity::Identity;
 use bootlace::names;
-use bootlace::output::{Pipe, awaited, name};
+use bootlace::output::{Pipe, awaited, name, run_label};
 use bootlace::plan::Settings;
 use bootlace::profile::folder;
 use kube::Resource as _;
@@ -91,12 +92,18 @@ fn the_admission_policy_binds_the_store_by_the_names_that_the_code_writes() {
         .find(|document| document.pointer("/kind").unwrap() == "ValidatingAdmissionPolicy")
         .expect("manifests/install.yaml holds no ValidatingAdmissionPolicy");
     let rules = policy.pointer("/spec/validations").unwrap().to_string();
+    let run = run_label(&Identity::default()).len();
     for part in [
         format!("'^{}[0-9a-f]{{{}}}$'", names::SECRET_ENV_PREFIX, names::SECRET_ENV_DIGITS),
         format!("object.metadata.labels['{}'] == '{}'", names::LABEL_MANAGED_BY, names::MANAGED_BY),
         format!("'-[0-9a-f]{{{}}}$'", name::HASH_DIGITS),
         format!("'-{}-[0-9a-f]{{{}}}$'", awaited::MARK, name::HASH_DIGITS),
         format!("'{}' in object.metadata.labels", names::LABEL_PIPE_RUN),
+        format!("all(key, key == '{}'", names::LABEL_MANAGED_BY),
+        format!(
+            "key == '{}' && object.metadata.labels[key].matches('^[0-9a-f]{{{run}}}$')",
+            names::LABEL_PIPE_RUN
+        ),
         format!("owner.apiVersion == '{}' && owner.kind == '{}'", Pipe::api_version(&()), Pipe::kind(&())),
     ] {
         assert!(rules.contains(&part), "{part} is not in {rules}");

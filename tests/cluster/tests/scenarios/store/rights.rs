@@ -129,12 +129,14 @@ fn secret(change: impl FnOnce(&mut Value)) -> Secret {
 
 /// An output's name ends with 16 hexadecimal digits, and is that of its Pipe.
 const OUTPUT: &str = "etl.r1.load.cert-0123456789abcdef";
+/// The label of an output's run.
+const RUN: &str = "0123456789abcdef0123456789abcdef";
 
 fn output(change: impl FnOnce(&mut Value)) -> Value {
     let mut output = json!({
         "metadata": {
             "name": OUTPUT,
-            "labels": {"app.kubernetes.io/managed-by": "bootlace", "bootlace.dev/pipe-run": "0"},
+            "labels": {"app.kubernetes.io/managed-by": "bootlace", "bootlace.dev/pipe-run": RUN},
             "ownerReferences": [{"apiVersion": "bootlace.dev/v1alpha1", "kind": "Pipe", "name": OUTPUT, "uid": "u-1"}],
         },
         "immutable": true,
@@ -161,6 +163,9 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
     secrets.create(&dry, &serde_json::from_value(awaited.clone())?).await?;
     maps.create(&dry, &serde_json::from_value(awaited.clone())?).await?;
     let change = |field: &'static str, value: Value| output(move |output| output["metadata"][field] = value);
+    let label = |key: &'static str, value: &'static str| {
+        output(move |output| output["metadata"]["labels"][key] = json!(value))
+    };
     let owner =
         |change: &dyn Fn(&mut Value)| output(|output| change(&mut output["metadata"]["ownerReferences"][0]));
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "u-1"});
@@ -179,7 +184,13 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
         (owner(&|owner| owner["apiVersion"] = json!("evil.example/v1")), "is either"),
         (owner(&|owner| *owner = pod.clone()), "is either"),
         (change("labels", json!({"app.kubernetes.io/managed-by": "bootlace"})), "is either"),
-        (change("labels", json!({"bootlace.dev/pipe-run": "0"})), "carries the label"),
+        (change("labels", json!({"bootlace.dev/pipe-run": RUN})), "carries the label"),
+        (label("bootlace.dev/pipe-run", "default"), "carries no labels but"),
+        // What other programs find their own by.
+        (label("argocd.argoproj.io/secret-type", "repository"), "carries no labels but"),
+        (label("grafana_dashboard", "1"), "carries no labels but"),
+        (change("annotations", json!({"k8s-sidecar-target-directory": "/"})), "carries no annotations"),
+        (change("finalizers", json!(["example.com/held"])), "and no finalizers"),
         (change("ownerReferences", json!([])), "is owned by one pod or one Pipe"),
         (output(|output| output["immutable"] = json!(false)), "is immutable"),
     ] {
@@ -242,6 +253,17 @@ async fn policy(namespace: &Namespace) -> Result<()> {
         (secret(|secret| secret["type"] = json!("bootstrap.kubernetes.io/token")), "is of type Opaque"),
         (secret(|secret| secret["immutable"] = json!(false)), "is immutable"),
         (secret(|secret| secret["metadata"]["labels"] = json!({})), "carries the label"),
+        (
+            secret(|secret| {
+                secret["metadata"]["labels"]["argocd.argoproj.io/secret-type"] = json!("cluster");
+            }),
+            "carries no labels but",
+        ),
+        (secret(|secret| secret["metadata"]["labels"]["bootlace.dev/pipe-run"] = json!(RUN)), "is either"),
+        (
+            secret(|secret| secret["metadata"]["annotations"] = json!({"example.com/managed": "true"})),
+            "carries no annotations",
+        ),
         (secret(|secret| secret["metadata"]["ownerReferences"] = json!([])), "owned by one pod or one Pipe"),
         (
             secret(|secret| secret["metadata"]["ownerReferences"] = owner("Node")),
