@@ -15,14 +15,16 @@ pub enum Piece<'a> {
 /// The parts of `text`, in their order.
 pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
+    let mut closes = true;
     std::iter::from_fn(move || {
-        let (piece, after) = next(rest)?;
+        let (piece, after) = next(rest, &mut closes)?;
         rest = after;
         Some(piece)
     })
 }
 
-fn next(text: &str) -> Option<(Piece<'_>, &str)> {
+/// `closes` turns false once no `)` is left: without it, a text of many `$(` would be searched to its end for each.
+fn next<'a>(text: &'a str, closes: &mut bool) -> Option<(Piece<'a>, &'a str)> {
     let dollar = text.find('$').unwrap_or(text.len());
     if dollar > 0 {
         let (before, after) = text.split_at_checked(dollar)?;
@@ -32,8 +34,13 @@ fn next(text: &str) -> Option<(Piece<'_>, &str)> {
     if let Some(rest) = after.strip_prefix('$') {
         return Some((Piece::Text("$"), rest));
     }
-    match after.strip_prefix('(').and_then(|reference| reference.split_once(')')) {
-        Some((name, rest)) => Some((Piece::Reference(name), rest)),
+    let reference = after.strip_prefix('(').filter(|_| *closes);
+    match reference.map(|reference| reference.split_once(')')) {
+        Some(Some((name, rest))) => Some((Piece::Reference(name), rest)),
+        Some(None) => {
+            *closes = false;
+            Some((Piece::Text("$"), after))
+        }
         None => Some((Piece::Text("$"), after)),
     }
 }
@@ -116,6 +123,14 @@ mod tests {
         ] {
             assert_eq!(expanded(text), expected, "{text:?}");
         }
+    }
+
+    /// The square of their number would take minutes.
+    #[test]
+    fn many_references_that_do_not_end_are_searched_once() {
+        let text = "$(".repeat(1_000_000);
+        assert_eq!(pieces(&text).filter(|piece| *piece == Piece::Text("$")).count(), 1_000_000);
+        assert_eq!(expand(&text, |_| None), text.as_bytes());
     }
 
     #[test]

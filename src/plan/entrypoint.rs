@@ -58,11 +58,18 @@ pub(super) enum Annotated {
     ByContainer(BTreeMap<String, Vec<String>>),
 }
 
+/// Bytes of the annotation. Images' entrypoints have a few words, and each word takes many times its size while the
+/// pod is planned.
+const MAX_BYTES: usize = 64 * 1024;
+
 impl Annotated {
     /// Reads the annotation of a pod with these task containers.
     pub(super) fn read(pod: &Pod<'_>, tasks: &[&Container<'_>]) -> Result<Self, PlanError> {
         let Some(text) = pod.annotations.get(names::ANNOTATION_ENTRYPOINT) else { return Ok(Self::Nothing) };
         let wrong = |what: String| PlanError::Entrypoint { what };
+        if text.len() > MAX_BYTES {
+            return Err(wrong(format!("has {} bytes, and the limit is {MAX_BYTES}", text.len())));
+        }
         match serde_json::from_str(text) {
             Err(_) => Err(wrong("is no JSON".to_owned())),
             Ok(Value::Object(map)) => {
@@ -213,6 +220,7 @@ mod tests {
             (r#"{"c": ["run"]}"#, r#"names the container "c", but the task containers are a, b"#),
             (r#"{"a": "run"}"#, r#"has no array for "a""#),
             (r#"{"a": []}"#, r#"has an empty array for "a""#),
+            (&format!("[\"{}\"]", "x".repeat(MAX_BYTES)), "has 65540 bytes, and the limit is 65536"),
         ] {
             let error = annotated(annotation, &two).unwrap_err();
             let start = format!("the annotation {} {what}: write", names::ANNOTATION_ENTRYPOINT);

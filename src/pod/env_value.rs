@@ -1,7 +1,7 @@
 //! The values of a container's `env`, as far as they are known before the container starts.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bootlace_launch::expansion::{self, Piece};
@@ -77,43 +77,51 @@ impl<'a> Container<'a> {
     pub fn env_values(&self) -> BTreeMap<&'a str, Result<Cow<'a, str>, NotKnown<'a>>> {
         let mut values: BTreeMap<&'a str, Value<'a>> = BTreeMap::new();
         let mut left = MAX_EXPANDED_BYTES;
+        // Asked once a variable: in a list, a pod of many would take the square of their number.
+        let names: BTreeSet<&str> = self.env.iter().copied().collect();
         for variable in self.variables() {
             let value = match variable.text {
                 None if variable.has_value_from => Err(NotKnown::ValueFrom),
                 None => Ok(Cow::Borrowed("")),
                 Some(text) if !text.contains('$') => Ok(Cow::Borrowed(text)),
-                Some(text) => self.expanded(text, &values, left).inspect(|value| left -= value.len()),
+                Some(text) => expanded(text, &names, &values, left).inspect(|value| left -= value.len()),
             };
             values.insert(variable.name, value);
         }
         values
     }
+}
 
-    fn expanded(&self, text: &'a str, earlier: &BTreeMap<&'a str, Value<'a>>, left: usize) -> Value<'a> {
-        let limit = MAX_VALUE_BYTES.min(left);
-        let mut expanded = String::new();
-        for piece in expansion::pieces(text) {
-            let part = match piece {
-                Piece::Text(text) => text,
-                // No variable has an empty name, so this one is never resolved.
-                Piece::Reference("") => "$()",
-                Piece::Reference(name) => match earlier.get(name) {
-                    Some(Ok(value)) => value,
-                    Some(Err(_)) => return Err(NotKnown::Reference { name, because: Unresolved::Earlier }),
-                    None => {
-                        let later = self.env.contains(&name);
-                        let because = if later { Unresolved::Later } else { Unresolved::Elsewhere };
-                        return Err(NotKnown::Reference { name, because });
-                    }
-                },
-            };
-            if expanded.len().saturating_add(part.len()) > limit {
-                return Err(NotKnown::TooLong);
-            }
-            expanded.push_str(part);
+/// A value with its references resolved from `earlier` variables; `names` are those of all the container's variables.
+fn expanded<'a>(
+    text: &'a str,
+    names: &BTreeSet<&str>,
+    earlier: &BTreeMap<&'a str, Value<'a>>,
+    left: usize,
+) -> Value<'a> {
+    let limit = MAX_VALUE_BYTES.min(left);
+    let mut expanded = String::new();
+    for piece in expansion::pieces(text) {
+        let part = match piece {
+            Piece::Text(text) => text,
+            // No variable has an empty name, so this one is never resolved.
+            Piece::Reference("") => "$()",
+            Piece::Reference(name) => match earlier.get(name) {
+                Some(Ok(value)) => value,
+                Some(Err(_)) => return Err(NotKnown::Reference { name, because: Unresolved::Earlier }),
+                None => {
+                    let later = names.contains(name);
+                    let because = if later { Unresolved::Later } else { Unresolved::Elsewhere };
+                    return Err(NotKnown::Reference { name, because });
+                }
+            },
+        };
+        if expanded.len().saturating_add(part.len()) > limit {
+            return Err(NotKnown::TooLong);
         }
-        Ok(Cow::Owned(expanded))
+        expanded.push_str(part);
     }
+    Ok(Cow::Owned(expanded))
 }
 
 #[cfg(test)]

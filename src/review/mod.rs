@@ -19,4 +19,4 @@ pub const API_VERSION: &str = "admission.k8s.io/v1";
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// JSON values in a review at most. Each takes up to 100 bytes in memory, whatever it takes in the body. A pod of 10,000
 /// env variables has 50,000.
-pub const MAX_VALUES: usize = 200_000;
+pub const MAX_VALUES: usize = 100_000;

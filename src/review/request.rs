@@ -191,7 +191,7 @@ mod tests {
                 "holds no uid",
             ),
             (big, "u-1", "larger than 4 MiB"),
-            (many, "u-1", "holds more than 200000 JSON values"),
+            (many, "u-1", "holds more than 100000 JSON values"),
         ] {
             let malformed = parse(body.as_bytes()).unwrap_err();
             assert_eq!(malformed.uid, uid, "{malformed}");

@@ -17,7 +17,8 @@ fn profile() -> PathBuf {
 }
 
 fn webhook(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
+    let binary = std::env::var("BOOTLACE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootlace").to_owned());
+    let mut command = Command::new(binary);
     command.arg("webhook").args(args);
     // No cluster by accident.
     command.env_remove("KUBECONFIG").env("HOME", "/nonexistent");
@@ -25,16 +26,17 @@ fn webhook(args: &[&str]) -> Command {
 }
 
 /// The program while it runs.
-struct Running {
+pub(crate) struct Running {
     child: Child,
-    log: BufReader<std::process::ChildStderr>,
-    address: SocketAddr,
+    /// `None` once nobody wants it.
+    log: Option<BufReader<std::process::ChildStderr>>,
+    pub(crate) address: SocketAddr,
     status: SocketAddr,
     folder: tempfile::TempDir,
 }
 
 impl Running {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut child = webhook(args)
             .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"])
@@ -50,11 +52,21 @@ impl Running {
         log.read_line(&mut line).unwrap();
         let line: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let address = |field: &str| line[field].as_str().unwrap().parse().unwrap();
-        Self { address: address("address"), status: address("status"), child, log, folder }
+        Self { address: address("address"), status: address("status"), child, log: Some(log), folder }
     }
 
-    fn tls(&self) -> Arc<rustls::ClientConfig> {
+    pub(crate) fn tls(&self) -> Arc<rustls::ClientConfig> {
         trusting(&std::fs::read(self.folder.path().join("ca.crt")).unwrap())
+    }
+
+    /// Reads the log away, so that the program never waits for its reader.
+    pub(crate) fn discard_log(&mut self) {
+        let log = self.log.take().unwrap();
+        std::thread::spawn(move || log.split(b'\n').for_each(drop));
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks the second port, and returns the answer as it comes.
@@ -74,7 +86,7 @@ impl Running {
     /// Waits for the end, and returns the exit code and the rest of the log.
     fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
-        self.log.read_to_string(&mut rest).unwrap();
+        self.log.take().unwrap().read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
     }
 }

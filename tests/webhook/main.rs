@@ -19,6 +19,7 @@ mod cluster;
 mod drain;
 mod entrypoints;
 mod harness;
+mod hostile;
 mod limits;
 mod lookups;
 mod reload;

@@ -28,8 +28,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
-            // Four of the largest reviews, or 800 of ordinary pods.
-            bytes: 16 * 1024 * 1024,
+            // Two of the largest reviews, or 400 of ordinary pods. In memory they take up to twice as much while they grow.
+            bytes: 8 * 1024 * 1024,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             request: Duration::from_secs(35),
