@@ -94,6 +94,63 @@ fn ends_in_string(text: &str, is_open: bool) -> bool {
     })
 }
 
+/// Texts that a template may put together, by `~` or `+`. Each can have what the API server allows for a pod's
+/// annotations, 256 KiB, and the engine's steps do not count bytes.
+const MAX_JOINED: usize = 64;
+
+/// Refuses what makes a value out of a value that is already twice as large: a name that is given a concatenation, a list
+/// or what a block writes could be given the same of itself next, and double with each line.
+fn growth(tokens: &[(Token<'_>, usize)]) -> Result<(), Unreadable> {
+    let at = |position: usize| tokens.get(position).map(|(token, _)| token);
+    let (mut assigns, mut joined) = (false, 0);
+    for (position, (token, line)) in tokens.iter().enumerate() {
+        let (before, next) = (position.checked_sub(1).and_then(at), at(position + 1));
+        let is_number = |token| matches!(token, Some(&Token::Int(_) | &Token::Float(_)));
+        let what = match token {
+            Token::BlockStart => {
+                let rest = tokens.iter().skip(position).map(|(token, _)| token);
+                let mut block = rest.take_while(|token| !matches!(token, Token::BlockEnd));
+                assigns = matches!(next, Some(Token::Ident("set" | "with")));
+                match next {
+                    Some(Token::Ident("filter")) => "a filter block",
+                    Some(Token::Ident("set")) if !block.any(|token| matches!(token, Token::Assign)) => {
+                        "a set block"
+                    }
+                    _ => continue,
+                }
+            }
+            Token::BlockEnd => {
+                assigns = false;
+                continue;
+            }
+            // Of a text and a number there is no sum.
+            Token::Plus if is_number(before) || is_number(next) => continue,
+            Token::Tilde | Token::Plus => {
+                joined += 1;
+                match () {
+                    () if assigns => "a concatenation in set or with",
+                    () if joined > MAX_JOINED => "more than 64 concatenations",
+                    () => continue,
+                }
+            }
+            Token::BraceOpen if assigns => "a map in set or with",
+            // Behind a value it begins the name of a field.
+            Token::BracketOpen
+                if assigns
+                    && !matches!(
+                        before,
+                        Some(Token::Ident(_) | Token::BracketClose | Token::ParenClose | Token::Str(_))
+                    ) =>
+            {
+                "a list in set or with"
+            }
+            _ => continue,
+        };
+        return Err(Unreadable::NotOffered { line: *line, what });
+    }
+    Ok(())
+}
+
 /// Refuses filters that are not there, and what makes much out of little: calls and products (which repeat a text).
 pub(super) fn tokens(text: &str) -> Result<(), Unreadable> {
     let tokens = tokens_of(text);
@@ -123,5 +180,5 @@ pub(super) fn tokens(text: &str) -> Result<(), Unreadable> {
         };
         return Err(Unreadable::NotOffered { line, what });
     }
-    Ok(())
+    growth(&tokens)
 }

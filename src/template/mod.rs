@@ -8,6 +8,7 @@
 //! rendered at admission ([`render`]), purely from the pod ([`Context`]).
 
 mod context;
+mod filter;
 mod lint;
 mod slot;
 
@@ -177,6 +178,8 @@ fn build(slot: Slot) -> Environment<'static> {
     // A file's last newline belongs to it.
     engine.set_keep_trailing_newline(true);
     engine.set_fuel(Some(FUEL));
+    engine.add_filter("replace", filter::replace);
+    engine.add_filter("join", filter::join);
     // Every value that is written comes by here, whatever the template says of it (`| safe`, `{% autoescape %}`).
     engine.set_formatter(move |out, _, value| {
         let refused = |why: String| minijinja::Error::new(ErrorKind::InvalidOperation, why);

@@ -171,6 +171,15 @@ fn what_no_pod_could_make_work_is_found_when_it_is_read() {
         ("{{ \"a\" * 1000000000 }}", "a product"),
         ("{{ range(10) }}", "range"),
         ("{{ labels.items() }}", "a call"),
+        // Each of these, repeated, doubles a value with each line.
+        ("{% set a = run ~ run %}{{ a }}", "a concatenation in set or with"),
+        ("{% set a = run %}{% set a = a + a %}{{ a }}", "a concatenation in set or with"),
+        ("{% with a = run ~ run %}{{ a }}{% endwith %}", "a concatenation in set or with"),
+        ("{% set a %}{{ run }}{{ run }}{% endset %}{{ a }}", "a set block"),
+        ("{% set a = [run, run] %}{{ a | join }}", "a list in set or with"),
+        ("{% set a = {\"b\": run} %}{{ a.b }}", "a map in set or with"),
+        ("{% filter upper %}{{ run }}{% endfilter %}", "a filter block"),
+        (&format!("{{{{ run{} }}}}", " ~ run".repeat(65)), "more than 64 concatenations"),
     ] {
         let message = check(text, Slot::Text).unwrap_err().to_string();
         assert!(message.contains(hint), "{text}: {message}");
@@ -186,6 +195,33 @@ fn a_template_ends() {
     assert_eq!(render(&nested, Slot::Text).unwrap_err(), RenderError::TooLarge.to_string());
     let long = "x".repeat(MAX_BYTES) + "{{ workflow }}";
     assert_eq!(render(&long, Slot::Text).unwrap_err(), RenderError::TooLarge.to_string());
+}
+
+#[test]
+fn what_does_not_grow_can_be_kept_in_a_name() {
+    for (text, rendered) in [
+        ("{% set t = labels[\"dag_id\"] | upper %}{{ t }}", "ETL"),
+        ("{% set n = (\"2\" | int) + 1 %}{{ n }}", "3"),
+        ("{{ workflow ~ \"/\" ~ namespace }}", "etl/team-a"),
+        ("{{ \"a.b.c\" | split(\".\") | join(\"-\") }}", "a-b-c"),
+        ("{{ \"a.b.c\" | replace(\".\", \"\") }}", "abc"),
+        ("{{ [1, \"x\"] | join }}", "1x"),
+    ] {
+        assert_eq!(render(text, Slot::Text).as_deref(), Ok(rendered), "{text}");
+    }
+}
+
+/// A pod's author may write 256 KiB of annotations: a filter must not make their square of them.
+#[test]
+fn a_filter_gives_no_more_than_a_template() {
+    let long = "a".repeat(2_000);
+    for text in [
+        format!("{{{{ \"{long}\" | replace(\"a\", \"{long}\") | length }}}}"),
+        format!("{{{{ \"{long}\" | split(\"a\") | join(\"{long}\") | length }}}}"),
+    ] {
+        assert_eq!(render(&text, Slot::Text).unwrap_err(), RenderError::TooLarge.to_string());
+    }
+    assert!(render("{{ [[1], [2]] | join }}", Slot::Text).unwrap_err().contains("a list or a map"));
 }
 
 #[test]

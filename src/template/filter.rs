@@ -1,0 +1,37 @@
+//! The filters whose result can be far larger than what they are given: as the engine's own, within the limit of a
+//! template's text. The engine's steps do not count what a filter does.
+
+use std::borrow::Cow;
+
+use minijinja::{Error, ErrorKind, Value};
+
+use super::MAX_BYTES;
+
+/// `replace`: each `from` in the value becomes `to`.
+pub(super) fn replace(value: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>) -> Result<String, Error> {
+    let found = value.matches(from.as_ref()).count();
+    within(value.len().saturating_add(found.saturating_mul(to.len())))?;
+    Ok(value.replace(from.as_ref(), &to))
+}
+
+/// `join`: the values' texts with `joiner` between them.
+pub(super) fn join(values: &Value, joiner: Option<Cow<'_, str>>) -> Result<String, Error> {
+    let joiner = joiner.unwrap_or_default();
+    let mut joined = String::new();
+    for (position, value) in values.try_iter()?.enumerate() {
+        if value.as_object().is_some() {
+            let why = "join takes texts and numbers, and one of the values is a list or a map";
+            return Err(Error::new(ErrorKind::InvalidOperation, why));
+        }
+        let text = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
+        let joiner = if position == 0 { "" } else { joiner.as_ref() };
+        within(joined.len().saturating_add(joiner.len()).saturating_add(text.len()))?;
+        joined.push_str(joiner);
+        joined.push_str(&text);
+    }
+    Ok(joined)
+}
+
+fn within(bytes: usize) -> Result<(), Error> {
+    if bytes > MAX_BYTES { Err(Error::new(ErrorKind::OutOfFuel, "too large")) } else { Ok(()) }
+}
