@@ -166,7 +166,8 @@ pub(super) fn memory(name: &str, profile: &BootProfileSpec) -> core::Volume {
     core::Volume {
         name: name.to_owned(),
         empty_dir: Some(core::EmptyDirVolumeSource {
-            // Memory, so that secrets never reach the node's disk.
+            // Memory, so that secrets do not reach the node's disk. Where the node swaps, the kubelet mounts it with
+            // noswap if the kernel can (6.4 and later); docs/memory.md says what else can be done.
             medium: Some("Memory".to_owned()),
             size_limit: Some(resource::Quantity(profile.volume.size_limit.clone())),
             ..Default::default()

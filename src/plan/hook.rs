@@ -99,7 +99,11 @@ fn command(container: &Container<'_>, way: EnvWay, says: &Hook) -> Result<Vec<St
 
 /// Without a host the kubelet calls the pod's own address, and so does the launcher.
 fn http(get: &HttpGet<'_>) -> Vec<String> {
-    let host = get.host.unwrap_or_default();
+    // An IPv6 address stands in brackets, as where the kubelet joins host and port (net.JoinHostPort).
+    let host = match get.host.unwrap_or_default() {
+        address if address.contains(':') && !address.starts_with('[') => format!("[{address}]"),
+        host => host.to_owned(),
+    };
     let slash = if get.path.starts_with('/') { "" } else { "/" };
     let scheme = if get.https { "https" } else { "http" };
     let url = format!("--http={scheme}://{host}:{}{slash}{}", get.port, get.path);

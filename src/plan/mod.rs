@@ -212,6 +212,9 @@ pub fn plan(
     let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
     warnings.extend(containers::left_out(pod, &containers));
     let others = task::others(pod, &volumes, &tasks, profile, &mut warnings)?;
+    if spec.env_secret.is_some() || sidecar.is_some() || !wait.is_empty() {
+        warnings.extend(store::unreachable(pod));
+    }
     if let Some(sidecar) = sidecar {
         boot.push(sidecar.container);
         mounted.volumes.extend(sidecar.volume);

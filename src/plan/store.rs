@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::PlanError;
 use crate::names;
+use crate::pod::Pod;
 
 /// Where a pod comes from, as far as its own JSON does not say.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,16 @@ pub(super) fn secret_name(
         let _ = write!(name, "{byte:02x}");
     }
     Ok(name)
+}
+
+/// The warning for a pod that needs the store and cannot look up its name.
+pub(super) fn unreachable(pod: &Pod<'_>) -> Option<String> {
+    let field = pod.no_cluster_dns?;
+    Some(format!(
+        "this pod has {field}, so the name of Bootlace's store, a Service of the cluster, is looked up by the node's \
+         resolver, which rarely knows it; if the pod then fails with a lookup error, set dnsPolicy: \
+         ClusterFirstWithHostNet (with hostNetwork) or ClusterFirst"
+    ))
 }
 
 /// The entry of a container's `envFrom`. Not optional: the kubelet waits for the Secret instead of starting the task

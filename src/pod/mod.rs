@@ -57,6 +57,9 @@ pub struct Pod<'a> {
     pub restart_policy: Option<&'a str>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: Option<i64>,
+    /// Why the names of Services cannot be looked up in it, as the fields that decide it; `None` where they can, or where
+    /// the pod names its own servers.
+    pub no_cluster_dns: Option<&'static str>,
     /// `spec.volumes`; `None` where the array is absent.
     pub volumes: Option<Vec<Volume<'a>>>,
     /// `spec` itself, for what is read only where it is needed.
@@ -70,6 +73,16 @@ pub struct Owner<'a> {
     pub kind: &'a str,
     /// Its name.
     pub name: &'a str,
+}
+
+/// The rule is the kubelet's (`getPodDNSType`, `pkg/kubelet/network/dns/dns.go`): on the node's network, `ClusterFirst`
+/// means the node's own resolver.
+fn no_cluster_dns(spec: &Object<'_>) -> Result<Option<&'static str>, WrongType> {
+    Ok(match spec.str("dnsPolicy")? {
+        Some("Default") => Some("dnsPolicy: Default"),
+        None | Some("ClusterFirst") if spec.is_true("hostNetwork") => Some("hostNetwork: true"),
+        _ => None,
+    })
 }
 
 impl<'a> Pod<'a> {
@@ -98,6 +111,7 @@ impl<'a> Pod<'a> {
             containers: containers(List::App, spec.array("containers")?)?,
             restart_policy: spec.str("restartPolicy")?,
             grace_seconds: spec.integer("terminationGracePeriodSeconds")?,
+            no_cluster_dns: no_cluster_dns(&spec)?,
             volumes: spec.array("volumes")?.map(volumes).transpose()?,
             spec,
         })

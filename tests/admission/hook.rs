@@ -190,6 +190,19 @@ fn never_leaves_the_pods_own_handler_as_it_is() {
 }
 
 #[test]
+fn an_ipv6_host_stands_in_brackets() {
+    for (host, authority) in [("fd00::1", "[fd00::1]"), ("10.0.0.1", "10.0.0.1"), ("localhost", "localhost")]
+    {
+        let own = json!({"postStart": {"httpGet": {"host": host, "port": 8080, "path": "/up"}}});
+        let pod = pod(&json!({}), &json!({"command": ["run"], "lifecycle": own}));
+        let injected = inject(&pod, &recipes(giving("Always", &json!({})), false));
+        let hook = lifecycle(&injected).unwrap().pointer("/postStart/exec/command").unwrap();
+        let url = format!("--http=http://{authority}:8080/up");
+        assert!(hook.as_array().unwrap().contains(&json!(url)), "{hook}");
+    }
+}
+
+#[test]
 fn never_is_no_way_to_run_without_env() {
     let never = |more: &Value, store| recipes(giving("Never", more), store);
     for mode in ["Hook", "file"] {

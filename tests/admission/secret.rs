@@ -154,3 +154,30 @@ fn the_stores_own_volume_name_is_reserved() {
     let refused = admit(&before, Some(UID), &recipes(EnvMode::Auto, true)).err().unwrap();
     assert!(refused.contains(names::VOLUME_STORE) && refused.contains("rename it"), "{refused}");
 }
+
+#[test]
+fn a_pod_that_cannot_look_up_services_is_warned_where_it_needs_the_store() {
+    let warnings = |dns: &Value, mode: EnvMode| {
+        let mut pod = pod(&json!([{"name": "main", "image": "i", "command": ["x"]}]));
+        pod["spec"].as_object_mut().unwrap().extend(dns.as_object().unwrap().clone());
+        let warnings = inject(&pod, &recipes(mode, true)).warnings;
+        warnings.into_iter().filter(|warning| warning.contains("ClusterFirstWithHostNet")).collect::<Vec<_>>()
+    };
+    for (dns, field) in [
+        (json!({"dnsPolicy": "Default"}), "dnsPolicy: Default"),
+        (json!({"hostNetwork": true}), "hostNetwork: true"),
+        (json!({"hostNetwork": true, "dnsPolicy": "ClusterFirst"}), "hostNetwork: true"),
+    ] {
+        let said = warnings(&dns, EnvMode::Secret);
+        assert!(said.len() == 1 && said[0].contains(field), "{dns}: {said:?}");
+        // The launcher asks nobody.
+        assert_eq!(warnings(&dns, EnvMode::Launch), Vec::<String>::new(), "{dns}");
+    }
+    for dns in [
+        json!({}),
+        json!({"hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"}),
+        json!({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.96.0.10"]}}),
+    ] {
+        assert_eq!(warnings(&dns, EnvMode::Secret), Vec::<String>::new(), "{dns}");
+    }
+}
