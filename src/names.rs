@@ -180,6 +180,9 @@ pub const ANNOTATION_PIPE_OUT: &str = "bootlace.dev/pipe-out";
 pub const ANNOTATION_PIPE_IN: &str = "bootlace.dev/pipe-in";
 /// Pod annotation: the run that the task belongs to, where its pods' makers know of none that they share.
 pub const ANNOTATION_RUN: &str = "bootlace.dev/run";
+/// Annotation of the Secret that Bootlace keeps its certificates in: asks for new ones. The webhook takes it off when it has
+/// made them.
+pub const ANNOTATION_ROTATE: &str = "bootlace.dev/rotate";
 /// Pod annotation: the workflow of [`ANNOTATION_RUN`].
 pub const ANNOTATION_WORKFLOW: &str = "bootlace.dev/workflow";
 /// Prefix of the volumes that hold what a task takes from an earlier one; a number follows.

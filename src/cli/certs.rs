@@ -1,4 +1,7 @@
-//! `bootlace certs`: a serving certificate for those who bring their own, and what a certificate says.
+//! `bootlace certs`: a serving certificate for those who bring their own, what a certificate says, and new ones for the webhook
+//! that keeps its own.
+
+mod rotate;
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -32,6 +35,12 @@ enum What {
         /// A PEM file, or a folder of .crt and .pem files.
         path: PathBuf,
     },
+    /// Have the webhook renew the certificate or the CA that it keeps in a Secret.
+    ///
+    /// No review and no request of a task fails meanwhile: a new CA is trusted everywhere before anything is served under
+    /// it, and the old one goes on being trusted. After a key has leaked: rotate ca, wait until tasks that began before have
+    /// ended, then rotate drop-old-cas.
+    Rotate(rotate::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,6 +70,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
     match &args.what {
         What::Make(make) => write(make, now),
+        What::Rotate(rotate) => rotate::run(rotate),
         What::Show { path } => {
             let shown = show(path, now)?;
             std::io::stdout().write_all(shown.as_bytes()).context("standard output cannot be written")
@@ -72,7 +82,7 @@ fn write(make: &Make, now: OffsetDateTime) -> anyhow::Result<()> {
     let names = Names { dns: make.dns.iter().cloned().collect(), ip: make.ip.iter().copied().collect() };
     let serving = Duration::days(make.days.into());
     let lifetimes = Lifetimes { serving, ca: Lifetimes::default().ca.max(serving) };
-    let Issued { ca_cert, ca_key, cert, key } = authority::issue(&names, now, lifetimes)?;
+    let Issued { ca_cert, ca_key, cert, key, .. } = authority::issue(&names, now, lifetimes)?;
     std::fs::create_dir_all(&make.out).with_context(|| format!("{} cannot be made", make.out.display()))?;
     let files = [(CA, ca_cert, 0o644), (CA_KEY, ca_key, 0o600), (CERT, cert, 0o644), (KEY, key, 0o600)];
     if !make.force {

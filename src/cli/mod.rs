@@ -37,7 +37,7 @@ enum Command {
     Inject(inject::Args),
     /// Tell in words why a pod is or is not injected, and what each part is for.
     Explain(explain::Args),
-    /// Make and show serving certificates.
+    /// Make, show and renew serving certificates.
     Certs(certs::Args),
     /// Print the custom resource definitions.
     Crds(crds::Args),

@@ -45,7 +45,7 @@ pub struct Recipe {
     /// Which of them hold templates; none in most profiles, which then cost nothing more.
     pub(super) templated: Vec<usize>,
     /// The API server's version, where it is known.
-    pub(super) kubernetes: Option<Version>,
+    pub kubernetes: Option<Version>,
     /// What is different in a pod with a boot image of its own; none where the profile allows no such image.
     pub(super) init_image: Option<Box<InitImageRecipe>>,
 }

@@ -3,16 +3,20 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`process`] | the life of a process that serves: bound first, drained last |
+//! | [`client`] | the client of the API server, with a time limit on every request |
 //! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
 //! | [`tls`] | certificates: made, kept in Secrets, read from files, swapped while serving |
 //! | [`status`] | the second port: `/healthz`, `/readyz`, `/metrics` |
 //! | [`readiness`] | what is still missing |
+//! | [`liveness`] | which loops have stopped |
 //! | [`metrics`] | what every role counts |
 //! | [`logs`] | what is written |
 //!
 //! What depends on a cluster is [`tls::secret`], [`tls::issued`] and [`tls::configuration`]; all else runs without one.
 
+pub mod client;
 pub mod listener;
+pub mod liveness;
 pub mod logs;
 pub mod metrics;
 pub mod process;

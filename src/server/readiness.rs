@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A part that has to be in place before reviews can be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
+    /// An answer of the API server: which version it is.
+    ApiServer,
     /// The first list of `BootProfile`s.
     Profiles,
     /// The first list of namespaces that name a profile for their tasks.

@@ -10,18 +10,27 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 
+use super::liveness::Liveness;
 use super::metrics;
 use super::readiness::Readiness;
 
 /// The routes of the second port; `metrics` is what the role counts.
-pub fn router<M>(metrics: Arc<M>, readiness: Arc<Readiness>) -> Router
+pub fn router<M>(metrics: Arc<M>, readiness: Arc<Readiness>, liveness: Arc<Liveness>) -> Router
 where
     M: AsRef<Registry> + Send + Sync + 'static,
 {
     Router::new()
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(alive).with_state(liveness))
         .route("/readyz", get(ready).with_state(readiness))
         .route("/metrics", get(figures::<M>).with_state(metrics))
+}
+
+async fn alive(State(liveness): State<Arc<Liveness>>) -> (StatusCode, String) {
+    let stopped = liveness.report();
+    if stopped.is_empty() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("stopped: {}\n", stopped.join("\nstopped: ")))
 }
 
 async fn ready(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) {

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, builder::NonEmptyStringValueParser};
+use k8s_openapi::jiff::SignedDuration;
 
 use super::boot_args::BootArgs;
 use super::entrypoints::EntrypointArgs;
 use crate::plan::Settings;
 use crate::server::logs::LogArgs;
 use crate::server::process::{DRAIN_DELAY, seconds};
+use crate::server::tls::Lifetimes;
 
 /// Serve admission reviews.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,6 +39,20 @@ pub struct Args {
         requires = "service", conflicts_with_all = ["tls_dir", "profiles"],
     )]
     pub(super) tls_secret: Option<String>,
+    /// How long serving certificates in the Secrets live, as in 8760h. They are renewed when two thirds of it are over, which
+    /// leaves time for an outage and for clocks that differ by an hour: use at least a day.
+    #[arg(
+        long, env = "BOOTLACE_CERTIFICATE_LIFETIME", value_name = "DURATION", requires = "tls_secret",
+        default_value = "8760h", value_parser = lifetime,
+    )]
+    pub(super) certificate_lifetime: time::Duration,
+    /// How long the CA in the Secret lives, which is renewed likewise. Pods that were told of the old CA alone can reach the
+    /// store until that ends: use three times as long as the longest task takes, at least.
+    #[arg(
+        long, env = "BOOTLACE_CA_LIFETIME", value_name = "DURATION", requires = "tls_secret",
+        default_value = "87648h", value_parser = lifetime,
+    )]
+    pub(super) ca_lifetime: time::Duration,
     /// The Service in front of the webhook, whose names the certificate carries.
     #[arg(long, env = "BOOTLACE_SERVICE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) service: Option<String>,
@@ -118,10 +134,31 @@ impl Args {
         self.boot.settings()
     }
 
+    pub(super) fn lifetimes(&self) -> Lifetimes {
+        Lifetimes { ca: self.ca_lifetime, serving: self.certificate_lifetime }
+    }
+
     pub(super) fn drain_delay(&self) -> Duration {
         let default = if self.profiles.is_some() { Duration::ZERO } else { DRAIN_DELAY };
         self.drain_delay.unwrap_or(default)
     }
+}
+
+/// Shorter ones would be renewed more often than is looked whether they are due.
+const SHORTEST: time::Duration = time::Duration::seconds(30);
+/// What the calendar of certificates has room for, by far.
+const LONGEST: time::Duration = time::Duration::days(100 * 365);
+
+/// A duration as Go writes it.
+fn lifetime(text: &str) -> Result<time::Duration, String> {
+    let form = || "write a duration in hours, minutes or seconds, such as 2160h or 1h30m".to_owned();
+    let duration: SignedDuration = text.parse().map_err(|_| form())?;
+    let duration = time::Duration::try_from(Duration::try_from(duration).map_err(|_| form())?);
+    let duration = duration.map_err(|_| form())?;
+    if (SHORTEST..=LONGEST).contains(&duration) {
+        return Ok(duration);
+    }
+    Err("a certificate lives for 30s at least, and for a hundred years (876000h) at most".to_owned())
 }
 
 #[cfg(test)]
@@ -177,6 +214,26 @@ mod tests {
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(hint), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn lifetimes_are_durations_that_a_certificate_can_have() {
+        let lifetimes = |line: &str| parse(line).unwrap().lifetimes();
+        assert_eq!(lifetimes("--tls-secret s --service b"), Lifetimes::default());
+        let given = lifetimes("--tls-secret s --service b --certificate-lifetime 1h30m --ca-lifetime 48h");
+        let expected = Lifetimes { ca: time::Duration::days(2), serving: time::Duration::minutes(90) };
+        assert_eq!(given, expected);
+        for (value, hint) in [
+            ("90", "hours, minutes or seconds"),
+            ("soon", "hours, minutes or seconds"),
+            ("-1h", "hours, minutes or seconds"),
+            ("29s", "30s at least"),
+            ("99999999h", "at most"),
+            ("9999999999999999h", "hours, minutes or seconds"),
+        ] {
+            let error = parse(&format!("--tls-secret s --service b --ca-lifetime={value}")).unwrap_err();
+            assert!(error.contains(hint), "{value}: {error}");
         }
     }
 

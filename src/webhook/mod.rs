@@ -9,11 +9,12 @@
 //! | [`lookups`] | what a pod does not tell itself, looked up while its review waits |
 //! | `store` | where boot reaches the store, and whom it trusts there |
 //! | [`profiles`] | the profiles in force: from the API server's watch, or from a folder |
+//! | [`mod@version`] | which version the API server is |
 //! | [`entrypoints`] | what an image starts, looked up in its registry |
 //! | [`metrics`] | what is counted |
 //!
-//! The listener, TLS and the second port are [`crate::server`]'s. What depends on a cluster here is [`profiles::watch`] and
-//! [`profiles::namespaces`]; all else runs without one.
+//! The listener, TLS and the second port are [`crate::server`]'s. What depends on a cluster here is [`profiles::watch`],
+//! [`profiles::namespaces`] and [`mod@version`]; all else runs without one.
 
 pub mod args;
 pub mod boot_args;
@@ -24,6 +25,7 @@ pub mod profiles;
 pub mod reviews;
 pub mod run;
 mod store;
+pub mod version;
 
 pub use args::Args;
 pub use run::run;

@@ -15,14 +15,15 @@ use super::lookups::Pipes;
 use super::metrics::Metrics;
 use super::profiles::{self, InForce};
 use super::reviews::Reviews;
-use super::store;
-use crate::plan::Version;
+use super::{store, version};
 use crate::profile::folder;
+use crate::server::client;
 use crate::server::listener::{Director, Limits, Server, Transport};
+use crate::server::liveness::Liveness;
 use crate::server::process::{self, Drain, End};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::tls::{
-    self, Certificate, Names, Serving, authority, configuration, files, issued, secret,
+    self, Certificate, Names, Serving, authority, configuration, files, issued, rotation, secret,
 };
 use crate::server::{logs, status};
 
@@ -39,6 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 struct Shared {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    liveness: Arc<Liveness>,
     serving: Arc<Serving>,
     profiles: Arc<InForce>,
 }
@@ -52,16 +54,23 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     let shared = Shared {
         metrics: Arc::default(),
         readiness: Arc::default(),
+        liveness: Arc::default(),
         serving: Arc::default(),
         profiles: match args.profiles {
             Some(_) => InForce::without_namespaces(args.settings()),
             None => InForce::new(args.settings()),
         },
     };
+    // Noted before the second port answers: what has not begun is not ready.
+    await_parts(args, &shared);
     // The second port outlasts the drain, which it tells of.
     let (director, lasting) = (Director::default(), Director::default());
     let status_address = probes.local_addr()?;
-    let page = status::router(Arc::clone(&shared.metrics), Arc::clone(&shared.readiness));
+    let page = status::router(
+        Arc::clone(&shared.metrics),
+        Arc::clone(&shared.readiness),
+        Arc::clone(&shared.liveness),
+    );
     process::serve_status(probes, page, lasting.follower());
     let client = prepare(args, &shared).await?;
     let lookups = Lookups {
@@ -90,17 +99,36 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Notes what has to be in place before the first review can be answered.
+fn await_parts(args: &Args, shared: &Shared) {
+    let missing = |part, why: &str| shared.readiness.missing(part, why);
+    missing(Part::Profiles, "no BootProfiles have been listed yet");
+    match &args.tls_secret {
+        Some(secret) => missing(Part::Certificate, &format!("Secret {secret} has not been read yet")),
+        None => missing(Part::Certificate, "no certificate has been read yet"),
+    }
+    if let Some(name) = &args.configuration {
+        let why = format!("caBundle of MutatingWebhookConfiguration {name} is not set yet");
+        missing(Part::CaBundle, &why);
+    }
+    if args.store_url.is_some() {
+        shared.profiles.await_store();
+        missing(Part::Store, "the store's CA has not been read yet");
+    }
+    if args.profiles.is_none() {
+        shared.profiles.await_version();
+        missing(Part::ApiServer, "the API server has not answered yet");
+        missing(Part::Namespaces, "no namespaces have been listed yet");
+    }
+}
+
 /// Gets profiles and a certificate, or begins to watch for them. Returns the client of the cluster, where there is one.
 async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>> {
     if let Some(folder) = &args.tls_dir {
         follow_files(folder.clone(), shared)?;
     }
-    if let Some(url) = &args.store_url {
-        shared.profiles.await_store();
-        shared.readiness.missing(Part::Store, "the store's CA has not been read yet");
-        if let Some(file) = &args.store_ca {
-            store::follow_file(url.clone(), file.clone(), &shared.profiles, &shared.readiness)?;
-        }
+    if let (Some(url), Some(file)) = (&args.store_url, &args.store_ca) {
+        store::follow_file(url.clone(), file.clone(), &shared.profiles, &shared.readiness)?;
     }
     if let Some(folder) = &args.profiles {
         let profiles = folder::read(folder)?;
@@ -109,32 +137,34 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>>
         }
         shared.metrics.profiles(profiles.iter().count(), profiles.not_in_force().count());
         shared.profiles.swap(profiles)?;
+        shared.readiness.in_place(Part::Profiles);
         if args.tls_dir.is_none() {
             make_certificate(args, shared)?;
         }
         return Ok(None);
     }
-    let client = Client::try_default().await.context(
+    let client = client::connect().await.context(
         "there is no cluster to be reached: run in a pod, set KUBECONFIG, or run without one with --profiles",
     )?;
-    match client.apiserver_version().await.map(|info| Version::read(&info.major, &info.minor)) {
-        Ok(Some(version)) => shared.profiles.know(version),
-        // Pods that depend on it are told with a warning that it is not known.
-        Ok(None) => warn!("the API server does not tell its version"),
-        Err(error) => warn!(%error, "the API server's version cannot be had"),
-    }
-    shared.readiness.missing(Part::Profiles, "no BootProfiles have been listed yet");
-    shared.readiness.missing(Part::Namespaces, "no namespaces have been listed yet");
+    tokio::spawn(version::watch(
+        client.clone(),
+        version::EVERY,
+        Arc::clone(&shared.profiles),
+        Arc::clone(&shared.readiness),
+        shared.liveness.expect("the API server's version"),
+    ));
     tokio::spawn(profiles::namespaces::watch(
         client.clone(),
         Arc::clone(&shared.profiles),
         Arc::clone(&shared.readiness),
+        shared.liveness.expect("namespaces"),
     ));
     tokio::spawn(profiles::watch::watch(
         client.clone(),
         Arc::clone(&shared.profiles),
         Arc::clone(&shared.readiness),
         Arc::clone(&shared.metrics),
+        shared.liveness.expect("BootProfiles"),
     ));
     if let (Some(secret), Some(service)) = (&args.tls_secret, &args.service) {
         keep_secret(args, shared, &client, secret, service);
@@ -145,7 +175,7 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>>
 fn keep_secret(args: &Args, shared: &Shared, client: &Client, secret: &str, service: &str) {
     let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     let (bundle, bundles) = watch::channel(None);
-    shared.readiness.missing(Part::Certificate, format!("Secret {secret} has not been read yet"));
+    let timing = rotation::Timing { lifetimes: args.lifetimes(), ..rotation::Timing::default() };
     let secrets: Api<_> = Api::namespaced(client.clone(), namespace);
     if let Some(url) = args.store_url.clone() {
         let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
@@ -153,25 +183,36 @@ fn keep_secret(args: &Args, shared: &Shared, client: &Client, secret: &str, serv
     }
     if let (Some(name), Some(service)) = (args.store_tls_secret.clone(), &args.store_service) {
         let (authority, names) = (secret.to_owned(), Names::of_service(service, namespace));
-        let keeper = issued::Keeper { api: secrets.clone(), authority, name, names, bundle: bundles.clone() };
+        let keeper = issued::Keeper {
+            api: secrets.clone(),
+            authority,
+            name,
+            names,
+            lifetimes: timing.lifetimes,
+            bundle: bundles.clone(),
+            beat: shared.liveness.expect("the store's certificate"),
+        };
         tokio::spawn(keeper.keep());
     }
+    // Without a configuration to look after nobody tells of it.
+    let (published, told) = watch::channel(None);
     let keeper = secret::Keeper {
         api: secrets,
         name: secret.to_owned(),
         names: Names::of_service(service, namespace),
         serving: Arc::clone(&shared.serving),
         bundle,
+        timing,
+        published: args.configuration.is_some().then_some(told),
         readiness: Arc::clone(&shared.readiness),
         metrics: shared.metrics.server.clone(),
+        beat: shared.liveness.expect("certificates"),
     };
     tokio::spawn(keeper.keep());
     if let Some(name) = args.configuration.clone() {
-        let why = format!("caBundle of MutatingWebhookConfiguration {name} is not set yet");
-        shared.readiness.missing(Part::CaBundle, why);
-        let readiness = Arc::clone(&shared.readiness);
-        let keeper =
-            configuration::Keeper::new(client, name, (namespace, secret.to_owned()), bundles, readiness);
+        let (readiness, beat) = (Arc::clone(&shared.readiness), shared.liveness.expect("the caBundle"));
+        let secret = (namespace, secret.to_owned());
+        let keeper = configuration::Keeper::new(client, name, secret, bundles, published, readiness, beat);
         tokio::spawn(keeper.keep());
     }
 }
@@ -205,4 +246,5 @@ fn make_certificate(args: &Args, shared: &Shared) -> anyhow::Result<()> {
 fn serve(shared: &Shared, certificate: &Certificate) {
     shared.metrics.server.certificate_expires(certificate.facts.not_after.unix_timestamp());
     shared.serving.swap(certificate);
+    shared.readiness.in_place(Part::Certificate);
 }

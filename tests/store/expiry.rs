@@ -1,10 +1,16 @@
 //! What is removed, by whom.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bootlace::server::client::{Limit, TIME};
+use bootlace::server::liveness::Liveness;
 use bootlace::store::expiry::Sweeper;
 use bootlace::store::expiry::lease::Claim;
 use bootlace::store::metrics::Metrics;
+use kube::Client;
+use kube::client::{Body, ClientBuilder};
 use serde_json::json;
 
 use crate::cluster::Cluster;
@@ -13,10 +19,20 @@ use crate::support::{NAMESPACE, time};
 const EVERY: Duration = Duration::from_mins(1);
 
 fn sweeper<'m>(cluster: &Cluster, holder: &str, metrics: &'m Metrics) -> Sweeper<'m> {
-    let client = cluster.client();
+    sweeper_of(cluster.client(), holder, metrics)
+}
+
+fn sweeper_of<'m>(client: Client, holder: &str, metrics: &'m Metrics) -> Sweeper<'m> {
     let claim =
         Claim::new(client.clone(), "bootlace", "bootlace-store".to_owned(), holder.to_owned(), EVERY * 2);
-    Sweeper { client, claim, every: EVERY, patience: Duration::from_mins(5), metrics }
+    Sweeper {
+        client,
+        claim,
+        every: EVERY,
+        patience: Duration::from_mins(5),
+        metrics,
+        beat: Arc::<Liveness>::default().expect("Pipes"),
+    }
 }
 
 fn pipe(cluster: &Cluster, name: &str, expires: Option<&str>) {
@@ -82,4 +98,25 @@ async fn a_lease_that_cannot_be_had_is_an_error_that_is_told() {
     cluster.refuse("/leases/", 403, "leases is forbidden");
     let error = sweeper(&cluster, "a", &metrics).turn(time("11:00:00")).await.unwrap_err();
     assert!(error.to_string().contains("leases is forbidden"), "{error}");
+}
+
+/// Sweeps for an hour before an API server that takes requests and does not answer, and tells what was noticed.
+async fn swept_in_silence(limit: Duration) -> Vec<String> {
+    let service = tower::service_fn(|_: axum::http::Request<Body>| {
+        std::future::pending::<Result<axum::http::Response<axum::body::Body>, Infallible>>()
+    });
+    let client = ClientBuilder::new(service, "default").with_layer(&Limit(limit)).build();
+    let (liveness, metrics) = (Arc::<Liveness>::default(), Metrics::default());
+    let beat = liveness.expect("expired Pipes");
+    let sweeper = Sweeper { client: client.clone(), beat, ..sweeper_of(client, "a", &metrics) };
+    let ended = tokio::time::timeout(Duration::from_hours(1), sweeper.run()).await;
+    assert!(ended.is_err(), "it ended");
+    liveness.report()
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_survived_and_a_sweeper_that_waits_for_ever_is_noticed() {
+    assert_eq!(swept_in_silence(TIME).await, [""; 0]);
+    let noticed = swept_in_silence(Duration::from_hours(24)).await;
+    assert!(noticed.len() == 1 && noticed[0].starts_with("what keeps expired Pipes"), "{noticed:?}");
 }

@@ -1,7 +1,9 @@
 //! Replicas that are killed at any request, and two that are at the same output at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bootlace::server::liveness::Liveness;
 use bootlace::store::expiry::Sweeper;
 use bootlace::store::expiry::lease::Claim;
 use bootlace::store::metrics::Metrics;
@@ -60,7 +62,14 @@ async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
         let (client, metrics) = (cluster.client(), Metrics::default());
         let (every, patience) = (Duration::from_mins(1), Duration::from_mins(5));
         let claim = Claim::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), every * 2);
-        let mut sweeper = Sweeper { client, claim, every, patience, metrics: &metrics };
+        let mut sweeper = Sweeper {
+            client,
+            claim,
+            every,
+            patience,
+            metrics: &metrics,
+            beat: Arc::<Liveness>::default().expect("Pipes"),
+        };
         sweeper.turn(time("10:04:00")).await.unwrap();
         consistent(&cluster);
         // The default look after the default patience, with as long again for a Lease to pass to another replica.

@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use bootlace::server::client::Limit;
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use kube::Client;
-use kube::client::Body;
+use kube::client::{Body, ClientBuilder};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
@@ -31,6 +34,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     writes: BTreeMap<String, usize>,
     failing: BTreeMap<String, u16>,
+    /// Whether requests get no answer.
+    is_silent: bool,
 }
 
 /// An API server in memory.
@@ -45,14 +50,36 @@ impl ApiServer {
         Self { state: Arc::default(), changes: broadcast::channel(1024).0 }
     }
 
-    /// A client of it.
+    /// A client of it, with a short limit on every request.
     pub(crate) fn client(&self) -> Client {
+        let limit = Limit(Duration::from_millis(250));
+        ClientBuilder::new(self.service(), "default").with_layer(&limit).build()
+    }
+
+    /// A client that waits for answers for ever, as a part would that has a fault.
+    pub(crate) fn client_without_limit(&self) -> Client {
+        Client::new(self.service(), "default")
+    }
+
+    fn service(
+        &self,
+    ) -> impl tower::Service<
+        Request,
+        Response = Response,
+        Error = Infallible,
+        Future = BoxFuture<'static, Result<Response, Infallible>>,
+    > + Clone
+    + use<> {
         let server = self.clone();
-        let service = tower::service_fn(move |request: Request| {
+        tower::service_fn(move |request: Request| -> BoxFuture<'static, Result<Response, Infallible>> {
             let server = server.clone();
-            async move { Ok::<_, Infallible>(server.answer(request).await) }
-        });
-        Client::new(service, "default")
+            Box::pin(async move { Ok(server.answer(request).await) })
+        })
+    }
+
+    /// Takes requests and answers none, or answers those that come from now on.
+    pub(crate) fn be_silent(&self, is_silent: bool) {
+        self.state.lock().unwrap().is_silent = is_silent;
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
@@ -107,6 +134,9 @@ impl ApiServer {
             head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')).collect();
         let body = body.collect().await.unwrap().to_bytes();
         let body = || serde_json::from_slice::<Value>(&body).unwrap();
+        if self.state.lock().unwrap().is_silent {
+            return std::future::pending().await;
+        }
         let mut state = self.state.lock().unwrap();
         let failing = state.failing.iter().find(|(collection, _)| path.starts_with(*collection));
         if let Some((_, code)) = failing {

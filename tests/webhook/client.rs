@@ -13,10 +13,12 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// TLS settings that trust one CA, given as PEM.
+/// TLS settings that trust the CAs of a PEM.
 pub(crate) fn trusting(ca: &[u8]) -> Arc<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca).unwrap()).unwrap();
+    for ca in CertificateDer::pem_slice_iter(ca) {
+        roots.add(ca.unwrap()).unwrap();
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();

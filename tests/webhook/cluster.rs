@@ -1,52 +1,85 @@
 //! What the webhook keeps in the cluster: the Secret, the caBundle, the profiles.
 
+mod rotation;
+mod silent;
+
 use std::sync::Arc;
 
 use bootlace::plan::Settings;
+use bootlace::server::liveness::Liveness;
 use bootlace::server::readiness::{Part, Readiness};
+use bootlace::server::tls::rotation::Timing;
 use bootlace::server::tls::{Names, Serving, configuration, secret};
 use bootlace::webhook::metrics::Metrics;
 use bootlace::webhook::profiles::{InForce, namespaces, watch::watch};
-use kube::Api;
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
 use crate::harness::until;
 
 const NAMESPACE: &str = "bootlace-system";
-const SECRET: &str = "/api/v1/namespaces/bootlace-system/secrets/bootlace-tls";
-const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/bootlace";
-const PROFILES: &str = "/apis/bootlace.dev/v1alpha1/bootprofiles";
-const NAMESPACES: &str = "/api/v1/namespaces";
+pub(crate) const SECRET: &str = "/api/v1/namespaces/bootlace-system/secrets/bootlace-tls";
+pub(crate) const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/bootlace";
+pub(crate) const PROFILES: &str = "/apis/bootlace.dev/v1alpha1/bootprofiles";
+pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 
 /// A replica's share in certificates.
-struct Replica {
-    serving: Arc<Serving>,
-    readiness: Arc<Readiness>,
+pub(crate) struct Replica {
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
 }
 
 impl Replica {
     fn start(api: &ApiServer) -> Self {
-        let replica = Self { serving: Arc::default(), readiness: Arc::default(), metrics: Arc::default() };
+        Self::start_with(&api.client(), &Arc::default())
+    }
+
+    pub(crate) fn start_with(client: &Client, liveness: &Arc<Liveness>) -> Self {
+        let names = Names::of_service("bootlace", NAMESPACE);
+        Self::start_as(client, liveness, Arc::default(), names, Timing::default())
+    }
+
+    /// Serves with `serving` for `names`, and rotates by `timing`.
+    pub(crate) fn start_as(
+        client: &Client,
+        liveness: &Arc<Liveness>,
+        serving: Arc<Serving>,
+        names: Names,
+        timing: Timing,
+    ) -> Self {
+        let replica = Self { serving, readiness: Arc::default(), metrics: Arc::default() };
         let (bundle, bundles) = tokio::sync::watch::channel(None);
+        let (published, told) = tokio::sync::watch::channel(None);
         for part in [Part::Certificate, Part::CaBundle] {
             replica.readiness.missing(part, "not yet");
         }
         let keeper = secret::Keeper {
-            api: Api::namespaced(api.client(), NAMESPACE),
+            api: Api::namespaced(client.clone(), NAMESPACE),
             name: "bootlace-tls".to_owned(),
-            names: Names::of_service("bootlace", NAMESPACE),
+            names,
+            timing,
+            published: Some(told),
             serving: Arc::clone(&replica.serving),
             bundle,
             readiness: Arc::clone(&replica.readiness),
             metrics: replica.metrics.server.clone(),
+            beat: liveness.expect("certificates"),
         };
         tokio::spawn(keeper.keep());
         let secret = (NAMESPACE, "bootlace-tls".to_owned());
-        let readiness = Arc::clone(&replica.readiness);
-        let keeper =
-            configuration::Keeper::new(&api.client(), "bootlace".to_owned(), secret, bundles, readiness);
+        let (readiness, beat) = (Arc::clone(&replica.readiness), liveness.expect("the caBundle"));
+        let keeper = configuration::Keeper::new(
+            client,
+            "bootlace".to_owned(),
+            secret,
+            bundles,
+            published,
+            readiness,
+            beat,
+        );
         tokio::spawn(keeper.keep());
         replica
     }
@@ -56,7 +89,7 @@ impl Replica {
     }
 }
 
-fn configuration() -> Value {
+pub(crate) fn configuration() -> Value {
     let webhook = |name: &str| {
         json!({
             "name": name, "sideEffects": "None", "admissionReviewVersions": ["v1"],
@@ -71,14 +104,14 @@ fn configuration() -> Value {
 }
 
 /// The CA that every webhook trusts, where they agree on one.
-fn trusted(api: &ApiServer) -> Option<Value> {
+pub(crate) fn trusted(api: &ApiServer) -> Option<Value> {
     let configuration = api.get(CONFIGURATION)?;
     let webhooks = configuration["webhooks"].as_array()?.clone();
     let bundle = webhooks.first()?["clientConfig"].get("caBundle")?.clone();
     webhooks.iter().all(|webhook| webhook["clientConfig"]["caBundle"] == bundle).then_some(bundle)
 }
 
-fn is_trusted(api: &ApiServer) -> bool {
+pub(crate) fn is_trusted(api: &ApiServer) -> bool {
     api.get(SECRET).is_some_and(|secret| trusted(api).as_ref() == secret["data"].get("ca.crt"))
 }
 
@@ -151,7 +184,7 @@ async fn a_configuration_that_comes_later_is_waited_for() {
     assert!(is_trusted(&api));
 }
 
-fn profile(name: &str, generation: i64, timeout: &Value) -> Value {
+pub(crate) fn profile(name: &str, generation: i64, timeout: &Value) -> Value {
     json!({
         "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile",
         "metadata": {"name": name, "generation": generation},
@@ -159,23 +192,39 @@ fn profile(name: &str, generation: i64, timeout: &Value) -> Value {
     })
 }
 
-struct Watching {
-    profiles: Arc<InForce>,
-    readiness: Arc<Readiness>,
+pub(crate) struct Watching {
+    pub(crate) profiles: Arc<InForce>,
+    pub(crate) readiness: Arc<Readiness>,
 }
 
 impl Watching {
     fn start(api: &ApiServer) -> Self {
+        Self::start_with(&api.client(), &Arc::default())
+    }
+
+    pub(crate) fn start_with(client: &Client, liveness: &Arc<Liveness>) -> Self {
         let (profiles, readiness) = (InForce::new(Settings::default()), Arc::new(Readiness::default()));
         readiness.missing(Part::Profiles, "not yet");
         readiness.missing(Part::Namespaces, "not yet");
-        tokio::spawn(namespaces::watch(api.client(), Arc::clone(&profiles), Arc::clone(&readiness)));
-        tokio::spawn(watch(api.client(), Arc::clone(&profiles), Arc::clone(&readiness), Arc::default()));
+        let (client, beat) = (client.clone(), |name| liveness.expect(name));
+        tokio::spawn(namespaces::watch(
+            client.clone(),
+            Arc::clone(&profiles),
+            Arc::clone(&readiness),
+            beat("namespaces"),
+        ));
+        tokio::spawn(watch(
+            client,
+            Arc::clone(&profiles),
+            Arc::clone(&readiness),
+            Arc::default(),
+            beat("BootProfiles"),
+        ));
         Self { profiles, readiness }
     }
 
     /// The generation that is in force.
-    fn generation(&self, name: &str) -> Option<i64> {
+    pub(crate) fn generation(&self, name: &str) -> Option<i64> {
         Some(self.profiles.get()?.get(name).ok()?.profile.generation)
     }
 }

@@ -17,9 +17,8 @@ fn leaf(issued: &Issued) -> CertificateDer<'static> {
 
 /// Another certificate under the same CA, as a renewal makes it.
 fn renew(issued: &Issued) -> Issued {
-    let ca = certificate::chain(issued.ca_cert.as_bytes()).unwrap().remove(0);
     let now = OffsetDateTime::now_utc();
-    authority::reissue(issued, &ca, &Names::of_loopback(), now, Lifetimes::default()).unwrap()
+    authority::reissue(issued, &Names::of_loopback(), now, Lifetimes::default()).unwrap()
 }
 
 /// Writes a version as the kubelet does: into a folder of its own, to which the symlink `..data` is moved in

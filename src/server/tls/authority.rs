@@ -8,6 +8,7 @@ use rustls_pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
 use super::Names;
+use super::certificate::{self, CertificateError, Facts};
 
 /// How long certificates live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,19 +26,33 @@ impl Default for Lifetimes {
 }
 
 /// Certificates hold from a little before they were made, because clocks differ between machines.
-const CLOCK_SKEW: Duration = Duration::hours(1);
+pub const CLOCK_SKEW: Duration = Duration::hours(1);
+
+/// A CA with its key, as PEM. Not `Debug`, because it holds the key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ca {
+    /// The certificate.
+    pub cert: String,
+    /// The key, PKCS #8.
+    pub key: String,
+}
 
 /// A CA and a serving certificate that it signed, all as PEM. Not `Debug`, because it holds the keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Issued {
-    /// The CA's certificate.
+    /// The certificates of all CAs that are to be trusted; first the one that signs.
     pub ca_cert: String,
-    /// The CA's key, PKCS #8.
+    /// The key of the one that signs, PKCS #8.
     pub ca_key: String,
-    /// The serving certificate.
+    /// The serving certificate, followed by `cross`.
     pub cert: String,
     /// The serving certificate's key, PKCS #8.
     pub key: String,
+    /// The CA that will sign once everybody trusts it. Its certificate is in `ca_cert` too.
+    pub next: Option<Ca>,
+    /// The CA that signs, signed by the CA before it, and so on: by them a client that trusts an earlier CA alone finds
+    /// its way to it. Empty before the first change of the CA.
+    pub cross: String,
 }
 
 /// Why no certificate can be made.
@@ -49,9 +64,36 @@ pub enum IssueError {
     /// What was kept of the CA cannot be used.
     #[error("the CA's certificate or key cannot be used ({0})")]
     Ca(#[source] rcgen::Error),
+    /// The CA's key is another CA's.
+    #[error("the CA's certificate or key cannot be used ({0})")]
+    Mismatch(#[source] CertificateError),
     /// The library cannot make it.
     #[error("no certificate could be made ({0})")]
     Other(#[from] rcgen::Error),
+}
+
+/// Makes a new CA.
+///
+/// # Errors
+/// None that is known: the library's.
+pub fn ca(now: OffsetDateTime, lifetimes: Lifetimes) -> Result<Ca, IssueError> {
+    // The time keeps the names of two generations of CAs apart: a client that trusts both finds the right one
+    // by its name.
+    let mut params = ca_params(&format!("bootlace CA {}", now.unix_timestamp_nanos() / 1_000_000));
+    params.not_before = now - CLOCK_SKEW;
+    params.not_after = now + lifetimes.ca;
+    let key = KeyPair::generate()?;
+    Ok(Ca { cert: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
+}
+
+fn ca_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named(name);
+    // Not constrained to sign serving certificates only: it signs the CA that comes after it.
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params
 }
 
 /// Makes a new CA, and under it a certificate for `names`.
@@ -59,45 +101,36 @@ pub enum IssueError {
 /// # Errors
 /// Where a name cannot stand in a certificate.
 pub fn issue(names: &Names, now: OffsetDateTime, lifetimes: Lifetimes) -> Result<Issued, IssueError> {
-    let mut params = CertificateParams::default();
-    // The time keeps the names of two generations of CAs apart: a client that trusts both finds the right one
-    // by its name.
-    params.distinguished_name = named(&format!("bootlace CA {}", now.unix_timestamp()));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages =
-        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    params.not_before = now - CLOCK_SKEW;
-    params.not_after = now + lifetimes.ca;
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
-    let (ca_cert, ca_key) = (certificate.pem(), key.serialize_pem());
-    let (cert, key) = sign(&Issuer::new(params, key), names, now, lifetimes)?;
-    Ok(Issued { ca_cert, ca_key, cert, key })
+    under(ca(now, lifetimes)?, names, now, lifetimes)
 }
 
-/// Makes a new certificate for `names` under the CA of `issued`.
+/// Makes a certificate for `names` under a CA that is the only one to be trusted.
+///
+/// # Errors
+/// Where the CA cannot be used, or a name cannot stand in a certificate.
+pub fn under(ca: Ca, names: &Names, now: OffsetDateTime, lifetimes: Lifetimes) -> Result<Issued, IssueError> {
+    let issued = Issued {
+        ca_cert: ca.cert,
+        ca_key: ca.key,
+        cert: String::new(),
+        key: String::new(),
+        next: None,
+        cross: String::new(),
+    };
+    reissue(&issued, names, now, lifetimes)
+}
+
+/// Makes a new certificate for `names` under the CA that signs in `issued`. It ends no later than that CA.
 ///
 /// # Errors
 /// Where the CA cannot be used, or a name cannot stand in a certificate.
 pub fn reissue(
     issued: &Issued,
-    ca: &CertificateDer<'_>,
     names: &Names,
     now: OffsetDateTime,
     lifetimes: Lifetimes,
 ) -> Result<Issued, IssueError> {
-    let key = KeyPair::from_pem(&issued.ca_key).map_err(IssueError::Ca)?;
-    let authority = Issuer::from_ca_cert_der(ca, key).map_err(IssueError::Ca)?;
-    let (cert, key) = sign(&authority, names, now, lifetimes)?;
-    Ok(Issued { cert, key, ..issued.clone() })
-}
-
-fn sign(
-    issuer: &Issuer<'_, KeyPair>,
-    names: &Names,
-    now: OffsetDateTime,
-    lifetimes: Lifetimes,
-) -> Result<(String, String), IssueError> {
+    let authority = signing(issued)?;
     let mut params = CertificateParams::default();
     let common = names.dns.first().cloned().or_else(|| names.ip.first().map(ToString::to_string));
     params.distinguished_name = named(&common.unwrap_or_default());
@@ -109,11 +142,59 @@ fn sign(
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
     params.not_before = now - CLOCK_SKEW;
-    params.not_after = now + lifetimes.serving;
+    params.not_after = (now + lifetimes.serving).min(authority.facts.not_after);
     let key = KeyPair::generate()?;
-    Ok((params.signed_by(&key, issuer)?.pem(), key.serialize_pem()))
+    let cert = authority.sign(params, &key)? + &issued.cross;
+    Ok(Issued { cert, key: key.serialize_pem(), ..issued.clone() })
+}
+
+/// Signs the certificate of `next` with the CA that signs in `issued`. It ends when the first of the two does.
+///
+/// # Errors
+/// Where one of them cannot be used.
+pub fn cross(next: &Ca, issued: &Issued) -> Result<String, IssueError> {
+    let authority = signing(issued)?;
+    let (_, facts) = first(&next.cert)?;
+    let key = KeyPair::from_pem(&next.key).map_err(IssueError::Ca)?;
+    let name = facts.subject.strip_prefix("CN=").unwrap_or(&facts.subject);
+    let mut params = ca_params(name);
+    params.not_before = facts.not_before;
+    params.not_after = facts.not_after.min(authority.facts.not_after);
+    authority.sign(params, &key)
+}
+
+/// A CA that can sign.
+struct Signing {
+    key: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    facts: Facts,
+}
+
+fn signing(issued: &Issued) -> Result<Signing, IssueError> {
+    let (certificate, facts) = first(&issued.ca_cert)?;
+    let key = KeyPair::from_pem(&issued.ca_key).map_err(IssueError::Ca)?;
+    let key = Issuer::from_ca_cert_der(&certificate, key).map_err(IssueError::Ca)?;
+    Ok(Signing { key, certificate, facts })
+}
+
+fn first(pem: &str) -> Result<(CertificateDer<'static>, Facts), IssueError> {
+    let first = certificate::chain(pem.as_bytes()).and_then(|chain| {
+        let first = chain.into_iter().next().ok_or(CertificateError::NoCertificate)?;
+        let facts = certificate::facts(&first)?;
+        Ok((first, facts))
+    });
+    first.map_err(IssueError::Mismatch)
+}
+
+impl Signing {
+    fn sign(&self, mut params: CertificateParams, key: &KeyPair) -> Result<String, IssueError> {
+        params.use_authority_key_identifier_extension = true;
+        let signed = params.signed_by(key, &self.key)?;
+        // With another CA's key beside the certificate this signs, and nobody trusts what it signed.
+        certificate::verify(signed.der(), &self.certificate).map_err(IssueError::Mismatch)?;
+        Ok(signed.pem())
+    }
 }
 
 fn named(common: &str) -> DistinguishedName {
@@ -127,7 +208,6 @@ fn named(common: &str) -> DistinguishedName {
 mod tests {
     use super::*;
     use crate::server::tls::Certificate;
-    use crate::server::tls::certificate::{self, Facts};
 
     const NOW: OffsetDateTime = time::macros::datetime!(2026-11-21 10:00 UTC);
 
@@ -154,13 +234,39 @@ mod tests {
     fn a_new_certificate_stands_under_the_same_ca() {
         let old = issue(&Names::of_service("old", "ns"), NOW, Lifetimes::default()).unwrap();
         let names = Names::of_service("new", "ns");
-        let ca = certificate::chain(old.ca_cert.as_bytes()).unwrap().remove(0);
-        let new = reissue(&old, &ca, &names, NOW + Duration::days(300), Lifetimes::default()).unwrap();
+        let new = reissue(&old, &names, NOW + Duration::days(300), Lifetimes::default()).unwrap();
         assert_eq!(new.ca_cert, old.ca_cert);
         assert_eq!(facts(&new.cert).names, names);
         certificate::verify(&facts_of(&new.cert), &facts_of(&new.ca_cert)).unwrap();
         let stranger = issue(&names, NOW, Lifetimes::default()).unwrap();
         certificate::verify(&facts_of(&new.cert), &facts_of(&stranger.ca_cert)).unwrap_err();
+    }
+
+    #[test]
+    fn no_certificate_outlives_its_ca() {
+        let names = Names::of_service("bootlace", "ns");
+        let lifetimes = Lifetimes { ca: Duration::days(100), serving: Duration::days(365) };
+        let old = issue(&names, NOW, lifetimes).unwrap();
+        assert_eq!(facts(&old.cert).not_after, NOW + Duration::days(100));
+        let later = NOW + Duration::days(60);
+        let renewed = reissue(&old, &names, later, lifetimes).unwrap();
+        assert_eq!(facts(&renewed.cert).not_after, NOW + Duration::days(100));
+        let next = ca(later, lifetimes).unwrap();
+        let cross = facts(&cross(&next, &old).unwrap());
+        assert_eq!(cross.not_after, NOW + Duration::days(100));
+        assert_eq!((cross.subject, cross.issuer), (facts(&next.cert).subject, facts(&old.ca_cert).subject));
+    }
+
+    #[test]
+    fn a_key_of_another_ca_signs_nothing() {
+        let names = Names::of_service("bootlace", "ns");
+        let (old, other) = (
+            issue(&names, NOW, Lifetimes::default()).unwrap(),
+            issue(&names, NOW, Lifetimes::default()).unwrap(),
+        );
+        let mixed = Issued { ca_key: other.ca_key, ..old };
+        let Err(error) = reissue(&mixed, &names, NOW, Lifetimes::default()) else { panic!("it was signed") };
+        assert!(error.to_string().contains("CA's certificate or key cannot be used"), "{error}");
     }
 
     fn facts_of(pem: &str) -> CertificateDer<'static> {

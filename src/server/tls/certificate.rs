@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject as _};
@@ -78,6 +80,21 @@ pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateErro
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(CertificateError::Pem)?;
     if chain.is_empty() { Err(CertificateError::NoCertificate) } else { Ok(chain) }
+}
+
+/// A certificate as PEM.
+#[must_use]
+pub fn pem(der: &CertificateDer<'_>) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    // Lines of 64, as RFC 7468 has them.
+    for (position, character) in text.chars().enumerate() {
+        if position > 0 && position % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(character);
+    }
+    pem + "\n-----END CERTIFICATE-----\n"
 }
 
 /// What a certificate says.

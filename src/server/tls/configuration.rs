@@ -16,9 +16,11 @@ use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::files::CA;
+use crate::server::liveness::Beat;
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watching::{self, Watching};
 
@@ -33,6 +35,15 @@ const WATCHING: Watching = Watching {
     absent: "this API server has no admission webhooks",
 };
 
+/// A bundle that all webhooks of the configuration have.
+#[derive(Debug, Clone)]
+pub struct InPlace {
+    /// PEM.
+    pub bundle: Vec<u8>,
+    /// When this was seen first.
+    pub since: Instant,
+}
+
 /// Keeps the bundle.
 pub struct Keeper {
     /// Configurations of the cluster.
@@ -45,8 +56,12 @@ pub struct Keeper {
     pub secret: String,
     /// Tells of a new CA.
     pub bundle: watch::Receiver<Option<Vec<u8>>>,
+    /// Told which bundle is in place.
+    pub published: watch::Sender<Option<InPlace>>,
     /// Told when the bundle is in place, or why not.
     pub readiness: Arc<Readiness>,
+    /// Shows that the keeper runs.
+    pub beat: Beat,
 }
 
 impl Keeper {
@@ -57,10 +72,12 @@ impl Keeper {
         name: String,
         (namespace, secret): (&str, String),
         bundle: watch::Receiver<Option<Vec<u8>>>,
+        published: watch::Sender<Option<InPlace>>,
         readiness: Arc<Readiness>,
+        beat: Beat,
     ) -> Self {
         let secrets = Api::namespaced(client.clone(), namespace);
-        Self { api: Api::all(client.clone()), name, secrets, secret, bundle, readiness }
+        Self { api: Api::all(client.clone()), name, secrets, secret, bundle, published, readiness, beat }
     }
 
     /// Keeps the bundle, for ever.
@@ -71,12 +88,17 @@ impl Keeper {
         let mut ticks = tokio::time::interval(EVERY);
         let mut known: Option<MutatingWebhookConfiguration> = None;
         loop {
+            self.beat.now();
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(Event::InitApply(configuration) | Event::Apply(configuration))) => {
                         known = Some(configuration);
                     }
-                    Some(Ok(Event::Init | Event::Delete(_))) => { known = None; continue }
+                    Some(Ok(Event::Init | Event::Delete(_))) => {
+                        known = None;
+                        self.published.send_replace(None);
+                        continue;
+                    }
                     Some(Ok(Event::InitDone)) => {
                         if known.is_none() {
                             let name = &self.name;
@@ -106,9 +128,10 @@ impl Keeper {
     async fn reconcile(&self, found: &MutatingWebhookConfiguration) -> Option<MutatingWebhookConfiguration> {
         let bundle = self.bundle.borrow().clone()?;
         if differing(found, &bundle).is_none() {
-            self.readiness.in_place(Part::CaBundle);
+            self.in_place(bundle);
             return None;
         }
+        self.published.send_replace(None);
         // Read afresh: a replica that has not heard of a new CA yet must not put the old one back.
         let bundle = match self.secrets.get_opt(&self.secret).await {
             Ok(secret) => secret.and_then(|secret| secret.data?.remove(CA)).map(|ca| ca.0)?,
@@ -122,7 +145,10 @@ impl Keeper {
         match self.api.patch(&self.name, &params, &Patch::Apply(patch)).await {
             Ok(patched) => {
                 info!(configuration = self.name, "caBundle set");
-                self.readiness.in_place(Part::CaBundle);
+                // What the API server made of it, not what was asked for.
+                if differing(&patched, &bundle).is_none() {
+                    self.in_place(bundle);
+                }
                 Some(patched)
             }
             Err(error) => {
@@ -131,6 +157,17 @@ impl Keeper {
                 None
             }
         }
+    }
+
+    fn in_place(&self, bundle: Vec<u8>) {
+        self.published.send_if_modified(|published| {
+            let is_known = published.as_ref().is_some_and(|published| published.bundle == bundle);
+            if !is_known {
+                *published = Some(InPlace { bundle, since: Instant::now() });
+            }
+            !is_known
+        });
+        self.readiness.in_place(Part::CaBundle);
     }
 
     fn complain(&self, why: String) {

@@ -12,8 +12,11 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::Names;
+use super::authority::Lifetimes;
 use super::kept::{self, Leaf};
 use super::secret::MANAGED_BY;
+use crate::names;
+use crate::server::liveness::Beat;
 use crate::server::watching;
 
 /// How often is looked whether the certificate is still good.
@@ -29,8 +32,12 @@ pub struct Keeper {
     pub name: String,
     /// What the certificate has to be for.
     pub names: Names,
+    /// How long it lives.
+    pub lifetimes: Lifetimes,
     /// Tells of a new CA.
     pub bundle: watch::Receiver<Option<Vec<u8>>>,
+    /// Shows that the keeper runs.
+    pub beat: Beat,
 }
 
 impl Keeper {
@@ -39,6 +46,7 @@ impl Keeper {
         let mut ticks = tokio::time::interval(EVERY);
         let mut complained = String::new();
         loop {
+            self.beat.now();
             tokio::select! {
                 _ = ticks.tick() => {}
                 Ok(()) = self.bundle.changed() => {}
@@ -61,8 +69,9 @@ impl Keeper {
             return Ok(());
         };
         let found = self.read(&self.name).await?;
+        let now = OffsetDateTime::now_utc();
         let (data, because) =
-            match kept::judge_leaf(found.as_ref(), &authority, &self.names, OffsetDateTime::now_utc())? {
+            match kept::judge_leaf(found.as_ref(), &authority, &self.names, now, self.lifetimes)? {
                 Leaf::Good => return Ok(()),
                 Leaf::Foreign => {
                     return Err(format!(
@@ -75,6 +84,9 @@ impl Keeper {
         let params = PostParams::default();
         let (doing, written) = if let Some(mut secret) = found {
             secret.data = Some(data);
+            if let Some(annotations) = &mut secret.metadata.annotations {
+                annotations.remove(names::ANNOTATION_ROTATE);
+            }
             ("updated", self.api.replace(&self.name, &params, &secret).await)
         } else {
             let secret = Secret {

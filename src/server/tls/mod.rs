@@ -8,6 +8,7 @@
 //! | [`serving`] | which certificate does the next handshake get |
 //! | [`files`] | keep up with files that somebody else renews |
 //! | [`kept`] | is what a Secret holds still good (pure) |
+//! | [`rotation`] | when are certificates and their CA renewed, in which order (pure) |
 //! | [`secret`] | keep one in a Secret that all replicas share |
 //! | [`issued`] | keep one for another role, under the same CA |
 //! | [`configuration`] | tell the API server whom to trust |
@@ -19,6 +20,7 @@ pub mod files;
 pub mod issued;
 pub mod kept;
 pub mod names;
+pub mod rotation;
 pub mod secret;
 pub mod serving;
 

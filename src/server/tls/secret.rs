@@ -4,7 +4,6 @@
 //! optimistic concurrency: who comes second is refused, and reads what the first one wrote.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
@@ -16,16 +15,17 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::authority::Issued;
+use super::authority::{self, Issued};
+use super::configuration::InPlace;
+use super::files::CA;
 use super::kept::{self, Good, Verdict};
+use super::rotation::{Change, Circumstances, Published, Timing};
 use super::{Names, Serving};
 use crate::names;
+use crate::server::liveness::Beat;
 use crate::server::metrics::ServerMetrics;
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watching::{self, Watching};
-
-/// How often is looked whether the certificate has expired, or a failed write is tried again.
-const EVERY: Duration = Duration::from_secs(10);
 
 /// What Bootlace's own Secrets are labelled with.
 pub(super) const MANAGED_BY: (&str, &str) = (names::LABEL_MANAGED_BY, names::MANAGED_BY);
@@ -44,18 +44,24 @@ pub struct Keeper {
     pub serving: Arc<Serving>,
     /// Where the CA is told on: PEM, for caBundle.
     pub bundle: watch::Sender<Option<Vec<u8>>>,
+    /// The times that a rotation keeps to.
+    pub timing: Timing,
+    /// Tells whom the API server trusts; nothing where that is not looked after.
+    pub published: Option<watch::Receiver<Option<InPlace>>>,
     /// Told when there is a certificate, or why not.
     pub readiness: Arc<Readiness>,
     /// Told when it expires.
     pub metrics: ServerMetrics,
+    /// Shows that the keeper runs.
+    pub beat: Beat,
 }
 
 /// What is known of the Secret.
 enum Known {
     /// Nothing yet.
     Nothing,
-    /// It is not there; it was this, if it ever was.
-    Absent(Option<Box<Secret>>),
+    /// It is not there.
+    Absent,
     /// It was this.
     There(Box<Secret>),
 }
@@ -67,58 +73,59 @@ impl Keeper {
         let selector = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let events = watch_objects(self.api.clone(), selector).default_backoff();
         let mut events = std::pin::pin!(events);
-        let mut ticks = tokio::time::interval(EVERY);
+        let mut ticks = tokio::time::interval(self.timing.look);
         let mut known = Known::Nothing;
         let mut listed = None;
+        // What was served is put back where it is lost: a new CA would have to reach every API server first.
+        let mut served: Option<Secret> = None;
         loop {
+            self.beat.now();
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(Event::Init)) => { listed = None; continue }
                     Some(Ok(Event::InitApply(secret))) => { listed = Some(secret); continue }
                     Some(Ok(Event::InitDone)) => {
-                        known = match (listed.take(), known) {
-                            (Some(secret), _) => Known::There(Box::new(secret)),
-                            (None, Known::There(before)) => Known::Absent(Some(before)),
-                            (None, Known::Absent(before)) => Known::Absent(before),
-                            (None, Known::Nothing) => Known::Absent(None),
-                        };
+                        known = listed.take().map_or(Known::Absent, |secret| Known::There(Box::new(secret)));
                     }
                     Some(Ok(Event::Apply(secret))) => known = Known::There(Box::new(secret)),
-                    Some(Ok(Event::Delete(secret))) => known = Known::Absent(Some(Box::new(secret))),
+                    Some(Ok(Event::Delete(_))) => known = Known::Absent,
                     Some(Err(error)) => { self.complain(WATCHING.trouble(&error)); continue }
                     None => return,
                 },
                 _ = ticks.tick() => {}
             }
-            if let Some(written) = self.reconcile(&known).await {
+            if let Some(written) = self.reconcile(&known, &mut served).await {
                 known = Known::There(Box::new(written));
                 // What was written is served at once, not when the watch tells of it.
-                self.reconcile(&known).await;
+                self.reconcile(&known, &mut served).await;
             }
         }
     }
 
     /// Serves what is good, and writes what is missing. Returns what was written.
-    async fn reconcile(&self, known: &Known) -> Option<Secret> {
+    async fn reconcile(&self, known: &Known, served: &mut Option<Secret>) -> Option<Secret> {
         let now = OffsetDateTime::now_utc();
         let secret = match known {
             Known::Nothing => return None,
-            Known::Absent(before) => {
-                // What was served is put back: a new CA would have to reach every API server first.
-                let good =
-                    |secret: &&Secret| matches!(kept::judge(secret, &self.names, now), Verdict::Good(_));
-                let kept = before.as_deref().filter(good).and_then(kept::content);
-                return self.write(None, kept, "it is not there", now).await;
+            Known::Absent => {
+                let issued = self.still_good(served.as_ref(), now);
+                let change = Change { issued, because: "it is not there".to_owned(), fulfils: true };
+                return self.write(None, change, now).await;
             }
             Known::There(secret) => secret.as_ref(),
         };
-        match kept::judge(secret, &self.names, now) {
-            Verdict::Good(good) => {
+        match kept::judge(secret, self.around(secret, now)) {
+            Verdict::Good { good, change } => {
                 self.serve(*good);
-                None
+                *served = Some(secret.clone());
+                self.write(Some(secret), change?, now).await
             }
-            Verdict::Renew { issued, because } => self.write(Some(secret), Some(issued), &because, now).await,
-            Verdict::Replace { because } => self.write(Some(secret), None, &because, now).await,
+            Verdict::Unusable(mut change) => {
+                if change.issued.is_none() {
+                    change.issued = self.still_good(served.as_ref(), now);
+                }
+                self.write(Some(secret), change, now).await
+            }
             Verdict::Foreign => {
                 self.complain(Some(format!(
                     "Secret {} holds a certificate without {}, so it is not Bootlace's: give another name with \
@@ -129,6 +136,41 @@ impl Keeper {
                 None
             }
         }
+    }
+
+    /// The content of a Secret that can still be served with.
+    fn still_good(&self, secret: Option<&Secret>, now: OffsetDateTime) -> Option<Issued> {
+        let secret = secret?;
+        let is_good = matches!(kept::judge(secret, self.around(secret, now)), Verdict::Good { .. });
+        is_good.then(|| kept::content(secret)).flatten()
+    }
+
+    fn around(&self, secret: &Secret, now: OffsetDateTime) -> Circumstances<'_> {
+        let request = match kept::request(secret) {
+            None => None,
+            Some(Ok(request)) => Some(request),
+            Some(Err(text)) => {
+                let name = &self.name;
+                warn!(
+                    "Secret {name}: annotation {} {text:?} is unknown: use bootlace certs rotate",
+                    names::ANNOTATION_ROTATE
+                );
+                None
+            }
+        };
+        let ca = secret.data.as_ref().and_then(|data| data.get(CA));
+        let published = match &self.published {
+            None => Published::Unseen,
+            Some(published) => match published.borrow().as_ref() {
+                Some(InPlace { bundle, since })
+                    if ca.is_some_and(|ca| ca.0 == *bundle) && since.elapsed() >= self.timing.settle =>
+                {
+                    Published::Everywhere
+                }
+                _ => Published::NotYet,
+            },
+        };
+        Circumstances { names: &self.names, now, timing: &self.timing, published, request }
     }
 
     fn serve(&self, Good { certificate, ca }: Good) {
@@ -150,11 +192,11 @@ impl Keeper {
     async fn write(
         &self,
         found: Option<&Secret>,
-        issued: Option<Issued>,
-        because: &str,
+        Change { issued, because, fulfils }: Change,
         now: OffsetDateTime,
     ) -> Option<Secret> {
-        let issued = match issued.map_or_else(|| kept::anew(&self.names, now), Ok) {
+        let anew = || authority::issue(&self.names, now, self.timing.lifetimes);
+        let issued = match issued.map_or_else(anew, Ok) {
             Ok(issued) => issued,
             Err(error) => {
                 self.complain(Some(format!("{error}: change --service or --namespace")));
@@ -165,6 +207,9 @@ impl Keeper {
         let (doing, written) = if let Some(found) = found {
             let mut secret = found.clone();
             secret.data = Some(kept::data(&issued));
+            if fulfils && let Some(annotations) = &mut secret.metadata.annotations {
+                annotations.remove(names::ANNOTATION_ROTATE);
+            }
             ("updated", self.api.replace(&self.name, &params, &secret).await)
         } else {
             let labels = [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())];

@@ -16,6 +16,7 @@ use self::lease::Claim;
 use super::metrics::Metrics;
 use super::pipe::{self, keep::exactly};
 use crate::output::Pipe;
+use crate::server::liveness::{self, Beat};
 
 /// So many Pipes are held at once, a kilobyte or two each.
 const PAGE: u32 = 250;
@@ -32,6 +33,8 @@ pub struct Sweeper<'m> {
     pub patience: Duration,
     /// Counts what it removes.
     pub metrics: &'m Metrics,
+    /// Shows that it runs.
+    pub beat: Beat,
 }
 
 /// Why a Pipe is removed.
@@ -58,10 +61,20 @@ impl Sweeper<'_> {
     /// Looks now and then, for ever.
     pub async fn run(mut self) {
         loop {
-            tokio::time::sleep(self.every).await;
+            self.wait().await;
             if let Err(error) = self.turn(Timestamp::now()).await {
                 warn!("{}, trying again", pipe::failed("Pipes that have expired cannot be removed", &error));
             }
+        }
+    }
+
+    async fn wait(&self) {
+        let mut left = self.every;
+        while !left.is_zero() {
+            let nap = left.min(liveness::EVERY);
+            self.beat.now();
+            tokio::time::sleep(nap).await;
+            left = left.saturating_sub(nap);
         }
     }
 
@@ -77,8 +90,10 @@ impl Sweeper<'_> {
         let mut params = ListParams::default().limit(PAGE);
         let mut removed = 0;
         loop {
+            self.beat.now();
             let page = pipes.list(&params).await?;
             for pipe in &page.items {
+                self.beat.now();
                 if let Some(why) = why(pipe, now, self.patience) {
                     removed += usize::from(self.remove(pipe, why).await?);
                 }

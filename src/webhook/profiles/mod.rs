@@ -26,6 +26,8 @@ struct Known {
     settings: Settings,
     /// Whether the settings lack the store, of which is known that there is one.
     awaits_store: bool,
+    /// Whether the API server has not been asked for its version yet.
+    awaits_version: bool,
     profiles: Option<Profiles>,
     /// Made of the two above.
     recipes: Option<Recipes>,
@@ -50,7 +52,7 @@ impl Known {
             .recipes
             .as_ref()
             .zip(self.defaults.as_ref())
-            .filter(|_| !self.awaits_store)
+            .filter(|_| !self.awaits_store && !self.awaits_version)
             .map(|(recipes, defaults)| Arc::new(recipes.clone().with_defaults(Arc::clone(defaults))));
     }
 }
@@ -76,9 +78,23 @@ impl InForce {
         self.known.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
-    /// Plans for this version of Kubernetes, from the next profiles on.
-    pub fn know(&self, version: Version) {
-        self.write().settings.kubernetes = Some(version);
+    /// Answers nothing before [`InForce::know`].
+    pub fn await_version(&self) {
+        let mut known = self.write();
+        known.awaits_version = true;
+        known.renew();
+    }
+
+    /// Plans for this version of Kubernetes from now on; none where the API server does not tell it. Pods that depend on
+    /// it get a warning then.
+    ///
+    /// # Errors
+    /// See [`Recipes::new`].
+    pub fn know(&self, version: Option<Version>) -> Result<(), PlanError> {
+        let mut known = self.write();
+        known.settings.kubernetes = version;
+        known.awaits_version = false;
+        known.prepare()
     }
 
     /// Answers from `profiles` from now on. Where that is an error, what was in force stays.

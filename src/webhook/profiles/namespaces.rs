@@ -15,6 +15,7 @@ use tracing::info;
 use super::InForce;
 use crate::names;
 use crate::profile::NamespaceDefaults;
+use crate::server::liveness::{self, Beat};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watching::Watching;
 
@@ -23,12 +24,19 @@ const WATCHING: Watching =
 
 /// Keeps the namespaces' defaults in `in_force` in step with the API server, for ever. Ready after the first list;
 /// when the watch breaks later on, what was known stays in force.
-pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readiness>) {
+pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readiness>, beat: Beat) {
     let config = watcher::Config::default().labels(names::LABEL_PROFILE);
     let events = watcher(Api::<PartialObjectMeta<Namespace>>::all(client), config).default_backoff();
     let mut events = std::pin::pin!(events);
     let mut known = Known::default();
-    while let Some(event) = events.next().await {
+    let mut ticks = tokio::time::interval(liveness::EVERY);
+    loop {
+        beat.now();
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = ticks.tick() => continue,
+        };
+        let Some(event) = event else { return };
         match event {
             Ok(event) => {
                 if !known.take(event) {

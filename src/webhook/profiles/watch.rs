@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{Catalogue, InForce, report};
 use crate::profile::BootProfile;
+use crate::server::liveness::{self, Beat};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watching::Watching;
 use crate::webhook::metrics::Metrics;
@@ -22,12 +23,25 @@ const WATCHING: Watching = Watching {
 
 /// Keeps `in_force` in step with the API server, for ever. Ready after the first list; when the watch breaks
 /// later on, the last snapshot stays in force and the watch is taken up again.
-pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readiness>, metrics: Arc<Metrics>) {
+pub async fn watch(
+    client: Client,
+    in_force: Arc<InForce>,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    beat: Beat,
+) {
     let api: Api<DynamicObject> = Api::all_with(client, &ApiResource::erase::<BootProfile>(&()));
     let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
     let mut events = std::pin::pin!(events);
     let mut catalogue = Catalogue::default();
-    while let Some(event) = events.next().await {
+    let mut ticks = tokio::time::interval(liveness::EVERY);
+    loop {
+        beat.now();
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = ticks.tick() => continue,
+        };
+        let Some(event) = event else { return };
         match event {
             Ok(event) => {
                 if !catalogue.take(event) {

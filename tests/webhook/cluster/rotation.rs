@@ -1,0 +1,200 @@
+//! Certificates and CAs that are renewed while reviews come in, by several replicas at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bootlace::server::listener::Limits;
+use bootlace::server::tls::rotation::Timing;
+use bootlace::server::tls::{Lifetimes, Names, certificate};
+use rustls::pki_types::CertificateDer;
+use serde_json::json;
+
+use crate::api_server::ApiServer;
+use crate::client::{Connection, trusting};
+use crate::cluster::{CONFIGURATION, Replica, SECRET, configuration, trusted};
+use crate::harness::{REVIEW, Webhook, response, until};
+
+const ROTATE: &str = "bootlace.dev/rotate";
+
+fn timing(lifetimes: Lifetimes) -> Timing {
+    let (look, settle) = (Duration::from_millis(20), Duration::from_millis(200));
+    Timing { lifetimes, look, settle, spread: Duration::ZERO }
+}
+
+/// A replica that serves.
+async fn start(api: &ApiServer, timing: Timing) -> (Webhook, Replica) {
+    let webhook = Webhook::start_with(Limits::default()).await;
+    let serving = Arc::clone(&webhook.serving);
+    let replica = Replica::start_as(&api.client(), &Arc::default(), serving, Names::of_loopback(), timing);
+    until("the replica", async || replica.readiness.report().is_empty()).await;
+    (webhook, replica)
+}
+
+/// The CAs by which the API server trusts the webhook now.
+fn bundle(api: &ApiServer) -> Vec<u8> {
+    STANDARD.decode(trusted(api).unwrap().as_str().unwrap()).unwrap()
+}
+
+/// What has been served, and by whom it was signed.
+#[derive(Default)]
+struct Seen {
+    leaves: BTreeSet<Vec<u8>>,
+    cas: BTreeSet<String>,
+}
+
+impl Seen {
+    /// A review on a new connection, as an API server makes it that has read the configuration a moment ago: `ca` is what
+    /// stood there. A failed handshake fails the test.
+    async fn review(&mut self, webhook: &Webhook, ca: &[u8]) -> CertificateDer<'static> {
+        let connection = Connection::open(webhook.address, trusting(ca)).await;
+        let mut connection = connection.unwrap_or_else(|error| {
+            let (leaves, cas) = (self.leaves.len(), &self.cas);
+            panic!("a handshake failed after {leaves} certificates of {cas:?}: {error}")
+        });
+        response(&connection.review(REVIEW.as_bytes()).await.unwrap());
+        let leaf = connection.certificate();
+        self.cas.insert(certificate::facts(&leaf).unwrap().issuer);
+        self.leaves.insert(leaf.to_vec());
+        leaf
+    }
+}
+
+#[tokio::test]
+async fn no_review_fails_while_certificates_and_cas_end() {
+    let api = ApiServer::start();
+    api.put(CONFIGURATION, configuration());
+    let lifetimes = Lifetimes { ca: time::Duration::seconds(6), serving: time::Duration::seconds(3) };
+    let timing = timing(lifetimes);
+    let (first, second) = (start(&api, timing).await, start(&api, timing).await);
+    let mut replicas = vec![first, second];
+    let begun = bundle(&api);
+    let (mut seen, mut pods) = (Seen::default(), 0);
+    // What an API server knows that hears of changes a little late.
+    let mut late = begun.clone();
+    let started = std::time::Instant::now();
+    while started.elapsed() < Duration::from_secs(11) {
+        for (webhook, _) in &replicas {
+            seen.review(webhook, &late).await;
+            // A pod that was told of the first CA alone asks under it, as long as that holds.
+            if started.elapsed() < Duration::from_secs(5) {
+                seen.review(webhook, &begun).await;
+                pods += 1;
+            }
+        }
+        late = bundle(&api);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // One starts in the middle of it all, and another is gone.
+        if replicas.len() == 2 && seen.cas.len() == 2 {
+            replicas.push(start(&api, timing).await);
+            replicas.remove(0);
+            replicas.push(start(&api, timing).await);
+        }
+    }
+    assert!(seen.cas.len() >= 3, "{:?}", seen.cas);
+    assert!(seen.leaves.len() >= 4 && pods > 10, "{} {pods}", seen.leaves.len());
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_done_once_whatever_the_number_of_replicas() {
+    let api = ApiServer::start();
+    api.put(CONFIGURATION, configuration());
+    let timing = timing(Lifetimes::default());
+    let replicas = [start(&api, timing).await, start(&api, timing).await, start(&api, timing).await];
+    let begun = bundle(&api);
+    let mut seen = Seen::default();
+    seen.review(&replicas[0].0, &begun).await;
+    let ask = |what: &str| {
+        let mut secret = api.get(SECRET).unwrap();
+        secret["metadata"]["annotations"] = json!({ROTATE: what, "of-somebody": "else"});
+        api.put(SECRET, secret);
+    };
+    let is_asked = || api.get(SECRET).unwrap()["metadata"]["annotations"].get(ROTATE).is_some();
+    for (what, writes, cas) in [("certificate", 1, 1), ("ca", 2, 2), ("ca", 2, 3), ("drop-old-cas", 1, 1)] {
+        let before = api.writes(SECRET);
+        ask(what);
+        until(what, async || {
+            for (webhook, _) in &replicas {
+                seen.review(webhook, &bundle(&api)).await;
+                if what != "drop-old-cas" {
+                    seen.review(webhook, &begun).await;
+                }
+            }
+            !is_asked()
+        })
+        .await;
+        assert_eq!(api.writes(SECRET) - before, writes, "{what}");
+        assert_eq!(api.get(SECRET).unwrap()["metadata"]["annotations"]["of-somebody"], "else");
+        until("the bundle", async || {
+            trusted(&api).as_ref() == api.get(SECRET).unwrap()["data"].get("ca.crt")
+        })
+        .await;
+        let bundle = bundle(&api);
+        assert_eq!(certificate::chain(&bundle).unwrap().len(), cas, "{what}");
+        let secret = api.get(SECRET).unwrap();
+        let leaf = STANDARD.decode(secret["data"]["tls.crt"].as_str().unwrap()).unwrap();
+        let leaf = certificate::chain(&leaf).unwrap().remove(0);
+        until("every replica to serve it", async || {
+            let mut served = Vec::new();
+            for (webhook, _) in &replicas {
+                served.push(seen.review(webhook, &bundle).await);
+            }
+            served.iter().all(|served| *served == leaf)
+        })
+        .await;
+    }
+    assert_eq!((seen.cas.len(), seen.leaves.len()), (3, 4));
+    // What cannot be read is left where it is.
+    ask("everything");
+    let writes = api.writes(SECRET);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(is_asked() && api.writes(SECRET) == writes);
+}
+
+/// As long as somebody keeps the configuration from having the new CA, nothing is served under it.
+#[tokio::test]
+async fn a_ca_that_cannot_be_published_is_not_served_under() {
+    let api = ApiServer::start();
+    api.put(CONFIGURATION, configuration());
+    let timing = timing(Lifetimes::default());
+    let (webhook, _replica) = start(&api, timing).await;
+    let begun = bundle(&api);
+    api.fail(CONFIGURATION, 403);
+    let mut secret = api.get(SECRET).unwrap();
+    secret["metadata"]["annotations"] = json!({ROTATE: "ca"});
+    api.put(SECRET, secret);
+    until("the announcement", async || api.get(SECRET).unwrap()["data"].get("next-ca.crt").is_some()).await;
+    tokio::time::sleep(timing.settle * 3).await;
+    let mut seen = Seen::default();
+    seen.review(&webhook, &begun).await;
+    assert!(api.get(SECRET).unwrap()["data"].get("next-ca.crt").is_some());
+    api.mend(CONFIGURATION);
+    // The next look is the configuration keeper's own: something has to change for it to look at once.
+    api.put(CONFIGURATION, configuration());
+    until("the new CA", async || {
+        seen.review(&webhook, &begun).await;
+        seen.cas.len() == 2
+    })
+    .await;
+}
+
+/// A Secret whose content somebody destroys: what is served goes on being served, and is put back.
+#[tokio::test]
+async fn a_secret_that_somebody_empties_is_filled_with_what_is_served() {
+    let api = ApiServer::start();
+    api.put(CONFIGURATION, configuration());
+    let (webhook, _replica) = start(&api, timing(Lifetimes::default())).await;
+    let begun = bundle(&api);
+    let before = api.get(SECRET).unwrap()["data"].clone();
+    for damage in
+        [json!({}), json!({"ca.crt": "AAAA", "ca.key": "AAAA", "tls.crt": "AAAA", "tls.key": "AAAA"})]
+    {
+        let mut secret = api.get(SECRET).unwrap();
+        secret["data"] = damage;
+        api.put(SECRET, secret);
+        until("the content", async || api.get(SECRET).unwrap()["data"] == before).await;
+        Seen::default().review(&webhook, &begun).await;
+    }
+}

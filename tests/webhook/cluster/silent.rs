@@ -1,0 +1,209 @@
+//! An API server that takes connections and requests, and does not answer.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bootlace::plan::{Settings, Version};
+use bootlace::profile::folder;
+use bootlace::server::liveness::Liveness;
+use bootlace::server::readiness::{Part, Readiness};
+use bootlace::webhook::profiles::InForce;
+use bootlace::webhook::version;
+use serde_json::{Value, json};
+
+use crate::api_server::ApiServer;
+use crate::cluster::{CONFIGURATION, PROFILES, Replica, Watching, configuration, is_trusted, profile};
+use crate::harness::{issue, until};
+
+/// A role as a process, whose API server is silent.
+struct Role {
+    child: Child,
+    status: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Role {
+    fn start(args: &[&str]) -> Self {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        // Connections are held and not read: the kernel takes what is sent.
+        std::thread::spawn(move || silent.incoming().collect::<Vec<_>>());
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "bootlace"}}],
+        });
+        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        let issued = issue();
+        std::fs::write(folder.path().join("tls.crt"), &issued.cert).unwrap();
+        std::fs::write(folder.path().join("tls.key"), &issued.key).unwrap();
+        // A port that is free now: nothing is logged before the API server is asked, by which it could be told.
+        let status = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_bootlace"))
+            .args(args)
+            .args(["--listen", "127.0.0.1:0", "--metrics-listen", &status.to_string()])
+            .current_dir(folder.path())
+            .env("KUBECONFIG", kubeconfig)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, status, _folder: folder }
+    }
+
+    /// The answer of the second port, once it has opened.
+    fn ask(&self, path: &str) -> String {
+        let end = Instant::now() + Duration::from_secs(30);
+        let mut stream = loop {
+            match TcpStream::connect(self.status) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(Instant::now() < end, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn no_role_is_ready_before_its_api_server_has_answered() {
+    let webhook = ["webhook", "--tls-dir", "."];
+    let own = ["webhook", "--tls-secret", "s", "--service", "b", "--configuration", "c"];
+    let store = ["store", "--tls-dir", "."];
+    for (args, missing) in [
+        (&webhook[..], &["the API server has not answered", "no BootProfiles", "no namespaces"][..]),
+        (&own[..], &["the API server has not answered", "Secret s has not been read", "caBundle of"][..]),
+        (&store[..], &["the API server has not answered"][..]),
+    ] {
+        let role = Role::start(args);
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_millis(500) {
+            let answer = role.ask("/readyz");
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{args:?}: {answer}");
+            for part in missing {
+                assert!(answer.contains(part), "{args:?}: {answer}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // A restart would not help.
+        assert!(role.ask("/healthz").starts_with("HTTP/1.1 200 "), "{args:?}");
+    }
+}
+
+/// Puts in place what a webhook asks for.
+fn installed() -> ApiServer {
+    let api = ApiServer::start();
+    api.put(CONFIGURATION, configuration());
+    api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
+    api.put("/version", told(36));
+    api
+}
+
+fn told(minor: u32) -> Value {
+    json!({"major": "1", "minor": minor.to_string()})
+}
+
+#[tokio::test]
+async fn keepers_begin_once_it_answers() {
+    let api = installed();
+    api.be_silent(true);
+    let liveness = Arc::new(Liveness::new(Duration::from_secs(5)));
+    let replica = Replica::start_with(&api.client(), &liveness);
+    let watching = Watching::start_with(&api.client(), &liveness);
+    // Longer than a request may take.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(replica.readiness.report().len(), 2);
+    assert_eq!(watching.readiness.report().len(), 2);
+    assert!(watching.profiles.get().is_none());
+    api.be_silent(false);
+    until("the certificate", async || replica.readiness.report().is_empty() && is_trusted(&api)).await;
+    until("the profiles", async || watching.generation("default") == Some(1)).await;
+}
+
+#[tokio::test]
+async fn what_was_in_force_stays_and_keepers_go_on_afterwards() {
+    let api = installed();
+    let liveness = Arc::new(Liveness::new(Duration::from_secs(15)));
+    let replica = Replica::start_with(&api.client(), &liveness);
+    let watching = Watching::start_with(&api.client(), &liveness);
+    until("all parts", async || {
+        replica.readiness.report().is_empty() && watching.readiness.report().is_empty()
+    })
+    .await;
+    api.be_silent(true);
+    // The keeper hears of it by its watch, and cannot read the Secret.
+    api.put(CONFIGURATION, configuration());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(!is_trusted(&api));
+    assert!(replica.readiness.report().is_empty() && watching.readiness.report().is_empty());
+    assert_eq!(watching.generation("default"), Some(1), "reviews are answered from what was in force");
+    api.be_silent(false);
+    until("the bundle to be put back", async || is_trusted(&api)).await;
+    assert!(liveness.report().is_empty(), "{:?}", liveness.report());
+}
+
+/// What no limit catches: a fault of Bootlace or a library, for which a client without limits stands.
+#[tokio::test]
+async fn a_keeper_that_waits_for_ever_is_noticed() {
+    let api = installed();
+    let liveness = Arc::new(Liveness::new(Duration::from_secs(12)));
+    let replica = Replica::start_with(&api.client_without_limit(), &liveness);
+    until("the bundle", async || replica.readiness.report().is_empty()).await;
+    api.be_silent(true);
+    api.put(CONFIGURATION, configuration());
+    until("the keeper to be missed", async || !liveness.report().is_empty()).await;
+    let report = liveness.report().join("; ");
+    assert!(report.contains("what keeps the caBundle has been silent"), "{report}");
+    assert!(!report.contains("certificates"), "{report}");
+}
+
+#[tokio::test]
+async fn the_version_is_asked_for_until_it_is_known_and_again_after_an_upgrade() {
+    let api = ApiServer::start();
+    api.be_silent(true);
+    let (in_force, readiness) =
+        (InForce::without_namespaces(Settings::default()), Arc::new(Readiness::default()));
+    in_force.await_version();
+    let profile = Path::new(env!("BOOTLACE_ROOT")).join("tests/webhook/profile.yaml");
+    in_force.swap(folder::read(&profile).unwrap()).unwrap();
+    readiness.missing(Part::ApiServer, "not yet");
+    let beat = Arc::<Liveness>::default().expect("the version");
+    let every = Duration::from_millis(20);
+    tokio::spawn(version::watch(api.client(), every, Arc::clone(&in_force), Arc::clone(&readiness), beat));
+    let known = || in_force.get().map(|recipes| recipes.get("default").unwrap().kubernetes);
+    until("the reason", async || readiness.report().join("").contains("did not answer within 0.25 s")).await;
+    assert_eq!(known(), None, "no pod is planned for a version that was not asked for");
+    // An API server that does not tell it.
+    api.be_silent(false);
+    until("an answer", async || readiness.report().is_empty()).await;
+    assert_eq!(known(), Some(None));
+    let version = |minor| Some(Some(Version { major: 1, minor }));
+    for minor in [34, 35] {
+        api.put("/version", told(minor));
+        until("the version", async || known() == version(minor)).await;
+    }
+    // What was known stays while nobody answers, and while it is refused.
+    api.be_silent(true);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    api.be_silent(false);
+    api.fail("/version", 403);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(known(), version(35));
+    assert!(readiness.report().is_empty());
+}
