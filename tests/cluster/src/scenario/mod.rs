@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+pub mod load;
 mod namespace;
 pub mod needs;
 mod process;

@@ -14,6 +14,7 @@ use tokio::process::Command;
 use super::{LIMIT, Namespace};
 use crate::command::{command, output};
 use crate::images;
+use crate::processes::{Node, Process};
 use crate::wait::until_async;
 
 /// The namespaces with this label are none of the shared release's.
@@ -111,6 +112,21 @@ impl<'n> Release<'n> {
         Ok(())
     }
 
+    /// Kills the process of one of the webhook's replicas.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn kill_one(&self) -> Result<()> {
+        let service = format!("--service={}", self.full_name());
+        let is_replica = |process: &Process| {
+            let word = |at: usize| process.argv.get(at).map_or("", String::as_str);
+            (word(0).rsplit('/').next(), word(1)) == (Some("bootlace"), "webhook")
+                && process.argv.contains(&service)
+        };
+        ensure!(Node::of_this_cluster()?.kill(0, is_replica), "no replica was there to be killed");
+        Ok(())
+    }
+
     /// Removes it. What a scenario that fails leaves concerns its own namespaces only.
     ///
     /// # Errors
@@ -193,7 +209,7 @@ pub fn looking_at(namespaces: &[&str]) -> Value {
 }
 
 /// A pod that any release with a profile `default` injects.
-fn task() -> Value {
+pub(super) fn task() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
         "spec": {"containers": [{"name": "main", "image": images::PROBE, "command": ["/probe"]}]},

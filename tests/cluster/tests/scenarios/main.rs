@@ -48,6 +48,7 @@ mod refused;
 mod resources;
 mod restricted;
 mod reviewed;
+mod rotation;
 mod servers;
 mod sources;
 mod store;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{pipes, stored};
 
 /// A Job of one busybox, which is a task of the run `deploy-7` of `shop` where it is `joined`.
-pub(super) fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Value {
+pub(crate) fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Value {
     let mut annotations = pipes.clone();
     if joined {
         annotations["bootlace.dev/workflow"] = json!("shop");
@@ -33,7 +33,7 @@ pub(super) fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Valu
     })
 }
 
-pub(super) fn shell(script: &str) -> Value {
+pub(crate) fn shell(script: &str) -> Value {
     json!({"name": "main", "image": BUSYBOX, "command": ["sh", "-c", script]})
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn said(namespace: &Namespace, job: &str) -> Result<String> {
 }
 
 /// The name of a Job's first pod, once it is there.
-pub(super) async fn first_pod(namespace: &Namespace, job: &str) -> Result<String> {
+pub(crate) async fn first_pod(namespace: &Namespace, job: &str) -> Result<String> {
     until_async(LIMIT, "the Job has no pod", async || {
         let pods = namespace.pods(&format!("batch.kubernetes.io/job-name={job}")).await?;
         pods.first().map(ResourceExt::name_any).context("there is none yet")

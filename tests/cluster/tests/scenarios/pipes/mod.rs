@@ -2,7 +2,7 @@
 
 mod airflow;
 mod attacks;
-mod jobs;
+pub(crate) mod jobs;
 mod wait;
 
 use anyhow::Result;
@@ -19,7 +19,7 @@ async fn pipes(namespace: &Namespace) -> Result<Vec<DynamicObject>> {
 }
 
 /// Key, kind and task of each, sorted.
-async fn stored(namespace: &Namespace) -> Result<Vec<String>> {
+pub(crate) async fn stored(namespace: &Namespace) -> Result<Vec<String>> {
     let text = |pipe: &DynamicObject, pointer: &str| {
         pipe.data.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned()
     };
