@@ -17,6 +17,9 @@ export REGISTRY
 
 HARNESS = $(CARGO_TARGET_DIR)/debug/bootlace-cluster
 DENY_VERSION = 0.20.2
+FUZZ_VERSION = 0.13.1
+# How long `make fuzz` runs each target, in seconds.
+SECONDS_EACH = 60
 # What a cluster of its own needs.
 OWN = rust go cluster
 # What the one needs that CLUSTER names.
@@ -44,7 +47,7 @@ test: check test-cluster ## All checks and tests
 
 .PHONY: check
 check: ## All that needs no cluster: format, lints, tests, licences, chart, docs
-	$(call harness,rust lints go busybox-static docker-registry npm python3-venv util-linux)
+	$(call harness,rust lints go g++ busybox-static docker-registry npm python3-venv util-linux)
 	@hack/stage "format" cargo fmt --all --check
 	@hack/stage -c "clippy" cargo clippy --workspace --all-targets --all-features -- --deny warnings
 	@hack/stage -c "docs" env RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
@@ -54,6 +57,13 @@ check: ## All that needs no cluster: format, lints, tests, licences, chart, docs
 	@hack/stage "licences, sources and bans" hack/deny $(DENY_VERSION)
 	@hack/stage "chart" env HELM=$$($(HARNESS) tool helm) charts/test
 	@hack/stage "manifests" env HELM=$$($(HARNESS) tool helm) manifests/render --check
+
+	@hack/stage -v "fuzz targets, briefly" hack/fuzz $(FUZZ_VERSION) short
+
+.PHONY: fuzz
+fuzz: ## Run the fuzz targets for SECONDS_EACH each
+	$(call harness,rust g++)
+	@hack/fuzz $(FUZZ_VERSION) $(SECONDS_EACH)
 
 .PHONY: test-cluster
 test-cluster: ## The scenarios on a real cluster
@@ -83,4 +93,4 @@ manifests: ## Write the CRDs and the rendered manifests anew
 
 .PHONY: prerequisites
 prerequisites: ## Install all that any of these needs, and build nothing
-	@hack/machine lints $(OWN) docker-registry npm rclone unzip
+	@hack/machine lints $(OWN) g++ docker-registry npm rclone unzip

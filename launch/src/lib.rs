@@ -30,6 +30,8 @@ mod deadline;
 mod env;
 mod exec;
 mod exit;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hook;
 mod init;
 mod mark;

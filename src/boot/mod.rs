@@ -32,6 +32,8 @@ mod error;
 mod event;
 mod exclude;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod json;
 mod layout;
 mod memory;

@@ -18,6 +18,8 @@ pub(crate) mod challenge;
 pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod digest;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub(crate) mod manifest;
 pub(crate) mod platform;
 pub(crate) mod reference;

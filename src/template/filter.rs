@@ -8,6 +8,7 @@ use minijinja::{Error, ErrorKind, Value};
 use super::MAX_BYTES;
 
 /// `replace`: each `from` in the value becomes `to`.
+#[allow(clippy::needless_pass_by_value, reason = "the engine passes arguments by value")]
 pub(super) fn replace(value: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>) -> Result<String, Error> {
     let found = value.matches(from.as_ref()).count();
     within(value.len().saturating_add(found.saturating_mul(to.len())))?;
@@ -17,7 +18,7 @@ pub(super) fn replace(value: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>)
 /// `join`: the values' texts with `joiner` between them.
 pub(super) fn join(values: &Value, joiner: Option<Cow<'_, str>>) -> Result<String, Error> {
     let joiner = joiner.unwrap_or_default();
-    let mut joined = String::new();
+    let mut whole = String::new();
     for (position, value) in values.try_iter()?.enumerate() {
         if value.as_object().is_some() {
             let why = "join takes texts and numbers, and one of the values is a list or a map";
@@ -25,11 +26,11 @@ pub(super) fn join(values: &Value, joiner: Option<Cow<'_, str>>) -> Result<Strin
         }
         let text = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
         let joiner = if position == 0 { "" } else { joiner.as_ref() };
-        within(joined.len().saturating_add(joiner.len()).saturating_add(text.len()))?;
-        joined.push_str(joiner);
-        joined.push_str(&text);
+        within(whole.len().saturating_add(joiner.len()).saturating_add(text.len()))?;
+        whole.push_str(joiner);
+        whole.push_str(&text);
     }
-    Ok(joined)
+    Ok(whole)
 }
 
 fn within(bytes: usize) -> Result<(), Error> {

@@ -67,6 +67,9 @@ impl Slot {
             Self::FilePath if text.is_empty() || text.starts_with('/') => {
                 Err(format!("{text:?} is no path below the folder"))
             }
+            Self::Header if text.contains(|c: char| c.is_control() && c != '\t') => Err(format!(
+                "it gives {text:?}, which holds a line end or another control character, and no header's value can"
+            )),
             Self::Name if text.is_empty() || is_dots(text) => {
                 Err(format!("it gives {text:?}, which is no name"))
             }

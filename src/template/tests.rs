@@ -234,6 +234,7 @@ fn a_list_is_no_text() {
 fn a_header_is_one_line_and_a_name_is_one() {
     let evil = "{{ annotations.evil }}";
     assert!(render(evil, Slot::Header).unwrap_err().contains("no header's value can"), "a line end");
+    assert!(render("team\r\nX: {{ labels.team }}", Slot::Header).unwrap_err().contains("a line end"));
     assert_eq!(render("team {{ labels.team }}", Slot::Header).as_deref(), Ok("team a&b=c/d"));
     for dots in ["{{ annotations.dots }}", "{{ annotations.dot }}", "{% if workflow == \"a\" %}b{% endif %}"]
     {

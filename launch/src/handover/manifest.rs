@@ -149,7 +149,9 @@ impl Manifest {
     /// It is not what [`Self::encode`] writes of a manifest that [`Self::new`] takes.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let text = str::from_utf8(bytes).map_err(|_| ManifestError::NotText)?;
-        let body = text.strip_suffix("end\n").ok_or(ManifestError::Unterminated)?;
+        // On its own line: a sentence that ends with this word does not end the manifest.
+        let body = text.strip_suffix("end\n").filter(|body| body.ends_with('\n'));
+        let body = body.ok_or(ManifestError::Unterminated)?;
         let mut lines =
             (1..).zip(body.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line)));
         if lines.next().is_none_or(|(_, line)| line != Self::HEADER) {

@@ -204,6 +204,12 @@ fn read_response(stream: &mut dyn Stream, deadline: Deadline) -> Result<Response
     }
 }
 
+/// Where a response leads, if it is one and leads anywhere.
+#[cfg(fuzzing)]
+pub(crate) fn location(stream: &mut dyn Stream, deadline: Deadline) -> Option<Vec<u8>> {
+    read_response(stream, deadline).ok()?.location
+}
+
 fn read_some(stream: &mut dyn Stream, into: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; 4096];
     let count = match stream.read(&mut chunk) {

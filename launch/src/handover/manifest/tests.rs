@@ -84,6 +84,7 @@ fn refuses_what_no_launcher_writes() {
         ("bootlace-handover 1\nend\n", ManifestError::Line(2)),
         ("bootlace-handover 1\nexit 256\nend\n", ManifestError::Line(2)),
         ("bootlace-handover 1\nexit 0\noutput a Secret\n", ManifestError::Unterminated),
+        ("bootlace-handover 1\nexit 1\nrefused it breaks off before its end\n", ManifestError::Unterminated),
         ("bootlace-handover 1\nexit 0\nfile 1 a\nend\n", ManifestError::Line(3)),
         ("bootlace-handover 1\nexit 0\noutput a Pod\nend\n", ManifestError::Line(3)),
         ("bootlace-handover 1\nexit 0\noutput a Secret\nfile -1 a\nend\n", ManifestError::Line(4)),

@@ -1,0 +1,33 @@
+//! The annotations that a pod's author writes, on an otherwise ordinary pod: each line of the input is the value of one.
+#![no_main]
+
+mod common;
+
+use bootlace::admission;
+use bootlace::names;
+use libfuzzer_sys::fuzz_target;
+use serde_json::json;
+
+/// The annotations, in the order of the input's parts.
+const ANNOTATIONS: [&str; 7] = [
+    names::ANNOTATION_PIPE_OUT,
+    names::ANNOTATION_PIPE_IN,
+    names::ANNOTATION_CONTAINERS,
+    names::ANNOTATION_ENTRYPOINT,
+    names::ANNOTATION_ENV_MODE,
+    names::ANNOTATION_INIT_IMAGE,
+    names::ANNOTATION_INJECTED,
+];
+
+fuzz_target!(|text: &str| {
+    let mut annotations = serde_json::Map::new();
+    for (name, value) in ANNOTATIONS.iter().zip(text.split('\0')).filter(|(_, value)| !value.is_empty()) {
+        annotations.insert((*name).to_owned(), json!(value));
+    }
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}, "annotations": annotations},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "busybox", "command": ["a"]}]},
+    });
+    let _ = admission::admit(pod, "etl", common::recipes());
+});

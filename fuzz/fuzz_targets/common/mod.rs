@@ -1,0 +1,26 @@
+//! What the targets that walk the whole way from a pod to its patch have in common.
+
+use std::sync::LazyLock;
+
+use bootlace::plan::{Recipes, Settings};
+use bootlace::profile::Profile;
+use serde_json::json;
+
+/// A profile that offers everything that a pod can ask for.
+static RECIPES: LazyLock<Recipes> = LazyLock::new(|| {
+    let spec = json!({
+        "sources": [
+            {"name": "inline", "inline": {"env": {"GREETING": "hello {{ labels['team'] | default('all') }}"}}},
+            {"name": "object", "secret": {"name": "login", "into": "Env"}},
+        ],
+        "boot": {"initImage": {"allow": [{"registry": "r.example.com", "repository": "data/*"}]}},
+    });
+    let spec = serde_json::from_value(spec).expect("the profile is one");
+    let profile = Profile { name: "default".to_owned(), generation: 1, spec, ..Profile::default() };
+    Recipes::new([profile].into_iter().collect(), &Settings::default()).expect("the profile can be planned")
+});
+
+/// What pods are injected by.
+pub fn recipes() -> &'static Recipes {
+    &RECIPES
+}

@@ -1,0 +1,16 @@
+//! Images' names and the patterns that profiles allow them by: what is printed is read as the same.
+#![no_main]
+
+use bootlace::pod::Image;
+use bootlace::profile::image;
+use bootlace::registry;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let (pattern, name) = text.split_once('\0').unwrap_or(("*", text));
+    if let Ok(image) = Image::parse(name) {
+        assert_eq!(Image::parse(&image.to_string()).map(|again| again.to_string()), Ok(image.to_string()));
+    }
+    registry::fuzzing::reference(name);
+    let _ = image::matches(pattern, name);
+});

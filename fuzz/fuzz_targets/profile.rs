@@ -1,0 +1,25 @@
+//! A profile as somebody wrote it: read, checked and, where it passes, planned for a pod.
+#![no_main]
+
+use bootlace::admission;
+use bootlace::plan::{Recipes, Settings};
+use bootlace::profile::Profile;
+use bootlace::profile::rules;
+use bootlace::profile::spec::BootProfileSpec;
+use libfuzzer_sys::fuzz_target;
+use serde_json::json;
+
+fuzz_target!(|json: &[u8]| {
+    let Ok(spec) = serde_json::from_slice::<BootProfileSpec>(json) else { return };
+    if rules::check(&spec).is_err() {
+        return;
+    }
+    let profile = Profile { name: "default".to_owned(), generation: 1, spec, ..Profile::default() };
+    let Ok(recipes) = Recipes::new([profile].into_iter().collect(), &Settings::default()) else { return };
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "busybox", "command": ["a"]}]},
+    });
+    let _ = admission::admit(pod, "etl", &recipes);
+});
