@@ -5,6 +5,7 @@
 //! | [`process`] | the life of a process that serves: bound first, drained last |
 //! | [`client`] | the client of the API server, with a time limit on every request |
 //! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
+//! | [`memory`] | what may be held at once, with its sum |
 //! | [`tls`] | certificates: made, kept in Secrets, read from files, swapped while serving |
 //! | [`status`] | the second port: `/healthz`, `/readyz`, `/metrics` |
 //! | [`readiness`] | what is still missing |
@@ -18,6 +19,7 @@ pub mod client;
 pub mod listener;
 pub mod liveness;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod process;
 pub mod readiness;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::server::memory;
+
 /// Limits of the accept loop and its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -28,8 +30,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
-            // Two of the largest reviews, or 400 of ordinary pods. In memory they take up to twice as much while they grow.
-            bytes: 8 * 1024 * 1024,
+            bytes: memory::BODIES,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             request: Duration::from_secs(35),

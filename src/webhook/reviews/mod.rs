@@ -20,14 +20,11 @@ use super::metrics::Metrics;
 use super::profiles::InForce;
 use crate::admission::{self, Answered, Outcome};
 use crate::plan::Recipes;
+use crate::server::memory;
 use crate::server::metrics::Counted;
 
 /// The path that the API server posts to.
 pub const PATH: &str = "/mutate";
-
-/// Bodies over [`body::LARGE`] that are answered at once; more wait. With the most values that a review may have, one takes
-/// up to 30 MB while it is answered (tests/webhook/hostile), beside the 16 MB of bodies that wait.
-const LARGE_AT_ONCE: usize = 1;
 
 /// What reviews are answered from.
 pub struct Reviews {
@@ -41,7 +38,7 @@ impl Reviews {
     /// Answers from `profiles`, as they are when a review comes, and from what `lookups` can find.
     #[must_use]
     pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>, lookups: Arc<Lookups>) -> Arc<Self> {
-        Arc::new(Self { profiles, metrics, lookups, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) })
+        Arc::new(Self { profiles, metrics, lookups, large: Arc::new(Semaphore::new(memory::LARGE_REVIEWS)) })
     }
 
     /// The routes of the review port.
