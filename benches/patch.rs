@@ -5,12 +5,15 @@
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bootlace::admission::{self, Outcome};
 use bootlace::plan::{Recipes, Settings};
 use bootlace::profile::Profile;
 use bootlace::profile::spec::{Inline, Into, Mounted, Source};
+use bootlace::signature::Keys;
+use bootlace::told::Store;
 use serde_json::{Value, json};
 
 // The product's own.
@@ -43,6 +46,25 @@ fn main() {
             kilobytes(body.len())
         );
     }
+    println!("\nWith a store, and signed for it:\n");
+    println!("| env vars | unsigned | signed | ratio |");
+    println!("|---:|---:|---:|---:|");
+    for variables in [10, 100, 1_000] {
+        let body = review(variables);
+        let keys = Keys::read([("key-1700000000", [7; 32])], 1_700_000_000).unwrap();
+        let (unsigned, signed) = (with_store(None), with_store(Some(keys)));
+        let answer = |recipes: &Recipes| {
+            black_box(admission::answer(black_box(&body), recipes).response.to_json().unwrap());
+        };
+        let (without, with, ratio) = compare(|| answer(&unsigned), || answer(&signed));
+        println!("| {variables} | {without:.1?} | {with:.1?} | {ratio:.2} |");
+    }
+}
+
+fn with_store(keys: Option<Keys>) -> Recipes {
+    let store = Store { url: "https://bootlace-store.bootlace.svc".to_owned(), ca: "x".repeat(700) };
+    let settings = Settings { store: Some(store), keys: keys.map(Arc::new), ..Settings::default() };
+    Recipes::new([profile()].into_iter().collect(), &settings).unwrap()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
@@ -80,6 +102,10 @@ fn time(runs: u32, side: &mut impl FnMut()) -> Duration {
 }
 
 fn recipes() -> Recipes {
+    Recipes::new([profile()].into_iter().collect(), &Settings::default()).unwrap()
+}
+
+fn profile() -> Profile {
     let source = |name: &str| Source { name: name.to_owned(), ..Source::default() };
     let object = |name: &str, into, prefix: &str| Mounted {
         name: name.to_owned(),
@@ -96,7 +122,7 @@ fn recipes() -> Recipes {
         Source { config_map: Some(object("tables", Into::Files, "")), ..source("tables") },
         Source { secret: Some(object("login", Into::Env, "DB_")), ..source("login") },
     ];
-    Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap()
+    profile
 }
 
 /// A review as the API server sends it for a pod of Airflow's operator.

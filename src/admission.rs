@@ -14,6 +14,7 @@ use crate::plan::{self, Images, Origin, PlanError, Recipe, Recipes};
 use crate::pod::{DoesNotApply, Json, Operation, Pod, apply};
 use crate::review::{self, Incoming, Malformed, Refusal, Request, Response};
 use crate::selection::{self, Because, NamedBy, Selection, Skip};
+use crate::shorten::shorten;
 use crate::told::ProfileRef;
 
 /// A pod's way through admission. `P` is the pod as it becomes; a review's answer is the patch alone.
@@ -48,10 +49,12 @@ pub struct Injection<P = Value> {
     pub pod: P,
 }
 
-/// What becomes of an injected pod that got further init containers since.
+/// What becomes of an injected pod that got further init containers since, or that carries no signature which holds for it.
 pub struct Reordering<P = Value> {
     /// The init containers behind which Bootlace's own stand then.
     pub behind: Vec<String>,
+    /// Whether it gets a signature.
+    pub signed: bool,
     /// What it becomes, as operations.
     pub patch: Vec<Operation>,
     /// The pod with the patch applied.
@@ -89,6 +92,8 @@ pub enum Outcome {
     Injected,
     /// The pod was injected, and its init containers are put in order again.
     Reordered,
+    /// The pod came injected, and is signed.
+    Signed,
     /// The pod is left alone, for this reason.
     Skipped(Skip),
     /// The pod is turned away.
@@ -106,6 +111,7 @@ impl Outcome {
         match self {
             Self::Injected => "injected",
             Self::Reordered => "reordered",
+            Self::Signed => "signed",
             Self::Skipped(_) => "skipped",
             Self::Refused => "refused",
             Self::NotForUs => "not_for_us",
@@ -188,12 +194,16 @@ pub fn answer_with(body: &[u8], recipes: &Recipes, found: &Found) -> Result<Answ
     Ok(Answered { response, outcome, subject })
 }
 
+/// Characters of an object's name, as the API server checks it only after admission.
+const MAX_NAME_CHARS: usize = 253;
+
 fn subject(request: &mut Request<'_>) -> Subject {
     let name = |field| {
         let name = request.object.as_object()?.get("metadata")?.as_object()?.get(field)?.as_str()?;
         (!name.is_empty()).then(|| name.to_owned())
     };
     let pod = name("name").or_else(|| name("generateName")).unwrap_or_default();
+    let pod = pod.chars().take(MAX_NAME_CHARS).collect();
     Subject { namespace: std::mem::take(&mut request.namespace), pod, profile: None }
 }
 
@@ -215,14 +225,23 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (Response, Outcome, Option
                 let taken: Vec<_> = taken.iter().map(Taken::to_string).collect();
                 audit.insert("pipes", taken.join(", "));
             }
+            let audit = audit.into_iter().map(|(name, text)| (name, shorten(text).into_owned())).collect();
+            let warnings = warnings.into_iter().map(|warning| shorten(warning).into_owned()).collect();
             let response = Response { uid, patch, warnings, audit, refusal: None };
             (response, Outcome::Injected, Some(profile.name))
         }
         Decision::Reorder(reordering) => {
-            let Reordering { behind, patch, pod: () } = *reordering;
-            let audit =
-                [("reordered", format!("boots behind {}, which came later", behind.join(", ")))].into();
-            (Response { uid, patch, audit, ..Response::default() }, Outcome::Reordered, None)
+            let Reordering { behind, signed, patch, pod: () } = *reordering;
+            let mut audit = BTreeMap::new();
+            if signed {
+                let how = "it came injected, and what it is told is what would be planned for it";
+                audit.insert("signed", how.to_owned());
+            }
+            if !behind.is_empty() {
+                audit.insert("reordered", format!("boots behind {}, which came later", behind.join(", ")));
+            }
+            let outcome = if behind.is_empty() { Outcome::Signed } else { Outcome::Reordered };
+            (Response { uid, patch, audit, ..Response::default() }, outcome, None)
         }
         Decision::Skip(skip) => {
             let audit = [("skipped", skip.to_string())].into();
@@ -264,11 +283,11 @@ pub fn admit_with<'a>(
             Decision::Inject(Box::new(injection))
         }
         Decision::Reorder(reordering) => {
-            let Reordering { behind, patch, pod: () } = *reordering;
+            let Reordering { behind, signed, patch, pod: () } = *reordering;
             if let Err(error) = patched(&mut object, &patch) {
                 return Ok(Decision::Refuse(defect(&error)));
             }
-            Decision::Reorder(Box::new(Reordering { behind, patch, pod: object }))
+            Decision::Reorder(Box::new(Reordering { behind, signed, patch, pod: object }))
         }
         Decision::Skip(skip) => Decision::Skip(skip),
         Decision::Refuse(refusal) => Decision::Refuse(refusal),
@@ -365,11 +384,19 @@ fn select<'r>(
 ) -> Result<Selected<'r>, Stop> {
     let (profile, named_by, because) = match selection::select(pod, recipes.default_of(origin.namespace)) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
-        Selection::Overtaken(places) => return Err(Stop::Reorder(Box::new(reorder(object, pod, &places)?))),
+        Selection::Overtaken(places) => {
+            let signature = signature(pod, origin, recipes)?;
+            return Err(Stop::Reorder(Box::new(reorder(object, pod, &places, signature)?)));
+        }
+        Selection::Skip(skip @ Skip::AlreadyInjected) => {
+            return Err(match signature(pod, origin, recipes)? {
+                Some(signed) => Stop::Reorder(Box::new(reorder(object, pod, &[], Some(signed))?)),
+                None => Stop::Skip(skip),
+            });
+        }
         Selection::Skip(skip) => return Err(Stop::Skip(skip)),
     };
-    let unknown = |error| Refusal::invalid(sentence(pod, &format!("{error} ({named_by})")));
-    let recipe = recipes.get(profile).map_err(unknown)?;
+    let recipe = recipe(pod, recipes, profile, named_by)?;
     let tasks = plan::task_containers(pod, recipe).map_err(|error| of_plan(pod, recipe, &error))?;
     let resolved = input::resolve(object, pod, &tasks, &recipe.profile.spec, found.pipes.as_ref());
     match resolved.map_err(|error| of_input(pod, recipe, &error))? {
@@ -381,15 +408,52 @@ fn select<'r>(
     }
 }
 
-/// Puts the init containers at `places`, Bootlace's own, behind those that came behind boot.
-fn reorder(object: &Json<'_>, pod: &Pod<'_>, places: &[usize]) -> Result<Reordering<()>, DoesNotApply> {
-    let patch = patch::behind_all(places, pod);
+/// The operation that signs a pod which came injected, by `bootlace inject` or as a copy; none where it is signed, or nothing
+/// is. What the store would do for it is checked against what would be planned for it now, and never taken on its word.
+fn signature(pod: &Pod<'_>, origin: Origin<'_>, recipes: &Recipes) -> Result<Option<Operation>, Stop> {
+    let Some(keys) = recipes.keys().filter(|keys| !plan::is_signed(pod, origin.namespace, keys)) else {
+        return Ok(None);
+    };
+    // What is injected without outputs may be a profile's that this cluster does not have, as ever.
+    let recipe = if plan::hands_over(pod) {
+        let (profile, named_by) = selection::profile(pod, recipes.default_of(origin.namespace));
+        Some(recipe(pod, recipes, profile, named_by)?)
+    } else {
+        None
+    };
+    let signed = plan::of_injected(pod, origin.namespace, recipe, keys).map_err(|error| match recipe {
+        Some(recipe) => of_plan(pod, recipe, &error),
+        None => Refusal::invalid(sentence(pod, &error)),
+    })?;
+    Ok(patch::signature(signed, pod))
+}
+
+fn recipe<'r>(
+    pod: &Pod<'_>,
+    recipes: &'r Recipes,
+    profile: &str,
+    named_by: NamedBy,
+) -> Result<&'r Recipe, Refusal> {
+    let unknown = |error| Refusal::invalid(sentence(pod, &format!("{error} ({named_by})")));
+    recipes.get(profile).map_err(unknown)
+}
+
+/// Puts the init containers at `places`, Bootlace's own, behind those that came behind boot, and signs the pod where it is not.
+fn reorder(
+    object: &Json<'_>,
+    pod: &Pod<'_>,
+    places: &[usize],
+    signature: Option<Operation>,
+) -> Result<Reordering<()>, DoesNotApply> {
+    let signed = signature.is_some();
+    let patch: Vec<_> = signature.into_iter().chain(patch::behind_all(places, pod)).collect();
     apply(object.clone(), &patch)?;
     let since_boot =
         pod.init_containers.iter().skip_while(|container| container.name != names::CONTAINER_BOOT);
     let behind = since_boot.filter(|container| !places.contains(&container.index));
-    let behind = behind.map(|container| container.name.to_owned()).collect();
-    Ok(Reordering { behind, patch, pod: () })
+    let behind = behind.map(|container| container.name.to_owned());
+    let behind = if places.is_empty() { Vec::new() } else { behind.collect() };
+    Ok(Reordering { behind, signed, patch, pod: () })
 }
 
 /// What is planned for a task, as operations.

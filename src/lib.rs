@@ -17,6 +17,7 @@
 //! | take | [`input`] | which objects of earlier tasks does the pod name |
 //! | plan | [`plan`] | what does the pod become, and why |
 //! | fill in | [`template`] | what do the profile's templates say for this pod |
+//! | sign | [`signature`] | what of it may the store act on |
 //! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
 //!
 //! Around it stand the roles, one folder each; they use the pure way, it never uses them:
@@ -47,6 +48,8 @@ pub mod registry;
 pub mod review;
 pub mod selection;
 pub mod server;
+pub mod shorten;
+pub mod signature;
 pub mod store;
 pub mod template;
 pub mod told;

@@ -115,6 +115,9 @@ pub const IMAGE_LAUNCHER_HTTP: &str = "/usr/local/bin/bootlace-launch-http";
 /// variables of the same name with `_1`, `_2`, … behind it.
 pub const ENV_BOOT_SPEC: &str = "BOOTLACE_SPEC";
 
+/// Env of the boot container: the signature of what the injected containers are told (see `signature`).
+pub const ENV_SIGNATURE: &str = "BOOTLACE_SIGNATURE";
+
 /// The audience of the token that the store takes.
 pub const AUDIENCE: &str = "bootlace";
 /// The Secret that holds a pod's boot env: this, then [`SECRET_ENV_DIGITS`] hexadecimal digits.

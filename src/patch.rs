@@ -1,9 +1,9 @@
 //! The plan as JSON patch operations (RFC 6902), written by hand, op by op.
 //!
 //! Never a diff of two documents: a diff of a typed round trip drops fields that the types do not know, and
-//! takes time that grows with the square of the pod. All operations add, but for two: a postStart handler of
-//! the pod's own is replaced by the hook that takes it over, and Bootlace's own init containers are moved behind one that
-//! another webhook has added since.
+//! takes time that grows with the square of the pod. All operations add, but for three: a postStart handler of
+//! the pod's own is replaced by the hook that takes it over, Bootlace's own init containers are moved behind one that
+//! another webhook has added since, and the signature that a copied pod came with is replaced by its own.
 
 use std::sync::Arc;
 
@@ -80,6 +80,23 @@ pub fn behind_all(places: &[usize], pod: &Pod<'_>) -> Vec<Operation> {
     let from =
         |(moved, place): (usize, &usize)| INIT_CONTAINERS.with_trailing_token(place.saturating_sub(moved));
     places.iter().enumerate().map(|place| Operation::move_from(from(place), last.clone())).collect()
+}
+
+/// The operation that gives the boot container of an injected pod this signature; none where there is no such container.
+#[must_use]
+pub fn signature(signature: String, pod: &Pod<'_>) -> Option<Operation> {
+    let boot = pod.init_containers.iter().find(|container| container.name == names::CONTAINER_BOOT)?;
+    let env = INIT_CONTAINERS.with_trailing_token(boot.index).with_trailing_token("env");
+    let place = boot.variables().position(|variable| variable.name == names::ENV_SIGNATURE);
+    let variable = json!({"name": names::ENV_SIGNATURE, "value": signature});
+    Some(match place {
+        None if boot.variables().next().is_none() => Operation::add(env, json!([variable])),
+        Some(place) => Operation::replace(
+            env.with_trailing_token(place).with_trailing_token("value"),
+            Value::String(signature),
+        ),
+        None => Operation { path: env.with_trailing_token("-"), op: Op::Add(Arc::new(variable)) },
+    })
 }
 
 fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchError> {

@@ -147,17 +147,23 @@ pub fn select<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> Selectio
     if let Some(ours) = injected(pod) {
         return ours;
     }
-    let (profile, named_by) = match (label, namespace_default) {
+    let (profile, named_by) = profile(pod, namespace_default);
+    Selection::Task { profile, named_by, because }
+}
+
+/// The profile that a task boots with, and who names it.
+#[must_use]
+pub fn profile<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> (&'a str, NamedBy) {
+    match (pod.labels.get(names::LABEL_TASK), namespace_default) {
         (None | Some(names::TASK_DEFAULT), Some(name)) => (name, NamedBy::Namespace),
         (None | Some(names::TASK_DEFAULT), None) => (names::PROFILE_DEFAULT, NamedBy::Nobody),
         (Some(name), _) => (name, NamedBy::Pod),
-    };
-    Selection::Task { profile, named_by, because }
+    }
 }
 
 /// What becomes of a pod that has been injected before; `None` for all others.
 ///
-/// The chart's match condition `is-not-done` says the same, so that the API server does not ask at all where nothing is left
+/// The chart's match condition `is-not-done` says the same of pods that are signed, so that the API server does not ask at all where nothing is left
 /// to do (`bootlace.isNotDone` in templates/webhook/_selection.tpl).
 fn injected<'a>(pod: &Pod<'_>) -> Option<Selection<'a>> {
     let mark = pod.annotations.get(names::ANNOTATION_INJECTED)?;

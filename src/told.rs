@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which profile, in which state.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ProfileRef {
     /// The profile's name.
     pub name: String,
@@ -14,7 +14,7 @@ pub struct ProfileRef {
 
 /// Where the store is reached, and who is trusted there.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Store {
     /// `https://` and the Service's name.
     pub url: String,

@@ -60,9 +60,13 @@ fn the_match_conditions_hold_the_names_that_the_code_writes() {
         let conditions = webhook.pointer("/matchConditions").unwrap().as_array().unwrap().clone();
         let done = conditions.iter().find(|condition| condition["name"] == "is-not-done").unwrap();
         let done = done["expression"].as_str().unwrap();
-        for part in
-            [names::ANNOTATION_INJECTED, names::INJECTED_FIRST, names::CONTAINER_BOOT, names::CONTAINER_PIPE]
-        {
+        for part in [
+            names::ANNOTATION_INJECTED,
+            names::INJECTED_FIRST,
+            names::CONTAINER_BOOT,
+            names::CONTAINER_PIPE,
+            names::ENV_SIGNATURE,
+        ] {
             assert!(done.contains(&format!("'{part}'")), "{part} is not in {done}");
         }
     }
@@ -165,6 +169,7 @@ fn the_reference_holds_every_name() {
         names::FILE_OPTIMUS_SECRET,
         names::FILE_TASK,
         names::ENV_BOOT_SPEC,
+        names::ENV_SIGNATURE,
         names::ENV_HELD_PREFIX,
         names::ANNOTATION_PIPE_OUT,
         names::ANNOTATION_PIPE_IN,

@@ -220,7 +220,11 @@ mod tests {
             ("1".to_owned(), "not JSON at line 1 column"),
             (r#"1,"sources":[{"name":"a","from":{"ftp":{}}}]}"#.to_owned(), "unknown variant `ftp`"),
             (r#"1,"sources":[{"name":"a"}]}"#.to_owned(), "missing field `from`"),
-            (r#"1,"sha256":"hunter2"}"#.to_owned(), "unknown field `sha256`"),
+            // A source's own words are the profile's.
+            (
+                r#"1,"sources":[{"name":"a","from":{"inline":{"sha256":"hunter2"}}}]}"#.to_owned(),
+                "unknown field `sha256`",
+            ),
         ];
         for (tail, what) in cases {
             let sentence = sentence(&format!("{head}{tail}"));

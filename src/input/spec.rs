@@ -15,9 +15,9 @@ pub const MAX_WAIT_SECONDS: u32 = 3600;
 
 /// The content of `BOOTLACE_WAIT`. It holds no secret: it shows in the pod's spec.
 ///
-/// Unknown fields are errors: an image or store that is older than the webhook must not quietly do less than it is told.
+/// Unknown fields are passed over, as in [`crate::output::PipeSpec`].
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct WaitSpec<'a> {
     /// The profile that this was made from.
     pub profile: ProfileRef,
@@ -29,7 +29,7 @@ pub struct WaitSpec<'a> {
 
 /// An output that a pod waits for.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Awaits {
     /// The key that the earlier task declared.
     pub key: String,
@@ -51,7 +51,7 @@ pub struct Awaits {
 
 /// A volume that holds an output.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Folder {
     /// The volume's name.
     pub volume: String,

@@ -12,9 +12,10 @@ use crate::told::{ProfileRef, Store};
 
 /// The content of `BOOTLACE_PIPES`. It holds no secret: it shows in the pod's spec.
 ///
-/// Unknown fields are errors: a sidecar or store that is older than the webhook must not quietly do less than it is told.
+/// Unknown fields are passed over: sidecar and store may be of the version before the webhook's, and no task is to fail for
+/// that. What must not be passed over is a new value of a field that is known, which they say they cannot read.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PipeSpec<'a> {
     /// Who the task is.
     pub task: Identity,
@@ -34,7 +35,7 @@ pub struct PipeSpec<'a> {
     #[serde(default)]
     pub ends: Ends,
     /// How much there may be of it.
-    #[serde(default, skip_serializing_if = "Quota::is_none")]
+    #[serde(default, skip_serializing_if = "Quota::is_none", deserialize_with = "known_quota")]
     pub quota: Quota,
 }
 
@@ -66,7 +67,7 @@ impl Ends {
 
 /// An output that a task declares.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Declared {
     /// The key that later tasks name it by.
     pub key: String,
@@ -143,6 +144,18 @@ pub struct Quota {
     #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_run: Option<u32>,
+}
+
+/// A profile's quota may have no unknown fields, which would be a slip of its author's; a spec's may.
+fn known_quota<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Quota, D::Error> {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Known {
+        per_namespace: Option<u32>,
+        per_run: Option<u32>,
+    }
+    let Known { per_namespace, per_run } = Known::deserialize(deserializer)?;
+    Ok(Quota { per_namespace, per_run })
 }
 
 impl Quota {

@@ -17,10 +17,10 @@ use crate::told::{ProfileRef, Store};
 
 /// The content of `BOOTLACE_SPEC`. It holds no secret: it shows in the pod's spec.
 ///
-/// Unknown fields are errors throughout: a boot image that is older than the webhook must not quietly do less
-/// than it is told.
+/// Unknown fields are passed over: a boot image may be of the version before the webhook's, and no task is to fail for that.
+/// They are errors in what a source asks for, which is the profile's own words: an older image would ask for something else.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct BootSpec<'a> {
     /// Who the task is.
     pub task: Identity,
@@ -97,7 +97,7 @@ impl BootSpec<'static> {
 
 /// One source, as boot sees it.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct BootSource {
     /// The source's name in the profile, for the log and for errors.
     pub name: String,
@@ -113,7 +113,7 @@ pub struct BootSource {
 
 /// How much a source may give.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct SourceLimits {
     /// Bytes of all values and files, and of what is downloaded for them.
     pub bytes: u64,
@@ -123,7 +123,7 @@ pub struct SourceLimits {
 
 /// Where a source comes from.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum From {
     /// The values are here.
     Inline(Inline),
@@ -143,7 +143,7 @@ pub enum From {
 
 /// What a boot image of the pod's own left.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct InitImageSource {
     /// The image, for the log and for errors.
     pub image: String,
@@ -153,7 +153,7 @@ pub struct InitImageSource {
 
 /// What is fetched over the network, in the profile's own words.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Remote<T> {
     /// What the profile says.
     pub request: Box<T>,
@@ -178,7 +178,7 @@ pub const DIR_PULL_SECRET: &str = "pull-secret";
 
 /// A `ConfigMap` or `Secret` that the kubelet mounted for boot.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct MountedSource {
     /// `ConfigMap` or `Secret`, for the log and for errors.
     pub kind: Kind,

@@ -202,6 +202,30 @@ pub enum PlanError {
         /// How it need not.
         remedy: &'static str,
     },
+    /// What a pod that came injected is told cannot be read.
+    #[error(
+        "it came injected already, and {env} of its container {container} cannot be read: create the pod without what \
+         Bootlace injected, and it is injected again"
+    )]
+    InjectedUnreadable {
+        /// The container.
+        container: &'static str,
+        /// The variable.
+        env: &'static str,
+    },
+    /// What a pod that came injected is told is not what it would be told now.
+    #[error(
+        "it came injected already, and {what} is {has:?}, where {planned:?} would be planned for it now: create the pod \
+         without what Bootlace injected, and it is injected again"
+    )]
+    InjectedOtherwise {
+        /// What differs.
+        what: &'static str,
+        /// What it is in the pod.
+        has: String,
+        /// What it would be.
+        planned: String,
+    },
     /// A field that is read only where it is needed has another type than the API gives it.
     #[error(transparent)]
     WrongType(#[from] WrongType),

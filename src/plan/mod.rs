@@ -20,6 +20,7 @@ mod pull_secrets;
 mod recipe;
 mod references;
 mod resources;
+mod signed;
 mod store;
 mod task;
 mod version;
@@ -35,6 +36,7 @@ pub use injected::{Awaiting, EnvWay, Injected};
 pub use lookup::{ImageConfig, Images, Lookup};
 pub use pipes::PipesError;
 pub use recipe::{Recipe, Recipes};
+pub use signed::{hands_over, is_signed, of_injected};
 pub use store::Origin;
 pub use task::{Command, Has, Mounted, Task};
 pub use version::Version;
@@ -53,6 +55,7 @@ use crate::pod::{Container, Pod};
 use crate::profile::Profile;
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::{Position, PullPolicy, Resources};
+use crate::signature::Keys;
 use crate::template::Context;
 use crate::told::{ProfileRef, Store};
 
@@ -69,6 +72,8 @@ pub struct Settings {
     pub boot_run_as_user: RunAsUser,
     /// The store, where one is installed.
     pub store: Option<Store>,
+    /// What signs for the store; none where nothing is signed, as offline.
+    pub keys: Option<Arc<Keys>>,
     /// The API server's version, where it is known.
     pub kubernetes: Option<Version>,
 }
@@ -82,6 +87,7 @@ impl Default for Settings {
             boot_image_pull_secrets: Vec::new(),
             boot_run_as_user: RunAsUser::default(),
             store: None,
+            keys: None,
             kubernetes: None,
         }
     }
@@ -223,6 +229,9 @@ pub fn plan(
     warnings.extend(set_resources(pod, recipe, init_image.as_ref(), wait.iter_mut().chain(&mut boot))?);
     for container in wait.iter_mut().chain(&mut boot) {
         boot::keep_from_root(container, pod);
+    }
+    if let (Some(keys), Some(_)) = (&recipe.keys, &recipe.store) {
+        signed::sign(keys, pod, origin, &mut boot, &wait);
     }
     Ok(Planned::Plan(Box::new(Plan {
         boot,

@@ -16,6 +16,7 @@ use super::{PlanError, Settings, Version, boot, task};
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::templates;
 use crate::profile::{NamespaceDefaults, NoProfile, Profile, Profiles};
+use crate::signature::Keys;
 use crate::told::{ProfileRef, Store};
 
 /// A profile in force, with the parts of a plan that depend on nothing else. Parts are built from Kubernetes'
@@ -40,6 +41,8 @@ pub struct Recipe {
     pub(super) sources: Vec<BootSource>,
     /// The store, where one is installed.
     pub(super) store: Option<Arc<Store>>,
+    /// What signs for it.
+    pub(super) keys: Option<Arc<Keys>>,
     /// The env that they can give.
     pub(super) given: Given,
     /// Which of them hold templates; none in most profiles, which then cost nothing more.
@@ -66,6 +69,7 @@ impl Recipe {
             run_as_user: boot::user(&spec.boot, settings),
             mounts: task::mounts(spec).iter().map(shared).collect::<Result<_, _>>()?,
             store: settings.store.clone().map(Arc::new),
+            keys: settings.keys.clone(),
             given: Given::by(&sources),
             sources,
             templated: templates::check(&spec.sources)?,
@@ -88,6 +92,7 @@ pub struct Recipes {
     profiles: Profiles,
     // Shared, because a change of a namespace's default makes a new snapshot of the same profiles.
     by_name: Arc<BTreeMap<String, Recipe>>,
+    keys: Option<Arc<Keys>>,
     defaults: Arc<NamespaceDefaults>,
 }
 
@@ -100,13 +105,20 @@ impl Recipes {
         let recipe =
             |profile: &Arc<Profile>| Ok((profile.name.clone(), Recipe::new(Arc::clone(profile), settings)?));
         let by_name = profiles.iter().map(recipe).collect::<Result<_, PlanError>>()?;
-        Ok(Self { by_name: Arc::new(by_name), profiles, defaults: Arc::default() })
+        let keys = settings.keys.clone().filter(|_| settings.store.is_some());
+        Ok(Self { by_name: Arc::new(by_name), profiles, keys, defaults: Arc::default() })
     }
 
     /// The same profiles, with what namespaces name for their tasks.
     #[must_use]
     pub fn with_defaults(self, defaults: Arc<NamespaceDefaults>) -> Self {
         Self { defaults, ..self }
+    }
+
+    /// What signs for the store; none where nothing is signed.
+    #[must_use]
+    pub fn keys(&self) -> Option<&Keys> {
+        self.keys.as_deref()
     }
 
     /// The profile that `namespace` names for its tasks.

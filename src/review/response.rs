@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::API_VERSION;
 use crate::pod::Operation;
+use crate::shorten::shorten;
 
 /// An answer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,9 +62,10 @@ impl Refusal {
         Self::new(403, "Forbidden", message)
     }
 
-    /// Any other.
+    /// Any other. What it repeats of the request is kept short.
     #[must_use]
     pub fn new(code: u16, reason: &'static str, message: String) -> Self {
+        let message = shorten(message).into_owned();
         Self { code, reason, message, profile: None, undefined: None, retry_after_seconds: None }
     }
 

@@ -12,6 +12,7 @@
 //! | [`liveness`] | which loops have stopped |
 //! | [`metrics`] | what every role counts |
 //! | [`logs`] | what is written |
+//! | [`sampler`] | which of many lines are, where callers decide how many there are |
 //!
 //! What depends on a cluster is [`tls::secret`], [`tls::issued`] and [`tls::configuration`]; all else runs without one.
 
@@ -23,6 +24,7 @@ pub mod memory;
 pub mod metrics;
 pub mod process;
 pub mod readiness;
+pub mod sampler;
 pub mod status;
 pub mod tls;
 pub(crate) mod watching;

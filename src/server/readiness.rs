@@ -18,6 +18,8 @@ pub enum Part {
     CaBundle,
     /// The CA that the store serves under, which boot has to trust.
     Store,
+    /// The keys that sign what pods are given.
+    Keys,
     /// The process itself: it stops being ready when it is told to end.
     Process,
 }

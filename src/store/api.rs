@@ -1,5 +1,6 @@
 //! The routes, and one audit line a request: who asked for what, and what came of it. Never a value.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::{get, post, put};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
@@ -23,22 +24,35 @@ use tracing::{debug, info, warn};
 use super::body;
 use super::caller::{Caller, Callers, Identity};
 use super::denial::Denial;
+use super::event::Notes;
 use super::metrics::Metrics;
+use super::pipe::awaited::Search;
 use super::pipe::{self, Keeper};
 use super::protocol::{
     Env, EnvStored, Output, OutputStored, PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, Refusal, Report,
     Waited,
 };
+use super::shares::{Share, Shares};
+use super::signing::Verifying;
 use super::{env, event, grant};
 use crate::json_error;
-use crate::output::{DataError, Pipe, data, run_label};
+use crate::output::{DataError, data, run_label};
 use crate::server::metrics::Counted;
+use crate::server::sampler::Sampler;
+use crate::signature::Specs;
 
-/// Requests that are answered at once. Each waits for the API server most of its time.
+/// Requests that are answered at once, bodies that are still on their way not included; more wait. Each waits for the API
+/// server most of its time.
 const AT_ONCE: usize = 64;
-/// Bodies over [`body::LARGE`] that are held at once; more wait. One takes up to four times its size while the object is
-/// made of it, and these together stay well below the memory that the chart gives.
+/// How long a request waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+/// Bodies over [`body::LARGE`] that are parsed at once; more wait. One takes up to four times its size while the object is
+/// made of it, and these together stay well below the memory that the chart gives. What bodies hold while they arrive is
+/// bounded by the listener ([`crate::server::listener::Limits`]).
 const LARGE_AT_ONCE: usize = 3;
+/// Lines that are written at once about callers that are not known, and in what time there is one more.
+const STRANGERS: u32 = 20;
+const STRANGERS_EVERY: Duration = Duration::from_secs(3);
 /// How long a request may take in all. Boot waits as long.
 pub const TIME: Duration = Duration::from_secs(20);
 
@@ -46,23 +60,31 @@ pub const TIME: Duration = Duration::from_secs(20);
 pub struct Service {
     client: Client,
     callers: Callers,
+    verifying: Verifying,
     keeper: Keeper,
     metrics: Arc<Metrics>,
     slots: Semaphore,
     large: Semaphore,
+    shares: Shares,
+    notes: Notes,
+    strangers: Sampler,
 }
 
 impl Service {
-    /// Answers with the rights of `client`.
+    /// Answers with the rights of `client`, for pods that are signed with what `verifying` knows.
     #[must_use]
-    pub fn new(client: Client, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(client: Client, metrics: Arc<Metrics>, verifying: Verifying) -> Arc<Self> {
         Arc::new(Self {
             callers: Callers::new(client.clone()),
+            verifying,
             keeper: Keeper::new(client.clone()),
             client,
             metrics,
             slots: Semaphore::new(AT_ONCE),
             large: Semaphore::new(LARGE_AT_ONCE),
+            shares: Shares::default(),
+            notes: Notes::default(),
+            strangers: Sampler::new(STRANGERS, STRANGERS_EVERY),
         })
     }
 
@@ -78,7 +100,7 @@ impl Service {
             .with_state(self)
     }
 
-    /// Does `work` within the limits, and tells of it.
+    /// Does `work` in bounded time, and tells of it.
     async fn answer(
         &self,
         audit: &mut Audit,
@@ -86,47 +108,77 @@ impl Service {
     ) -> Response<Body> {
         let started = Instant::now();
         let _in_flight = Counted::of(&self.metrics.in_flight);
-        let result = match self.slots.try_acquire() {
-            Ok(_slot) => timeout(TIME, work(audit)).await.unwrap_or_else(|_| {
-                let seconds = TIME.as_secs();
-                Err(Denial::unavailable(format!(
-                    "the API server did not answer within {seconds} s: try again"
-                )))
-            }),
-            Err(_) => Err(Denial::unavailable("the store answers as many requests as it can: try again")),
-        };
+        let result = timeout(TIME, work(audit)).await.unwrap_or_else(|_| {
+            let seconds = TIME.as_secs();
+            Err(Denial::unavailable(format!("the API server did not answer within {seconds} s: try again")))
+        });
         let (status, reason) = match &result {
             Ok(response) => (response.status(), ""),
             Err(denial) => (denial.status, denial.reason),
         };
         self.metrics.answered(audit.request, status, reason, started.elapsed());
-        audit.write(result.as_ref().err());
+        self.tell(audit, result.as_ref().err());
         result.unwrap_or_else(|denial| denied(&denial))
     }
 
+    /// Writes the audit line. Of callers that are not known only some: anybody can send such requests.
+    fn tell(&self, audit: &Audit, denial: Option<&Denial>) {
+        let unknown = denial.is_some_and(|denial| denial.status == StatusCode::UNAUTHORIZED);
+        if !unknown {
+            return audit.write(denial);
+        }
+        if let Some(unsaid) = self.strangers.may_say(Instant::now()) {
+            if unsaid > 0 {
+                warn!(requests = unsaid, "denied to callers that are not known, without a line each");
+            }
+            audit.write(denial);
+        }
+    }
+
+    /// One of the requests that are answered at once.
+    async fn slot(&self) -> Result<SemaphorePermit<'_>, Denial> {
+        match timeout(TURN, self.slots.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            _ => Err(Denial::unavailable("the store answers as many requests as it can: try again")),
+        }
+    }
+
     /// The pod that asks, in the audit line too. Nobody has deleted it.
-    async fn caller(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<Caller, Denial> {
-        let caller = self.caller_in_grace(headers, audit).await?;
+    async fn caller(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<(Caller, Share<'_>), Denial> {
+        let (caller, share) = self.caller_in_grace(headers, audit).await?;
         caller.check_not_deleted()?;
-        Ok(caller)
+        Ok((caller, share))
     }
 
     /// The same for a pod that may be in the grace period before its deletion.
-    async fn caller_in_grace(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<Caller, Denial> {
+    async fn caller_in_grace(
+        &self,
+        headers: &HeaderMap,
+        audit: &mut Audit,
+    ) -> Result<(Caller, Share<'_>), Denial> {
+        let _slot = self.slot().await?;
         let id = self.callers.identify(headers).await?;
         audit.caller = Some(id.clone());
-        self.callers.pod(id).await
+        let share = self.shares.take(&id)?;
+        Ok((self.callers.pod(id).await?, share))
     }
 
-    /// The body, read only for a pod that may send it. It is a large one's turn as long as its content is held.
+    /// What the webhook gave the pod.
+    fn specs<'p>(&self, id: &Identity, pod: &'p Pod) -> Result<Specs<'p>, Denial> {
+        grant::specs(pod, &id.namespace, &self.verifying.get())
+    }
+
+    /// The body, read only for a pod that may send it, and the turn in which it is answered. Turns are taken once the body is
+    /// there, so that a sender which stalls holds none.
     async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<(T, Turn<'_>), Denial> {
-        let turn = if body::is_large(&body) { self.large.acquire().await.ok() } else { None };
         let bytes = body::read(body).await?;
+        let large = if bytes.len() > body::LARGE { self.large.acquire().await.ok() } else { None };
+        let slot = self.slot().await?;
         let content = serde_json::from_slice(&bytes).map_err(|error| {
             let what = json_error::describe(&error);
             Denial::bad_request(format!("the body is not what this store understands: {what}"))
         })?;
-        Ok((content, turn))
+        Ok((content, Turn { _slot: slot, _large: large }))
     }
 
     async fn store_env(
@@ -135,8 +187,8 @@ impl Service {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, Denial> {
-        let Caller { id, pod } = self.caller(headers, audit).await?;
-        let name = grant::env_secret(&pod)?;
+        let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
+        let name = grant::env_secret(&pod, &self.specs(&id, &pod)?)?;
         audit.object.clone_from(&name);
         let (asked, _turn): (Env, _) = self.read(body).await?;
         audit.size = format!("{} variables, {} bytes", asked.env.len(), env::size(&asked));
@@ -165,8 +217,8 @@ impl Service {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, Denial> {
-        let Caller { id, pod } = self.caller_in_grace(headers, audit).await?;
-        let told = pipe::grant::spec(&pod)?;
+        let (Caller { id, pod }, _share) = self.caller_in_grace(headers, audit).await?;
+        let told = pipe::grant::spec(&self.specs(&id, &pod)?)?;
         pipe::grant::key(&told, key)?;
         let (asked, _turn): (Output, _) = self.read(body).await?;
         let Output { container, kind, files } = asked;
@@ -189,24 +241,28 @@ impl Service {
     }
 
     /// Whether there is what the pod waits for. Asked every few seconds by each pod that waits, and answered at once from
-    /// one page of its run's Pipes: holding the request until something changes would take a slot or a watch a pod.
+    /// its run's Pipes, page by page: holding the request until something changes would take a slot or a watch a pod.
     async fn awaited(
         &self,
         headers: &HeaderMap,
         object: &str,
         audit: &mut Audit,
     ) -> Result<Response<Body>, Denial> {
-        let Caller { id, pod } = self.caller(headers, audit).await?;
-        let awaits = pipe::grant::awaits(&pod, object)?;
+        let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
+        let awaits = pipe::grant::awaits(&self.specs(&id, &pod)?, object)?;
         audit.object.clone_from(&awaits.object);
-        let pipes: Api<Pipe> = Api::namespaced(self.client.clone(), &id.namespace);
-        let of_task = |pipe: &Pipe| pipe::awaited::is_of_task(&awaits, pipe);
-        let found =
-            pipe::of_run::matching(&pipes, &run_label(&awaits.from), of_task).await.map_err(|error| {
-                let doing = format!("Pipes of {} cannot be listed", id.namespace);
-                Denial { message: pipe::failed(&doing, &error), ..Denial::of_api(&doing, &error) }
-            })?;
-        let waited = pipe::awaited::judge(&awaits, &found);
+        let _slot = self.slot().await?;
+        let mut search = Search::new(&awaits);
+        let visit = |pipe| {
+            search.add(pipe);
+            ControlFlow::Continue(())
+        };
+        let run = run_label(&awaits.from);
+        self.keeper.pages().each(Some(&id.namespace), Some(&run), visit).await.map_err(|error| {
+            let doing = format!("Pipes of {} cannot be listed", id.namespace);
+            Denial { message: pipe::failed(&doing, &error), ..Denial::of_api(&doing, &error) }
+        })?;
+        let waited = search.judge();
         audit.outcome = match waited {
             Waited::NotYet { .. } => NOT_YET,
             Waited::Stored { .. } => "is there",
@@ -221,9 +277,13 @@ impl Service {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, Denial> {
-        let Caller { id, pod } = self.caller(headers, audit).await?;
-        grant::events(&pod)?;
+        let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
+        self.specs(&id, &pod)?;
         let (report, _turn): (Report, _) = self.read(body).await?;
+        if !self.notes.may_send(&report, &id) {
+            audit.outcome = "left out: the pod has sent enough of them";
+            return Ok(no_content());
+        }
         let event = event::event(&report, &id, &pod, Timestamp::now());
         audit.object = event.metadata.name.clone().unwrap_or_default();
         let events: Api<Event> = Api::namespaced(self.client.clone(), &id.namespace);
@@ -235,10 +295,14 @@ impl Service {
                 return Err(Denial::of_api(&doing, &error));
             }
         };
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(response)
+        Ok(no_content())
     }
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 async fn put_env(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response<Body> {
@@ -270,8 +334,11 @@ async fn post_event(State(service): State<Arc<Service>>, headers: HeaderMap, bod
     service.answer(&mut audit, async |audit| service.report(&headers, body, audit).await).await
 }
 
-/// One of the large bodies that are held at once.
-type Turn<'a> = Option<SemaphorePermit<'a>>;
+/// One of the requests that are answered at once, with one of the large bodies where it has one.
+struct Turn<'a> {
+    _slot: SemaphorePermit<'a>,
+    _large: Option<SemaphorePermit<'a>>,
+}
 
 /// What the audit line says.
 #[derive(Default)]
@@ -316,7 +383,9 @@ fn denied(denial: &Denial) -> Response<Body> {
     let headers = response.headers_mut();
     match denial.status {
         StatusCode::UNAUTHORIZED => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-        StatusCode::SERVICE_UNAVAILABLE => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))
+        }
         // The rest of the body is still on its way.
         StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"))

@@ -25,6 +25,10 @@ pub struct Args {
     /// webhook gives to pods.
     #[arg(long, env = "BOOTLACE_TLS_DIR", value_name = "DIR")]
     pub(super) tls_dir: PathBuf,
+    /// Take the keys of this folder to verify what the webhook gave a pod, and keep up with their changes. The webhook keeps
+    /// them in the Secret of its --signing-secret.
+    #[arg(long, env = "BOOTLACE_SIGNING_DIR", value_name = "DIR")]
+    pub(super) signing_dir: PathBuf,
     /// Seconds to serve on after SIGTERM while the cluster forgets this replica.
     #[arg(long, env = "BOOTLACE_DRAIN_DELAY", value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     pub(super) drain_delay: Duration,

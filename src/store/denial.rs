@@ -2,6 +2,8 @@
 
 use axum::http::StatusCode;
 
+use crate::shorten::shorten;
+
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -16,7 +18,8 @@ pub struct Denial {
 
 impl Denial {
     fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { status, reason, message: message.into() }
+        // What it repeats of the request is kept short.
+        Self { status, reason, message: shorten(message.into()).into_owned() }
     }
 
     /// It is not known who asks.
@@ -65,6 +68,12 @@ impl Denial {
     #[must_use]
     pub fn too_slow(message: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "TooSlow", message)
+    }
+
+    /// The pod or its namespace asks for too much at once.
+    #[must_use]
+    pub fn too_many(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
     }
 
     /// Not now.

@@ -1,7 +1,9 @@
 //! The Event that tells how a boot or a wait went, or that a task's outputs are not stored, on the pod: where
 //! `kubectl describe`, Airflow and others look. Pure.
 
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::api::events::v1::Event;
@@ -53,6 +55,58 @@ impl Outcome {
     }
 }
 
+/// Notes of a pod and an outcome that one replica of the store writes Events of.
+const MAX_NOTES: usize = 16;
+/// Pods whose notes a replica remembers, the newest.
+const MAX_PODS: usize = 4096;
+
+/// Which notes pods have sent, so that whatever a pod sends, it leaves few Events: [`MAX_NOTES`] of each replica.
+#[derive(Debug, Default)]
+pub struct Notes {
+    sent: Mutex<Sent>,
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    /// Hashes of the notes of a pod and an outcome.
+    by_pod: HashMap<(String, &'static str), Vec<u64>>,
+    /// The keys, from the one that came first.
+    order: VecDeque<(String, &'static str)>,
+}
+
+impl Notes {
+    /// Whether an Event may be made of the report.
+    #[must_use]
+    pub fn may_send(&self, report: &Report, id: &Identity) -> bool {
+        let Report { outcome, note } = report;
+        if matches!(outcome, Outcome::Booted | Outcome::Failed) {
+            // Bounded by the boots that count.
+            return true;
+        }
+        // Who panicked with the lock in hand left a table that is whole.
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (key, turn) = ((id.uid.clone(), outcome.reason()), turn(note));
+        if let Some(notes) = sent.by_pod.get_mut(&key) {
+            if notes.contains(&turn) {
+                return true;
+            }
+            let room = notes.len() < MAX_NOTES;
+            if room {
+                notes.push(turn);
+            }
+            return room;
+        }
+        if sent.order.len() >= MAX_PODS
+            && let Some(oldest) = sent.order.pop_front()
+        {
+            sent.by_pod.remove(&oldest);
+        }
+        sent.order.push_back(key.clone());
+        sent.by_pod.insert(key, vec![turn]);
+        true
+    }
+}
+
 /// The Event of a report. Its name is the same for the same boot and outcome, so that a report which is sent twice is
 /// written once.
 #[must_use]
@@ -60,7 +114,7 @@ pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event
     let Report { outcome, note } = report;
     let (action, container, controller) = outcome.action();
     let turn = match outcome {
-        Outcome::Booted | Outcome::Failed => grant::earlier_boots(pod).min(MAX_BOOTS),
+        Outcome::Booted | Outcome::Failed => grant::earlier_boots(pod).min(MAX_BOOTS).into(),
         Outcome::OutputsNotStored | Outcome::WaitFailed => turn(note),
     };
     Event {
@@ -90,13 +144,12 @@ pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event
     }
 }
 
-/// Which of its Events a note gets: the same again the same one, and any other hardly ever the same. A pod has 65,536 of
-/// them, whatever it says.
-fn turn(note: &str) -> u32 {
-    Sha256::digest(note).iter().take(2).fold(0, |turn, byte| turn << 8 | u32::from(*byte))
+/// Which of its Events a note gets: the same again the same one, whichever replica is told.
+fn turn(note: &str) -> u64 {
+    Sha256::digest(note).iter().take(8).fold(0, |turn, byte| turn << 8 | u64::from(*byte))
 }
 
-fn name(outcome: Outcome, id: &Identity, turn: u32) -> String {
+fn name(outcome: Outcome, id: &Identity, turn: u64) -> String {
     let hash = Sha256::new()
         .chain_update(id.uid.as_bytes())
         .chain_update(outcome.reason())
@@ -174,11 +227,26 @@ mod tests {
         );
         assert_eq!(told.regarding.unwrap().field_path.unwrap(), "spec.initContainers{bootlace-pipe}");
         assert_eq!(event("a").metadata.name, event("a").metadata.name);
-        let turns: Vec<_> = (0..100).map(|number| turn(&format!("note {number}"))).collect();
-        assert!(turns.iter().all(|turn| u16::try_from(*turn).is_ok()), "{turns:?}");
         let names: std::collections::BTreeSet<_> =
             (0..100).map(|number| event(&format!("note {number}")).metadata.name.unwrap()).collect();
         assert_eq!(names.len(), 100);
+    }
+
+    #[test]
+    fn a_pod_that_sends_ever_new_notes_leaves_few_events() {
+        let notes = Notes::default();
+        for outcome in [Outcome::OutputsNotStored, Outcome::WaitFailed] {
+            let sent = |pod: &str, number: usize| {
+                let id = Identity { uid: pod.to_owned(), ..id(pod) };
+                notes.may_send(&report(outcome, &format!("note {number}")), &id)
+            };
+            assert_eq!((0..1000).filter(|number| sent("one", *number)).count(), MAX_NOTES);
+            // The same again is the same Event, and another pod's notes are its own.
+            assert!(sent("one", 0) && !sent("one", 2000) && sent("other", 2000));
+            assert_eq!((0..10_000).filter(|pod| sent(&format!("many {pod}"), 0)).count(), 10_000);
+        }
+        let sent = notes.sent.lock().unwrap();
+        assert!(sent.by_pod.len() <= MAX_PODS && sent.order.len() == sent.by_pod.len());
     }
 
     #[test]

@@ -1,39 +1,93 @@
-//! What a pod may ask for: what its injection names, in its annotation and in its spec. Pure.
+//! What a pod may ask for: what the webhook gave it. Pure.
 //!
-//! The annotation alone would not do, because whoever may patch pods can change it later. The spec cannot change, so the
-//! name of a Secret counts only where a container takes its env from it.
+//! The webhook writes that into the env of the injected containers, which nobody can change once the pod is there, and signs
+//! it together with the pod's namespace and name ([`crate::signature`]): a pod that somebody made alike is granted nothing.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-
+use kube::ResourceExt as _;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::denial::Denial;
 use crate::names;
+use crate::signature::{self, Invalid, Keys, Signature, Specs};
 
-/// What counts here of `plan::Injected`. Not all of it, so that a store that is older than the webhook, as it is for a
-/// moment while both are upgraded, grants what it knows.
+/// What counts here of `plan::BootSpec`. Not all of it, so that a store of another version grants what it knows.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Injected {
+struct OfBoot {
     env_secret: Option<String>,
+}
+
+/// What the pod's injected containers are told, which the webhook signed for this pod.
+///
+/// # Errors
+/// Where Bootlace did not inject the pod, or the signature does not hold.
+pub fn specs<'p>(pod: &'p Pod, namespace: &str, keys: &Keys) -> Result<Specs<'p>, Denial> {
+    let annotation = names::ANNOTATION_INJECTED;
+    if !pod.annotations().contains_key(annotation) {
+        return Err(Denial::forbidden(format!(
+            "the pod carries no annotation {annotation}, so Bootlace did not inject it, and it may ask for nothing"
+        )));
+    }
+    let specs = Specs::of(|container, name| env(pod, container, name));
+    let signature = env(pod, names::CONTAINER_BOOT, names::ENV_SIGNATURE).and_then(Signature::read);
+    let Some(signature) = signature else {
+        let created = pod.creation_timestamp().map_or(i64::MAX, |created| created.0.as_second());
+        if keys.may_be_unsigned(created) {
+            return Ok(specs);
+        }
+        return Err(Denial::forbidden(format!(
+            "the pod carries no signature ({} of its container {}), so it was not admitted by Bootlace's webhook, and it may \
+             ask for nothing: create it without what Bootlace injected",
+            names::ENV_SIGNATURE,
+            names::CONTAINER_BOOT
+        )));
+    };
+    let (name, prefix) = (pod.name_any(), pod.metadata.generate_name.as_deref());
+    match signature::verify(keys, &signature, namespace, (&name, prefix), &specs) {
+        Ok(()) => Ok(specs),
+        Err(error @ Invalid::NewKey(_)) => {
+            Err(Denial::unavailable(format!("the pod's signature cannot be verified, as {error}: try again")))
+        }
+        Err(error) => Err(Denial::forbidden(format!(
+            "the pod's signature does not hold, as {error}: create the pod without what Bootlace injected"
+        ))),
+    }
+}
+
+/// The value of a variable of an init container.
+fn env<'p>(pod: &'p Pod, container: &str, name: &str) -> Option<&'p str> {
+    let containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    let found = containers.into_iter().find(|found| found.name == container)?;
+    found.env.iter().flatten().find(|env| env.name == name).and_then(|env| env.value.as_deref())
+}
+
+/// Reads one of the specs. It is signed, so what cannot be read was written by a webhook of another version.
+pub(super) fn read<T: DeserializeOwned>(text: &str, container: &str) -> Result<T, Denial> {
+    serde_json::from_str(text).map_err(|_| {
+        Denial::unavailable(format!(
+            "this store cannot read what the pod's container {container} is told, which a webhook of another version \
+             wrote: try again once both are of one version"
+        ))
+    })
 }
 
 /// The name of the Secret that the pod may have made of its boot env.
 ///
 /// # Errors
-/// Where its injection names none, or one that Bootlace would not have named.
-pub fn env_secret(pod: &Pod) -> Result<String, Denial> {
-    let annotation = names::ANNOTATION_INJECTED;
-    let injected = injected(pod)?;
-    let Some(secret) = injected.env_secret else {
-        return Err(Denial::forbidden(format!(
-            "the pod's annotation {annotation} names no Secret: its env takes another way"
-        )));
+/// Where its boot spec names none, or one that Bootlace would not have named.
+pub fn env_secret(pod: &Pod, specs: &Specs<'_>) -> Result<String, Denial> {
+    let spec: OfBoot = read(&specs.boot, names::CONTAINER_BOOT)?;
+    let Some(secret) = spec.env_secret else {
+        return Err(Denial::forbidden(
+            "the pod's boot is told of no Secret: its env is delivered in another way",
+        ));
     };
     if !names::is_env_secret(&secret) {
         return Err(Denial::forbidden(format!(
-            "the pod's annotation {annotation} names Secret {secret:?}, and the store creates only such as Bootlace \
-             itself names: {}, then {} hexadecimal digits",
+            "the pod's boot is told of Secret {secret:?}, and the store creates only such as Bootlace itself names: {}, then \
+             {} hexadecimal digits",
             names::SECRET_ENV_PREFIX,
             names::SECRET_ENV_DIGITS
         )));
@@ -42,14 +96,6 @@ pub fn env_secret(pod: &Pod) -> Result<String, Denial> {
         return Err(Denial::forbidden(format!("no container of the pod takes its env from Secret {secret}")));
     }
     Ok(secret)
-}
-
-/// Checks that the pod may report how its boot went.
-///
-/// # Errors
-/// Where Bootlace did not inject it.
-pub fn events(pod: &Pod) -> Result<(), Denial> {
-    injected(pod).map(drop)
 }
 
 /// How often the boot container has run before; at least 1 where its status tells of an earlier end.
@@ -68,21 +114,6 @@ fn has_ended(boot: &ContainerStatus) -> bool {
     states.into_iter().flatten().any(|state| state.terminated.is_some())
 }
 
-pub(super) fn injected(pod: &Pod) -> Result<Injected, Denial> {
-    let annotation = names::ANNOTATION_INJECTED;
-    let value = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(annotation));
-    let value = value.ok_or_else(|| {
-        Denial::forbidden(format!(
-            "the pod carries no annotation {annotation}, so Bootlace did not inject it, and it may ask for nothing"
-        ))
-    })?;
-    serde_json::from_str(value).map_err(|_| {
-        Denial::forbidden(format!(
-            "the pod's annotation {annotation} cannot be read, so Bootlace did not write it"
-        ))
-    })
-}
-
 fn takes_env_from(pod: &Pod, secret: &str) -> bool {
     let containers =
         pod.spec.iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
@@ -98,49 +129,110 @@ mod tests {
 
     const OURS: &str = "bootlace-env-0123456789abcdef0123456789abcdef";
 
-    fn pod(annotation: Option<&Value>, secret: &str) -> Pod {
-        let annotations = annotation.map(|value| json!({names::ANNOTATION_INJECTED: value.to_string()}));
-        let container = json!({"name": "main", "envFrom": [{"secretRef": {"name": secret}}]});
-        serde_json::from_value(
-            json!({"metadata": {"annotations": annotations}, "spec": {"containers": [container]}}),
-        )
-        .unwrap()
+    const NOW: u64 = 1_800_000_000;
+
+    fn keys() -> Keys {
+        Keys::read([(format!("key-{NOW}"), vec![7; 32])], NOW).unwrap()
     }
 
-    fn mark(secret: Option<&str>) -> Value {
-        let mut mark = json!({
-            "profile": "default", "generation": 1, "version": "0", "containers": ["main"], "envMode": "secret",
-        });
-        if let Some(secret) = secret {
-            mark["envSecret"] = json!(secret);
-        }
-        mark
+    /// A pod whose boot is told of a Secret, and which takes its env from one.
+    fn pod(told: &Value, named: &str) -> Value {
+        json!({
+            "metadata": {
+                "name": "load", "namespace": "etl", "annotations": {names::ANNOTATION_INJECTED: "{}"},
+                "creationTimestamp": "2027-06-01T00:00:00Z",
+            },
+            "spec": {
+                "containers": [{"name": "main", "envFrom": [{"secretRef": {"name": named}}]}],
+                "initContainers": [
+                    {"name": "bootlace-boot", "env": [{"name": "BOOTLACE_SPEC", "value": told.to_string()}]},
+                ],
+            },
+        })
+    }
+
+    fn signed(mut pod: Value, namespace: &str) -> Value {
+        let read: Pod = serde_json::from_value(pod.clone()).unwrap();
+        let specs = Specs::of(|container, name| env(&read, container, name));
+        let signature = signature::sign(&keys(), namespace, signature::PodName::Name("load"), &specs);
+        let env = pod["spec"]["initContainers"][0]["env"].as_array_mut().unwrap();
+        env.push(json!({"name": names::ENV_SIGNATURE, "value": signature}));
+        pod
+    }
+
+    fn granted(pod: &Value) -> Result<String, Denial> {
+        let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
+        env_secret(&pod, &specs(&pod, "etl", &keys())?)
     }
 
     #[test]
-    fn what_annotation_and_spec_name_is_granted() {
-        assert_eq!(env_secret(&pod(Some(&mark(Some(OURS))), OURS)).unwrap(), OURS);
+    fn what_is_signed_for_the_pod_is_granted() {
+        let newer = json!({"envSecret": OURS, "unknown": {"field": true}});
+        for told in [json!({"envSecret": OURS}), newer] {
+            assert_eq!(granted(&signed(pod(&told, OURS), "etl")).unwrap(), OURS);
+        }
     }
 
     #[test]
     fn all_else_is_refused() {
         let other = "bootlace-env-ffffffffffffffffffffffffffffffff";
         let upper = OURS.to_uppercase();
-        for (annotation, named, hint) in [
-            (None, OURS, "carries no annotation"),
-            (Some(json!("x")), OURS, "cannot be read"),
-            (Some(json!({"envSecret": 1})), OURS, "cannot be read"),
-            (Some(mark(None)), OURS, "names no Secret"),
-            (Some(mark(Some("db-login"))), "db-login", "creates only such as Bootlace itself names"),
-            (Some(mark(Some(&upper))), OURS, "creates only such as Bootlace itself names"),
-            (Some(mark(Some(other))), OURS, "no container of the pod takes its env from"),
+        let good = || pod(&json!({"envSecret": OURS}), OURS);
+        let change = |change: &dyn Fn(&mut Value)| {
+            let mut pod = signed(good(), "etl");
+            change(&mut pod);
+            pod
+        };
+        for (pod, hint) in [
+            (change(&|pod| pod["metadata"]["annotations"] = json!({})), "carries no annotation"),
+            (good(), "carries no signature"),
+            (signed(good(), "other"), "does not hold"),
+            (change(&|pod| pod["metadata"]["name"] = json!("load2")), "does not hold"),
+            (
+                change(&|pod| {
+                    pod["spec"]["initContainers"][0]["env"][0]["value"] =
+                        json!({"envSecret": other}).to_string().into();
+                }),
+                "does not hold",
+            ),
+            (signed(pod(&json!({}), OURS), "etl"), "is told of no Secret"),
+            (
+                signed(pod(&json!({"envSecret": "db-login"}), "db-login"), "etl"),
+                "only such as Bootlace itself names",
+            ),
+            (signed(pod(&json!({"envSecret": upper}), OURS), "etl"), "only such as Bootlace itself names"),
+            (
+                signed(pod(&json!({"envSecret": other}), OURS), "etl"),
+                "no container of the pod takes its env from",
+            ),
         ] {
-            let pod = pod(annotation.as_ref(), named);
-            let denial = env_secret(&pod).unwrap_err();
+            let denial = granted(&pod).unwrap_err();
             assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
         }
-        events(&pod(None, OURS)).unwrap_err();
-        events(&pod(Some(&mark(None)), OURS)).unwrap();
+    }
+
+    #[test]
+    fn a_pod_of_before_all_were_signed_is_taken_as_it_is() {
+        let mut before = pod(&json!({"envSecret": OURS}), OURS);
+        before["metadata"]["creationTimestamp"] = json!("2026-06-01T00:00:00Z");
+        assert_eq!(granted(&before).unwrap(), OURS);
+    }
+
+    #[test]
+    fn what_a_newer_webhook_signed_is_asked_for_again() {
+        let newer = signed(pod(&json!({"envSecret": {"name": OURS}}), OURS), "etl");
+        let denial = granted(&newer).unwrap_err();
+        assert!(denial.status == 503 && denial.message.contains("of another version"), "{denial}");
+        let mut of_new_key = signed(pod(&json!({"envSecret": OURS}), OURS), "etl");
+        let signature = &mut of_new_key["spec"]["initContainers"][0]["env"][1]["value"];
+        *signature = signature.as_str().unwrap().replace(&NOW.to_string(), &(NOW + 1).to_string()).into();
+        let denial = granted(&of_new_key).unwrap_err();
+        assert!(denial.status == 503 && denial.message.contains("is not known here yet"), "{denial}");
+        let signature = &mut of_new_key["spec"]["initContainers"][0]["env"][1]["value"];
+        *signature =
+            signature.as_str().unwrap().replace(&(NOW + 1).to_string(), &(NOW - 1).to_string()).into();
+        let denial = granted(&of_new_key).unwrap_err();
+        assert!(denial.status == 403 && denial.message.contains("is not in use"), "{denial}");
     }
 
     #[test]

@@ -9,7 +9,9 @@
 //! | step | module | what it answers |
 //! |---|---|---|
 //! | who asks | [`caller`] | which pod does the token belong to, and is it still there |
-//! | may it | [`grant`] | what does the pod's injection let it ask for (pure) |
+//! | may it | [`grant`] | what does the pod's injection, which the webhook signed, let it ask for (pure) |
+//! | | [`signing`] | the keys by which that is verified |
+//! | bound | `shares` | how many requests one pod and one namespace have at once |
 //! | read | `body` | a body within its size and its time |
 //! | make | [`mod@env`] | the Secret of a pod's boot env (pure) |
 //! | | [`pipe`] | the Pipe of a task's output, and the object that it owns |
@@ -37,6 +39,8 @@ pub mod metrics;
 pub mod pipe;
 pub mod protocol;
 pub mod run;
+mod shares;
+pub mod signing;
 
 pub use args::Args;
 pub use run::run;

@@ -10,7 +10,8 @@
 //! Everything else is a [`Refusal`]. A caller asks again after 408, 429 and 5xx, and after no answer at all; any other
 //! refusal stays what it is. No request names a namespace, a pod or an object of its own choice: the token and the pod's
 //! injection do.
-//! Unknown fields are errors: a store that is older than who asks must not quietly do less than it is asked.
+//! Unknown fields are passed over, because store and pods may be of two versions, and no task is to fail for that. What must
+//! not be passed over takes a path of its own.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,6 @@ pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Body of `PUT /v1/env`. Not `Debug`: it holds secrets.
 #[derive(Deserialize, Serialize, Clone, Default, PartialEq)]
-#[serde(deny_unknown_fields)]
 pub struct Env {
     /// Values by name, as base64. Text only: the kubelet cannot give a process anything else.
     pub env: BTreeMap<String, ByteString>,
@@ -59,7 +59,6 @@ pub struct EnvStored {
 
 /// Body of `PUT /v1/pipes/{key}`. Not `Debug`: it may hold secrets.
 #[derive(Deserialize, Serialize, Clone, PartialEq)]
-#[serde(deny_unknown_fields)]
 pub struct Output {
     /// The container that wrote it.
     pub container: String,
@@ -132,7 +131,6 @@ pub enum Waited {
 
 /// Body of `POST /v1/events`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
 pub struct Report {
     /// How it went.
     pub outcome: Outcome,

@@ -13,6 +13,7 @@ use super::args::Args;
 use super::expiry::Sweeper;
 use super::expiry::lease::Claim;
 use super::metrics::Metrics;
+use super::signing::Verifying;
 use crate::server::client::{self, Answer};
 use crate::server::listener::{Director, Limits, Server, Transport};
 use crate::server::liveness::{Beat, Liveness};
@@ -48,6 +49,7 @@ async fn store(args: &Args) -> anyhow::Result<()> {
     process::serve_status(probes, page, lasting.follower());
     let serving = certificate(args, &metrics)?;
     readiness.in_place(Part::Certificate);
+    let verifying = Verifying::follow(args.signing_dir.clone())?;
     let client = client::connect()
         .await
         .context("there is no cluster to be reached: run in a pod, or set KUBECONFIG")?;
@@ -55,8 +57,8 @@ async fn store(args: &Args) -> anyhow::Result<()> {
     let beat = liveness.expect("expired Pipes");
     tokio::spawn(remove_expired(args.clone(), client.clone(), Arc::clone(&metrics), beat));
     let server = Server {
-        transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config()?))),
-        app: Service::new(client, Arc::clone(&metrics)).router(),
+        transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config(None)?))),
+        app: Service::new(client, Arc::clone(&metrics), verifying).router(),
         limits: Limits::default(),
         metrics: metrics.server.clone(),
         stage: director.follower(),

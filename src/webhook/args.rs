@@ -9,6 +9,7 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::boot_args::BootArgs;
 use super::entrypoints::EntrypointArgs;
+use super::reviews::Callers;
 use crate::plan::Settings;
 use crate::server::logs::LogArgs;
 use crate::server::process::{DRAIN_DELAY, seconds};
@@ -84,6 +85,20 @@ pub struct Args {
     )]
     pub(super) ca_out: Option<PathBuf>,
 
+    /// Ask callers for a client certificate under the CAs of this file, as PEM; its changes are kept up with. Nothing is looked
+    /// up for callers that show none. The API server shows one where its admission configuration says so.
+    #[arg(long, env = "BOOTLACE_CLIENT_CA", value_name = "FILE", requires = "client_names")]
+    pub(super) client_ca: Option<PathBuf>,
+    /// The common name or a DNS name in the API server's certificate, by commas: under the CA may stand others too.
+    #[arg(
+        long, env = "BOOTLACE_CLIENT_NAMES", value_name = "NAMES", value_delimiter = ',', requires = "client_ca",
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(super) client_names: Vec<String>,
+    /// Answer nobody else at all.
+    #[arg(long, env = "BOOTLACE_CLIENT_REQUIRED", requires = "client_ca")]
+    pub(super) client_required: bool,
+
     /// Where task pods reach the store: https:// and its Service's name. Without it no task's env goes through a Secret,
     /// and boot reports no Events.
     #[arg(
@@ -113,6 +128,13 @@ pub struct Args {
     )]
     pub(super) store_service: Option<String>,
 
+    /// Keep the keys in this Secret that sign what pods are given, so that the store knows it by that. The store mounts it.
+    #[arg(
+        long, env = "BOOTLACE_SIGNING_SECRET", value_name = "NAME", requires = "store_url",
+        conflicts_with = "profiles", value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(super) signing_secret: Option<String>,
+
     /// Seconds to serve on after SIGTERM while the cluster forgets this replica. [default: 5, without a cluster 0]
     #[arg(long, env = "BOOTLACE_DRAIN_DELAY", value_name = "SECONDS", value_parser = seconds)]
     pub(super) drain_delay: Option<Duration>,
@@ -136,6 +158,13 @@ impl Args {
 
     pub(super) fn lifetimes(&self) -> Lifetimes {
         Lifetimes { ca: self.ca_lifetime, serving: self.certificate_lifetime }
+    }
+
+    pub(super) fn callers(&self) -> Callers {
+        match &self.client_ca {
+            None => Callers::Any,
+            Some(_) => Callers::Named { names: self.client_names.clone(), others: !self.client_required },
+        }
     }
 
     pub(super) fn drain_delay(&self) -> Duration {

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub entrypoints: entrypoints::Metrics,
     /// Reviews that were turned away unread, because they came before the first list of profiles.
     pub not_ready: Counter,
+    /// Reviews of callers without the certificate that is asked for, where none is answered without.
+    pub unknown_callers: Counter,
     profiles: Gauge,
     invalid_profiles: Gauge,
     generations: Family<ProfileLabels, Gauge>,
@@ -74,6 +76,7 @@ impl Default for Metrics {
             server: ServerMetrics::default(),
             entrypoints: entrypoints::Metrics::default(),
             not_ready: Counter::default(),
+            unknown_callers: Counter::default(),
             profiles: Gauge::default(),
             invalid_profiles: Gauge::default(),
             generations: Family::default(),
@@ -114,6 +117,11 @@ impl Metrics {
             "reviews_not_ready",
             "Reviews sent away to be tried again, because no profiles had been listed yet",
             self.not_ready.clone(),
+        );
+        registry.register(
+            "reviews_of_unknown_callers",
+            "Reviews refused because the caller did not show the client certificate of the API server",
+            self.unknown_callers.clone(),
         );
         registry.register("profiles", "BootProfiles in force", self.profiles.clone());
         registry.register(

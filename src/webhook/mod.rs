@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod profiles;
 pub mod reviews;
 pub mod run;
+pub mod signing;
 mod store;
 pub mod version;
 

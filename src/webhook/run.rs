@@ -15,7 +15,7 @@ use super::lookups::Pipes;
 use super::metrics::Metrics;
 use super::profiles::{self, InForce};
 use super::reviews::Reviews;
-use super::{store, version};
+use super::{signing, store, version};
 use crate::profile::folder;
 use crate::server::client;
 use crate::server::listener::{Director, Limits, Server, Transport};
@@ -23,7 +23,7 @@ use crate::server::liveness::Liveness;
 use crate::server::process::{self, Drain, End};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::tls::{
-    self, Certificate, Names, Serving, authority, configuration, files, issued, rotation, secret,
+    self, Certificate, Clients, Names, Serving, authority, configuration, files, issued, rotation, secret,
 };
 use crate::server::{logs, status};
 
@@ -78,10 +78,12 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
         pipes: client.map_or_else(Pipes::nowhere, Pipes::of),
     };
 
-    let app =
-        Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics), Arc::new(lookups)).router();
+    let clients = args.client_ca.clone().map(Clients::follow).transpose()?;
+    let reviews_of =
+        Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics), Arc::new(lookups));
+    let app = reviews_of.for_callers(args.callers()).router();
     let server = Server {
-        transport: Transport::Tls(TlsAcceptor::from(Arc::new(shared.serving.config()?))),
+        transport: Transport::Tls(TlsAcceptor::from(Arc::new(shared.serving.config(clients)?))),
         app,
         limits: Limits::default(),
         metrics: shared.metrics.server.clone(),
@@ -114,6 +116,10 @@ fn await_parts(args: &Args, shared: &Shared) {
     if args.store_url.is_some() {
         shared.profiles.await_store();
         missing(Part::Store, "the store's CA has not been read yet");
+    }
+    if let Some(secret) = &args.signing_secret {
+        shared.profiles.await_keys();
+        missing(Part::Keys, &format!("Secret {secret} has not been read yet"));
     }
     if args.profiles.is_none() {
         shared.profiles.await_version();
@@ -166,6 +172,14 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>>
         Arc::clone(&shared.metrics),
         shared.liveness.expect("BootProfiles"),
     ));
+    if let Some(secret) = &args.signing_secret {
+        let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+        let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
+        let beat = shared.liveness.expect("the signing keys");
+        let secrets = Api::namespaced(client.clone(), namespace);
+        let keeper = signing::Keeper::new(secrets, secret, profiles, readiness, beat);
+        tokio::spawn(keeper.keep());
+    }
     if let (Some(secret), Some(service)) = (&args.tls_secret, &args.service) {
         keep_secret(args, shared, &client, secret, service);
     }

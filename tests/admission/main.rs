@@ -28,6 +28,7 @@ mod refused;
 mod resources;
 mod secret;
 mod selected;
+mod signed;
 mod templates;
 
 use base64::Engine as _;

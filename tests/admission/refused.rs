@@ -134,3 +134,50 @@ fn inline_sources_have_a_limit() {
     assert!(message.contains("524288 is the limit"), "{message}");
     assert!(message.contains("to a ConfigMap"), "{message}");
 }
+
+#[test]
+fn a_refusal_repeats_little_of_what_a_pod_says() {
+    let long = "long".repeat(64_000);
+    let list =
+        format!("[{}]", (0..20_000).map(|number| format!("{{k{number}: v}}")).collect::<Vec<_>>().join(","));
+    let annotations = [
+        names::ANNOTATION_CONTAINERS,
+        names::ANNOTATION_ENTRYPOINT,
+        names::ANNOTATION_ENV_MODE,
+        names::ANNOTATION_INIT_IMAGE,
+        names::ANNOTATION_PIPE_IN,
+        names::ANNOTATION_PIPE_OUT,
+        names::ANNOTATION_RUN,
+        names::LABEL_TASK,
+    ];
+    let mut refused = 0;
+    for name in annotations {
+        for value in
+            [long.clone(), format!("- {{key: {long}}}"), format!("{{\"{long}\": [\"a\"]}}"), list.clone()]
+        {
+            let pod = task(|pod| {
+                let field = if name == names::LABEL_TASK { "labels" } else { "annotations" };
+                pod["metadata"][field][name] = json!(value);
+            });
+            let review = json!({
+                "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+                "request": {
+                    "uid": "u", "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                    "resource": {"group": "", "version": "v1", "resource": "pods"}, "namespace": "etl",
+                    "operation": "CREATE", "object": pod,
+                },
+            });
+            let recipes =
+                Recipes::new([default_profile()].into_iter().collect(), &Settings::default()).unwrap();
+            let answered = admission::answer(review.to_string().as_bytes(), &recipes);
+            let response = &answered.response;
+            let sentences = response.refusal.iter().map(|refusal| &refusal.message);
+            for sentence in sentences.chain(&response.warnings).chain(response.audit.values()) {
+                assert!(sentence.chars().count() < 4200, "{name}: {} characters", sentence.chars().count());
+                assert!(!sentence.contains(&long[..300]), "{name}: {sentence}");
+            }
+            refused += usize::from(response.refusal.is_some());
+        }
+    }
+    assert!(refused >= 20, "{refused}");
+}

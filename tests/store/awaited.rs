@@ -1,19 +1,15 @@
 //! Outputs that pods wait for: under which name, when, and who may ask.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::Request;
 use bootlace::input::Awaits;
 use bootlace::output::Kind;
-use bootlace::store::api::Service;
-use bootlace::store::metrics::Metrics;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::cluster::Cluster;
-use crate::support::{Attempt, consistent, stored_once};
+use crate::support::{Attempt, consistent, service, signed, stored_once};
 
 fn awaits() -> Awaits {
     let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
@@ -23,23 +19,29 @@ fn awaits() -> Awaits {
 /// A pod that waits, and one that does not.
 fn with_pods() -> Cluster {
     let cluster = Cluster::default();
-    let told = json!({
-        "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""}, "awaits": [awaits()],
-    });
-    let wait =
-        json!({"name": "bootlace-wait", "env": [{"name": "BOOTLACE_WAIT", "value": told.to_string()}]});
-    for (name, init) in [("waits", json!([wait])), ("other", json!([]))] {
-        let object = json!({
-            "metadata": {"name": name, "annotations": {"bootlace.dev/injected": "{}"}},
-            "spec": {"containers": [{"name": "main"}], "initContainers": init},
-        });
-        cluster.put(&format!("/api/v1/namespaces/etl/pods/{name}"), object);
-    }
+    waiting(&cluster, "waits", &awaits());
+    pod(&cluster, "other", &json!([]));
     cluster
 }
 
-async fn ask(cluster: &Cluster, token: &str, object: &str) -> (u16, Value) {
-    let service = Service::new(cluster.client(), Arc::<Metrics>::default());
+/// A pod that waits for this.
+pub(crate) fn waiting(cluster: &Cluster, name: &str, awaits: &Awaits) {
+    let told = json!({
+        "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""}, "awaits": [awaits],
+    });
+    pod(
+        cluster,
+        name,
+        &json!([{"name": "bootlace-wait", "env": [{"name": "BOOTLACE_WAIT", "value": told.to_string()}]}]),
+    );
+}
+
+fn pod(cluster: &Cluster, name: &str, init: &Value) {
+    cluster.put(&format!("/api/v1/namespaces/etl/pods/{name}"), signed("etl", name, init));
+}
+
+pub(crate) async fn ask(cluster: &Cluster, token: &str, object: &str) -> (u16, Value) {
+    let service = service(cluster);
     let request = Request::get(format!("/v1/awaited/{object}"));
     let request = request.header("authorization", format!("Bearer {token}")).body(Body::empty());
     let response = service.router().oneshot(request.unwrap()).await.unwrap();

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
@@ -28,6 +30,36 @@ struct State {
 #[derive(Clone, Default)]
 pub(crate) struct Cluster {
     state: Arc<Mutex<State>>,
+    lists: Arc<Lists>,
+}
+
+/// What clients read of lists.
+#[derive(Default)]
+struct Lists {
+    /// Bytes that were read of each.
+    read: Mutex<Vec<usize>>,
+    /// How many are being read.
+    open: AtomicUsize,
+    /// The most that were so at once.
+    most: AtomicUsize,
+}
+
+/// A list that is being read.
+struct Reading(Arc<Lists>, usize);
+
+impl Reading {
+    fn begin(lists: &Arc<Lists>) -> Self {
+        let mut read = lists.read.lock().unwrap();
+        read.push(0);
+        lists.most.fetch_max(lists.open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Self(Arc::clone(lists), read.len() - 1)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// When a replica is killed.
@@ -108,6 +140,16 @@ impl Cluster {
         state.write(path, object);
     }
 
+    /// The most bytes of one list that a client has read.
+    pub(crate) fn largest_read(&self) -> usize {
+        self.lists.read.lock().unwrap().iter().copied().max().unwrap_or_default()
+    }
+
+    /// The most lists that clients were reading at once.
+    pub(crate) fn most_reads(&self) -> usize {
+        self.lists.most.load(Ordering::SeqCst)
+    }
+
     /// Refuses to create anything below a path, with this status and message.
     pub(crate) fn refuse(&self, path: &'static str, status: u16, message: &'static str) {
         self.state().refused = Some((path, status, message));
@@ -150,7 +192,7 @@ impl Cluster {
         match head.method.as_str() {
             "GET" => match state.objects.get(&path) {
                 Some(object) => success(object),
-                None if path.ends_with('s') => success(&state.list(&path, &query)),
+                None if path.ends_with('s') => counted(&state.list(&path, &query), &self.lists),
                 None => failure(404, "not found"),
             },
             "POST" if path.ends_with("/tokenreviews") => success(&state.review(&body()["spec"]["token"])),
@@ -224,11 +266,13 @@ impl State {
         object
     }
 
-    /// What is said of a token: here a pod's token is its name, or its name and its uid.
+    /// What is said of a token: here a pod's token is its name, which may follow its namespace, and may be followed by its
+    /// uid.
     fn review(&self, token: &Value) -> Value {
         let text = token.as_str().unwrap();
+        let (namespace, text) = text.split_once('/').unwrap_or(("etl", text));
         let (name, uid) = text.split_once(':').map_or((text, None), |(name, uid)| (name, Some(uid)));
-        let path = format!("/api/v1/namespaces/etl/pods/{name}");
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         let Some(pod) = self.objects.get(&path) else {
             return json!({"spec": {"token": token}, "status": {"authenticated": false}});
         };
@@ -236,7 +280,7 @@ impl State {
             "authentication.kubernetes.io/pod-name": [name],
             "authentication.kubernetes.io/pod-uid": [uid.map_or_else(|| pod["metadata"]["uid"].clone(), |uid| json!(uid))],
         });
-        let user = json!({"username": "system:serviceaccount:etl:runner", "extra": extra});
+        let user = json!({"username": format!("system:serviceaccount:{namespace}:runner"), "extra": extra});
         let status = json!({"authenticated": true, "audiences": ["bootlace"], "user": user});
         json!({"spec": {"token": token}, "status": status})
     }
@@ -286,6 +330,21 @@ impl State {
         }
         json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": page})
     }
+}
+
+/// The same in pieces, of which is counted how many are read.
+fn counted(list: &Value, lists: &Arc<Lists>) -> Response {
+    let bytes = serde_json::to_vec(list).unwrap();
+    let reading = Reading::begin(lists);
+    let pieces: Vec<_> = bytes.chunks(16 * 1024).map(<[u8]>::to_vec).collect();
+    let pieces = futures::stream::iter(pieces).then(move |piece| {
+        reading.0.read.lock().unwrap()[reading.1] += piece.len();
+        async {
+            tokio::task::yield_now().await;
+            Ok::<_, io::Error>(piece)
+        }
+    });
+    Response::new(axum::body::Body::from_stream(pieces))
 }
 
 fn success(object: &Value) -> Response {

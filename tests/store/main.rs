@@ -14,4 +14,6 @@ mod expiry;
 mod killed;
 mod outputs;
 mod requests;
+mod shares;
 mod support;
+mod versions;

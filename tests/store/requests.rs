@@ -1,36 +1,36 @@
 //! What a sidecar asks, as requests: what its pod's spec does not declare is refused.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bootlace::store::api::Service;
-use bootlace::store::metrics::Metrics;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::cluster::Cluster;
-use crate::support::stored_once;
+use crate::support::{service, signed, stored_once};
 
 /// What no answer may hold.
 const VALUE: &str = "zq7Xv0hunter2";
 
-fn pod(cluster: &Cluster, name: &str, outputs: &Value) {
+pub(crate) fn pod(cluster: &Cluster, name: &str, outputs: &Value) {
+    pod_in(cluster, "etl", name, outputs);
+}
+
+pub(crate) fn pod_in(cluster: &Cluster, namespace: &str, name: &str, outputs: &Value) {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+    cluster.put(&path, signed(namespace, name, &json!([sidecar(outputs)])));
+}
+
+fn sidecar(outputs: &Value) -> Value {
     let told = json!({
         "task": {"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"},
         "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""}, "outputs": outputs,
-        "timeToLiveSeconds": 3600, "deadlineSeconds": 60, "graceSeconds": 20,
+        "timeToLiveSeconds": 3600, "deadlineSeconds": 60, "graceSeconds": 20, "quota": {"perRun": 5},
     });
     let env = json!([{"name": "BOOTLACE_PIPES", "value": told.to_string()}]);
-    let sidecar = json!({"name": "bootlace-pipe", "restartPolicy": "Always", "env": env});
-    let object = json!({
-        "metadata": {"name": name, "annotations": {"bootlace.dev/injected": "{}"}},
-        "spec": {"containers": [{"name": "main"}], "initContainers": [sidecar]},
-    });
-    cluster.put(&format!("/api/v1/namespaces/etl/pods/{name}"), object);
+    json!({"name": "bootlace-pipe", "restartPolicy": "Always", "env": env})
 }
 
 /// A cluster with two pods that declare outputs, one of them of two containers.
@@ -50,7 +50,7 @@ async fn put(cluster: &Cluster, token: &str, key: &str, body: &Value) -> (u16, V
 }
 
 async fn ask(cluster: &Cluster, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
-    let service = Service::new(cluster.client(), Arc::<Metrics>::default());
+    let service = service(cluster);
     let request = Request::builder().method(method).uri(path);
     let request =
         request.header("authorization", format!("Bearer {token}")).body(Body::from(body.to_string()));
@@ -60,7 +60,7 @@ async fn ask(cluster: &Cluster, token: &str, method: &str, path: &str, body: &Va
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-fn body(container: &str, kind: &str, name: &str, content: &[u8]) -> Value {
+pub(crate) fn body(container: &str, kind: &str, name: &str, content: &[u8]) -> Value {
     json!({"container": container, "kind": kind, "files": {name: STANDARD.encode(content)}})
 }
 
@@ -112,11 +112,6 @@ async fn a_pod_that_is_being_deleted_has_its_outputs_stored_and_gets_nothing_els
 async fn all_else_is_refused_and_leaves_nothing() {
     let cluster = cluster();
     let good = body("main", "Secret", "tls.key", VALUE.as_bytes());
-    let with = |field: &str| {
-        let mut more = good.clone();
-        more[field] = json!("x");
-        more
-    };
     let secret = |name: &str, content: &[u8]| body("main", "Secret", name, content);
     for (token, key, body, status, hint) in [
         ("stranger", "Cert", good.clone(), 401, "does not accept the token"),
@@ -127,8 +122,6 @@ async fn all_else_is_refused_and_leaves_nothing() {
         ("task", "Cert", body("main", "ConfigMap", "a", VALUE.as_bytes()), 403, "declared as a Secret"),
         ("task", "Cert", body("other", "Secret", "a", VALUE.as_bytes()), 403, "not container \"other\"'s"),
         ("task", "Log", body("main", "ConfigMap", "a", VALUE.as_bytes()), 403, "not container \"main\"'s"),
-        ("task", "Cert", with("namespace"), 400, "unknown field `namespace`"),
-        ("task", "Cert", with("run"), 400, "unknown field `run`"),
         (
             "task",
             "Cert",
@@ -153,4 +146,80 @@ async fn all_else_is_refused_and_leaves_nothing() {
         assert!(!message.contains(VALUE), "{answer}");
     }
     assert!(cluster.all("pipes").is_empty() && cluster.all("secrets").is_empty());
+}
+
+#[tokio::test]
+async fn what_a_newer_sidecar_says_beside_is_passed_over() {
+    let cluster = cluster();
+    let mut newer = body("main", "Secret", "tls.key", VALUE.as_bytes());
+    for field in ["namespace", "run", "object", "unknown"] {
+        newer[field] = json!("kube-system");
+    }
+    let (status, answer) = put(&cluster, "task", "Cert", &newer).await;
+    assert_eq!(status, 200, "{answer}");
+    let pipe = &cluster.all("pipes")[0];
+    assert_eq!(
+        (&pipe["metadata"]["namespace"], &pipe["spec"]["producer"]["run"]),
+        (&json!("etl"), &json!("r1"))
+    );
+    stored_once(&cluster);
+}
+
+#[tokio::test]
+async fn what_the_webhook_did_not_sign_for_this_pod_counts_for_nothing() {
+    let outputs = json!([{"key": "Cert", "kind": "Secret", "container": "main"}]);
+    let good = signed("etl", "forged", &json!([sidecar(&outputs)]));
+    let told = good["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap().to_owned();
+    let tampered = |from: &str, to: &str| {
+        let mut pod = good.clone();
+        assert!(told.contains(from), "{from} is not in {told}");
+        pod["spec"]["initContainers"][0]["env"][0]["value"] = json!(told.replace(from, to));
+        pod
+    };
+    let mut unsigned = good.clone();
+    unsigned["spec"]["initContainers"][1]["env"].as_array_mut().unwrap().pop();
+    let mut junk = good.clone();
+    junk["spec"]["initContainers"][1]["env"][1]["value"] = json!("1700000000 AAAA etl/forged");
+    let mut old_key = good.clone();
+    let signature = good["spec"]["initContainers"][1]["env"][1]["value"].as_str().unwrap();
+    old_key["spec"]["initContainers"][1]["env"][1]["value"] =
+        json!(signature.replace("1700000000", "1600000000"));
+    let mut copied = signed("etl", "another", &json!([sidecar(&outputs)]));
+    copied["metadata"]["name"] = json!("forged");
+    let mut second = good.clone();
+    second["spec"]["initContainers"].as_array_mut().unwrap().insert(0, sidecar(&json!([])));
+    for (what, pod, hint) in [
+        ("quota", tampered("\"quota\":{\"perRun\":5}", "\"quota\":{}"), "does not hold"),
+        (
+            "time to live",
+            tampered("\"timeToLiveSeconds\":3600", "\"timeToLiveSeconds\":99999999"),
+            "does not hold",
+        ),
+        ("run", tampered("\"run\":\"r1\"", "\"run\":\"someone-elses\""), "does not hold"),
+        ("task", tampered("\"task\":\"load\"", "\"task\":\"pay\""), "does not hold"),
+        ("output", tampered("\"key\":\"Cert\"", "\"key\":\"Key\""), "does not hold"),
+        ("a sidecar in front", second, "does not hold"),
+        ("no signature", unsigned, "carries no signature"),
+        ("junk", junk, "does not hold"),
+        ("a key that is gone", old_key, "is not in use"),
+        ("another pod's", copied, "does not hold"),
+        ("another namespace's", signed("other", "forged", &json!([sidecar(&outputs)])), "does not hold"),
+    ] {
+        let cluster = Cluster::default();
+        cluster.put("/api/v1/namespaces/etl/pods/forged", pod);
+        for (method, path, body) in [
+            ("PUT", "/v1/pipes/Cert", body("main", "Secret", "a", b"x")),
+            ("PUT", "/v1/env", json!({"env": {}})),
+            ("GET", "/v1/awaited/a", Value::Null),
+            ("POST", "/v1/events", json!({"outcome": "Booted", "note": "x"})),
+        ] {
+            let (status, answer) = ask(&cluster, "forged", method, path, &body).await;
+            let message = answer["message"].as_str().unwrap();
+            assert!(status == 403 && message.contains(hint), "{what}, {path}: {status} {answer}");
+        }
+        assert!(cluster.all("pipes").is_empty() && cluster.all("secrets").is_empty(), "{what}");
+    }
+    let cluster = Cluster::default();
+    cluster.put("/api/v1/namespaces/etl/pods/forged", good);
+    assert_eq!(put(&cluster, "forged", "Cert", &body("main", "Secret", "a", b"x")).await.0, 200);
 }

@@ -1,8 +1,14 @@
 //! An output that a pod hands over, and what must hold of the cluster at any time.
 
+use std::sync::Arc;
+
 use bootlace::output::{Data, Kind, Pipe, PipeSpec, Quota};
+use bootlace::signature::{self, Keys, PodName, Specs};
+use bootlace::store::api::Service;
 use bootlace::store::denial::Denial;
+use bootlace::store::metrics::Metrics;
 use bootlace::store::pipe::{Keeper, make};
+use bootlace::store::signing::Verifying;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
@@ -70,6 +76,41 @@ impl Attempt {
         }
         panic!("it is not stored")
     }
+}
+
+/// The key of the webhook and the store, which is older than all pods here.
+pub(crate) fn keys() -> Keys {
+    let data = [("key-1700000000", vec![7; 32]), ("since", b"1700000000".to_vec())];
+    Keys::read(data, 1_700_000_000).unwrap()
+}
+
+pub(crate) fn service(cluster: &Cluster) -> Arc<Service> {
+    Service::new(cluster.client(), Arc::<Metrics>::default(), Verifying::with(keys()))
+}
+
+/// A pod of these init containers, as the webhook admits it to `namespace`.
+pub(crate) fn signed(namespace: &str, name: &str, init: &Value) -> Value {
+    let mut init = init.as_array().unwrap().clone();
+    init.push(json!({"name": "bootlace-boot", "env": [{"name": "BOOTLACE_SPEC", "value": "{}"}]}));
+    let mut pod = json!({
+        "metadata": {"name": name, "annotations": {"bootlace.dev/injected": "{}"}},
+        "spec": {"containers": [{"name": "main"}], "initContainers": init},
+    });
+    sign(namespace, name, &mut pod);
+    pod
+}
+
+/// Signs a pod as it is.
+pub(crate) fn sign(namespace: &str, name: &str, pod: &mut Value) {
+    let init = pod["spec"]["initContainers"].as_array_mut().unwrap();
+    let specs = Specs::of(|container, variable| {
+        let container = init.iter().find(|found| found["name"] == container)?;
+        container["env"].as_array()?.iter().find(|found| found["name"] == variable)?["value"].as_str()
+    });
+    let signature = signature::sign(&keys(), namespace, PodName::Name(name), &specs);
+    let boot = init.iter_mut().find(|found| found["name"] == "bootlace-boot").unwrap();
+    let env = boot["env"].as_array_mut().unwrap();
+    env.push(json!({"name": "BOOTLACE_SIGNATURE", "value": signature}));
 }
 
 pub(crate) fn time(of_day: &str) -> Timestamp {

@@ -269,9 +269,14 @@ fn success(object: &Value) -> Response {
 }
 
 fn failure(code: u16) -> Response {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "Forbidden",
+    };
     let status = json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "message": "told so by the test",
-        "reason": if code == 409 { "Conflict" } else { "Forbidden" },
+        "reason": reason,
     });
     let mut response = success(&status);
     *response.status_mut() = code.try_into().unwrap();

@@ -8,11 +8,11 @@ use std::time::Duration;
 use bootlace::plan::Settings;
 use bootlace::profile::folder;
 use bootlace::server::listener::{Director, Limits, Server, Stage, Transport};
-use bootlace::server::tls::{Certificate, Issued, Lifetimes, Names, Serving, authority};
+use bootlace::server::tls::{Certificate, Clients, Issued, Lifetimes, Names, Serving, authority};
 use bootlace::webhook::lookups::Lookups;
 use bootlace::webhook::metrics::Metrics;
 use bootlace::webhook::profiles::InForce;
-use bootlace::webhook::reviews::Reviews;
+use bootlace::webhook::reviews::{Callers, Reviews};
 use rustls::ClientConfig;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -58,6 +58,8 @@ pub(crate) fn certificate(issued: &Issued) -> Certificate {
 pub(crate) struct Webhook {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Arc<ClientConfig>,
+    /// The CA that it serves under, as PEM.
+    pub(crate) ca: Vec<u8>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) serving: Arc<Serving>,
     pub(crate) profiles: Arc<InForce>,
@@ -84,6 +86,17 @@ impl Webhook {
 
     /// Serves with what `lookups` can find, and no profile.
     pub(crate) async fn start_empty(limits: Limits, lookups: Lookups, metrics: Metrics) -> Self {
+        Self::start_for(Callers::Any, None, limits, lookups, metrics).await
+    }
+
+    /// The same, for these callers.
+    pub(crate) async fn start_for(
+        callers: Callers,
+        clients: Option<Arc<Clients>>,
+        limits: Limits,
+        lookups: Lookups,
+        metrics: Metrics,
+    ) -> Self {
         let issued = issue();
         let (metrics, serving, profiles) = (
             Arc::new(metrics),
@@ -95,15 +108,18 @@ impl Webhook {
         let address = listener.local_addr().unwrap();
         let director = Director::default();
         let server = Server {
-            transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config().unwrap()))),
-            app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics), Arc::new(lookups)).router(),
+            transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config(clients).unwrap()))),
+            app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics), Arc::new(lookups))
+                .for_callers(callers)
+                .router(),
             limits,
             metrics: metrics.server.clone(),
             stage: director.follower(),
         };
         let task = tokio::spawn(server.serve(listener));
         let tls = client::trusting(issued.ca_cert.as_bytes());
-        Self { address, tls, metrics, serving, profiles, director, task }
+        let ca = issued.ca_cert.into_bytes();
+        Self { address, tls, ca, metrics, serving, profiles, director, task }
     }
 
     pub(crate) async fn connect(&self) -> Connection {

@@ -14,6 +14,7 @@
 mod api_server;
 mod bad_input;
 mod binary;
+mod callers;
 mod client;
 mod cluster;
 mod drain;
@@ -23,3 +24,4 @@ mod hostile;
 mod limits;
 mod lookups;
 mod reload;
+mod signing;

@@ -136,6 +136,11 @@ ipFamilies:
 {{- end -}}
 {{- end -}}
 
+{{- /* The Secret with the keys that sign what pods are given: the webhook keeps it, and the store mounts it. */ -}}
+{{- define "bootlace.signingSecretName" -}}
+{{- printf "%s-signing" (include "bootlace.fullname" .) -}}
+{{- end -}}
+
 {{- /* The CA of the store's certificate, as a volume of the webhook's: in somebody else's ConfigMap, in one that the
        chart makes of the CA that it was given, or beside the certificate, where cert-manager puts it. Empty where the webhook
        keeps the CA itself. */ -}}

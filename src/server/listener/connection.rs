@@ -18,6 +18,8 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::pulse::{Pulse, Watched, WatchedBody};
+use crate::server::tls::Peer;
+
 use super::{HandshakeFailure, Server, Stage, Transport, handshake};
 
 /// What a connection's read buffer may hold of a request's head and of a body in transit.
@@ -30,14 +32,17 @@ pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<Pulse>
         debug!(%error, "TCP_NODELAY cannot be set");
     }
     match &server.transport {
-        Transport::Plain => http(server, stream, pulse).await,
+        Transport::Plain => http(server, stream, pulse, Peer::default()).await,
         Transport::Tls(tls) => {
             let shaken = tokio::select! {
                 shaken = handshake::shake(tls, stream, server.limits.handshake) => shaken,
                 () = pulse.closed() => return,
             };
             match shaken {
-                Ok(stream) => http(server, stream, pulse).await,
+                Ok(stream) => {
+                    let peer = Peer::of(stream.get_ref().1.peer_certificates());
+                    http(server, stream, pulse, peer).await;
+                }
                 Err((failure, error)) => {
                     server.metrics.handshake_failed(failure);
                     if failure == HandshakeFailure::Untrusted {
@@ -55,9 +60,9 @@ pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<Pulse>
     }
 }
 
-async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pulse: &Arc<Pulse>) {
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pulse: &Arc<Pulse>, peer: Peer) {
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(pulse)));
-    let service = hyper::service::service_fn(|request| respond(server, pulse, request));
+    let service = hyper::service::service_fn(|request| respond(server, pulse, &peer, request));
     let connection = http1::Builder::new()
         // The pulse does this, see there.
         .header_read_timeout(None)
@@ -97,9 +102,11 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pul
 async fn respond(
     server: &Server,
     pulse: &Arc<Pulse>,
-    request: Request<Incoming>,
+    peer: &Peer,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     pulse.request_begins();
+    request.extensions_mut().insert(peer.clone());
     let app: Router = server.app.clone();
     let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(pulse))));
     let mut response = app.oneshot(request).await?;

@@ -6,6 +6,7 @@
 //! | [`authority`] | make a CA and a certificate (pure: the clock is an argument) |
 //! | [`certificate`] | read certificates and keys from PEM, and what they say |
 //! | [`serving`] | which certificate does the next handshake get |
+//! | [`clients`] | who is it that calls, where callers are asked for a certificate |
 //! | [`files`] | keep up with files that somebody else renews |
 //! | [`kept`] | is what a Secret holds still good (pure) |
 //! | [`rotation`] | when are certificates and their CA renewed, in which order (pure) |
@@ -15,6 +16,7 @@
 
 pub mod authority;
 pub mod certificate;
+pub mod clients;
 pub mod configuration;
 pub mod files;
 pub mod issued;
@@ -26,5 +28,6 @@ pub mod serving;
 
 pub use authority::{Issued, Lifetimes};
 pub use certificate::{Certificate, CertificateError};
+pub use clients::{Clients, Peer};
 pub use names::Names;
 pub use serving::Serving;

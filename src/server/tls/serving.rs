@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
-use super::Certificate;
+use super::{Certificate, Clients};
 
 /// What the next handshake gets; nothing at first.
 // A lock and an Arc, no crate for it: it is taken once a handshake, for the time of a count.
@@ -28,14 +29,18 @@ impl Serving {
         served.as_ref().is_some_and(|served| served.cert == certificate.key.cert)
     }
 
-    /// The TLS settings of the review port.
+    /// The TLS settings of a port, which asks callers for a certificate where there are `clients`.
     ///
     /// # Errors
     /// None that is known: ring speaks the versions that rustls has by default.
-    pub fn config(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
+    pub fn config(self: &Arc<Self>, clients: Option<Arc<Clients>>) -> Result<ServerConfig, rustls::Error> {
+        let clients = match clients {
+            Some(clients) => clients as Arc<dyn ClientCertVerifier>,
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         // The API server speaks HTTP/1.1 to Services.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -5,21 +5,19 @@
 
 pub mod lease;
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::DeleteParams;
 use kube::{Api, Client, ResourceExt as _};
 use tracing::{info, warn};
 
 use self::lease::Claim;
 use super::metrics::Metrics;
-use super::pipe::{self, keep::exactly};
+use super::pipe::{self, Pages, keep::exactly, pages::Place};
 use crate::output::Pipe;
 use crate::server::liveness::{self, Beat};
-
-/// So many Pipes are held at once, a kilobyte or two each.
-const PAGE: u32 = 250;
 
 /// Looks for Pipes whose time is over.
 pub struct Sweeper<'m> {
@@ -86,21 +84,26 @@ impl Sweeper<'_> {
         if !self.claim.hold().await? {
             return Ok(0);
         }
-        let pipes: Api<Pipe> = Api::all(self.client.clone());
-        let mut params = ListParams::default().limit(PAGE);
-        let mut removed = 0;
+        let pages = Pages::new(self.client.clone());
+        let (mut place, mut removed) = (Place::default(), 0);
         loop {
             self.beat.now();
-            let page = pipes.list(&params).await?;
-            for pipe in &page.items {
-                self.beat.now();
-                if let Some(why) = why(pipe, now, self.patience) {
-                    removed += usize::from(self.remove(pipe, why).await?);
+            let mut over = Vec::new();
+            let visit = |mut pipe: Pipe| {
+                if let Some(why) = why(&pipe, now, self.patience) {
+                    // Deleting it takes its name, uid and version alone.
+                    pipe.spec.files = Vec::new();
+                    over.push((pipe, why));
                 }
+                ControlFlow::Continue(())
+            };
+            let flow = pages.page(None, None, &mut place, visit).await?;
+            for (pipe, why) in &over {
+                self.beat.now();
+                removed += usize::from(self.remove(pipe, *why).await?);
             }
-            match page.metadata.continue_.filter(|rest| !rest.is_empty()) {
-                Some(rest) => params = params.continue_token(&rest),
-                None => return Ok(removed),
+            if flow.is_break() {
+                return Ok(removed);
             }
         }
     }

@@ -2,6 +2,11 @@
 //!
 //! What will never be there is told at once: nobody should wait for a deadline to learn of a missing word in a manifest.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use kube::api::ObjectMeta;
+
 use crate::input::Awaits;
 use crate::names;
 use crate::output::{ByName, Pipe};
@@ -9,23 +14,92 @@ use crate::store::protocol::Waited;
 
 /// How many keys of the task's an answer lists.
 const LISTED: usize = 10;
+/// How many characters of each.
+const LISTED_CHARS: usize = 253;
 
-/// Whether a Pipe is of the task that is waited for, as far as it is to be read at all.
-#[must_use]
-pub fn is_of_task(awaits: &Awaits, pipe: &Pipe) -> bool {
-    let producer = &pipe.spec.producer;
-    pipe.is_there() && producer.is_of_run(&awaits.from) && producer.task == awaits.from.task
+/// What there is of the task that a pod waits for, in bounded memory: of all that is shown to it, it keeps the newest Pipe
+/// and a few names.
+pub struct Search<'a> {
+    awaits: &'a Awaits,
+    /// The newest of the key and the element that are waited for.
+    newest: Option<Pipe>,
+    /// Whether another element has stored the key.
+    of_key: bool,
+    /// Map indexes of the key, the first few.
+    indexes: BTreeSet<String>,
+    /// Keys of the task, the first few.
+    keys: BTreeSet<String>,
 }
 
-/// What `pipes`, all of the task that is waited for, come to. The newest attempt counts, as it does where nobody waits.
-#[must_use]
-pub fn judge(awaits: &Awaits, pipes: &[Pipe]) -> Waited {
-    let of_key: Vec<_> = pipes.iter().filter(|pipe| pipe.spec.key == awaits.key).collect();
-    let index = |pipe: &Pipe| pipe.spec.producer.map_index.clone();
-    let of_element = of_key.iter().copied().filter(|pipe| index(pipe) == awaits.from.map_index);
-    match of_element.max_by(|one, two| one.by_age(two)) {
-        Some(newest) => of_newest(awaits, newest),
-        None => of_others(awaits, &of_key, pipes),
+impl<'a> Search<'a> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(awaits: &'a Awaits) -> Self {
+        Self { awaits, newest: None, of_key: false, indexes: BTreeSet::new(), keys: BTreeSet::new() }
+    }
+
+    /// Looks at a Pipe, which may be of any task.
+    pub fn add(&mut self, pipe: Pipe) {
+        let (awaits, producer) = (self.awaits, &pipe.spec.producer);
+        if !pipe.is_there() || !producer.is_of_run(&awaits.from) || producer.task != awaits.from.task {
+            return;
+        }
+        keep(&mut self.keys, &pipe.spec.key);
+        if pipe.spec.key != awaits.key {
+            return;
+        }
+        self.of_key = true;
+        if let Some(index) = &producer.map_index {
+            keep(&mut self.indexes, index);
+        }
+        // The newest attempt counts, as it does where nobody waits.
+        if producer.map_index == awaits.from.map_index
+            && self.newest.as_ref().is_none_or(|newest| newest.by_age(&pipe) != Ordering::Greater)
+        {
+            // Nothing of its metadata counts.
+            self.newest = Some(Pipe { metadata: ObjectMeta::default(), ..pipe });
+        }
+    }
+
+    /// What it comes to.
+    #[must_use]
+    pub fn judge(&self) -> Waited {
+        match &self.newest {
+            Some(newest) => of_newest(self.awaits, newest),
+            None => self.of_others(),
+        }
+    }
+
+    /// The element that is waited for has stored nothing under the key yet.
+    fn of_others(&self) -> Waited {
+        let Self { awaits, indexes, .. } = self;
+        let annotation = names::ANNOTATION_PIPE_IN;
+        if awaits.from.map_index.is_none() && !indexes.is_empty() {
+            let indexes: Vec<_> = indexes.iter().map(String::as_str).collect();
+            let indexes = indexes.join(", ");
+            return Waited::Never {
+                why: format!(
+                    "the task is mapped, and its map indexes so far are {indexes}: name one as mapIndex: in the pod's \
+                     annotation {annotation}"
+                ),
+            };
+        }
+        if awaits.from.map_index.is_some() && indexes.is_empty() && self.of_key {
+            return Waited::Never {
+                why: format!(
+                    "the task is not mapped: remove mapIndex: from the pod's annotation {annotation}"
+                ),
+            };
+        }
+        Waited::NotYet { so_far: self.keys.iter().cloned().collect() }
+    }
+}
+
+/// Keeps the first [`LISTED`] names in their order, each cut to what a key may have.
+fn keep(names: &mut BTreeSet<String>, name: &str) {
+    names.insert(name.chars().take(LISTED_CHARS).collect());
+    if names.len() > LISTED {
+        names.pop_last();
     }
 }
 
@@ -66,35 +140,6 @@ fn of_newest(awaits: &Awaits, newest: &Pipe) -> Waited {
             ),
         },
     }
-}
-
-/// The element that is waited for has stored nothing under the key yet.
-fn of_others(awaits: &Awaits, of_key: &[&Pipe], of_task: &[Pipe]) -> Waited {
-    let mut indexes: Vec<_> =
-        of_key.iter().filter_map(|pipe| pipe.spec.producer.map_index.as_deref()).collect();
-    indexes.sort_unstable();
-    indexes.dedup();
-    indexes.truncate(LISTED);
-    let annotation = names::ANNOTATION_PIPE_IN;
-    if awaits.from.map_index.is_none() && !indexes.is_empty() {
-        let indexes = indexes.join(", ");
-        return Waited::Never {
-            why: format!(
-                "the task is mapped, and its map indexes so far are {indexes}: name one as mapIndex: in the pod's \
-                 annotation {annotation}"
-            ),
-        };
-    }
-    if awaits.from.map_index.is_some() && indexes.is_empty() && !of_key.is_empty() {
-        return Waited::Never {
-            why: format!("the task is not mapped: remove mapIndex: from the pod's annotation {annotation}"),
-        };
-    }
-    let mut so_far: Vec<_> = of_task.iter().map(|pipe| pipe.spec.key.clone()).collect();
-    so_far.sort_unstable();
-    so_far.dedup();
-    so_far.truncate(LISTED);
-    Waited::NotYet { so_far }
 }
 
 #[cfg(test)]
@@ -144,10 +189,12 @@ mod tests {
     }
 
     fn judged(index: Option<&str>, pipes: &[&str]) -> Waited {
-        let pipes: Vec<_> = pipes.iter().map(|text| pipe(text)).collect();
         let awaits = awaits(index);
-        assert!(pipes.iter().all(|pipe| is_of_task(&awaits, pipe)));
-        judge(&awaits, &pipes)
+        let mut search = Search::new(&awaits);
+        for text in pipes {
+            search.add(pipe(text));
+        }
+        search.judge()
     }
 
     #[test]
@@ -198,10 +245,27 @@ mod tests {
         for field in ["scheduler", "workflow", "run", "task"] {
             let mut other = serde_json::to_value(&stored).unwrap();
             other["spec"]["producer"][field] = json!("other");
-            assert!(!is_of_task(&awaits, &serde_json::from_value(other).unwrap()), "{field}");
+            let mut search = Search::new(&awaits);
+            search.add(serde_json::from_value(other).unwrap());
+            assert_eq!(search.judge(), Waited::NotYet { so_far: Vec::new() }, "{field}");
         }
         let mut going = serde_json::to_value(&stored).unwrap();
         going["metadata"]["deletionTimestamp"] = json!("2026-11-21T10:00:00Z");
-        assert!(!is_of_task(&awaits, &serde_json::from_value(going).unwrap()));
+        let mut search = Search::new(&awaits);
+        search.add(serde_json::from_value(going).unwrap());
+        assert_eq!(search.judge(), Waited::NotYet { so_far: Vec::new() });
+    }
+
+    #[test]
+    fn of_a_run_of_many_pipes_few_names_are_kept() {
+        let awaits = awaits(None);
+        let mut search = Search::new(&awaits);
+        for number in 0..1000 {
+            search.add(pipe(&format!("K{number:04} Secret - 1 -")));
+            search.add(pipe(&format!("A Secret {number:04} 1 stored")));
+        }
+        assert_eq!((search.keys.len(), search.indexes.len()), (LISTED, LISTED));
+        let Waited::Never { why } = search.judge() else { panic!("it is mapped") };
+        assert!(why.contains("so far are 0000, 0001, "), "{why}");
     }
 }

@@ -1,53 +1,44 @@
 //! What outputs a pod may have stored, and which it may ask about: those that its own spec declares. Pure.
 //!
-//! The webhook writes them into the env of the sidecar and of the container that waits, which nobody can change once the pod
-//! is there.
-
-use k8s_openapi::api::core::v1::Pod;
-use serde::de::DeserializeOwned;
+//! The webhook writes them into the env of the sidecar and of the container that waits, and signs them
+//! ([`crate::store::grant::specs`]).
 
 use crate::input::{Awaits, WaitSpec};
 use crate::names;
 use crate::output::{Declared, Kind, PipeSpec};
+use crate::signature::Specs;
 use crate::store::denial::Denial;
 use crate::store::grant;
 
 /// What the pod's sidecar was told.
 ///
 /// # Errors
-/// Where Bootlace did not inject the pod, or gave it no sidecar.
-pub fn spec(pod: &Pod) -> Result<PipeSpec<'static>, Denial> {
-    told(pod, names::CONTAINER_PIPE, names::ENV_PIPES, "so its tasks declare no outputs")
+/// Where the pod has no sidecar, or it is of a version that this store cannot read.
+pub fn spec(specs: &Specs<'_>) -> Result<PipeSpec<'static>, Denial> {
+    if specs.pipes.is_empty() {
+        let sidecar = names::CONTAINER_PIPE;
+        return Err(Denial::forbidden(format!(
+            "the pod has no container {sidecar} that is told of outputs, so its tasks declare none"
+        )));
+    }
+    grant::read(&specs.pipes, names::CONTAINER_PIPE)
 }
 
 /// What the pod waits for under the name `object`.
 ///
 /// # Errors
-/// Where Bootlace did not inject the pod, or had it wait for nothing of that name.
-pub fn awaits(pod: &Pod, object: &str) -> Result<Awaits, Denial> {
-    let told: WaitSpec<'_> = told(pod, names::CONTAINER_WAIT, names::ENV_WAIT, "so it waits for nothing")?;
+/// Where the pod waits for nothing of that name, or it is of a version that this store cannot read.
+pub fn awaits(specs: &Specs<'_>, object: &str) -> Result<Awaits, Denial> {
+    if specs.wait.is_empty() {
+        let wait = names::CONTAINER_WAIT;
+        return Err(Denial::forbidden(format!("the pod has no container {wait}, so it waits for nothing")));
+    }
+    let told: WaitSpec<'_> = grant::read(&specs.wait, names::CONTAINER_WAIT)?;
     told.awaits.iter().find(|awaits| awaits.object == object).cloned().ok_or_else(|| {
         let shown: String = object.chars().take(253).collect();
         Denial::forbidden(format!(
             "the pod does not wait for {shown:?}: what it waits for stands in the annotation {} when it is created",
             names::ANNOTATION_PIPE_IN
-        ))
-    })
-}
-
-/// What an init container of the pod was told in its env; `without` says what it means that there is no such container.
-fn told<T: DeserializeOwned>(pod: &Pod, container: &str, name: &str, without: &str) -> Result<T, Denial> {
-    grant::injected(pod)?;
-    let containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    let found = containers
-        .into_iter()
-        .find(|found| found.name == container)
-        .ok_or_else(|| Denial::forbidden(format!("the pod has no container {container}, {without}")))?;
-    let told = found.env.iter().flatten().find(|env| env.name == name).and_then(|env| env.value.as_deref());
-    serde_json::from_str(told.unwrap_or_default()).map_err(|_| {
-        Denial::forbidden(format!(
-            "the env {name} of the pod's container {container} cannot be read: the webhook of this store's own version \
-             writes it"
         ))
     })
 }
@@ -112,21 +103,20 @@ mod tests {
         })
     }
 
-    fn pod(annotation: bool, container: &str, env: &Value) -> Pod {
-        let mark = json!({"profile": "default"}).to_string();
-        let annotations = if annotation { json!({"bootlace.dev/injected": mark}) } else { json!({}) };
-        let sidecar = json!({"name": container, "restartPolicy": "Always", "env": [env]});
-        let spec = json!({"containers": [], "initContainers": [sidecar]});
-        serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": spec})).unwrap()
-    }
-
-    fn env(value: &Value) -> Value {
-        json!({"name": "BOOTLACE_PIPES", "value": value.to_string()})
+    fn specs(pipes: &Value, wait: &Value) -> Specs<'static> {
+        let text = |value: &Value| if value.is_null() { String::new() } else { value.to_string() };
+        Specs { boot: "{}".into(), pipes: text(pipes).into(), wait: text(wait).into() }
     }
 
     #[test]
     fn what_the_sidecar_was_told_is_granted() {
-        let spec = spec(&pod(true, "bootlace-pipe", &env(&told()))).unwrap();
+        let mut newer = told();
+        newer["encrypt"] = json!(true);
+        newer["outputs"][0]["unknown"] = json!(1);
+        newer["task"]["unknown"] = json!(1);
+        newer["quota"] = json!({"perRun": 3, "unknown": 1});
+        assert_eq!(spec(&specs(&newer, &json!(null))).unwrap().quota.per_run, Some(3));
+        let spec = spec(&specs(&told(), &json!(null))).unwrap();
         assert_eq!(spec.task.run.as_deref(), Some("r1"));
         key(&spec, "Cert").unwrap();
         assert!(output(&spec, "Log", "other", Kind::ConfigMap).unwrap().optional);
@@ -140,47 +130,40 @@ mod tests {
             "profile": {"name": "default", "generation": 1},
             "store": {"url": "https://bootlace-store.bootlace.svc", "ca": ""}, "awaits": [awaits],
         });
-        let waiting = |container: &str, told: &Value| {
-            pod(true, container, &json!({"name": "BOOTLACE_WAIT", "value": told.to_string()}))
-        };
-        let waits = waiting("bootlace-wait", &told);
+        let waits = specs(&json!(null), &told);
         assert_eq!(super::awaits(&waits, &awaits.object).unwrap(), awaits);
         let mut newer = told.clone();
         newer["awaits"][0]["encrypted"] = json!(true);
-        for (pod, object, hint) in [
-            (&waits, "db-login", "does not wait for \"db-login\""),
-            (&waiting("bootlace-wait", &newer), &awaits.object, "cannot be read"),
+        assert_eq!(super::awaits(&specs(&json!(null), &newer), &awaits.object).unwrap(), awaits);
+        let mut other = told.clone();
+        other["awaits"][0]["kind"] = json!("Volume");
+        for (specs, object, status, hint) in [
+            (&waits, "db-login", 403, "does not wait for \"db-login\""),
+            (&specs(&json!(null), &other), &awaits.object, 503, "of another version"),
             (
-                &waiting("bootlace-look", &told),
+                &specs(&json!(null), &json!(null)),
                 &awaits.object,
+                403,
                 "has no container bootlace-wait, so it waits for",
             ),
-            (&pod(false, "bootlace-wait", &json!({})), &awaits.object, "carries no annotation"),
         ] {
-            let denial = super::awaits(pod, object).unwrap_err();
-            assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
+            let denial = super::awaits(specs, object).unwrap_err();
+            assert!(denial.status == status && denial.message.contains(hint), "{denial}");
         }
     }
 
     #[test]
     fn all_else_is_refused() {
-        let mut newer = told();
-        newer["encrypt"] = json!(true);
-        for (pod, hint) in [
-            (pod(false, "bootlace-pipe", &env(&told())), "carries no annotation"),
-            (pod(true, "mine", &env(&told())), "has no container bootlace-pipe"),
-            (pod(true, "bootlace-pipe", &json!({"name": "PATH", "value": "/"})), "cannot be read"),
-            (pod(true, "bootlace-pipe", &env(&newer)), "cannot be read"),
-            // From a ConfigMap that can be changed later.
-            (
-                pod(true, "bootlace-pipe", &json!({"name": "BOOTLACE_PIPES", "valueFrom": {}})),
-                "cannot be read",
-            ),
-        ] {
-            let denial = spec(&pod).unwrap_err();
-            assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
-        }
-        let spec = spec(&pod(true, "bootlace-pipe", &env(&told()))).unwrap();
+        let denial = spec(&specs(&json!(null), &json!(null))).unwrap_err();
+        assert!(
+            denial.status == 403 && denial.message.contains("has no container bootlace-pipe"),
+            "{denial}"
+        );
+        let mut other = told();
+        other["outputs"][0]["kind"] = json!("Volume");
+        let denial = spec(&specs(&other, &json!(null))).unwrap_err();
+        assert!(denial.status == 503 && denial.message.contains("of another version"), "{denial}");
+        let spec = spec(&specs(&told(), &json!(null))).unwrap();
         for (denial, hint) in [
             (key(&spec, "cert").unwrap_err(), "declares no output \"cert\""),
             (key(&spec, "../Cert").unwrap_err(), "declares no output"),

@@ -16,6 +16,8 @@
 //! content ([`crate::output::awaited`]). Where another Pipe has it, this one is stored all the same, and says that it is not
 //! to be had under that name: whoever waits is told so, and nobody is given what an earlier attempt wrote.
 
+use std::ops::ControlFlow;
+
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -23,7 +25,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::make::{self, Object};
-use super::{of_run, quota};
+use super::{Pages, quota};
 use crate::names;
 use crate::output::record::PipeStatus;
 use crate::output::{ByName, Data, Kind, Pipe, Quota, Record};
@@ -33,13 +35,20 @@ use crate::store::denial::Denial;
 #[derive(Clone)]
 pub struct Keeper {
     client: Client,
+    pages: Pages,
 }
 
 impl Keeper {
     /// Keeps them with the rights of `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { pages: Pages::new(client.clone()), client }
+    }
+
+    /// How it lists Pipes.
+    #[must_use]
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// Stores an output as `wanted`, which [`make::pipe`] made of it, and tells whether anything had to be created. The
@@ -58,6 +67,7 @@ impl Keeper {
     ) -> Result<bool, Denial> {
         let one = One {
             pipes: Api::namespaced(self.client.clone(), namespace),
+            pages: &self.pages,
             client: &self.client,
             namespace,
             wanted,
@@ -87,6 +97,7 @@ impl Keeper {
 /// One output that is being stored.
 struct One<'a> {
     pipes: Api<Pipe>,
+    pages: &'a Pages,
     client: &'a Client,
     namespace: &'a str,
     wanted: &'a Pipe,
@@ -147,7 +158,7 @@ impl One<'_> {
 
     async fn check_quota(&self, pipe: &Pipe, quota: Quota) -> Result<(), Denial> {
         let run = pipe.labels().get(names::LABEL_PIPE_RUN).map_or("", String::as_str);
-        let checked = quota::check(&self.pipes, self.namespace, run, quota).await;
+        let checked = quota::check(self.pages, self.namespace, run, quota).await;
         if checked.as_ref().is_err_and(Denial::is_final) {
             self.give_up(pipe).await?;
         }
@@ -238,14 +249,20 @@ impl One<'_> {
     /// Whether another Pipe of the run is awaited under this name: one of the same task, then, with other content.
     async fn has_another(&self, pipe: &Pipe, name: &str) -> Result<bool, Denial> {
         let run = pipe.labels().get(names::LABEL_PIPE_RUN).map_or("", String::as_str);
-        let another = |other: &Pipe| {
+        let is_another = |other: &Pipe| {
             other.metadata.uid != pipe.metadata.uid
                 && other.metadata.deletion_timestamp.is_none()
                 && other.spec.awaited.as_deref() == Some(name)
                 && other.by_name() != Some(ByName::Taken)
         };
-        let found = of_run::matching(&self.pipes, run, another).await;
-        Ok(!found.map_err(|error| self.denied("cannot be compared with its run's", &error))?.is_empty())
+        let mut found = false;
+        let visit = |other: Pipe| {
+            found = is_another(&other);
+            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let listed = self.pages.each(Some(self.namespace), Some(run), visit).await;
+        listed.map_err(|error| self.denied("cannot be compared with its run's", &error))?;
+        Ok(found)
     }
 
     /// Removes a Pipe that is not stored. Its object goes with it.

@@ -10,18 +10,19 @@
 //! | make | [`make`] | the Pipe and its object (pure) |
 //! | own | [`owner`] | which object of the run's own the Pipe goes with (pure) |
 //! | keep | [`keep`] | in which order they are made, so that whatever is killed leaves nothing for good |
-//! | count | `quota`, `of_run` | are there too many already, and which are there of a run |
+//! | count | `quota`, [`pages`] | are there too many already, and which are there of a run, in bounded memory |
 //! | wait | [`awaited`] | is an output there that a pod waits for, or will it never be (pure) |
 
 pub mod awaited;
 pub mod grant;
 pub mod keep;
 pub mod make;
-pub(super) mod of_run;
 pub mod owner;
+pub mod pages;
 mod quota;
 
 pub use keep::Keeper;
+pub use pages::Pages;
 
 use crate::server::watching;
 

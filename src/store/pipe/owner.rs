@@ -1,6 +1,7 @@
 //! The object of the run's own that a Pipe goes with. Pure.
 //!
-//! A pod's controller is that object for most schedulers. One that keeps none, as Airflow does, leaves its Pipes to expire.
+//! A pod's controller is that object where it is a Job. A scheduler that keeps none, as Airflow does, leaves its Pipes to
+//! expire.
 //! A pod is never it: it is removed as soon as its task has ended.
 
 use k8s_openapi::api::core::v1::Pod;
@@ -8,27 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::identity::Identity;
 
-/// What runs are: API group and kind. Of a Job that a `JobSet`, a `CronJob` or another made, the Job is named, and goes
-/// with them. Only such as stay until the run is forgotten, because a later task of the run reads what an earlier one has
-/// stored.
-const RUNS: &[(&str, &str)] = &[
-    ("batch", "Job"),
-    ("argoproj.io", "Workflow"),
-    ("tekton.dev", "PipelineRun"),
-    ("tekton.dev", "TaskRun"),
-    ("tekton.dev", "CustomRun"),
-    ("jobset.x-k8s.io", "JobSet"),
-    ("batch.volcano.sh", "Job"),
-    ("flyte.lyft.com", "FlyteWorkflow"),
-    ("sparkoperator.k8s.io", "SparkApplication"),
-    ("ray.io", "RayJob"),
-    ("kubeflow.org", "TFJob"),
-    ("kubeflow.org", "PyTorchJob"),
-    ("kubeflow.org", "MPIJob"),
-    ("kubeflow.org", "XGBoostJob"),
-    ("kubeflow.org", "JAXJob"),
-    ("kubeflow.org", "PaddleJob"),
-];
+/// What runs are: API group and kind, of the schedulers that [`crate::identity`] knows; a pod of any other is of a run only
+/// where it names that itself. Of a Job that a `JobSet`, a `CronJob` or another made, the Job is named, and goes with them.
+/// Only such as stay until the run is forgotten, because a later task of the run reads what an earlier one has stored.
+const RUNS: &[(&str, &str)] = &[("batch", "Job")];
 
 /// The owner of the Pipes of `pod`, which is `task`; nothing where they are to expire.
 #[must_use]
@@ -80,9 +64,7 @@ mod tests {
 
     #[test]
     fn a_runs_own_object_owns_its_pipes_whatever_its_version() {
-        for (version, kind) in
-            [("batch/v1", "Job"), ("argoproj.io/v1alpha1", "Workflow"), ("tekton.dev/v2", "TaskRun")]
-        {
+        for (version, kind) in [("batch/v1", "Job"), ("batch/v2alpha1", "Job")] {
             let expected = json!({"apiVersion": version, "kind": kind, "name": "run", "uid": "u-1"});
             let others = json!([reference("v1", "ConfigMap", false), reference(version, kind, true)]);
             assert_eq!(owner(&others), Some(expected));
@@ -97,6 +79,8 @@ mod tests {
             json!([reference("apps/v1", "ReplicaSet", true)]),
             json!([reference("batch/v1", "Job", false)]),
             json!([reference("evil.example/v1", "Job", true)]),
+            // Of a scheduler that is not known, whose pods are of a run only where they name it themselves.
+            json!([reference("argoproj.io/v1alpha1", "Workflow", true)]),
         ] {
             assert_eq!(owner(&owners), None, "{owners}");
         }

@@ -12,6 +12,7 @@ pub use report::Report;
 
 use crate::plan::{PlanError, Recipes, Settings, Version};
 use crate::profile::{NamespaceDefaults, Profiles};
+use crate::signature::Keys;
 use crate::told::Store;
 
 /// The snapshot that reviews are answered from; none before the first lists. A review keeps the one that it
@@ -28,6 +29,8 @@ struct Known {
     awaits_store: bool,
     /// Whether the API server has not been asked for its version yet.
     awaits_version: bool,
+    /// Whether they lack the keys that sign for it.
+    awaits_keys: bool,
     profiles: Option<Profiles>,
     /// Made of the two above.
     recipes: Option<Recipes>,
@@ -52,7 +55,7 @@ impl Known {
             .recipes
             .as_ref()
             .zip(self.defaults.as_ref())
-            .filter(|_| !self.awaits_store && !self.awaits_version)
+            .filter(|_| !self.awaits_store && !self.awaits_version && !self.awaits_keys)
             .map(|(recipes, defaults)| Arc::new(recipes.clone().with_defaults(Arc::clone(defaults))));
     }
 }
@@ -129,6 +132,27 @@ impl InForce {
         let mut known = self.write();
         known.settings.store = Some(store);
         known.awaits_store = false;
+        known.prepare()
+    }
+
+    /// Answers nothing before [`InForce::swap_keys`].
+    pub fn await_keys(&self) {
+        let mut known = self.write();
+        known.awaits_keys = true;
+        known.renew();
+    }
+
+    /// Signs with `keys` from now on.
+    ///
+    /// # Errors
+    /// See [`Recipes::new`].
+    pub fn swap_keys(&self, keys: Keys) -> Result<(), PlanError> {
+        let mut known = self.write();
+        if known.settings.keys.as_deref() == Some(&keys) {
+            return Ok(());
+        }
+        known.settings.keys = Some(Arc::new(keys));
+        known.awaits_keys = false;
         known.prepare()
     }
 

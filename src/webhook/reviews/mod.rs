@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
@@ -18,10 +18,12 @@ use self::body::Collected;
 use super::lookups::{Lookups, ROUNDS};
 use super::metrics::Metrics;
 use super::profiles::InForce;
-use crate::admission::{self, Answered, Outcome};
+use crate::admission::{self, Answered, Found, Outcome};
 use crate::plan::Recipes;
 use crate::server::memory;
 use crate::server::metrics::Counted;
+use crate::server::tls::Peer;
+use crate::shorten::shorten;
 
 /// The path that the API server posts to.
 pub const PATH: &str = "/mutate";
@@ -31,14 +33,65 @@ pub struct Reviews {
     profiles: Arc<InForce>,
     metrics: Arc<Metrics>,
     lookups: Arc<Lookups>,
+    callers: Callers,
     large: Arc<Semaphore>,
+}
+
+/// Who is answered, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Callers {
+    /// Everybody.
+    #[default]
+    Any,
+    /// Who has shown a certificate with one of these names.
+    Named {
+        /// The names.
+        names: Vec<String>,
+        /// Whether others are answered from what is known already. Nothing is looked up for them.
+        others: bool,
+    },
+}
+
+/// How a caller is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// In full.
+    Full,
+    /// Without looking anything up.
+    NoLookups,
+    /// Not at all.
+    None,
+}
+
+impl Callers {
+    fn trust(&self, peer: &Peer) -> Trust {
+        match self {
+            Self::Named { names, others } if !peer.is_one_of(names) => {
+                if *others {
+                    Trust::NoLookups
+                } else {
+                    Trust::None
+                }
+            }
+            Self::Any | Self::Named { .. } => Trust::Full,
+        }
+    }
 }
 
 impl Reviews {
     /// Answers from `profiles`, as they are when a review comes, and from what `lookups` can find.
     #[must_use]
     pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>, lookups: Arc<Lookups>) -> Arc<Self> {
-        Arc::new(Self { profiles, metrics, lookups, large: Arc::new(Semaphore::new(memory::LARGE_REVIEWS)) })
+        let large = Arc::new(Semaphore::new(memory::LARGE_REVIEWS));
+        Arc::new(Self { profiles, metrics, lookups, callers: Callers::Any, large })
+    }
+
+    /// The same, for these callers.
+    #[must_use]
+    pub fn for_callers(self: Arc<Self>, callers: Callers) -> Arc<Self> {
+        let Self { profiles, metrics, lookups, large, .. } = &*self;
+        let (profiles, metrics) = (Arc::clone(profiles), Arc::clone(metrics));
+        Arc::new(Self { profiles, metrics, lookups: Arc::clone(lookups), large: Arc::clone(large), callers })
     }
 
     /// The routes of the review port.
@@ -47,9 +100,9 @@ impl Reviews {
     }
 
     /// Answers a review, and looks up what that takes.
-    async fn answer(&self, collected: &Collected, recipes: Arc<Recipes>) -> Response<Body> {
+    async fn answer(&self, collected: &Collected, recipes: Arc<Recipes>, trust: Trust) -> Response<Body> {
         let started = Instant::now();
-        let mut found = self.lookups.begin();
+        let mut found = if trust == Trust::Full { self.lookups.begin() } else { Found::default() };
         for _ in 0..ROUNDS {
             let answer = if collected.is_large() {
                 let (body, recipes, found) = (collected.bytes.clone(), Arc::clone(&recipes), found.clone());
@@ -89,7 +142,19 @@ impl Reviews {
     }
 }
 
-async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Body> {
+async fn mutate(
+    State(reviews): State<Arc<Reviews>>,
+    peer: Option<Extension<Peer>>,
+    body: Body,
+) -> Response<Body> {
+    let trust = reviews.callers.trust(&peer.map(|Extension(peer)| peer).unwrap_or_default());
+    if trust == Trust::None {
+        reviews.metrics.unknown_callers.inc();
+        return sentence(
+            StatusCode::FORBIDDEN,
+            "Reviews are taken from the API server alone: call with its client certificate (--client-ca, --client-names).",
+        );
+    }
     let Some(recipes) = reviews.profiles.get() else {
         reviews.metrics.not_ready.inc();
         let mut response = sentence(
@@ -102,7 +167,7 @@ async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Bod
     };
     let _in_flight = Counted::of(&reviews.metrics.in_flight);
     let collected = body::collect(body, &reviews.large).await;
-    let mut response = reviews.answer(&collected, recipes).await;
+    let mut response = reviews.answer(&collected, recipes, trust).await;
     if collected.endless {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -112,7 +177,8 @@ async fn mutate(State(reviews): State<Arc<Reviews>>, body: Body) -> Response<Bod
 /// One line for a pod that was changed or turned away; for all others only where somebody debugs.
 fn log(answered: &Answered) {
     let Answered { subject, outcome, response } = answered;
-    let (namespace, pod) = (subject.namespace.as_str(), subject.pod.as_str());
+    // Anybody's to write, where the caller is not the API server.
+    let (namespace, pod) = (&*shorten(&*subject.namespace), subject.pod.as_str());
     match outcome {
         Outcome::Injected => {
             let because = response.audit.get("because").map(String::as_str);
@@ -122,6 +188,7 @@ fn log(answered: &Answered) {
             let how = response.audit.get("reordered").map(String::as_str);
             info!(namespace, pod, how, "reordered");
         }
+        Outcome::Signed => info!(namespace, pod, "signed"),
         Outcome::Refused | Outcome::Malformed => {
             let reason = response.refusal.as_ref().map(|refusal| refusal.message.as_str());
             info!(namespace, pod, reason, "{outcome}");

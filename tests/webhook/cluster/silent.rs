@@ -44,6 +44,7 @@ impl Role {
         let issued = issue();
         std::fs::write(folder.path().join("tls.crt"), &issued.cert).unwrap();
         std::fs::write(folder.path().join("tls.key"), &issued.key).unwrap();
+        std::fs::write(folder.path().join("key-1700000000"), [7; 32]).unwrap();
         // A port that is free now: nothing is logged before the API server is asked, by which it could be told.
         let status = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_bootlace"))
@@ -85,7 +86,7 @@ impl Drop for Role {
 fn no_role_is_ready_before_its_api_server_has_answered() {
     let webhook = ["webhook", "--tls-dir", "."];
     let own = ["webhook", "--tls-secret", "s", "--service", "b", "--configuration", "c"];
-    let store = ["store", "--tls-dir", "."];
+    let store = ["store", "--tls-dir", ".", "--signing-dir", "."];
     for (args, missing) in [
         (&webhook[..], &["the API server has not answered", "no BootProfiles", "no namespaces"][..]),
         (&own[..], &["the API server has not answered", "Secret s has not been read", "caBundle of"][..]),

@@ -44,7 +44,8 @@ fn with_annotation(name: &str, value: &str) -> Value {
 
 fn with_container(fields: Value) -> Value {
     let mut container = json!({"name": "base", "image": "busybox", "command": ["sh"]});
-    container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let Value::Object(fields) = fields else { panic!("fields are an object") };
+    container.as_object_mut().unwrap().extend(fields);
     with("/request/object/spec/containers", json!([container]))
 }
 

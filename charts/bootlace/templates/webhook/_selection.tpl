@@ -54,8 +54,9 @@ has(object.spec.os) ? object.spec.os.name != 'windows' : !(
 )
 {{- end -}}
 
-{{- /* CEL: the pod is not injected yet, or something stands behind boot that is to be the last init container. The same as
-       `injected` in src/selection.rs. */ -}}
+{{- /* CEL: the pod is not injected yet, or something stands behind boot that is to be the last init container, or it is not
+       signed by its own name. The same as `injected` in src/selection.rs; whether the signature holds the webhook sees, where
+       it is asked, and the store in any case. */ -}}
 {{- define "bootlace.isNotDone" -}}
 !has(object.metadata.annotations) || !('bootlace.dev/injected' in object.metadata.annotations)
 || !has(object.spec.initContainers) || !object.spec.initContainers.exists(c, c.name == 'bootlace-boot')
@@ -64,6 +65,12 @@ has(object.spec.os) ? object.spec.os.name != 'windows' : !(
   || (object.spec.initContainers.size() > 1
     && object.spec.initContainers[object.spec.initContainers.size() - 1].name == 'bootlace-pipe'
     && object.spec.initContainers[object.spec.initContainers.size() - 2].name == 'bootlace-boot'))
+{{- if .Values.store.enabled }}
+|| !object.spec.initContainers.exists(c, c.name == 'bootlace-boot' && has(c.env) && c.env.exists(e,
+  e.name == 'BOOTLACE_SIGNATURE' && has(e.value) && e.value.endsWith(' ' + request.namespace + '/'
+  + (has(object.metadata.name) && object.metadata.name != '' ? object.metadata.name
+    : has(object.metadata.generateName) ? object.metadata.generateName : ''))))
+{{- end }}
 {{- end -}}
 
 {{- /* CEL: the pod carries the mark of a scheduler that Bootlace knows (files/schedulers.yaml). */ -}}

@@ -56,6 +56,10 @@ pub(super) fn write(token_key: &Path) -> Result<Authority> {
         put(&format!("{name}.crt"), &server.certificate)?;
         put(&format!("{name}.key"), &server.key)?;
     }
+    // Shown to webhooks that ask for it.
+    let webhook_client = client(&authority, "kube-apiserver", None)?;
+    put("apiserver-webhook-client.crt", &webhook_client.certificate)?;
+    put("apiserver-webhook-client.key", &webhook_client.key)?;
     let kubelet_client = client(&authority, "kube-apiserver-kubelet-client", Some("system:masters"))?;
     put("apiserver-kubelet-client.crt", &kubelet_client.certificate)?;
     put("apiserver-kubelet-client.key", &kubelet_client.key)?;

@@ -13,11 +13,13 @@ use super::{ADDRESS, API_PORT, KUBERNETES, NAME, SERVICE_CIDR};
 const ETCD: &str = "http://127.0.0.1:2379";
 
 /// The files of `tests/cluster/node`, and where the programs read them.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     ("/etc/containerd/config.toml", include_str!("../../node/containerd.toml")),
     // The registries of scenarios, each with an authority of its own that nobody has heard of before.
     ("/etc/containerd/certs.d/_default/hosts.toml", "skip_verify = true\n[host]\n"),
     ("/etc/cni/net.d/10-pods.conflist", include_str!("../../node/cni.conflist")),
+    ("/etc/kubernetes/admission.yaml", include_str!("../../node/admission.yaml")),
+    ("/etc/kubernetes/webhooks.kubeconfig", include_str!("../../node/webhooks.kubeconfig")),
     ("/etc/kubernetes/kubelet.yaml", include_str!("../../node/kubelet.yaml")),
     ("/etc/kubernetes/kube-proxy.yaml", include_str!("../../node/kube-proxy.yaml")),
     ("/etc/kubernetes/Corefile", include_str!("../../node/Corefile")),
@@ -80,6 +82,7 @@ pub(super) fn start_api_server(components: &Components, tools: &Path) -> Result<
         "--requestheader-username-headers=X-Remote-User".to_owned(),
         "--authorization-mode=Node,RBAC".to_owned(),
         "--enable-admission-plugins=NodeRestriction".to_owned(),
+        format!("--admission-control-config-file={KUBERNETES}/admission.yaml"),
         "--allow-privileged=true".to_owned(),
         format!("--service-cluster-ip-range={SERVICE_CIDR}"),
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),

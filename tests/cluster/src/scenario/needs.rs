@@ -2,8 +2,9 @@
 
 /// Scenarios that need the node itself, by the start of their test's name, and what of it they need. On any other cluster
 /// they are left out, and listed.
-pub const NODE: [(&str, &str); 8] = [
+pub const NODE: [(&str, &str); 9] = [
     ("airflow_sources::", "a registry of its own listens on the node's address"),
+    ("callers::", "the API server shows a client certificate, and it asks the webhook by its cluster IP"),
     ("entrypoint_lookup::", "a registry of its own listens on the node's address"),
     (
         "env_modes::a_post_start_of_the_pods_own_that_asks_over_https",

@@ -98,6 +98,7 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
     let (name, full_name) = (installation.home.name(), installation.release.full_name());
     let left = [
         format!("Secret {name}/{full_name}-tls"),
+        format!("Secret {name}/{full_name}-signing"),
         format!("Secret {name}/{full_name}-store-tls"),
         // The release of the CRDs.
         format!("Secret {name}/sh.helm.release.v1.{name}-crds.v1"),

@@ -15,6 +15,7 @@ mod airflow_sources;
 mod applied_again;
 mod boot_failure;
 mod boot_image;
+mod callers;
 mod certificates;
 mod containers;
 mod corpus;

@@ -26,7 +26,9 @@ async fn check(home: &Namespace, tasks: &Namespace) -> Result<()> {
     tasks
         .profile_called(&first, "{boot: {position: First}, sources: [{name: s, inline: {env: {A: b}}}]}")
         .await?;
-    let values = json!({"replicas": 1, "webhook": looking_at(&[tasks.name()])});
+    // With a store pods are signed, which the match conditions look at too.
+    let store = json!({"replicas": 1});
+    let values = json!({"replicas": 1, "store": store, "webhook": looking_at(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let reviews = Reviews { release: &release };
 
@@ -63,6 +65,19 @@ async fn as_the_code_decides(tasks: &Namespace, reviews: &Reviews<'_, '_>) -> Re
             "reordered" => {
                 let ours = ["bootlace-boot", "bootlace-pipe"].map(|name| Some(json!(name)));
                 assert!(asked == 1 && ours.contains(&last), "{what}");
+            }
+            // It comes without a signature. With one nobody is asked any more.
+            "done" => {
+                assert!(asked == 1 && object.to_string().contains("BOOTLACE_SIGNATURE"), "{what}");
+                let again = json!({
+                    "apiVersion": "v1", "kind": "Pod", "spec": object["spec"],
+                    "metadata": {
+                        "name": object["metadata"]["name"], "labels": object["metadata"]["labels"],
+                        "annotations": object["metadata"]["annotations"],
+                    },
+                });
+                let (_, asked) = reviews.of(async || tasks.dry_run(&again.to_string()).await).await?;
+                assert_eq!(asked, 0, "{again}");
             }
             "windows" => assert!(asked == 0 && init.is_none_or(Vec::is_empty), "{what}"),
             _ => assert!(asked == 0, "{what}"),

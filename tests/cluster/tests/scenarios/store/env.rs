@@ -153,14 +153,19 @@ async fn a_dry_run_and_a_copy_of_a_pod_have_nothing_made() -> Result<()> {
             namespace.pod_succeeded("task").await?;
             let mut spec = serde_json::to_value(&original.spec)?;
             spec.as_object_mut().unwrap().remove("nodeName");
-            let copy = json!({
+            let mut copy = json!({
                 "apiVersion": "v1", "kind": "Pod", "spec": spec,
                 "metadata": {"name": "copy", "labels": original.labels(), "annotations": original.annotations()},
             });
+            let refused = namespace.create(&copy.to_string()).await.map(drop).expect_err("a copy is admitted");
+            let refused = format!("{refused:#}");
+            assert!(refused.contains("it came injected already, and the Secret of its env is"), "{refused}");
+            // One that is not sent to the webhook has the signature of the other pod.
+            copy["metadata"]["labels"] = json!({});
             namespace.create(&copy.to_string()).await?;
             let failed = namespace.pod_failed("copy").await?;
             let sentence = state::message(&failed, "bootlace-boot")?;
-            assert!(sentence.contains("this pod did not have it made: a copy of another pod keeps its name"), "{sentence}");
+            assert!(sentence.contains("signature does not hold"), "{sentence}");
             Ok(())
         })
         .await

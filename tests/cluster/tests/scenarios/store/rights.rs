@@ -265,10 +265,7 @@ async fn policy(namespace: &Namespace) -> Result<()> {
             "carries no annotations",
         ),
         (secret(|secret| secret["metadata"]["ownerReferences"] = json!([])), "owned by one pod or one Pipe"),
-        (
-            secret(|secret| secret["metadata"]["ownerReferences"] = owner("Node")),
-            "owned by the pod and named",
-        ),
+        (secret(|secret| secret["metadata"]["ownerReferences"] = owner("Node")), "owned by the pod, named"),
         (secret(|secret| secret["metadata"]["ownerReferences"] = two), "owned by one pod or one Pipe"),
     ] {
         let refused = secrets.create(&dry, &bad).await.expect_err(hint).to_string();

@@ -1,0 +1,137 @@
+//! Certificates of callers: who shows one under the given CA is known by the names in it, and who shows none may speak all the
+//! same. What either may ask for, the role decides.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context as _;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+use super::{certificate, files};
+
+/// The names in the certificate that a caller has shown and that was verified; none where it has shown none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer(Arc<[String]>);
+
+impl Peer {
+    /// Reads the certificate of a caller, its common name and its DNS names.
+    #[must_use]
+    pub fn of(certificates: Option<&[CertificateDer<'_>]>) -> Self {
+        let Some(leaf) = certificates.and_then(<[_]>::first) else { return Self::default() };
+        let Ok((_, leaf)) = X509Certificate::from_der(leaf) else { return Self::default() };
+        let common = leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+        let alternative = leaf.subject_alternative_name().ok().flatten();
+        let alternative = alternative.iter().flat_map(|names| &names.value.general_names);
+        let alternative = alternative.filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(*name),
+            _ => None,
+        });
+        Self(common.chain(alternative).map(str::to_owned).collect())
+    }
+
+    /// Whether it is one of `names`.
+    #[must_use]
+    pub fn is_one_of(&self, names: &[String]) -> bool {
+        self.0.iter().any(|name| names.contains(name))
+    }
+}
+
+/// Verifies callers' certificates under the CAs of a file, and keeps up with its changes.
+#[derive(Debug)]
+pub struct Clients(RwLock<Arc<dyn ClientCertVerifier>>);
+
+impl Clients {
+    /// Verifies under these CAs, as PEM.
+    ///
+    /// # Errors
+    /// Where there is no certificate in it.
+    pub fn under(ca: &[u8]) -> anyhow::Result<Arc<Self>> {
+        Ok(Arc::new(Self(RwLock::new(verifier(ca)?))))
+    }
+
+    /// Verifies under the CAs of a file, which is followed for ever.
+    ///
+    /// # Errors
+    /// Where it cannot be read or holds no certificate.
+    pub fn follow(file: PathBuf) -> anyhow::Result<Arc<Self>> {
+        let ca = std::fs::read(&file).with_context(|| {
+            format!("{} cannot be read: give another file with --client-ca", file.display())
+        })?;
+        let clients = Self::under(&ca).with_context(|| file.display().to_string())?;
+        let follower = Arc::clone(&clients);
+        tokio::spawn(async move { follower.keep_up(&file, ca).await });
+        Ok(clients)
+    }
+
+    async fn keep_up(&self, file: &Path, ca: Vec<u8>) {
+        files::follow_ca(file, files::EVERY, ca, |ca| {
+            if let Ok(verifier) = verifier(ca) {
+                *self.0.write().unwrap_or_else(PoisonError::into_inner) = verifier;
+            }
+        })
+        .await;
+    }
+
+    fn now(&self) -> Arc<dyn ClientCertVerifier> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn verifier(ca: &[u8]) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificate::chain(ca)? {
+        roots.add(certificate)?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    Ok(verifier.allow_unauthenticated().build()?)
+}
+
+impl ClientCertVerifier for Clients {
+    fn client_auth_mandatory(&self) -> bool {
+        // Who shows none is answered in words.
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // The CAs may change; without hints a client shows the certificate that it has.
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.now().verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.now().verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.now().verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.now().supported_verify_schemes()
+    }
+}

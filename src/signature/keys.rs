@@ -1,0 +1,220 @@
+//! The keys that specs are signed with, as one Secret holds them: `key-<seconds>`, by the time at which each was made, and
+//! `since`, the time from which on all pods are signed. Pure: the clock is an argument.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ring::hmac;
+
+/// What a key's name in the Secret begins with.
+const PREFIX: &str = "key-";
+/// The name under which the time of the first key stands.
+pub const SINCE: &str = "since";
+/// Bytes of a key, as many as SHA-256 has.
+pub const KEY_BYTES: usize = 32;
+/// How many keys hold at once: the newest, and the one before it.
+const AT_ONCE: usize = 2;
+/// After how long a new key is made. A pod's signature holds at least as long.
+const LIFE: u64 = 90 * 24 * 3600;
+/// How old a key must be to be signed with, where there is another: by then every replica of the store has it, which the
+/// kubelet brings within two minutes or so.
+const PUBLISHED: u64 = 600;
+/// How long after the first key pods without a signature are still admitted: by replicas of a version that signs nothing,
+/// while Bootlace is upgraded.
+const UPGRADE: u64 = 600;
+
+/// A key.
+#[derive(Clone)]
+pub struct Key {
+    id: String,
+    made: u64,
+    hmac: hmac::Key,
+}
+
+impl Key {
+    /// Its name in signatures.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn hmac(&self) -> &hmac::Key {
+        &self.hmac
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.id).finish()
+    }
+}
+
+/// The keys that hold, at a time.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    signing: Key,
+    /// All of them, the newest first.
+    all: Vec<Key>,
+    since: u64,
+}
+
+/// By name: a key never changes.
+impl PartialEq for Keys {
+    fn eq(&self, other: &Self) -> bool {
+        let ids = |keys: &Self| keys.all.iter().map(|key| key.id.clone()).collect::<Vec<_>>();
+        (&self.signing.id, ids(self), self.since) == (&other.signing.id, ids(other), other.since)
+    }
+}
+
+impl Eq for Keys {}
+
+/// Why keys cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeysError {
+    /// There is none.
+    #[error("there is no {PREFIX}… in it")]
+    None,
+    /// It is none.
+    #[error(
+        "{0:?} is no key: {PREFIX} and the seconds since 1970 at which it was made, with {KEY_BYTES} bytes"
+    )]
+    Key(String),
+}
+
+impl Keys {
+    /// Reads the content of the Secret at `now`, in seconds since 1970. What is none of it is passed over.
+    ///
+    /// # Errors
+    /// Where there is no key, or one cannot be read.
+    pub fn read<N: AsRef<str>, B: AsRef<[u8]>>(
+        data: impl IntoIterator<Item = (N, B)>,
+        now: u64,
+    ) -> Result<Self, KeysError> {
+        let (mut all, mut since) = (Vec::new(), None);
+        for (name, bytes) in data {
+            let (name, bytes) = (name.as_ref(), bytes.as_ref());
+            if name == SINCE {
+                since = str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
+            }
+            let Some(id) = name.strip_prefix(PREFIX) else { continue };
+            let made = id.parse().ok().filter(|_| bytes.len() == KEY_BYTES);
+            let made = made.ok_or_else(|| KeysError::Key(name.chars().take(253).collect()))?;
+            all.push(Key { id: id.to_owned(), made, hmac: hmac::Key::new(hmac::HMAC_SHA256, bytes) });
+        }
+        all.sort_by_key(|key| std::cmp::Reverse(key.made));
+        all.truncate(AT_ONCE);
+        let published = |key: &&Key| key.made.saturating_add(PUBLISHED) <= now;
+        let signing = all.iter().find(published).or(all.last()).cloned().ok_or(KeysError::None)?;
+        let since = since.or(all.last().map(|key| key.made)).unwrap_or_default();
+        Ok(Self { signing, all, since })
+    }
+
+    /// The key that new signatures are made with.
+    #[must_use]
+    pub fn signing(&self) -> &Key {
+        &self.signing
+    }
+
+    /// The key of this name.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Key> {
+        self.all.iter().find(|key| key.id == id)
+    }
+
+    /// Whether a key of this name would be newer than all that are known.
+    #[must_use]
+    pub fn is_newer(&self, id: &str) -> bool {
+        id.parse::<u64>().is_ok_and(|made| self.all.first().is_some_and(|newest| made > newest.made))
+    }
+
+    /// Whether a pod that was created at `created` may have no signature: it was admitted before all pods were signed.
+    #[must_use]
+    pub fn may_be_unsigned(&self, created: i64) -> bool {
+        u64::try_from(created).is_ok_and(|created| created <= self.since.saturating_add(UPGRADE))
+    }
+}
+
+/// What the Secret is to hold at `now`, where that is something else than `data`: a first key, or a new one where the newest
+/// has been there for long. `fresh` is what the new key is made of.
+#[must_use]
+pub fn renewed(
+    data: &BTreeMap<String, Vec<u8>>,
+    now: u64,
+    fresh: [u8; KEY_BYTES],
+) -> Option<BTreeMap<String, Vec<u8>>> {
+    let made = |name: &String| name.strip_prefix(PREFIX)?.parse::<u64>().ok();
+    let mut known: Vec<_> = data.keys().filter_map(made).collect();
+    known.sort_unstable();
+    if known.is_empty() && data.keys().any(|name| name != SINCE) {
+        // Somebody else's.
+        return None;
+    }
+    if known.last().is_some_and(|newest| newest.saturating_add(LIFE) > now) {
+        return None;
+    }
+    let mut renewed = data.clone();
+    for old in known.iter().rev().skip(AT_ONCE - 1) {
+        renewed.remove(&format!("{PREFIX}{old}"));
+    }
+    renewed.insert(format!("{PREFIX}{now}"), fresh.to_vec());
+    renewed.entry(SINCE.to_owned()).or_insert_with(|| now.to_string().into_bytes());
+    Some(renewed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+    const DAY: u64 = 24 * 3600;
+
+    #[test]
+    fn a_key_is_made_at_first_and_again_once_it_is_old() {
+        let first = renewed(&BTreeMap::new(), NOW, [1; 32]).unwrap();
+        assert_eq!(first["since"], NOW.to_string().into_bytes());
+        assert_eq!(renewed(&first, NOW + 89 * DAY, [2; 32]), None);
+        let second = renewed(&first, NOW + 90 * DAY, [2; 32]).unwrap();
+        assert_eq!(second.len(), 3);
+        let third = renewed(&second, NOW + 180 * DAY, [3; 32]).unwrap();
+        let names: Vec<_> = third.keys().cloned().collect();
+        let made = |days: u64| format!("key-{}", NOW + days * DAY);
+        assert_eq!(names, [made(90), made(180), "since".to_owned()]);
+        assert_eq!(third["since"], first["since"]);
+        // A Secret that is somebody else's is left alone.
+        assert_eq!(renewed(&[("tls.key".to_owned(), vec![1])].into(), NOW, [1; 32]), None);
+    }
+
+    #[test]
+    fn a_new_key_is_signed_with_once_it_has_reached_every_replica() {
+        let first = renewed(&BTreeMap::new(), NOW, [1; 32]).unwrap();
+        let at = |data: &BTreeMap<_, _>, now| Keys::read(data, now).unwrap().signing().id().to_owned();
+        assert_eq!(at(&first, NOW), NOW.to_string());
+        let renewal = NOW + 90 * DAY;
+        let second = renewed(&first, renewal, [2; 32]).unwrap();
+        assert_eq!(at(&second, renewal + 60), NOW.to_string());
+        assert_eq!(at(&second, renewal + PUBLISHED), renewal.to_string());
+    }
+
+    #[test]
+    fn pods_that_were_there_before_may_be_unsigned_and_no_others() {
+        let first = renewed(&BTreeMap::new(), NOW, [1; 32]).unwrap();
+        let keys = Keys::read(&first, NOW + DAY).unwrap();
+        let created = |seconds: u64| i64::try_from(seconds).unwrap();
+        assert!(keys.may_be_unsigned(created(NOW - DAY)) && keys.may_be_unsigned(created(NOW + 60)));
+        assert!(!keys.may_be_unsigned(created(NOW + UPGRADE + 1)));
+        assert!(!keys.may_be_unsigned(-1));
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_without_its_content() {
+        for (name, bytes, error) in [
+            ("key-1", &b"hunter2"[..], KeysError::Key("key-1".to_owned())),
+            ("key-x", &[0; 32], KeysError::Key("key-x".to_owned())),
+            ("other", &[0; 32], KeysError::None),
+        ] {
+            assert_eq!(Keys::read([(name, bytes)], NOW).unwrap_err(), error);
+        }
+        let shown = format!("{:?}", Keys::read([("key-1", [7_u8; 32])], NOW).unwrap());
+        assert!(!shown.contains('7'), "{shown}");
+    }
+}

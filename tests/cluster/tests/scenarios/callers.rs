@@ -1,0 +1,47 @@
+//! Who may post reviews: with client certificates required, the API server alone.
+
+use anyhow::{Context as _, Result};
+use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::{Namespace, scenario};
+use k8s_openapi::api::core::v1::{Secret, Service};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::json;
+
+#[tokio::test]
+async fn with_certificates_required_the_api_server_alone_is_answered() -> Result<()> {
+    let home = scenario("callers-home").label(LABEL, "home");
+    let tasks = scenario("callers").label(LABEL, "tasks");
+    home.run(async |home| tasks.run(async |tasks| required(home, tasks).await).await).await
+}
+
+async fn required(home: &Namespace, tasks: &Namespace) -> Result<()> {
+    // This cluster's CA signs clients too, and is in a ConfigMap of every namespace.
+    let certificates = json!({"ca": {"configMap": "kube-root-ca.crt"}, "required": true});
+    let values =
+        json!({"replicas": 1, "clientCertificates": certificates, "webhook": looking_at(&[tasks.name()])});
+    // Waits until a pod is injected.
+    let release = Release::install(home, tasks, &values.to_string()).await?;
+
+    let full_name = release.full_name();
+    let service = home.api::<Service>().get(&full_name).await?;
+    let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has an address")?;
+    let secret = home.api::<Secret>().get(&format!("{full_name}-tls")).await?;
+    let ca = secret.data.as_ref().and_then(|data| data.get("ca.crt")).context("the Secret holds a CA")?;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&ca.0)?)?;
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let host = format!("{full_name}.{}.svc", home.name());
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth())
+        .resolve(&host, format!("{address}:443").parse()?)
+        .no_proxy()
+        .build()?;
+    let answer = http.post(format!("https://{host}/mutate")).body("{}").send().await?;
+    assert_eq!(answer.status(), 403);
+    let text = answer.text().await?;
+    assert!(text.contains("from the API server alone"), "{text}");
+    release.uninstall().await
+}

@@ -1,0 +1,181 @@
+//! Roles of two versions side by side: pods of the version before at this store, and pods of a version to come.
+//!
+//! `versions/*.json` are pods as the webhook of the version before wrote them (commit 9c1baa8, which signed nothing). What
+//! this one writes is in `tests/admission/snapshots`. A binary of the version before is built by nobody here: it takes as
+//! long as all the tests.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::Request;
+use bootlace::input::WaitSpec;
+use bootlace::output::PipeSpec;
+use bootlace::plan::BootSpec;
+use bootlace::signature::{Keys, Specs};
+use bootlace::store::api::Service;
+use bootlace::store::metrics::Metrics;
+use bootlace::store::signing::Verifying;
+use http_body_util::BodyExt as _;
+use serde_json::{Map, Value, json};
+use tower::ServiceExt as _;
+
+use crate::cluster::Cluster;
+use crate::requests::body;
+use crate::support::{keys, sign, stored_once};
+
+const OUTPUTS: &str = include_str!("versions/outputs.json");
+const WAITS: &str = include_str!("versions/waits.json");
+const NOW: [(&str, &str); 2] = [
+    (
+        OUTPUTS,
+        include_str!(
+            "../admission/snapshots/admission__pipes_out__a_task_whose_command_is_known_hands_over_by_its_launcher.snap"
+        ),
+    ),
+    (
+        WAITS,
+        include_str!(
+            "../admission/snapshots/admission__pipes_wait__entries_name_the_objects_that_will_come_and_two_containers_see_to_it.snap"
+        ),
+    ),
+];
+
+async fn ask(cluster: &Cluster, keys: Keys, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let service = Service::new(cluster.client(), std::sync::Arc::<Metrics>::default(), Verifying::with(keys));
+    let request = Request::builder().method(method).uri(path).header("authorization", "Bearer task");
+    let response =
+        service.router().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+fn specs(pod: &Value) -> Specs<'_> {
+    Specs::of(|container, name| {
+        let mut containers = pod["spec"]["initContainers"].as_array()?.iter();
+        let container = containers.find(|found| found["name"] == container)?;
+        container["env"].as_array()?.iter().find(|found| found["name"] == name)?["value"].as_str()
+    })
+}
+
+/// What a file or a snapshot holds, as a pod: all of it, or the container that waits alone.
+fn pod(text: &str) -> Value {
+    let mut read: Value = serde_json::from_str(text).unwrap();
+    if read["wait"].is_object() {
+        let boot = json!({"name": "bootlace-boot", "env": [{"name": "BOOTLACE_SPEC", "value": "{}"}]});
+        read = json!({
+            "metadata": {"annotations": {"bootlace.dev/injected": "{}"}},
+            "spec": {"containers": [{"name": "main"}], "initContainers": [read["wait"], boot]},
+        });
+    }
+    read
+}
+
+/// The pod in a cluster, where it is called `task`.
+fn cluster(mut pod: Value) -> Cluster {
+    pod["metadata"]["name"] = json!("task");
+    let cluster = Cluster::default();
+    cluster.put("/api/v1/namespaces/etl/pods/task", pod);
+    cluster
+}
+
+/// Whether the store does for them what they were admitted for, and this version's containers read what they are told.
+async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> Keys) {
+    let _: PipeSpec<'_> = serde_json::from_str(&specs(&outputs).pipes).unwrap();
+    let told: WaitSpec<'_> = serde_json::from_str(&specs(&waits).wait).unwrap();
+    let object = told.awaits[0].object.clone();
+    let boot = specs(&outputs).boot.into_owned();
+    BootSpec::from_env(|name| (name == "BOOTLACE_SPEC").then(|| boot.clone())).unwrap();
+    let waiting = cluster(waits);
+    let (status, answer) = ask(&waiting, keys(), "GET", &format!("/v1/awaited/{object}"), &Value::Null).await;
+    assert_eq!((status, &answer["state"]), (200, &json!("NotYet")), "{answer}");
+    let handing = cluster(outputs);
+    let good = body("main", "Secret", "tls.crt", b"x");
+    let (status, answer) = ask(&handing, keys(), "PUT", "/v1/pipes/Certificate", &good).await;
+    assert_eq!(status, 200, "{answer}");
+    stored_once(&handing);
+    let booted = json!({"outcome": "Booted", "note": "in 1 s"});
+    assert_eq!(ask(&handing, keys(), "POST", "/v1/events", &booted).await.0, 204);
+}
+
+#[tokio::test]
+async fn pods_of_the_version_before_are_served_by_this_store() {
+    // The first key is from 2027, and the pods from 2026.
+    let keys = || Keys::read([("key-1800000000", vec![7; 32])], 1_900_000_000).unwrap();
+    are_served(pod(OUTPUTS), pod(WAITS), keys).await;
+}
+
+/// Adds a field to every object that is not the profile's own words.
+fn newer(value: &mut Value) {
+    if let Value::Array(values) = value {
+        values.iter_mut().for_each(newer);
+    }
+    if let Value::Object(fields) = value {
+        for (name, value) in fields.iter_mut() {
+            // Maps by name, and what a source asks for.
+            if !["keep", "held", "references", "builtOn", "inline", "request", "from"]
+                .contains(&name.as_str())
+            {
+                newer(value);
+            }
+        }
+        if !fields.contains_key("from") || fields.contains_key("object") || fields.contains_key("name") {
+            fields.insert("ofAVersionToCome".to_owned(), json!({"some": ["thing"]}));
+        }
+    }
+}
+
+#[tokio::test]
+async fn pods_of_a_version_to_come_are_served_by_this_store() {
+    let read = |text: &str| {
+        let mut pod = pod(text);
+        let containers = pod["spec"]["initContainers"].as_array_mut().unwrap();
+        let env = containers.iter_mut().flat_map(|container| container["env"].as_array_mut().unwrap());
+        for variable in env {
+            let Some(Ok(mut told)) = variable["value"].as_str().map(serde_json::from_str::<Value>) else {
+                continue;
+            };
+            newer(&mut told);
+            variable["value"] = json!(told.to_string());
+        }
+        sign("etl", "task", &mut pod);
+        pod
+    };
+    are_served(read(OUTPUTS), read(WAITS), keys).await;
+}
+
+/// The paths of all fields, without what is between the brackets of arrays.
+fn paths(value: &Value, path: &str, all: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| paths(value, &format!("{path}[]"), all)),
+        Value::Object(fields) => of_fields(fields, path, all),
+        _ => drop(all.insert(path.to_owned())),
+    }
+}
+
+fn of_fields(fields: &Map<String, Value>, path: &str, all: &mut BTreeSet<String>) {
+    for (name, value) in fields {
+        paths(value, &format!("{path}.{name}"), all);
+    }
+}
+
+#[test]
+fn what_this_webhook_writes_is_read_by_a_store_of_the_version_before() {
+    // That one takes a field that it does not know for an error, and then the task fails.
+    for (before, now) in NOW {
+        let now = now.splitn(3, "---\n").nth(2).unwrap();
+        let [before, now] = [before, now].map(|text| {
+            let pod = pod(text);
+            let specs = specs(&pod);
+            let mut all = BTreeSet::new();
+            for (name, text) in [("boot", &specs.boot), ("pipes", &specs.pipes), ("wait", &specs.wait)] {
+                if !text.is_empty() {
+                    paths(&serde_json::from_str(text).unwrap(), name, &mut all);
+                }
+            }
+            all
+        });
+        let unknown: Vec<_> = now.difference(&before).collect();
+        assert!(unknown.is_empty(), "the version before does not know {unknown:?}");
+    }
+}

@@ -1,0 +1,105 @@
+//! The Secret with the keys that sign what pods are given: made once, shared by replicas, put back, filled again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bootlace::plan::Settings;
+use bootlace::profile::{Profile, Profiles};
+use bootlace::server::liveness::Liveness;
+use bootlace::server::readiness::{Part, Readiness};
+use bootlace::told::Store;
+use bootlace::webhook::profiles::InForce;
+use bootlace::webhook::signing::Keeper;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use serde_json::{Value, json};
+
+use crate::api_server::ApiServer;
+use crate::harness::until;
+
+const SECRET: &str = "/api/v1/namespaces/bootlace/secrets/bootlace-signing";
+
+/// A replica of the webhook, as far as it signs.
+struct Replica {
+    profiles: Arc<InForce>,
+    readiness: Arc<Readiness>,
+}
+
+impl Replica {
+    fn start(api: &ApiServer) -> Self {
+        let store = Store { url: "https://store".to_owned(), ca: String::new() };
+        let settings = Settings { store: Some(store), ..Settings::default() };
+        let (profiles, readiness) = (InForce::without_namespaces(settings), Arc::<Readiness>::default());
+        profiles.await_keys();
+        readiness.missing(Part::Keys, "not read yet");
+        let profile = Profile { name: "default".to_owned(), ..Profile::default() };
+        profiles.swap([profile].into_iter().collect::<Profiles>()).unwrap();
+        assert!(profiles.get().is_none(), "it answers before it can sign");
+        let beat = Arc::<Liveness>::default().expect("the signing keys");
+        let secrets = Api::<Secret>::namespaced(api.client(), "bootlace");
+        let keeper =
+            Keeper::new(secrets, "bootlace-signing", Arc::clone(&profiles), Arc::clone(&readiness), beat);
+        tokio::spawn(keeper.keep());
+        Self { profiles, readiness }
+    }
+
+    fn key(&self) -> Option<String> {
+        Some(self.profiles.get()?.keys()?.signing().id().to_owned())
+    }
+
+    async fn signs(&self) -> String {
+        until("it signs", async || self.key().is_some()).await;
+        self.key().unwrap()
+    }
+}
+
+fn data(api: &ApiServer) -> Value {
+    api.get(SECRET).unwrap()["data"].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_one_key_and_put_a_deleted_secret_back() {
+    let api = ApiServer::start();
+    let (one, two) = (Replica::start(&api), Replica::start(&api));
+    let key = one.signs().await;
+    assert_eq!(two.signs().await, key);
+    assert!(!one.readiness.is_missing(Part::Keys) && !two.readiness.is_missing(Part::Keys));
+    let made = data(&api);
+    assert_eq!(made.as_object().unwrap().len(), 2);
+    assert_eq!(STANDARD.decode(made[format!("key-{key}")].as_str().unwrap()).unwrap().len(), 32);
+    api.delete(SECRET);
+    until("it is put back", async || api.get(SECRET).is_some()).await;
+    assert_eq!(data(&api), made);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emptied_secret_gets_another_key_and_still_tells_from_when_on_pods_are_signed() {
+    let api = ApiServer::start();
+    let replica = Replica::start(&api);
+    let before = replica.signs().await;
+    let (since, key) = (data(&api)["since"].clone(), data(&api)[format!("key-{before}")].clone());
+    let mut emptied = api.get(SECRET).unwrap();
+    emptied["data"] = Value::Null;
+    api.put(SECRET, emptied);
+    until("it is filled", async || api.get(SECRET).unwrap()["data"].is_object()).await;
+    let now = data(&api);
+    assert_eq!(now["since"], since);
+    assert!(now.as_object().unwrap().values().all(|value| *value != key), "the old key is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_secret_is_left_alone() {
+    let api = ApiServer::start();
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bootlace-signing", "namespace": "bootlace"},
+        "data": {"password": STANDARD.encode("hunter2")},
+    });
+    api.put(SECRET, theirs.clone());
+    let replica = Replica::start(&api);
+    until("it says so", async || replica.readiness.report().join(" ").contains("is not Bootlace's")).await;
+    assert!(replica.key().is_none() && !replica.readiness.report().join(" ").contains("hunter2"));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!((data(&api), api.writes(SECRET)), (theirs["data"].clone(), 0));
+}
