@@ -8,7 +8,7 @@ use bootlace_cluster::images::{BUSYBOX, PROBE, PRODUCT, root};
 use bootlace_cluster::scenario::release::LABEL;
 use bootlace_cluster::scenario::{Namespace, Scenario, bootlace, scenario};
 use kube::ResourceExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
@@ -143,33 +143,29 @@ spec:
 }
 
 #[tokio::test]
-async fn a_pod_that_was_injected_offline_is_left_as_it_is_by_the_webhook() -> Result<()> {
-    let seen = scenario("inject-twice");
-    let unseen = offline("inject-once");
-    seen.run(async |seen| unseen.run(async |unseen| injected_twice(seen, unseen).await).await).await
+async fn a_pod_that_was_injected_offline_with_another_profile_is_refused_where_the_webhook_looks()
+-> Result<()> {
+    let seen = scenario("inject-seen");
+    let unseen = offline("inject-unseen");
+    seen.run(async |seen| unseen.run(async |unseen| injected_offline(seen, unseen).await).await).await
 }
 
-async fn injected_twice(seen: &Namespace, unseen: &Namespace) -> Result<()> {
+/// That one with the profile in force is signed, and boots, is in `tests/admission/signed.rs`.
+async fn injected_offline(seen: &Namespace, unseen: &Namespace) -> Result<()> {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
         "spec": {
-            // The token's volume has a new name each time.
-            "restartPolicy": "Never", "automountServiceAccountToken": false,
+            "restartPolicy": "Never",
             "containers": [{"name": "main", "image": PROBE, "command": ["/probe", "environ"]}],
         },
     });
     let injected = inject(&pod.to_string(), PROFILE).await?;
-    let stored = async |namespace: &Namespace| -> Result<Value> {
-        let mut object = serde_json::to_value(&namespace.create(&injected).await?[0].object)?;
-        let metadata = object["metadata"].as_object_mut().context("a pod has metadata")?;
-        for field in ["namespace", "uid", "creationTimestamp", "managedFields", "resourceVersion"] {
-            metadata.remove(field);
-        }
-        Ok(object)
-    };
-    assert_eq!(stored(seen).await?, stored(unseen).await?);
-    seen.pod_succeeded("task").await?;
-    assert_eq!(seen.process("task", "main").await?.env("REGION"), Some(&b"eu-west-1"[..]));
+    let refused = seen.create(&injected).await.err().context("it was created")?;
+    let refused = format!("{refused:#}");
+    assert!(refused.contains("it came injected already"), "{refused}");
+    unseen.create(&injected).await?;
+    unseen.pod_succeeded("task").await?;
+    assert_eq!(unseen.process("task", "main").await?.env("REGION"), Some(&b"eu-west-1"[..]));
     Ok(())
 }
