@@ -131,6 +131,8 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
 
 async fn from_the_release_before(installation: &Installation<'_>) -> Result<()> {
     let before = installation.objects().await?;
+    // The old chart starts this version's image here, and knows nothing of the folder that its store reads keys from.
+    installation.values(&json!({"store": {"enabled": false}}))?;
     installation.install("tests/cluster/previous/bootlace.tgz").await?;
     installation.serves(5).await?;
 
@@ -178,6 +180,15 @@ impl<'n> Installation<'n> {
         let file = NamedTempFile::new().context("make a file for the values")?;
         std::fs::write(file.path(), values.to_string()).context("write the values")?;
         Ok(Self { home, tasks, release: Release::of(home), way, values: file })
+    }
+
+    /// Gives more values, or others.
+    fn values(&self, more: &Value) -> Result<()> {
+        let mut values: Value = serde_json::from_slice(&std::fs::read(self.values.path())?)?;
+        for (name, value) in more.as_object().context("values are an object")? {
+            values[name] = value.clone();
+        }
+        std::fs::write(self.values.path(), values.to_string()).context("write the values")
     }
 
     /// Installs a chart of the repository by the README's command.
