@@ -1,14 +1,14 @@
-"""The checks of charts/test that need to read YAML.
+"""Checks of charts/test that parse YAML.
 
-objects RELEASE FILE…   every object is valid: built-in kinds against the schemas of that Kubernetes release, unknown
-                        fields refused; BootProfiles against the chart's own CRD, the same way.
-values CHART            values.yaml, values.schema.json and the table in README.md name the same values, and the table
-                        tells the defaults.
-blocks CHART            the paths of the values that group others, one a line (no finding).
-crds CHART FILE         FILE, which bootlace-crds rendered, holds the CRDs of CHART and no others, and each is kept when its
-                        release goes.
+objects RELEASE FILE…   every object is valid: built-in kinds against the schemas of this Kubernetes release, without unknown
+                        fields; BootProfiles against the CRD of the chart, in the same way.
+values CHART            values.yaml, values.schema.json and the table in README.md contain the same values, and the table
+                        shows the defaults.
+blocks CHART            print the paths of all groups of values, one per line (no findings).
+crds CHART FILE         FILE, rendered from bootlace-crds, contains exactly the CRDs of CHART, and each CRD is kept when the
+                        release is uninstalled.
 
-Prints one line a finding and exits 1 where there are any.
+Prints one line for each finding and exits with 1 if there are any.
 """
 
 import json
@@ -22,12 +22,12 @@ import yaml
 
 CRDS = pathlib.Path(__file__).parent / "bootlace" / "crds"
 
-# Kinds of others' CRDs, whose schemas come with their own controllers.
+# Kinds from CRDs of other projects, whose schemas are not available here.
 FOREIGN_GROUPS = {"cert-manager.io", "monitoring.coreos.com"}
 
 
 def closed(schema):
-    """The schema with every object that lists its properties refusing others, as kubectl's strict validation does."""
+    """The schema, changed to reject unknown properties, as strict validation in kubectl does."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict):
@@ -40,14 +40,14 @@ def closed(schema):
 
 
 def own_schemas():
-    """(apiVersion, kind) to the schema in the chart's CRDs."""
+    """Map of (apiVersion, kind) to the schema in the CRDs of the chart."""
     schemas = {}
     for path in CRDS.glob("*.yaml"):
         for crd in filter(None, yaml.safe_load_all(path.read_text())):
             spec = crd["spec"]
             for version in spec["versions"]:
                 schema = closed(version["schema"]["openAPIV3Schema"])
-                # The API server puts these into every object; a CRD does not describe them.
+                # The API server adds these to every object; a CRD does not describe them.
                 schema.setdefault("properties", {}).update(apiVersion={}, kind={}, metadata={})
                 schemas[f"{spec['group']}/{version['name']}", spec["names"]["kind"]] = schema
     return schemas
@@ -74,7 +74,7 @@ def objects(release, *files):
 
 
 def value_leaves(values, path=()):
-    """Path to default of every value; an empty object is one."""
+    """Map of the path of every value to its default. An empty object is a value."""
     for key, value in values.items():
         if isinstance(value, dict) and value and ".".join((*path, key)) not in OBJECTS:
             yield from value_leaves(value, (*path, key))
@@ -83,7 +83,7 @@ def value_leaves(values, path=()):
 
 
 def schema_leaves(schema, path=(), definitions=None):
-    """Paths of the values that the schema knows."""
+    """Paths of the values in the schema."""
     definitions = schema.get("definitions", {}) if definitions is None else definitions
     for key, below in schema.get("properties", {}).items():
         below = definitions.get(below.get("$ref", "").removeprefix("#/definitions/"), below)
@@ -93,10 +93,10 @@ def schema_leaves(schema, path=(), definitions=None):
             yield ".".join((*path, key))
 
 
-# What Helm and the parent set where a chart is a dependency; no chart reads them itself.
+# Set by Helm and the parent chart of a dependency; the charts ignore them.
 DEPENDENCY = {"global", "enabled"}
 
-# Values that are one object of Kubernetes' or of the user's, not a group of the chart's own values.
+# Values that are one object of Kubernetes or of the user, and not a group of values.
 OBJECTS = {
     "profiles",
     "resources.requests",
@@ -109,26 +109,26 @@ OBJECTS = {
 
 
 def values(chart):
-    """Findings about the three places that name the chart's values."""
+    """Findings about the three files that contain the values of the chart."""
     chart = pathlib.Path(chart)
     schema = json.loads((chart / "values.schema.json").read_text())
     defaults = dict(value_leaves(yaml.safe_load((chart / "values.yaml").read_text())))
     rows = dict(re.findall(r"^\| `([\w.]+)` \| `?(.*?)`? \|", (chart / "README.md").read_text(), re.MULTILINE))
 
-    # The other way round is lint's part: the schema allows no value that it does not name.
+    # helm lint checks the reverse: the schema allows no unknown values.
     for name in schema_leaves(schema):
         if name not in DEPENDENCY and not any(f"{name}.".startswith(f"{value}.") for value in defaults):
             yield f"{name}: in values.schema.json, not in values.yaml"
     for name in sorted(rows.keys() ^ defaults.keys()):
         yield f"{name}: only in {'README.md' if name in rows else 'values.yaml'}"
     for name in sorted(rows.keys() & defaults.keys()):
-        told = rows[name]
-        if told != "restricted" and told != json.dumps(defaults[name]):
-            yield f"{name}: README.md says the default is {told}, values.yaml {json.dumps(defaults[name])}"
+        shown = rows[name]
+        if shown != "restricted" and shown != json.dumps(defaults[name]):
+            yield f"{name}: default is {shown} in README.md, but {json.dumps(defaults[name])} in values.yaml"
 
 
 def blocks(chart):
-    """Prints the paths of the values that group others."""
+    """Prints the paths of all groups of values."""
 
     def walk(values, path=()):
         for key, value in values.items():
@@ -150,9 +150,9 @@ def crds(chart, file):
         yield f"{name}: only in {file if name in rendered else chart}"
     for name in sorted(rendered.keys() & own.keys()):
         if rendered[name]["spec"] != own[name]["spec"]:
-            yield f"{name}: {file} has another spec than {chart}"
+            yield f"{name}: the spec in {file} differs from {chart}"
         if rendered[name]["metadata"].get("annotations", {}).get("helm.sh/resource-policy") != "keep":
-            yield f"{name}: goes with its release, and all custom resources with it"
+            yield f"{name}: would be deleted with its release, including all custom resources"
 
 
 CHECKS = {"objects": objects, "values": values, "blocks": blocks, "crds": crds}

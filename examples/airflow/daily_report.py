@@ -1,4 +1,4 @@
-"""Extracts a day's sales and reports on them, each step in a pod of its own."""
+"""Extracts the sales of a day and reports on them, each step in its own pod."""
 
 from datetime import datetime
 

@@ -4,7 +4,7 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* 52 characters leave room for the longest suffix, -serving-ca, within the 63 of a Service's name. */ -}}
+{{- /* 52 characters leave room for the longest suffix, -serving-ca, within the 63 characters of a Service name. */ -}}
 {{- define "bootlace.fullname" -}}
 {{- $name := include "bootlace.name" . -}}
 {{- if .Values.fullnameOverride -}}
@@ -20,7 +20,7 @@
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "bootlace.fullname" .) -}}
 {{- else -}}
-{{- required "serviceAccount.name: name the existing ServiceAccount, or set serviceAccount.create to true" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name: set the name of an existing ServiceAccount, or set serviceAccount.create to true" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -32,7 +32,7 @@
 {{- if .Values.store.serviceAccount.create -}}
 {{- .Values.store.serviceAccount.name | default (include "bootlace.storeName" .) -}}
 {{- else -}}
-{{- required "store.serviceAccount.name: name the existing ServiceAccount, or set store.serviceAccount.create to true" .Values.store.serviceAccount.name -}}
+{{- required "store.serviceAccount.name: set the name of an existing ServiceAccount, or set store.serviceAccount.create to true" .Values.store.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -70,7 +70,7 @@ annotations:
 
 {{/* Logs */}}
 
-{{- /* Flags of a program that logs. Call with (dict "level" … "format" …). */ -}}
+{{- /* Log flags. Call with (dict "level" … "format" …). */ -}}
 {{- define "bootlace.logArgs" -}}
 {{- with .level }}
 - {{ printf "--log=%s" . | quote }}
@@ -97,7 +97,7 @@ ipFamilies:
 
 {{- define "bootlace.image" -}}
 {{- $image := .Values.image -}}
-{{- $repository := required "image.repository: say where you pushed Bootlace's image (`make image` builds it)" $image.repository -}}
+{{- $repository := required "image.repository: set the repository of the Bootlace image (`make image` builds it)" $image.repository -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $repository $image.digest -}}
 {{- else -}}
@@ -105,7 +105,7 @@ ipFamilies:
 {{- end -}}
 {{- end -}}
 
-{{- /* The user of injected containers, as the webhook's flag takes it. A large number is a float to Helm. */ -}}
+{{- /* The user of injected containers, in the format of the webhook's flag. Helm treats a large number as a float. */ -}}
 {{- define "bootlace.bootUser" -}}
 {{- $user := .Values.boot.runAsUser -}}
 {{- if or (kindIs "invalid" $user) (kindIs "string" $user) -}}platform{{- else -}}{{- int64 $user -}}{{- end -}}
@@ -113,7 +113,7 @@ ipFamilies:
 
 {{/* TLS */}}
 
-{{- /* The Secret that holds the serving certificate, in each mode. */ -}}
+{{- /* The Secret with the serving certificate, in each mode. */ -}}
 {{- define "bootlace.tlsSecretName" -}}
 {{- $tls := .Values.tls -}}
 {{- if eq $tls.mode "self" -}}
@@ -121,29 +121,29 @@ ipFamilies:
 {{- else if eq $tls.mode "certManager" -}}
 {{- printf "%s-serving" (include "bootlace.fullname" .) -}}
 {{- else -}}
-{{- required "tls.secret.name: name the Secret with tls.crt and tls.key, which tls.mode=secret serves with" $tls.secret.name -}}
+{{- required "tls.secret.name: required with tls.mode=secret; set the name of a Secret with tls.crt and tls.key" $tls.secret.name -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* The Secret that holds the store's serving certificate, in each mode. */ -}}
+{{- /* The Secret with the store's serving certificate, in each mode. */ -}}
 {{- define "bootlace.storeTlsSecretName" -}}
 {{- if eq .Values.tls.mode "self" -}}
 {{- printf "%s-tls" (include "bootlace.storeName" .) -}}
 {{- else if eq .Values.tls.mode "certManager" -}}
 {{- printf "%s-serving" (include "bootlace.storeName" .) -}}
 {{- else -}}
-{{- required (printf "store.tls.secretName: name the Secret with tls.crt and tls.key for %s.%s.svc, which tls.mode=secret serves the store with, or set store.enabled to false" (include "bootlace.storeName" .) .Release.Namespace) .Values.store.tls.secretName -}}
+{{- required (printf "store.tls.secretName: required with tls.mode=secret; set the name of a Secret with tls.crt and tls.key for %s.%s.svc, or set store.enabled to false" (include "bootlace.storeName" .) .Release.Namespace) .Values.store.tls.secretName -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* The Secret with the keys that sign what pods are given: the webhook keeps it, and the store mounts it. */ -}}
+{{- /* The Secret with the keys that sign the configuration of pods: the webhook manages it, and the store mounts it. */ -}}
 {{- define "bootlace.signingSecretName" -}}
 {{- printf "%s-signing" (include "bootlace.fullname" .) -}}
 {{- end -}}
 
-{{- /* The CA of the store's certificate, as a volume of the webhook's: in somebody else's ConfigMap, in one that the
-       chart makes of the CA that it was given, or beside the certificate, where cert-manager puts it. Empty where the webhook
-       keeps the CA itself. */ -}}
+{{- /* The CA of the store's certificate, as a volume of the webhook: an existing ConfigMap, a ConfigMap that the chart creates
+       from tls.secret.caBundle, or the Secret of the certificate, where cert-manager puts it. Empty if the webhook manages
+       the CA itself. */ -}}
 {{- define "bootlace.storeCaVolume" -}}
 {{- $given := .Values.store.tls.caConfigMap -}}
 {{- if $given.name -}}
@@ -155,9 +155,9 @@ secret: {secretName: {{ include "bootlace.storeTlsSecretName" . }}, items: [{key
 {{- end -}}
 {{- end -}}
 
-{{- /* caBundle as the API wants it: base64 of PEM, on one line. Empty where a controller injects it. */ -}}
+{{- /* caBundle in the format of the API: base64 of PEM, on one line. Empty if a controller injects it. */ -}}
 {{- define "bootlace.caBundle" -}}
-{{- /* A missing Secret name is the first thing to say. */ -}}
+{{- /* Report a missing Secret name first. */ -}}
 {{- $_ := include "bootlace.tlsSecretName" . -}}
 {{- $given := .Values.tls.secret.caBundle | trim -}}
 {{- if contains "-----BEGIN CERTIFICATE-----" $given -}}
@@ -165,7 +165,7 @@ secret: {secretName: {{ include "bootlace.storeTlsSecretName" . }}, items: [{key
 {{- else if $given -}}
 {{- $base64 := regexReplaceAll "\\s" $given "" -}}
 {{- if not (contains "-----BEGIN CERTIFICATE-----" ($base64 | b64dec)) -}}
-{{- fail "tls.secret.caBundle: is neither a PEM certificate nor base64 of one; give it with --set-file tls.secret.caBundle=ca.crt" -}}
+{{- fail "tls.secret.caBundle: must be a PEM certificate, or base64 of one; use --set-file tls.secret.caBundle=ca.crt" -}}
 {{- end -}}
 {{- $base64 -}}
 {{- else -}}
@@ -174,7 +174,7 @@ secret: {secretName: {{ include "bootlace.storeTlsSecretName" . }}, items: [{key
 {{- if regexMatch "/inject-ca" $key -}}{{- $injected = true -}}{{- end -}}
 {{- end -}}
 {{- if not $injected -}}
-{{- fail "tls.secret.caBundle: give the CA of tls.secret.name (--set-file tls.secret.caBundle=ca.crt), or in webhook.annotations the controller that injects it" -}}
+{{- fail "tls.secret.caBundle: required; set the CA of tls.secret.name (--set-file tls.secret.caBundle=ca.crt), or name the controller that injects it in webhook.annotations" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -144,7 +144,7 @@ async fn no_review_takes_more_memory_than_the_chart_gives() {
         limit / 1_000_000,
         if group.is_some() { "held by" } else { "not given to" }
     );
-    println!("| input, {CALLERS} at once | size | memory at most | answered in | honest caller, at most |");
+    println!("| input, {CALLERS} at once | size | peak memory | response time | ordinary review, slowest |");
     println!("|---|---:|---:|---:|---:|");
     for hostile in corpus::all() {
         forget_peak(running.pid());

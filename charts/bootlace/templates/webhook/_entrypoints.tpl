@@ -1,11 +1,11 @@
-{{- /* Flags of the webhook that looks up what images start. */ -}}
+{{- /* Flags for the lookup of image entrypoints. */ -}}
 {{- define "bootlace.entrypointArgs" -}}
 {{- $entrypoints := .Values.entrypoints -}}
 {{- if not $entrypoints.registries -}}
-{{- fail "entrypoints.registries: list the registries that may be asked, as registry.example.com, or set entrypoints.enabled to false" -}}
+{{- fail "entrypoints.registries: list the registries that the webhook can query, for example registry.example.com, or set entrypoints.enabled to false" -}}
 {{- end -}}
 {{- if ge ($entrypoints.timeoutSeconds | float64) (.Values.webhook.timeoutSeconds | float64) -}}
-{{- fail (printf "entrypoints.timeoutSeconds: has to be less than webhook.timeoutSeconds, which is %v, so that an answer is still in time" .Values.webhook.timeoutSeconds) -}}
+{{- fail (printf "entrypoints.timeoutSeconds: must be less than webhook.timeoutSeconds (%v)" .Values.webhook.timeoutSeconds) -}}
 {{- end -}}
 {{- range $entrypoints.registries }}
 - {{ printf "--entrypoint-registry=%s" . | quote }}

@@ -1,4 +1,4 @@
-{{- /* A label selector: the chart's own expressions, then what the user adds.
+{{- /* A label selector: the expressions of the chart, then those of the user.
        Call with (dict "own" LIST "more" SELECTOR). */ -}}
 {{- define "bootlace.selector" -}}
 {{- with .more.matchLabels }}
@@ -9,32 +9,33 @@ matchExpressions:
   {{- toYaml (concat .own (.more.matchExpressions | default list)) | nindent 2 }}
 {{- end -}}
 
-{{- /* What no task pod can be: in Bootlace's own namespace or kube-system, so that a webhook that is down never keeps
-       itself or the cluster's parts from starting. */ -}}
+{{- /* Namespaces without task pods: Bootlace's own and kube-system. A webhook that is down must not block itself or the
+       components of the cluster. */ -}}
 {{- define "bootlace.excludedNamespaces" -}}
 key: kubernetes.io/metadata.name
 operator: NotIn
 values: [{{ .Release.Namespace | quote }}, kube-system]
 {{- end -}}
 
-{{- /* The match conditions of both webhooks. A condition that fails to evaluate would refuse the pod, so each asks
-       whether a field is there before it reads it. */ -}}
+{{- /* The match conditions of both webhooks. If a condition cannot be evaluated, the pod is rejected, so each condition
+       checks that a field exists before it reads the field. */ -}}
 {{- define "bootlace.podConditions" -}}
-# The kubelet's copies of static pods: only the node's own files can change them.
+# Mirror pods represent static pods, which only files on the node can change.
 - name: is-not-mirror-pod
   expression: >-
     !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
-# spec.os is optional: most Windows pods say it by node selector, some by affinity, host processes by their security context.
+# spec.os is optional: most Windows pods set a node selector, some an affinity, and host processes a security context.
 - name: is-not-windows-pod
   expression: >-
     {{ include "bootlace.isNotWindowsPod" . | nindent 4 | trim }}
-# The API server asks again when a pod has changed since, by another webhook or by its own hand. Mostly nothing is left to do.
+# The API server calls the webhook again if another webhook or an admission plugin has changed the pod. Usually there is
+# nothing left to do.
 - name: is-not-done
   expression: >-
     {{ include "bootlace.isNotDone" . | nindent 4 | trim }}
 {{- end -}}
 
-{{- /* CEL: the pod is not known to run on Windows. The same as `is_windows` in src/pod/node.rs. */ -}}
+{{- /* CEL: the pod is not a Windows pod. Same as `is_windows` in src/pod/node.rs. */ -}}
 {{- define "bootlace.isNotWindowsPod" -}}
 has(object.spec.os) ? object.spec.os.name != 'windows' : !(
   (has(object.spec.nodeSelector) && ['kubernetes.io/os', 'beta.kubernetes.io/os'].exists(label,
@@ -54,9 +55,9 @@ has(object.spec.os) ? object.spec.os.name != 'windows' : !(
 )
 {{- end -}}
 
-{{- /* CEL: the pod is not injected yet, or something stands behind boot that is to be the last init container, or it is not
-       signed by its own name. The same as `injected` in src/selection.rs; whether the signature holds the webhook sees, where
-       it is asked, and the store in any case. */ -}}
+{{- /* CEL: the pod is not injected yet, or an init container follows boot although boot should be the last one, or the
+       signature is not for the name of the pod. Same as `injected` in src/selection.rs. The webhook, if it is called, and the
+       store verify the signature itself. */ -}}
 {{- define "bootlace.isNotDone" -}}
 !has(object.metadata.annotations) || !('bootlace.dev/injected' in object.metadata.annotations)
 || !has(object.spec.initContainers) || !object.spec.initContainers.exists(c, c.name == 'bootlace-boot')
@@ -73,7 +74,7 @@ has(object.spec.os) ? object.spec.os.name != 'windows' : !(
 {{- end }}
 {{- end -}}
 
-{{- /* CEL: the pod carries the mark of a scheduler that Bootlace knows (files/schedulers.yaml). */ -}}
+{{- /* CEL: the pod has the label of a known scheduler (files/schedulers.yaml). */ -}}
 {{- define "bootlace.isSchedulerPod" -}}
 {{- $marks := list -}}
 {{- range .Files.Get "files/schedulers.yaml" | fromYamlArray -}}

@@ -193,7 +193,7 @@ impl<'n> Installation<'n> {
 
     /// Installs a chart of the repository by the README's command.
     async fn install(&self, chart: &str) -> Result<()> {
-        let [mut install] = self.commands("# Bootlace's chart", 0)?.try_into().expect("there is one command");
+        let [mut install] = self.commands("# Bootlace chart", 0)?.try_into().expect("there is one command");
         let path = Self::chart("charts/bootlace")?;
         *install.iter_mut().find(|word| **word == path).context("it names the chart")? = Self::chart(chart)?;
         // Helm 4 applies a chart's `crds/` at each installation, and the old chart's would be everybody's.

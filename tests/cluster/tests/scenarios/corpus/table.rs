@@ -66,15 +66,15 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by_rules = self.by_rules.iter().map(|(rules, counts)| (rules.to_string(), counts));
         write(f, "the namespace enforces", by_rules)?;
-        writeln!(f, "\nBy theme, where the namespace enforces nothing:\n")?;
+        writeln!(f, "\nBy theme, in the namespace that enforces nothing:\n")?;
         let file = |theme: &String| format!("[{theme}](../tests/corpus/{theme}.yaml)");
         write(f, "theme", self.by_theme.iter().map(|(theme, counts)| (file(theme), counts)))?;
         let [set, stored] = &self.fields;
         let dropped: Vec<_> = set.difference(stored).map(|field| format!("`{field}`")).collect();
         writeln!(
             f,
-            "\nThe pods set {} fields. Of these the API server drops the following, with Bootlace and without, as their \
-             feature gates are off; that they are kept is tested offline alone: {}.",
+            "\nThe pods set {} fields. The API server drops the following of them, with or without Bootlace, because their \
+             feature gates are off. Only the offline test verifies that they are preserved: {}.",
             set.len(),
             dropped.join(", ")
         )
@@ -88,7 +88,7 @@ fn write<'a>(
 ) -> fmt::Result {
     writeln!(
         f,
-        "| {what} | pods | taken before | taken after | of them left alone | refused, as documented | QoS class kept |\n\
+        "| {what} | pods | accepted without Bootlace | accepted with it | of these unchanged | refused, as documented | same QoS class |\n\
          |---|--:|--:|--:|--:|--:|--:|"
     )?;
     for (name, counts) in rows {
