@@ -201,7 +201,11 @@ fn without_a_network_one_sentence_says_why_and_what_to_run() {
 fn a_rust_that_is_not_rustups_does_where_it_has_the_target() {
     let machine = Machine::with_cargo();
     machine.has("toolchain", "");
-    refused(&machine, &["rust"], &["not rustup's", "target x86_64-unknown-linux-musl", "https://rustup.rs"]);
+    refused(
+        &machine,
+        &["rust"],
+        &["not installed by rustup", "target x86_64-unknown-linux-musl", "https://rustup.rs"],
+    );
     machine.has("lib/libstd-1.rlib", "");
     let done = machine.run(&["rust"], &[]);
     assert!(done.succeeded, "{}", done.stderr);
@@ -213,8 +217,8 @@ fn a_rust_that_is_not_rustups_does_where_it_has_the_target() {
 
 #[test]
 fn without_rust_or_go_one_sentence_says_what_to_install() {
-    refused(&Machine::new(), &["rust"], &["there is no Rust", "https://rustup.rs", "1.95.0"]);
-    refused(&Machine::new(), &["go", "rust", "cluster"], &["there is no Go", "Go 1.26.0"]);
+    refused(&Machine::new(), &["rust"], &["Rust not found", "https://rustup.rs", "1.95.0"]);
+    refused(&Machine::new(), &["go", "rust", "cluster"], &["Go not found", "Go 1.26.0"]);
     let machine = Machine::with_rustup();
     machine.program(
         "go",
@@ -236,7 +240,7 @@ fn packages_are_installed_that_are_missing_and_no_others() {
     machine.program("npm", "");
     let done = machine.run(&["rclone", "npm", "python3-venv", "unzip"], &[]);
     assert!(done.succeeded, "{} {}", done.stdout, done.stderr);
-    assert!(done.stdout.starts_with("==> installing Debian's rclone unzip\n"), "{}", done.stdout);
+    assert!(done.stdout.starts_with("==> installing Debian packages rclone unzip\n"), "{}", done.stdout);
     assert!(
         machine.calls().contains("install --yes --no-install-recommends rclone unzip\n"),
         "{}",
@@ -252,7 +256,7 @@ fn packages_are_installed_that_are_missing_and_no_others() {
 
     let machine = Machine::new();
     fs::remove_file(machine.path("bin/apt-get")).unwrap();
-    refused(&machine, &["rclone"], &["there is no apt-get"]);
+    refused(&machine, &["rclone"], &["apt-get is not available"]);
 }
 
 /// Every command of the Makefile says what it needs before it compiles, by the one script that installs it.

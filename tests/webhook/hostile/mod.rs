@@ -218,7 +218,7 @@ async fn answers_that_nobody_reads_take_no_more_than_the_chart_gives() {
     let peak = peak(running.pid());
     over.store(true, Ordering::Relaxed);
     let honest = within("the honest caller", honest).await.unwrap();
-    row("200 connections whose answers nobody reads", request.len(), peak, Duration::ZERO, honest);
+    row("200 connections that do not read their responses", request.len(), peak, Duration::ZERO, honest);
     assert!(peak < limit, "{peak} bytes, and the chart gives {limit}");
     drop(group);
 }
