@@ -18,6 +18,7 @@ export REGISTRY
 HARNESS = $(CARGO_TARGET_DIR)/debug/bootlace-cluster
 DENY_VERSION = 0.20.2
 FUZZ_VERSION = 0.13.1
+COVERAGE_VERSION = 0.9.1
 # How long `make fuzz` runs each target, in seconds.
 SECONDS_EACH = 60
 # Requirements of a cluster that the harness creates.
@@ -76,6 +77,17 @@ lint: ## Format, clippy, and prose if Vale is in the cache or Go is installed
 fmt: ## Format the code
 	@hack/machine rust lints
 	@cargo fmt --all
+
+.PHONY: coverage
+coverage: ## Share of the code that the tests execute, without the cluster's scenarios
+	@hack/machine rust go g++ npm docker-registry util-linux
+	@hack/stage "object stores for tests" hack/store-servers
+	@hack/stage -v "coverage" hack/coverage $(COVERAGE_VERSION)
+
+.PHONY: references
+references: ## Write the generated reference pages (docs/bootprofile.md, pipe.md, metrics.md, cli.md)
+	@hack/machine rust
+	@UPDATE_REFERENCES=1 cargo test --quiet --test references
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for SECONDS_EACH seconds

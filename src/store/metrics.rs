@@ -71,6 +71,16 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Metrics with a series in every family, for the reference page. An empty family is not encoded.
+    #[must_use]
+    pub fn with_examples() -> Self {
+        let metrics = Self::default();
+        metrics.server.add_examples();
+        metrics.answered("env", StatusCode::OK, "", Duration::ZERO);
+        metrics.removed(Why::Expired);
+        metrics
+    }
+
     /// Counts an answered request; `reason` is empty where it was not refused.
     pub fn answered(&self, request: &'static str, status: StatusCode, reason: &'static str, took: Duration) {
         self.requests.get_or_create(&RequestLabels { request, code: status.as_u16(), reason }).inc();

@@ -157,6 +157,19 @@ impl Metrics {
         );
     }
 
+    /// Metrics with a series in every family, for the reference page. An empty family is not encoded.
+    #[must_use]
+    pub fn with_examples() -> Self {
+        let metrics = Self::default();
+        metrics.server.add_examples();
+        metrics.entrypoints.add_examples();
+        metrics.answered(Outcome::Injected, Duration::ZERO);
+        metrics.used("default", Outcome::Injected);
+        metrics.profile_states([("default", Some(1), true)].into_iter());
+        metrics.pipes_looked_up(true, Duration::ZERO);
+        metrics
+    }
+
     /// Counts a run whose Pipes were looked up, and whether they could be had.
     pub fn pipes_looked_up(&self, found: bool, took: Duration) {
         let outcome = if found { "found" } else { "failed" };

@@ -53,6 +53,11 @@ impl Metrics {
         );
     }
 
+    /// Adds a series to every family, for [`super::super::metrics::Metrics::with_examples`].
+    pub(in crate::webhook) fn add_examples(&self) {
+        self.answers.get_or_create(&Labels { result: "found" }).inc_by(0);
+    }
+
     pub(super) fn answered(&self, answer: &Answer, took: Duration) {
         let result = match answer.as_ref().map_err(|error| &**error) {
             Ok(_) => "found",

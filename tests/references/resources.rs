@@ -1,0 +1,165 @@
+//! A page for a custom resource: every field with its type, default, limits and description.
+//!
+//! It is rendered from the CRD in the chart, which another test compares with the Rust types.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::markdown::{anchor, cell, code, head, row};
+
+/// The page for the resource `kind`, whose CRD is `charts/bootlace/crds/PLURAL.yaml`.
+pub(crate) fn page(kind: &str, plural: &str) -> String {
+    let path = Path::new(env!("BOOTLACE_ROOT")).join(format!("charts/bootlace/crds/{plural}.yaml"));
+    let crd: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let version = crd.pointer("/spec/versions/0").unwrap();
+    let mut page = head(kind, &format!("`charts/bootlace/crds/{plural}.yaml`"));
+    let (group, name) = (text(&crd, "/spec/group"), text(version, "/name"));
+    let scope = text(&crd, "/spec/scope").to_lowercase();
+    let scope = if scope == "cluster" { "cluster-scoped" } else { "namespaced" };
+    writeln!(page, "A `{kind}` is a {scope} resource of `{group}/{name}`.\n").unwrap();
+    let schema = version.pointer("/schema/openAPIV3Schema").unwrap();
+    let mut sections = Sections { page, written: Vec::new() };
+    for part in ["spec", "status"] {
+        if let Some(schema) = schema.pointer(&format!("/properties/{part}")) {
+            sections.object(part, schema);
+        }
+    }
+    sections.page
+}
+
+fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap()
+}
+
+struct Sections {
+    page: String,
+    /// The fields of each object that has a section, and its heading. Objects with equal fields share one.
+    written: Vec<(Map<String, Value>, String)>,
+}
+
+impl Sections {
+    /// Writes a section for an object, and for the objects among its fields.
+    fn object(&mut self, path: &str, schema: &Value) {
+        let Some(fields) = schema["properties"].as_object() else { return };
+        if self.heading(fields).is_some() {
+            return;
+        }
+        self.written.push((fields.clone(), path.to_owned()));
+        writeln!(self.page, "## {path}").unwrap();
+        if let Some(description) = schema["description"].as_str() {
+            writeln!(self.page, "{}\n", cell(description).replace("\\|", "|")).unwrap();
+        }
+        self.page += "| field | type | default | limits | description |\n|---|---|---|---|---|\n";
+        let required: Vec<_> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        // The sections of the fields come later, so their headings are those that they are about to have.
+        for (name, field) in fields {
+            let type_ = self.type_of(&format!("{path}.{name}"), field);
+            let mut limits = limits(field);
+            if required.contains(&name.as_str()) {
+                limits.insert(0, "required".to_owned());
+            }
+            let default = match &field["default"] {
+                Value::Null | Value::Object(_) => String::new(),
+                value => code(&value.to_string()),
+            };
+            let description = cell(field["description"].as_str().unwrap_or_default());
+            self.page += &row(&[code(name), type_, default, limits.join(", "), description]);
+        }
+        self.page.push('\n');
+        let rules: Vec<_> = schema["x-kubernetes-validations"].as_array().into_iter().flatten().collect();
+        if !rules.is_empty() {
+            self.page += "The API server also checks:\n\n";
+            for rule in rules {
+                let message = rule["message"].as_str().or(rule["rule"].as_str()).unwrap();
+                writeln!(self.page, "- {}", cell(message).replace("\\|", "|")).unwrap();
+            }
+            self.page.push('\n');
+        }
+        for (name, field) in fields {
+            let (path, field) = inner(&format!("{path}.{name}"), field);
+            self.object(&path, field);
+        }
+    }
+
+    fn heading(&self, fields: &Map<String, Value>) -> Option<&str> {
+        self.written.iter().find(|(known, _)| known == fields).map(|(_, heading)| heading.as_str())
+    }
+
+    /// The type of a field, with a link to the section of an object.
+    fn type_of(&self, path: &str, field: &Value) -> String {
+        let (inner_path, inner_field) = inner(path, field);
+        let name = match inner_field["type"].as_str() {
+            Some("object") => {
+                let heading = inner_field["properties"]
+                    .as_object()
+                    .map(|fields| self.heading(fields).unwrap_or(&inner_path));
+                heading.map_or("object".to_owned(), |heading| format!("[object](#{})", anchor(heading)))
+            }
+            Some(name) => name.to_owned(),
+            None if inner_field["x-kubernetes-int-or-string"] == true => "integer or string".to_owned(),
+            None => "any".to_owned(),
+        };
+        match field["type"].as_str() {
+            Some("array") => format!("list of {name}"),
+            Some("object") if inner_path.ends_with(".*") => format!("map to {name}"),
+            _ => name,
+        }
+    }
+}
+
+/// The schema of a list's or a map's values, or the field's own.
+fn inner<'v>(path: &str, field: &'v Value) -> (String, &'v Value) {
+    if field["items"].is_object() {
+        (format!("{path}[]"), &field["items"])
+    } else if field["additionalProperties"].is_object() {
+        (format!("{path}.*"), &field["additionalProperties"])
+    } else {
+        (path.to_owned(), field)
+    }
+}
+
+/// A limit, without the fraction that a limit of an integer has in the schema (`1.0`).
+fn number(value: &Value) -> Option<String> {
+    let text = (!value.is_null()).then(|| value.to_string())?;
+    Some(text.strip_suffix(".0").map_or(text.clone(), str::to_owned))
+}
+
+fn limits(field: &Value) -> Vec<String> {
+    let mut limits = Vec::new();
+    let values = field["enum"].as_array().into_iter().flatten().filter(|value| !value.is_null());
+    let values: Vec<_> = values.map(|value| code(value.as_str().unwrap_or(&value.to_string()))).collect();
+    if !values.is_empty() {
+        limits.push(values.join(", "));
+    }
+    for (least, most, unit) in [
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+        ("minProperties", "maxProperties", " entries"),
+    ] {
+        match (number(&field[least]), number(&field[most])) {
+            (None, None) => {}
+            (None, Some(most)) => limits.push(format!("at most {most}{unit}")),
+            (Some(least), None) => limits.push(format!("at least {least}{unit}")),
+            (Some(least), Some(most)) => limits.push(format!("{least} to {most}{unit}")),
+        }
+    }
+    if let Some(pattern) = field["pattern"].as_str() {
+        limits.push(code(pattern));
+    }
+    if field["items"].is_object() {
+        let each = self::limits(&field["items"]);
+        if !each.is_empty() {
+            limits.push(format!("each: {}", each.join(", ")));
+        }
+    }
+    let rules = field["x-kubernetes-validations"].as_array().into_iter().flatten();
+    if !field["properties"].is_object() {
+        limits.extend(rules.filter_map(|rule| rule["message"].as_str()).map(cell));
+    }
+    limits
+}
