@@ -8,12 +8,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bootlace::admission::{self, Outcome};
-use bootlace::plan::{Recipes, Settings};
-use bootlace::profile::Profile;
-use bootlace::profile::spec::{Inline, Into, Mounted, Source};
-use bootlace::signature::Keys;
-use bootlace::told::Store;
+use bootlace_core::admission::{self, ReviewOutcome};
+use bootlace_core::injected_config::StoreEndpoint;
+use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
+use bootlace_core::profile::Profile;
+use bootlace_core::profile::spec::{Inline, Mounted, Source, SourceTarget};
+use bootlace_core::signature::Keys;
 use serde_json::{Value, json};
 
 // The product's own.
@@ -31,14 +31,14 @@ fn main() {
     for variables in [10, 100, 1_000, 10_000] {
         let body = review(variables);
         let recipes = recipes();
-        let outcome = admission::answer(&body, &recipes).outcome;
-        assert_eq!(outcome, Outcome::Injected);
+        let outcome = admission::review(&body, &recipes).outcome;
+        assert_eq!(outcome, ReviewOutcome::Injected);
         let (read, answered, ratio) = compare(
             || {
                 black_box(serde_json::from_slice::<Value>(black_box(&body)).unwrap());
             },
             || {
-                black_box(admission::answer(black_box(&body), &recipes).response.to_json().unwrap());
+                black_box(admission::review(black_box(&body), &recipes).response.to_json().unwrap());
             },
         );
         println!(
@@ -53,18 +53,22 @@ fn main() {
         let body = review(variables);
         let keys = Keys::read([("key-1700000000", [7; 32])], 1_700_000_000).unwrap();
         let (unsigned, signed) = (with_store(None), with_store(Some(keys)));
-        let answer = |recipes: &Recipes| {
-            black_box(admission::answer(black_box(&body), recipes).response.to_json().unwrap());
+        let answer = |recipes: &PreparedProfiles| {
+            black_box(admission::review(black_box(&body), recipes).response.to_json().unwrap());
         };
         let (without, with, ratio) = compare(|| answer(&unsigned), || answer(&signed));
         println!("| {variables} | {without:.1?} | {with:.1?} | {ratio:.2} |");
     }
 }
 
-fn with_store(keys: Option<Keys>) -> Recipes {
-    let store = Store { url: "https://bootlace-store.bootlace.svc".to_owned(), ca: "x".repeat(700) };
-    let settings = Settings { store: Some(store), keys: keys.map(Arc::new), ..Settings::default() };
-    Recipes::new([profile()].into_iter().collect(), &settings).unwrap()
+fn with_store(keys: Option<Keys>) -> PreparedProfiles {
+    let store = StoreEndpoint { url: "https://bootlace-store.bootlace.svc".to_owned(), ca: "x".repeat(700) };
+    let settings = InstallationSettings {
+        store: Some(store),
+        keys: keys.map(Arc::new),
+        ..InstallationSettings::default()
+    };
+    PreparedProfiles::new([profile()].into_iter().collect(), &settings).unwrap()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
@@ -101,8 +105,8 @@ fn time(runs: u32, side: &mut impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-fn recipes() -> Recipes {
-    Recipes::new([profile()].into_iter().collect(), &Settings::default()).unwrap()
+fn recipes() -> PreparedProfiles {
+    PreparedProfiles::new([profile()].into_iter().collect(), &InstallationSettings::default()).unwrap()
 }
 
 fn profile() -> Profile {
@@ -119,8 +123,8 @@ fn profile() -> Profile {
     let mut profile = Profile { name: "default".to_owned(), generation: 1, ..Profile::default() };
     profile.spec.sources = vec![
         Source { inline: Some(Inline { env, ..Inline::default() }), ..source("settings") },
-        Source { config_map: Some(object("tables", Into::Files, "")), ..source("tables") },
-        Source { secret: Some(object("login", Into::Env, "DB_")), ..source("login") },
+        Source { config_map: Some(object("tables", SourceTarget::Files, "")), ..source("tables") },
+        Source { secret: Some(object("login", SourceTarget::Env, "DB_")), ..source("login") },
     ];
     profile
 }

@@ -1,11 +1,11 @@
 //! The rendered manifests and the code say the same names: nothing else holds them together.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use bootlace::identity::Identity;
-use bootlace::names;
-use bootlace::output::{Pipe, awaited, name, run_label};
-use bootlace::plan::Settings;
-use bootlace::profile::folder;
+use bootlace::profile_files;
+use bootlace_core::identity::Identity;
+use bootlace_core::names;
+use bootlace_core::output::{Pipe, awaited, name, run_label};
+use bootlace_core::plan::InstallationSettings;
 use kube::Resource as _;
 use serde_json::{Value, json};
 
@@ -117,7 +117,7 @@ fn the_admission_policy_binds_the_store_by_the_names_that_the_code_writes() {
 #[test]
 fn the_examples_profiles_can_be_read() {
     for folder in ["examples", "examples/airflow", "examples/boot-image", "examples/optimus"] {
-        let profiles = folder::read(std::path::Path::new(folder)).unwrap();
+        let profiles = profile_files::read(std::path::Path::new(folder)).unwrap();
         assert!(profiles.iter().next().is_some(), "{folder}");
     }
 }
@@ -126,7 +126,7 @@ fn the_examples_profiles_can_be_read() {
 fn the_version_is_the_packages() {
     let chart: Value = serde_saphyr::from_str(include_str!("../charts/bootlace/Chart.yaml")).unwrap();
     assert_eq!(chart.pointer("/appVersion").unwrap(), env!("CARGO_PKG_VERSION"));
-    assert!(Settings::default().boot_image.ends_with(env!("CARGO_PKG_VERSION")));
+    assert!(InstallationSettings::default().boot_image.ends_with(env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn the_reference_holds_every_name() {
         names::MOUNT_SHARED,
         names::ENV_PIPES,
         names::CONTAINER_WAIT,
-        names::CONTAINER_LOOK,
+        names::CONTAINER_VOLUME_WAIT,
         names::ENV_WAIT,
         names::MOUNT_AWAITED,
         names::EVENT_CONTROLLER_WAIT,

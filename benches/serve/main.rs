@@ -30,9 +30,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bootlace::admission;
-use bootlace::plan::{Recipes, Settings};
-use bootlace::profile::folder;
+use bootlace::profile_files;
+use bootlace_core::admission;
+use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
 use rustls::ClientConfig;
 
 const REVIEW: &str = include_str!("../review.json");
@@ -67,8 +67,10 @@ fn main() {
     let review: serde_json::Value = serde_json::from_str(REVIEW).unwrap();
     let review = serde_json::to_vec(&review).unwrap();
     let parse = in_process(|| drop(black_box(serde_json::from_slice::<serde_json::Value>(&review))));
-    let recipes = Recipes::new(folder::read(&profiles).unwrap(), &Settings::default()).unwrap();
-    let answer = || admission::answer(&review, &recipes).response.to_json().unwrap();
+    let recipes =
+        PreparedProfiles::new(profile_files::read(&profiles).unwrap(), &InstallationSettings::default())
+            .unwrap();
+    let answer = || admission::review(&review, &recipes).response.to_json().unwrap();
     let size = answer().len();
     let answer = in_process(|| drop(black_box(answer())));
     println!(

@@ -3,8 +3,8 @@
 
 mod common;
 
-use bootlace::admission;
-use bootlace::names;
+use bootlace_core::admission;
+use bootlace_core::names;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use bootlace::boot::fuzzing;
-use bootlace::profile::remote::{Archive, ArchiveFormat};
+use bootlace_core::profile::remote::{Archive, ArchiveFormat};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -1,8 +1,8 @@
 //! Images' names and the patterns that profiles allow them by: what is printed is read as the same.
 #![no_main]
 
-use bootlace::pod::Image;
-use bootlace::profile::image;
+use bootlace_core::pod::Image;
+use bootlace_core::profile::image;
 use bootlace::registry;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,11 +1,11 @@
 //! A profile as somebody wrote it: read, checked and, where it passes, planned for a pod.
 #![no_main]
 
-use bootlace::admission;
-use bootlace::plan::{Recipes, Settings};
-use bootlace::profile::Profile;
-use bootlace::profile::rules;
-use bootlace::profile::spec::BootProfileSpec;
+use bootlace_core::admission;
+use bootlace_core::plan::{Recipes, Settings};
+use bootlace_core::profile::Profile;
+use bootlace_core::profile::rules;
+use bootlace_core::profile::spec::BootProfileSpec;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

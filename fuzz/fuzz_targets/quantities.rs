@@ -1,7 +1,7 @@
 //! Kubernetes' quantities in a pod's resources: no sum or ratio overflows.
 #![no_main]
 
-use bootlace::quantity::Quantity;
+use bootlace_core::quantity::Quantity;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

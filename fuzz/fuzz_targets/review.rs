@@ -6,7 +6,7 @@ mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bootlace::admission::{self, Outcome};
+use bootlace_core::admission::{self, Outcome};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

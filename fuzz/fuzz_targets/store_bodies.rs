@@ -1,7 +1,7 @@
 //! What pods send the store.
 #![no_main]
 
-use bootlace::output::data;
+use bootlace_core::output::data;
 use bootlace::store::protocol::{Env, Output, Report};
 use libfuzzer_sys::fuzz_target;
 

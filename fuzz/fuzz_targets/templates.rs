@@ -2,8 +2,8 @@
 //! renders within its bounds, and a value never leaves its place.
 #![no_main]
 
-use bootlace::pod::{Json, Pod};
-use bootlace::template::{self, Context, Slot};
+use bootlace_core::pod::{Json, Pod};
+use bootlace_core::template::{self, Context, Slot};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

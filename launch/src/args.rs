@@ -14,9 +14,9 @@ use std::time::Duration;
 use crate::hook::handler::Handler;
 use crate::hook::http::{Header, Request};
 use crate::hook::url::Url;
-use crate::hook::{Unreadable, Way};
+use crate::hook::{OnUnreadable, Way};
 
-pub(crate) use run::{Run, Task};
+pub(crate) use run::{RunInvocation, Task};
 
 pub(crate) const HELP: &str = "\
 Bootlace's launcher: loads the boot env and execs the task.
@@ -65,12 +65,12 @@ EXIT CODES of hook
 /// What the launcher was asked to do.
 #[derive(Debug)]
 pub(crate) enum Invocation {
-    Init(Init),
-    Exec(Exec),
-    Hook(Hook),
-    Run(Run),
+    Init(InitInvocation),
+    Exec(ExecInvocation),
+    Hook(HookInvocation),
+    Run(RunInvocation),
     /// `run`, once it holds the boot env.
-    Supervise(Run),
+    Supervise(RunInvocation),
     /// The child of `supervise`.
     Task(Task),
     Help,
@@ -79,7 +79,7 @@ pub(crate) enum Invocation {
 
 /// Run a boot image's command within a time.
 #[derive(Debug)]
-pub(crate) struct Init {
+pub(crate) struct InitInvocation {
     pub(crate) place: Place,
     pub(crate) timeout: Duration,
     /// Where the command leaves what it gives.
@@ -90,7 +90,7 @@ pub(crate) struct Init {
 
 /// Load the boot env and exec a command.
 #[derive(Debug)]
-pub(crate) struct Exec {
+pub(crate) struct ExecInvocation {
     pub(crate) place: Place,
     /// Never empty.
     pub(crate) argv: Vec<OsString>,
@@ -100,12 +100,12 @@ pub(crate) struct Exec {
 
 /// Prove that the boot env arrived, then run the pod's own postStart handler.
 #[derive(Debug)]
-pub(crate) struct Hook {
+pub(crate) struct HookInvocation {
     pub(crate) place: Place,
     /// For the proof, the commands and the handler together.
     pub(crate) timeout: Duration,
     pub(crate) env: Way,
-    pub(crate) unreadable: Unreadable,
+    pub(crate) unreadable: OnUnreadable,
     /// Commands with their arguments, none empty.
     pub(crate) commands: Vec<Vec<OsString>>,
     pub(crate) handler: Option<Handler>,
@@ -157,7 +157,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Invocat
     }
 }
 
-fn init(words: impl Iterator<Item = OsString>) -> Result<Init, UsageError> {
+fn init(words: impl Iterator<Item = OsString>) -> Result<InitInvocation, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
     let mut out = PathBuf::from(crate::layout::MOUNT_OUT);
@@ -171,29 +171,29 @@ fn init(words: impl Iterator<Item = OsString>) -> Result<Init, UsageError> {
     })?;
     let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
     match argv {
-        Some(argv) if !argv.is_empty() => Ok(Init { place: place.finish()?, timeout, out, argv }),
+        Some(argv) if !argv.is_empty() => Ok(InitInvocation { place: place.finish()?, timeout, out, argv }),
         _ => Err(UsageError::new("`init` needs `--` and the image's command")),
     }
 }
 
-fn exec(words: impl Iterator<Item = OsString>) -> Result<Exec, UsageError> {
+fn exec(words: impl Iterator<Item = OsString>) -> Result<ExecInvocation, UsageError> {
     let mut place = PlaceFlags::default();
     let argv = flags(words, |flag, value| place.take(flag, value))?;
-    Ok(Exec { argv: run::command("exec", argv)?, own: 0, place: place.finish()? })
+    Ok(ExecInvocation { argv: run::command("exec", argv)?, own: 0, place: place.finish()? })
 }
 
-fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
+fn hook(words: impl Iterator<Item = OsString>) -> Result<HookInvocation, UsageError> {
     let mut place = PlaceFlags::default();
     let mut timeout = None;
     let mut env = Way::default();
     let mut sleep = None;
     let mut http = None;
     let mut headers = Vec::new();
-    let mut unreadable = Unreadable::default();
+    let mut unreadable = OnUnreadable::default();
     let mut commands: Vec<Vec<OsString>> = Vec::new();
     let argv = flags(words, |flag, value| {
         match flag {
-            b"unreadable" => unreadable = Unreadable::parse(value)?,
+            b"unreadable" => unreadable = OnUnreadable::parse(value)?,
             b"command" => commands.push(vec![value.to_owned()]),
             b"argument" => match commands.last_mut() {
                 Some(command) => command.push(value.to_owned()),
@@ -221,7 +221,7 @@ fn hook(words: impl Iterator<Item = OsString>) -> Result<Hook, UsageError> {
         _ => return Err(UsageError::new("`--sleep`, `--http` and `--` exclude each other")),
     };
     let timeout = timeout.ok_or_else(|| UsageError::new("`--timeout=SECONDS` is missing"))?;
-    Ok(Hook { place: place.finish()?, timeout, env, unreadable, commands, handler })
+    Ok(HookInvocation { place: place.finish()?, timeout, env, unreadable, commands, handler })
 }
 
 /// Hands each `--flag=value` to `take`, which says whether it knows the flag. Gives what follows `--`, where
@@ -319,7 +319,7 @@ mod tests {
         parse(args.iter().map(OsString::from))
     }
 
-    fn hook(args: &[&str]) -> Hook {
+    fn hook(args: &[&str]) -> HookInvocation {
         match parse_strs(&[&["hook", "--container=base", "--timeout=30"], args].concat()) {
             Ok(Invocation::Hook(hook)) => hook,
             other => panic!("{other:?}"),
@@ -369,7 +369,7 @@ mod tests {
             "--command=b",
         ]);
         assert_eq!(hook.commands, [vec!["a", "--command=x", ""], vec!["b"]]);
-        assert_eq!((hook.env, hook.unreadable), (Way::File, Unreadable::Warn));
+        assert_eq!((hook.env, hook.unreadable), (Way::File, OnUnreadable::Warn));
     }
 
     #[test]

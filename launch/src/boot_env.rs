@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::{fmt, fs, io};
 
 use crate::environ::{self, ParseError};
-use crate::{keep, layout, references};
+use crate::{layout, pod_env, references};
 
 use crate::args::Place;
 use crate::merge::{self, Merged};
@@ -38,7 +38,7 @@ impl BootEnv {
     /// The env that a process gets which would have started with `process`.
     pub(crate) fn over<'a>(&'a self, process: &'a [(OsString, OsString)]) -> Result<Merged<'a>, LoadError> {
         let boot = environ::parse(&self.environ.bytes).map_err(|error| self.environ.damaged(error))?;
-        let keep = keep::parse(&self.keep.bytes).map_err(|error| self.keep.damaged(error))?;
+        let keep = pod_env::parse(&self.keep.bytes).map_err(|error| self.keep.damaged(error))?;
         Ok(merge::merge(process, &boot, &keep))
     }
 

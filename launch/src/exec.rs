@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::{env, fmt};
 
-use crate::args::Exec;
+use crate::args::ExecInvocation;
 use crate::boot_env::{BootEnv, LoadError};
 use crate::exit;
 use crate::mark;
@@ -16,7 +16,7 @@ use crate::program::{self, StartError};
 /// working directory and signals. What the launcher leaves in it is a bit of its core dump filter, by which the hook
 /// knows it ([`mark`]). std ignores SIGPIPE for itself; `CommandExt::exec` puts it back to its
 /// default, which is what container runtimes start processes with.
-pub(crate) fn run(exec: &Exec) -> Result<Infallible, ExecError> {
+pub(crate) fn run(exec: &ExecInvocation) -> Result<Infallible, ExecError> {
     let process: Vec<_> = env::vars_os().collect();
     let boot = BootEnv::load(&exec.place).map_err(ExecError::NoBootEnv)?;
     let merged = boot.over(&process).map_err(ExecError::NoBootEnv)?;

@@ -37,7 +37,7 @@ pub(crate) const NOT_FOUND: u8 = 127;
 pub(crate) const SIGNALED: u8 = 128;
 
 /// What a container runtime reports of a first process that ended this way.
-pub(crate) fn of(status: ExitStatus) -> u8 {
+pub(crate) fn exit_code(status: ExitStatus) -> u8 {
     match (status.code(), status.signal()) {
         (Some(code), _) => low_byte(code),
         (None, Some(signal)) => SIGNALED | low_byte(signal),

@@ -18,7 +18,7 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::{env, fmt};
 
-use crate::args::{Hook, UsageError};
+use crate::args::{HookInvocation, UsageError};
 use crate::boot_env::{BootEnv, LoadError};
 use crate::deadline::Deadline;
 use crate::report;
@@ -59,7 +59,7 @@ impl Way {
 
 /// What becomes of a container whose first process may not be read, so that nothing is proven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Unreadable {
+pub(crate) enum OnUnreadable {
     /// It fails.
     #[default]
     Fail,
@@ -67,7 +67,7 @@ pub(crate) enum Unreadable {
     Warn,
 }
 
-impl Unreadable {
+impl OnUnreadable {
     pub(crate) fn parse(word: &OsStr) -> Result<Self, UsageError> {
         match word.as_encoded_bytes() {
             b"fail" => Ok(Self::Fail),
@@ -84,7 +84,7 @@ const NOT_LAUNCHED: &str = "its first process was not started by Bootlace's laun
                             runs on without the boot env";
 
 /// Proves, then runs commands and handler, which takes `tls` where it is a request. A task that has ended before is no failure: it keeps its own result.
-pub(crate) fn run(hook: &Hook, tls: Option<Tls>) -> Result<(), HookError> {
+pub(crate) fn run(hook: &HookInvocation, tls: Option<Tls>) -> Result<(), HookError> {
     let deadline = Deadline::after(hook.timeout);
     // The kubelet runs a hook with the container's configured env, so this is what the task's process would
     // hold without the boot env.

@@ -11,7 +11,7 @@ use std::{env, fmt, fs, io};
 
 use crate::layout;
 
-use crate::args::Init;
+use crate::args::InitInvocation;
 use crate::child::{self, ChildError};
 use crate::deadline::Deadline;
 use crate::exit;
@@ -19,7 +19,7 @@ use crate::merge;
 use crate::report;
 
 /// Runs the program and gives its exit code; one that was ended by a signal gives what a shell would.
-pub(crate) fn run(init: &Init) -> Result<u8, InitError> {
+pub(crate) fn run(init: &InitInvocation) -> Result<u8, InitError> {
     let deadline = Deadline::after(init.timeout);
     let unwritable = |path: &Path| {
         let path = path.to_owned();

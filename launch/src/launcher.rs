@@ -14,7 +14,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::args::{self, Exec, Invocation};
+use crate::args::{self, ExecInvocation, Invocation};
 use crate::tls::Tls;
 use crate::{exec, exit, hook, init, report, run, supervise};
 
@@ -60,7 +60,7 @@ pub fn main(tls: Option<Tls>) -> ExitCode {
     }
 }
 
-fn become_task(exec: &Exec) -> ExitCode {
+fn become_task(exec: &ExecInvocation) -> ExitCode {
     let Err(error) = exec::run(exec);
     report::failure(&error, &exec.place);
     ExitCode::from(error.exit_code())

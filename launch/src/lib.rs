@@ -16,9 +16,9 @@
 pub mod environ;
 pub mod expansion;
 pub mod handover;
-pub mod keep;
 pub mod launcher;
 pub mod layout;
+pub mod pod_env;
 pub mod references;
 pub mod termination;
 pub mod tls;

@@ -35,7 +35,7 @@ pub(crate) fn hand_over(
     deadline: Deadline,
 ) -> Result<Vec<Output>, OutputError> {
     let mut outputs = Vec::new();
-    let mut handed = Handed { files: 0, bytes: 0 };
+    let mut handed = HandedOver { files: 0, bytes: 0 };
     for output in declared {
         let of = |fault| OutputError { key: output.key.clone(), fault };
         let paths = find::find(&output.file, deadline).map_err(of)?;
@@ -46,35 +46,35 @@ pub(crate) fn hand_over(
         if !files.is_empty() {
             outputs.push(Output { key: output.key.clone(), kind: output.kind, files });
         } else if !output.optional {
-            return Err(of(Fault::Missing(output.file.clone())));
+            return Err(of(OutputErrorKind::Missing(output.file.clone())));
         }
     }
     Ok(outputs)
 }
 
 /// What was handed over so far.
-struct Handed {
+struct HandedOver {
     files: usize,
     bytes: u64,
 }
 
-impl Handed {
+impl HandedOver {
     fn copy(
         &mut self,
         path: PathBuf,
         siblings: &[File],
         attempt: &Attempt,
         deadline: Deadline,
-    ) -> Result<File, Fault> {
+    ) -> Result<File, OutputErrorKind> {
         let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_data_key(name));
-        let Some(name) = name.map(str::to_owned) else { return Err(Fault::Name(path)) };
+        let Some(name) = name.map(str::to_owned) else { return Err(OutputErrorKind::Name(path)) };
         if siblings.iter().any(|file| file.name == name) {
-            return Err(Fault::NameTwice(path));
+            return Err(OutputErrorKind::NameTwice(path));
         }
         if self.files == MAX_FILES {
-            return Err(Fault::TooMany);
+            return Err(OutputErrorKind::TooMany);
         }
-        let mut into = attempt.create(self.files).map_err(Fault::Handover)?;
+        let mut into = attempt.create(self.files).map_err(OutputErrorKind::Handover)?;
         let size = copy::copy(&path, &mut into, MAX_BYTES - self.bytes, deadline)?;
         self.files += 1;
         self.bytes += size;
@@ -86,12 +86,12 @@ impl Handed {
 #[derive(Debug)]
 pub(crate) struct OutputError {
     key: String,
-    fault: Fault,
+    fault: OutputErrorKind,
 }
 
 /// What is wrong with an output. Paths stand in it, contents never.
 #[derive(Debug)]
-enum Fault {
+enum OutputErrorKind {
     Missing(OsString),
     /// A link whose end is not there.
     Dangling(PathBuf),
@@ -117,57 +117,65 @@ impl fmt::Display for OutputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "output {}: ", self.key)?;
         match &self.fault {
-            Fault::Missing(file) => write!(
+            OutputErrorKind::Missing(file) => write!(
                 f,
                 "the task ended without writing {}. Write it, or declare the output with `optional: true`",
                 file.display()
             ),
-            Fault::Dangling(path) => write!(f, "{} is a link to a file that is not there", path.display()),
-            Fault::Folder(path) => write!(
+            OutputErrorKind::Dangling(path) => {
+                write!(f, "{} is a link to a file that is not there", path.display())
+            }
+            OutputErrorKind::Folder(path) => write!(
                 f,
                 "{} is a folder. Name one file, or a pattern such as `{}/*`",
                 path.display(),
                 path.display()
             ),
-            Fault::Special(path, what) => {
+            OutputErrorKind::Special(path, what) => {
                 write!(f, "{} is {what}; only regular files are stored", path.display())
             }
-            Fault::Kernel(path) => {
+            OutputErrorKind::Kernel(path) => {
                 write!(f, "{} is a file of the kernel's; only files on a disk are stored", path.display())
             }
-            Fault::Unreadable(path, error) => write!(f, "{} cannot be read: {error}", path.display()),
-            Fault::TooLarge(path, bytes) => write!(
+            OutputErrorKind::Unreadable(path, error) => {
+                write!(f, "{} cannot be read: {error}", path.display())
+            }
+            OutputErrorKind::TooLarge(path, bytes) => write!(
                 f,
                 "{} has {bytes} bytes; all outputs of a task together may have {MAX_BYTES}. Store large files \
                  elsewhere, and their address as the output",
                 path.display()
             ),
-            Fault::TooMany => write!(
+            OutputErrorKind::TooMany => write!(
                 f,
                 "a task may hand over {MAX_FILES} files, and there are more. Pack them into an archive, or \
                  narrow the pattern"
             ),
-            Fault::Changed(path) => write!(
+            OutputErrorKind::Changed(path) => write!(
                 f,
                 "{} changed while it was read. Let the task wait for whatever still writes it",
                 path.display()
             ),
-            Fault::Name(path) => write!(
+            OutputErrorKind::Name(path) => write!(
                 f,
                 "the name of {} is no key of a ConfigMap or Secret: those have at most 253 of letters, digits, \
                  `-`, `_` and `.`, and do not begin with `..`",
                 path.display()
             ),
-            Fault::NameTwice(path) => write!(
+            OutputErrorKind::NameTwice(path) => write!(
                 f,
                 "{} has the name of another of its files, and both would be the same key",
                 path.display()
             ),
-            Fault::Pattern(pattern, why) => write!(f, "{} cannot be a pattern: {why}", pattern.display()),
-            Fault::Deadline(limit) => {
+            OutputErrorKind::Pattern(pattern, why) => {
+                write!(f, "{} cannot be a pattern: {why}", pattern.display())
+            }
+            OutputErrorKind::Deadline(limit) => {
                 write!(f, "it could not be handed over within {} s", limit.as_secs())
             }
-            Fault::Handover(error) => write!(f, "it cannot be copied to the sidecar's volume: {error}"),
+            OutputErrorKind::Handover(error) => {
+                write!(f, "it cannot be copied to the sidecar's volume: {error}")
+            }
         }
     }
 }

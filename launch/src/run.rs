@@ -14,13 +14,13 @@
 use std::env;
 use std::ffi::OsString;
 
-use crate::args::{Exec, Run};
+use crate::args::{ExecInvocation, RunInvocation};
 
 /// What `run` execs.
-pub(crate) fn supervise(run: Run) -> Exec {
+pub(crate) fn supervise(run: RunInvocation) -> ExecInvocation {
     let mut argv = vec![this_program(), "supervise".into()];
     argv.extend(env::args_os().skip(2));
-    Exec { own: argv.len().saturating_sub(run.argv.len()), place: run.place, argv }
+    ExecInvocation { own: argv.len().saturating_sub(run.argv.len()), place: run.place, argv }
 }
 
 /// Where this program lies. Its own name says it, as Bootlace's webhook writes a path there; `/proc` need not be

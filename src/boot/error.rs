@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::env_file::NotInFile;
 use super::layout::LayoutError;
 use super::source::SourceError;
-use super::store::StoreError;
+use super::env_secret::EnvSecretError;
 use super::volume::VolumeError;
-use crate::entry::{EnvError, PathError};
+use bootlace_core::entry::{EnvError, PathError};
 use crate::{json_error, names};
 
 /// Why a task cannot be booted. Each message is one line that names the source, the entry and the remedy, and
@@ -126,7 +126,7 @@ pub enum BootError {
     NoStore,
     /// The store does not take the env.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] EnvSecretError),
     /// The system gives boot no event loop.
     #[error("boot cannot start: {0}")]
     Start(io::Error),
@@ -208,7 +208,7 @@ impl BootError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::BootSpec;
+    use bootlace_core::plan::BootSpec;
 
     #[test]
     fn a_spec_that_cannot_be_read_is_described_without_its_values() {

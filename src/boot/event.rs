@@ -6,16 +6,16 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::error::BootError;
-use super::source::Entry;
+use super::source::EntryName;
 use super::volume::Staged;
-use crate::entry::EnvValue;
-use crate::identity::Identity;
-use crate::told::ProfileRef;
+use bootlace_core::entry::EnvValue;
+use bootlace_core::identity::Identity;
+use bootlace_core::injected_config::ProfileRef;
 
 /// Something that happened. Its words quote names with escapes, so that no name can begin a line of its own.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(crate) enum Event<'a> {
+pub(crate) enum LogEvent<'a> {
     /// Boot begins.
     Begun { version: &'static str, task: &'a Identity, profile: &'a ProfileRef },
     /// What a reader should know of a source beside its sizes.
@@ -29,11 +29,11 @@ pub(crate) enum Event<'a> {
         milliseconds: Millis,
     },
     /// A later source gives what an earlier one has given.
-    Overridden { source: &'a str, entry: Entry, name: &'a str, earlier: &'a str },
+    Overridden { source: &'a str, entry: EntryName, name: &'a str, earlier: &'a str },
     /// The store has put the env into a Secret.
     Stored { secret: &'a str, how: &'static str, milliseconds: Millis },
     /// The pod's own spec gives a container what a source gives, too.
-    Held { container: &'a str, name: &'a str },
+    Retained { container: &'a str, name: &'a str },
     /// Everything is on the volume.
     Booted {
         #[serde(flatten)]
@@ -41,7 +41,7 @@ pub(crate) enum Event<'a> {
         milliseconds: Millis,
     },
     /// No Event on the pod tells of the boot.
-    Untold { why: String },
+    EventNotRecorded { why: String },
     /// Boot failed.
     Failed {
         exit_code: u8,
@@ -50,7 +50,7 @@ pub(crate) enum Event<'a> {
     },
 }
 
-impl Event<'_> {
+impl LogEvent<'_> {
     /// How grave it is, in the words of the webhook's log.
     pub(crate) fn level(&self) -> &'static str {
         match self {
@@ -58,15 +58,15 @@ impl Event<'_> {
             | Self::Fetched { .. }
             | Self::Overridden { .. }
             | Self::Stored { .. }
-            | Self::Held { .. }
+            | Self::Retained { .. }
             | Self::Booted { .. } => "INFO",
-            Self::Noted { .. } | Self::Untold { .. } => "WARN",
+            Self::Noted { .. } | Self::EventNotRecorded { .. } => "WARN",
             Self::Failed { .. } => "ERROR",
         }
     }
 }
 
-impl fmt::Display for Event<'_> {
+impl fmt::Display for LogEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Begun { version, task, profile } => {
@@ -89,8 +89,8 @@ impl fmt::Display for Event<'_> {
             Self::Stored { secret, how, milliseconds } => {
                 write!(f, "env in Secret {secret}: {how}, in {milliseconds}")
             }
-            Self::Untold { why } => write!(f, "no Event tells of this boot: {why}"),
-            Self::Held { container, name } => write!(
+            Self::EventNotRecorded { why } => write!(f, "no Event tells of this boot: {why}"),
+            Self::Retained { container, name } => write!(
                 f,
                 "container {container:?} gets the variable {name:?} from its own spec, which wins over the sources"
             ),

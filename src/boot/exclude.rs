@@ -8,12 +8,12 @@ use super::sink::Sink;
 const LISTED_KEYS: usize = 20;
 
 /// The profile's patterns, and the keys that they have met.
-pub(crate) struct Excluded {
+pub(crate) struct ExcludedKeys {
     patterns: Vec<WildMatch>,
     keys: Vec<String>,
 }
 
-impl Excluded {
+impl ExcludedKeys {
     /// By these patterns.
     pub(crate) fn by(patterns: &[String]) -> Self {
         Self { patterns: patterns.iter().map(|pattern| WildMatch::new(pattern)).collect(), keys: Vec::new() }

@@ -7,19 +7,19 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::error::{BootError, SourceFailure};
-use super::event::Event;
-use super::report::Report;
-use super::sink::{Found, Sink};
-use super::source::{Named, SourceError};
+use super::event::LogEvent;
+use super::report::BootLog;
+use super::sink::{SourceContent, Sink};
+use super::source::{NamedSource, SourceError};
 use super::volume::Volume;
-use crate::plan::BootSpec;
+use bootlace_core::plan::BootSpec;
 
 /// What the source of a name gave.
 pub(crate) struct Fetched<'a> {
     /// The source's name in the profile.
     pub(crate) name: &'a str,
     /// What it gave.
-    pub(crate) found: Found,
+    pub(crate) found: SourceContent,
 }
 
 /// The event loop of a boot: one thread, as boot only ever waits.
@@ -32,14 +32,14 @@ pub(crate) fn runtime() -> Result<Runtime, BootError> {
 /// # Errors
 /// The first error of any of them; the others are left where they stand.
 pub(crate) async fn all<'a>(
-    sources: &'a [Named<'a>],
+    sources: &'a [NamedSource<'a>],
     spec: &BootSpec<'_>,
     volume: &Volume,
-    report: &Report<'_>,
+    report: &BootLog<'_>,
 ) -> Result<Vec<Fetched<'a>>, BootError> {
     let begun = Instant::now();
     let deadline = begun + Duration::from_secs(spec.timeout_seconds.into());
-    let fetch = async |Named { name, optional, limits, source }: &'a Named<'a>| {
+    let fetch = async |NamedSource { name, optional, limits, source }: &'a NamedSource<'a>| {
         let mut sink = Sink::new(volume, *limits).allowing(&spec.allow).renaming(source.rename());
         let in_time = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
         let too_slow = || SourceError::too_slow(spec.timeout_seconds, "boot.timeoutSeconds", source.doing());
@@ -54,10 +54,10 @@ pub(crate) async fn all<'a>(
         let found = sink.into_found();
         let kind = source.title();
         for note in &found.notes {
-            report.tell(&Event::Noted { source: name, kind: &kind, note });
+            report.log(&LogEvent::Noted { source: name, kind: &kind, note });
         }
         let milliseconds = begun.elapsed().into();
-        report.tell(&Event::Fetched { source: name, kind: &kind, amount: found.amount(), milliseconds });
+        report.log(&LogEvent::Fetched { source: name, kind: &kind, amount: found.amount(), milliseconds });
         Ok(Fetched { name, found })
     };
     future::try_join_all(sources.iter().map(fetch)).await
@@ -78,15 +78,15 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::boot::source::Source;
-    use crate::entry::Rename;
-    use crate::profile::spec::{Layout, LogFormat};
-    use crate::told::ProfileRef;
+    use crate::boot::source::FetchSource;
+    use bootlace_core::entry::Rename;
+    use bootlace_core::profile::spec::{Layout, LogFormat};
+    use bootlace_core::injected_config::ProfileRef;
 
     /// A source that does what its closure does.
     struct Fake<F>(F);
 
-    impl<F: AsyncFn(&mut Sink<'_>) -> Result<(), SourceError>> Source for Fake<F> {
+    impl<F: AsyncFn(&mut Sink<'_>) -> Result<(), SourceError>> FetchSource for Fake<F> {
         fn title(&self) -> String {
             "fake".to_owned()
         }
@@ -103,15 +103,15 @@ mod tests {
     fn named<'a>(
         name: &'a str,
         fetch: impl AsyncFn(&mut Sink<'_>) -> Result<(), SourceError> + 'a,
-    ) -> Named<'a> {
-        Named { name, optional: false, limits: None, source: Box::new(Fake(fetch)) }
+    ) -> NamedSource<'a> {
+        NamedSource { name, optional: false, limits: None, source: Box::new(Fake(fetch)) }
     }
 
-    fn fetch(sources: &[Named<'_>], timeout_seconds: u32) -> (Result<Vec<String>, BootError>, String) {
+    fn fetch(sources: &[NamedSource<'_>], timeout_seconds: u32) -> (Result<Vec<String>, BootError>, String) {
         let spec = BootSpec {
             store: None,
             env_secret: None,
-            task: crate::identity::Identity::default(),
+            task: bootlace_core::identity::Identity::default(),
             profile: ProfileRef { name: "default".to_owned(), generation: 1 },
             timeout_seconds,
             log_format: LogFormat::default(),
@@ -129,7 +129,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();
         let mut log = Vec::new();
-        let report = Report::new(&mut log);
+        let report = BootLog::new(&mut log);
         let fetched = runtime().unwrap().block_on(all(sources, &spec, &volume, &report));
         let names = fetched.map(|all| all.iter().map(|one| one.name.to_owned()).collect());
         (names, String::from_utf8(log).unwrap())

@@ -11,11 +11,11 @@ use super::json;
 use super::sink::{Gives, Sink};
 use super::volume::Volume;
 use crate::http::Body;
-use crate::profile::remote::Archive;
+use bootlace_core::profile::remote::Archive;
 
 /// Bytes that an archive may give, and files.
-const LIMITS: crate::plan::boot_spec::SourceLimits =
-    crate::plan::boot_spec::SourceLimits { bytes: 1 << 20, files: 256 };
+const LIMITS: bootlace_core::plan::boot_spec::SourceLimits =
+    bootlace_core::plan::boot_spec::SourceLimits { bytes: 1 << 20, files: 256 };
 
 /// Unpacks an archive that comes in chunks of `chunk` bytes into a volume at `root`.
 ///

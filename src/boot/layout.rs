@@ -9,12 +9,12 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 
 use super::BootError;
-use super::container::ForContainer;
-use super::merge::{Content, From};
-use crate::entry::{AssetPath, EnvName, EnvValue, can_be_sourced};
-use crate::names;
-use crate::plan::BootSpec;
-use crate::profile::spec::Layout;
+use super::per_container::ContainerFiles;
+use super::merge::{MergedContent, FromSource};
+use bootlace_core::entry::{AssetPath, EnvName, EnvValue, can_be_sourced};
+use bootlace_core::names;
+use bootlace_core::plan::BootSpec;
+use bootlace_core::profile::spec::Layout;
 
 /// An env file among the assets.
 pub(crate) struct EnvFile {
@@ -29,9 +29,9 @@ pub(crate) struct EnvFile {
 /// # Errors
 /// Where a source's file lies in the place of one, or a variable cannot come out of one.
 pub(crate) fn env_files(
-    content: &Content<'_>,
+    content: &MergedContent<'_>,
     spec: &BootSpec<'_>,
-    containers: &[ForContainer<'_>],
+    containers: &[ContainerFiles<'_>],
 ) -> Result<Vec<EnvFile>, BootError> {
     match spec.layout {
         Layout::Bootlace => Ok(Vec::new()),
@@ -39,12 +39,12 @@ pub(crate) fn env_files(
     }
 }
 
-fn optimus(content: &Content<'_>, containers: &[ForContainer<'_>]) -> Result<Vec<EnvFile>, BootError> {
+fn optimus(content: &MergedContent<'_>, containers: &[ContainerFiles<'_>]) -> Result<Vec<EnvFile>, BootError> {
     // Sourced, they would win over what the pod's spec sets itself: what does is left out.
     let kept: HashSet<&str> = containers.iter().flat_map(|container| &container.keep).copied().collect();
     let mut env = EnvFile { name: names::FILE_OPTIMUS_ENV, content: Vec::new() };
     let mut secret = EnvFile { name: names::FILE_OPTIMUS_SECRET, content: Vec::new() };
-    for (name, From { source, given }) in &content.env {
+    for (name, FromSource { source, given }) in &content.env {
         if kept.contains(name.as_str()) {
             continue;
         }
@@ -77,7 +77,7 @@ fn assign(file: &mut Vec<u8>, name: &EnvName, value: &EnvValue) -> Result<(), Bo
     Ok(())
 }
 
-fn check_is_free(name: &str, content: &Content<'_>) -> Result<(), LayoutError> {
+fn check_is_free(name: &str, content: &MergedContent<'_>) -> Result<(), LayoutError> {
     let Ok(path) = AssetPath::parse(name) else { return Ok(()) };
     let same = content.files.get(&path).map(|from| (&path, from));
     match same.or_else(|| content.files.obstacle(&path)) {
@@ -125,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::entry::Rename;
+    use bootlace_core::entry::Rename;
 
     /// What a shell's child holds after the shell sourced `file` as the plugin images do.
     fn sourced(shell: &str, file: &[u8]) -> BTreeMap<String, Vec<u8>> {

@@ -13,7 +13,7 @@ const MARGIN: u64 = 1 << 20;
 
 /// The memory that the cgroup of this process has left.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryBudget {
     group: Option<Group>,
     /// Bytes that may be used before the cgroup is looked at again.
     unseen: Cell<u64>,
@@ -31,7 +31,7 @@ struct Group {
 
 /// The limit does not leave room for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exhausted {
+pub(crate) struct MemoryExhausted {
     /// The limit.
     pub(crate) limit: u64,
     /// What is used.
@@ -40,14 +40,14 @@ pub(crate) struct Exhausted {
     pub(crate) wanted: u64,
 }
 
-impl Memory {
+impl MemoryBudget {
     /// Of the cgroup mounted at `root`; without bounds where it has no limit or cannot be read.
     pub(crate) fn of(root: &Path) -> Self {
         Self { group: version_2(root).or_else(|| version_1(&root.join("memory"))), unseen: Cell::new(0) }
     }
 
     /// Whether `bytes` more can be used, which then count as used.
-    pub(crate) fn take(&self, bytes: u64) -> Result<(), Exhausted> {
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(MemoryExhaustedted> {
         let unseen = self.unseen.get();
         if self.group.is_none() || bytes <= unseen {
             self.unseen.set(unseen.saturating_sub(bytes));
@@ -60,16 +60,16 @@ impl Memory {
     }
 
     /// Whether `bytes` more could be used.
-    pub(crate) fn check(&self, bytes: u64) -> Result<(), Exhausted> {
+    pub(crate) fn check(&self, bytes: u64) -> Result<(), MemoryExhausted> {
         self.left_for(bytes).map(drop)
     }
 
-    fn left_for(&self, bytes: u64) -> Result<u64, Exhausted> {
+    fn left_for(&self, bytes: u64) -> Result<u64, MemoryExhausted> {
         let Some(group) = &self.group else { return Ok(u64::MAX) };
         // What cannot be read any more is no reason to fail.
         let Some(used) = group.used() else { return Ok(u64::MAX) };
         let left = group.limit.saturating_sub(MARGIN).saturating_sub(used);
-        if bytes > left { Err(Exhausted { limit: group.limit, used, wanted: bytes }) } else { Ok(left) }
+        if bytes > left { Err(MemoryExhausted { limit: group.limit, used, wanted: bytes }) } else { Ok(left) }
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    fn version_2_with(limit: &str, used: u64, files: u64) -> (tempfile::TempDir, Memory) {
+    fn version_2_with(limit: &str, used: u64, files: u64) -> (tempfile::TempDir, MemoryBudget) {
         let root = tempfile::tempdir().unwrap();
         write(
             root.path(),
@@ -131,25 +131,25 @@ mod tests {
                 ("memory.stat", format!("anon 1\ninactive_file {}\nactive_file {}", files / 2, files / 2)),
             ],
         );
-        let memory = Memory::of(root.path());
+        let memory = MemoryBudget::of(root.path());
         (root, memory)
     }
 
     #[test]
     fn what_the_limit_does_not_hold_is_not_taken() {
         let (_root, memory) = version_2_with(&(64 * MIB).to_string(), 40 * MIB, 10 * MIB);
-        assert_eq!(memory.take(20 * MIB), Ok(()));
+        assert_eq!(memory.reserve(20 * MIB), Ok(()));
         let (limit, used, wanted) = (64 * MIB, 30 * MIB, 34 * MIB);
-        assert_eq!(memory.take(wanted), Err(Exhausted { limit, used, wanted }));
+        assert_eq!(memory.reserve(wanted), EMemoryExhaustedted { limit, used, wanted }));
         assert_eq!(memory.check(33 * MIB), Ok(()));
-        assert_eq!(memory.check(wanted), Err(Exhausted { limit, used, wanted }));
+        assert_eq!(memory.check(wanted), Err(MemoryExhausted { limit, used, wanted }));
     }
 
     #[test]
     fn many_small_pieces_are_counted_between_two_looks() {
         let (root, memory) = version_2_with(&(64 * MIB).to_string(), 30 * MIB, 0);
         let mut taken = 0;
-        while memory.take(16 * 1024).is_ok() {
+        while memory.reserve(16 * 1024).is_ok() {
             taken += 16 * 1024;
             // As the kernel would count them.
             fs::write(root.path().join("memory.current"), (30 * MIB + taken).to_string()).unwrap();
@@ -169,17 +169,17 @@ mod tests {
                 ("memory.stat", format!("{limit}\ntotal_inactive_file {MIB}\ntotal_active_file 0")),
             ],
         );
-        let memory = Memory::of(root.path());
-        let exhausted = memory.take(13 * MIB).unwrap_err();
+        let memory = MemoryBudget::of(root.path());
+        let exhausted = memory.reserve(13 * MIB).unwrap_err();
         assert_eq!((exhausted.limit, exhausted.used), (32 * MIB, 19 * MIB));
-        assert_eq!(memory.take(12 * MIB), Ok(()));
+        assert_eq!(memory.reserve(12 * MIB), Ok(()));
     }
 
     #[test]
     fn without_a_limit_or_a_cgroup_everything_is_taken() {
         let (_root, memory) = version_2_with("max", MIB, 0);
-        assert_eq!(memory.take(u64::MAX), Ok(()));
-        assert_eq!(Memory::of(Path::new("/nowhere")).take(u64::MAX), Ok(()));
+        assert_eq!(memory.reserve(u64::MAX), Ok(()));
+        assert_eq!(MemoryBudget::of(Path::new("/nowhere")).reserve(u64::MAX), Ok(()));
         let root = tempfile::tempdir().unwrap();
         write(
             &root.path().join("memory"),
@@ -188,6 +188,6 @@ mod tests {
                 ("memory.stat", "hierarchical_memory_limit 9223372036854771712".to_owned()),
             ],
         );
-        assert_eq!(Memory::of(root.path()).take(u64::MAX), Ok(()));
+        assert_eq!(MemoryBudget::of(root.path()).reserve(u64::MAX), Ok(()));
     }
 }

@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 
 use super::BootError;
-use super::event::{Amount, Event};
+use super::event::{Amount, LogEvent};
 use super::fetch::Fetched;
-use super::report::Report;
-use super::source::Entry;
+use super::report::BootLog;
+use super::source::EntryName;
 use super::volume::Staged;
-use crate::entry::{EnvName, EnvValue, FileTree};
+use bootlace_core::entry::{EnvName, EnvValue, FileTree};
 
 /// What the task gets.
-pub(crate) struct Content<'a> {
+pub(crate) struct MergedContent<'a> {
     /// Env by name.
-    pub(crate) env: BTreeMap<EnvName, From<'a, EnvValue>>,
+    pub(crate) env: BTreeMap<EnvName, FromSource<'a, EnvValue>>,
     /// Files by path.
-    pub(crate) files: FileTree<From<'a, Staged>>,
+    pub(crate) files: FileTree<FromSource<'a, Staged>>,
 }
 
 /// Something with the name of the source that gave it.
-pub(crate) struct From<'a, T> {
+pub(crate) struct FromSource<'a, T> {
     /// The source's name in the profile.
     pub(crate) source: &'a str,
     /// What it gave.
@@ -30,14 +30,14 @@ pub(crate) struct From<'a, T> {
 ///
 /// # Errors
 /// Where one source's file lies where another's needs a folder.
-pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &Report<'_>) -> Result<Content<'a>, BootError> {
-    let mut content = Content { env: BTreeMap::new(), files: FileTree::new() };
+pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &BootLog<'_>) -> Result<MergedContent<'a>, BootError> {
+    let mut content = MergedContent { env: BTreeMap::new(), files: FileTree::new() };
     for Fetched { name: source, found } in sources {
         for (name, given) in found.env {
             let entry = name.to_string();
-            if let Some(From { source: earlier, .. }) = content.env.insert(name, From { source, given }) {
-                let (entry, name) = (Entry::Variable, &*entry);
-                report.tell(&Event::Overridden { source, entry, name, earlier });
+            if let Some(FromSource { source: earlier, .. }) = content.env.insert(name, FromSource { source, given }) {
+                let (entry, name) = (EntryName::Variable, &*entry);
+                report.log(&LogEvent::Overridden { source, entry, name, earlier });
             }
         }
         for (path, given) in found.files {
@@ -50,16 +50,16 @@ pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &Report<'_>) -> Resul
                     other: other.to_string(),
                 });
             }
-            if let Some(From { source: earlier, .. }) = content.files.insert(path, From { source, given }) {
-                let (entry, name) = (Entry::File, &*entry);
-                report.tell(&Event::Overridden { source, entry, name, earlier });
+            if let Some(FromSource { source: earlier, .. }) = content.files.insert(path, FromSource { source, given }) {
+                let (entry, name) = (EntryName::File, &*entry);
+                report.log(&LogEvent::Overridden { source, entry, name, earlier });
             }
         }
     }
     Ok(content)
 }
 
-impl Content<'_> {
+impl MergedContent<'_> {
     /// Whether there is a variable called `name`.
     pub(crate) fn gives(&self, name: &str) -> bool {
         self.env.contains_key(name)

@@ -26,7 +26,7 @@
 //! to the log, to an error or to an argument: the types that hold one (`entry::EnvValue`) cannot show it.
 
 mod archive;
-mod container;
+mod per_container;
 mod env_file;
 mod error;
 mod event;
@@ -41,7 +41,7 @@ mod merge;
 mod report;
 mod sink;
 mod source;
-mod store;
+mod env_secret;
 mod volume;
 
 use std::ffi::OsString;
@@ -53,24 +53,24 @@ use std::time::Instant;
 use bootlace_launch::termination;
 
 pub use error::BootError;
-pub(crate) use source::asked;
+pub(crate) use source::address;
 
-use crate::names;
-use crate::plan::BootSpec;
+use bootlace_core::names;
+use bootlace_core::plan::BootSpec;
 use crate::store::client::{Client, token_file};
-use crate::store::protocol::Outcome;
-use crate::told::ProfileRef;
-use event::Event;
-use memory::Memory;
-use report::Report;
-use store::StoreError;
+use crate::store::protocol::EventKind;
+use bootlace_core::injected_config::ProfileRef;
+use event::LogEvent;
+use memory::MemoryBudget;
+use report::BootLog;
+use env_secret::EnvSecretError;
 use tokio::runtime::Runtime;
 use volume::Volume;
 
 /// The command line of `bootlace boot`. What to boot comes in the env (`BOOTLACE_SPEC`), and the flags are
 /// there to try a boot without a pod.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub struct BootCommandArgs {
     /// Where the boot volume is mounted.
     #[arg(long, default_value = names::MOUNT, value_name = "DIR")]
     pub root: PathBuf,
@@ -94,7 +94,7 @@ pub struct Args {
 /// Boots as the process's env says, and tells on standard error how it went. The exit codes are those of
 /// [`BootError::exit_code`].
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &BootCommandArgs) -> ExitCode {
     // Everything goes to one stream: the runtime collects two of them separately, and the sentence that says
     // what failed must be the last line.
     let env: Vec<_> = std::env::vars_os().collect();
@@ -109,8 +109,8 @@ pub fn run(args: &Args) -> ExitCode {
 ///
 /// # Errors
 /// Where the task cannot be booted: the error says why and what to change, and holds no value of a source.
-pub fn run_to(args: &Args, env: &[(OsString, OsString)], log: &mut dyn Write) -> Result<(), BootError> {
-    let report = Report::new(log);
+pub fn run_to(args: &BootCommandArgs, env: &[(OsString, OsString)], log: &mut dyn Write) -> Result<(), BootError> {
+    let report = BootLog::new(log);
     let failed = |error: &BootError| report.failure(error, &args.termination_log);
     let spec = read_spec(env).inspect_err(failed)?;
     report.set_format(spec.log_format);
@@ -124,29 +124,29 @@ pub fn run_to(args: &Args, env: &[(OsString, OsString)], log: &mut dyn Write) ->
 
 /// Returns what was done, in words.
 fn boot(
-    args: &Args,
+    args: &BootCommandArgs,
     env: &[(OsString, OsString)],
     spec: &BootSpec<'_>,
     runtime: &Runtime,
-    report: &Report<'_>,
+    report: &BootLog<'_>,
 ) -> Result<String, BootError> {
     let begun = Instant::now();
     let version = env!("CARGO_PKG_VERSION");
-    report.tell(&Event::Begun { version, task: &spec.task, profile: &spec.profile });
+    report.log(&LogEvent::Begun { version, task: &spec.task, profile: &spec.profile });
 
-    let volume = Volume::open(&args.root, &spec.profile.name)?.within(Memory::of(&args.cgroup));
+    let volume = Volume::open(&args.root, &spec.profile.name)?.within(MemoryBudget::of(&args.cgroup));
     let sources = source::all(spec);
     let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
     let content = merge::merge(fetched, report)?;
-    let containers = container::all(spec, &content, env, report)?;
+    let containers = per_container::all(spec, &content, env, report)?;
     let env_files = layout::env_files(&content, spec, &containers)?;
     if let Some(secret) = &spec.env_secret {
         let store = spec.store.as_deref().ok_or(BootError::NoStore)?;
-        let env = store::env(&content)?;
+        let env = env_secret::env(&content)?;
         let begun = Instant::now();
-        let client = Client::new(store, &args.store_token).map_err(StoreError::from)?;
-        let how = runtime.block_on(store::put_env(&client, secret, &env))?;
-        report.tell(&Event::Stored { secret, how, milliseconds: begun.elapsed().into() });
+        let client = Client::new(store, &args.store_token).map_err(EnvSecretError::from)?;
+        let how = runtime.block_on(env_secret::put_env(&client, secret, &env))?;
+        report.log(&LogEvent::Stored { secret, how, milliseconds: begun.elapsed().into() });
     }
     let launcher = if spec.http_get { &args.launcher_http } else { &args.launcher };
     volume.write(&content, &env_files, spec, &containers, launcher)?;
@@ -154,23 +154,23 @@ fn boot(
         named.source.written();
     }
 
-    let booted = Event::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() };
-    report.tell(&booted);
+    let booted = LogEvent::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() };
+    report.log(&booted);
     Ok(booted.to_string())
 }
 
 /// Has an Event written on the pod. A boot does not fail because nobody could be told of it.
-async fn tell(args: &Args, spec: &BootSpec<'_>, result: &Result<String, BootError>, report: &Report<'_>) {
+async fn tell(args: &BootCommandArgs, spec: &BootSpec<'_>, result: &Result<String, BootError>, report: &BootLog<'_>) {
     let Some(store) = spec.store.as_deref() else { return };
     let ProfileRef { name, generation } = &spec.profile;
     let (outcome, note) = match result {
-        Ok(done) => (Outcome::Booted, format!("{done}, with BootProfile {name:?}, generation {generation}")),
-        Err(error) => (Outcome::Failed, error.to_string()),
+        Ok(done) => (EventKind::Booted, format!("{done}, with BootProfile {name:?}, generation {generation}")),
+        Err(error) => (EventKind::Failed, error.to_string()),
     };
-    let told = async { store::tell(&Client::new(store, &args.store_token)?, outcome, note).await };
+    let told = async { env_secret::report_outcome(&Client::new(store, &args.store_token)?, outcome, note).await };
     // Where the boot failed, the log ends with the sentence that says why.
     if let (Err(error), Ok(_)) = (told.await, result) {
-        report.tell(&Event::Untold { why: error.to_string() });
+        report.log(&LogEvent::EventNotRecorded { why: error.to_string() });
     }
 }
 

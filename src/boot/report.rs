@@ -10,11 +10,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::BootError;
-use super::event::Event;
-use crate::profile::spec::LogFormat;
+use super::event::LogEvent;
+use bootlace_core::profile::spec::LogFormat;
 
 /// Boot's log.
-pub(crate) struct Report<'l> {
+pub(crate) struct BootLog<'l> {
     log: RefCell<&'l mut dyn Write>,
     format: Cell<LogFormat>,
 }
@@ -26,10 +26,10 @@ struct Line<'a> {
     level: &'static str,
     message: String,
     #[serde(flatten)]
-    event: &'a Event<'a>,
+    event: &'a LogEvent<'a>,
 }
 
-impl<'l> Report<'l> {
+impl<'l> BootLog<'l> {
     /// A report that is written to `log`, for people until it is said otherwise.
     pub(crate) fn new(log: &'l mut dyn Write) -> Self {
         Self { log: RefCell::new(log), format: Cell::default() }
@@ -41,7 +41,7 @@ impl<'l> Report<'l> {
     }
 
     /// Tells an event.
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn log(&self, event: &LogEvent<'_>) {
         let message = event.to_string();
         let line = match self.format.get() {
             LogFormat::Text => message,
@@ -59,9 +59,9 @@ impl<'l> Report<'l> {
 
     /// Boot failed. Tells it where the task's owner looks, too: there it is a sentence always.
     pub(crate) fn failure(&self, error: &BootError, termination_log: &Path) {
-        let event = Event::Failed { exit_code: error.exit_code(), error };
+        let event = LogEvent::Failed { exit_code: error.exit_code(), error };
         // Without the file there is nobody else to tell; the log still says it.
         let _ = termination::write(termination_log, &event.to_string());
-        self.tell(&event);
+        self.log(&event);
     }
 }

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::event::Amount;
-use super::source::{Entry, Refused, SourceError};
+use super::source::{EntryName, EntryError, SourceError};
 use super::volume::{Scratch, Staged, StagedFile, Volume};
-use crate::entry::{self, AssetPath, EnvError, EnvName, EnvValue, FileTree, Rename};
-use crate::plan::boot_spec::SourceLimits;
-use crate::profile::spec::Into;
+use bootlace_core::entry::{self, AssetPath, EnvError, EnvName, EnvValue, FileTree, Rename};
+use bootlace_core::plan::boot_spec::SourceLimits;
+use bootlace_core::profile::spec::SourceTarget;
 
 /// What one source may give: env variables and files.
 pub(crate) struct Sink<'v> {
@@ -22,11 +22,11 @@ pub(crate) struct Sink<'v> {
     rename: Rename,
     /// Bytes given so far, those of open files included.
     given: Rc<Cell<u64>>,
-    found: Found,
+    found: SourceContent,
 }
 
 /// Where a source stands that asks more than once, and may have to ask one thing again.
-pub(crate) struct Mark {
+pub(crate) struct SinkPosition {
     /// The number that the next file gets.
     next: u64,
     given: u64,
@@ -38,7 +38,7 @@ const NO_LIMITS: SourceLimits = SourceLimits { bytes: u64::MAX, files: u32::MAX 
 
 /// What one source gave. Its files lie in the volume's staging folder.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct SourceContent {
     /// Env by name.
     pub(crate) env: BTreeMap<EnvName, EnvValue>,
     /// Files by path.
@@ -47,7 +47,7 @@ pub(crate) struct Found {
     pub(crate) notes: Vec<String>,
 }
 
-impl Found {
+impl SourceContent {
     /// How much it is.
     pub(crate) fn amount(&self) -> Amount {
         Amount::of(self.env.values(), self.files.iter().map(|(_, file)| file))
@@ -56,7 +56,7 @@ impl Found {
 
 /// What names and contents of a source become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gives {
+pub(crate) enum EntryKind {
     /// Variables.
     Env,
     /// Variables that their source keeps secret.
@@ -65,13 +65,13 @@ pub(crate) enum Gives {
     Files,
 }
 
-impl Gives {
+impl EntryKind {
     /// As the profile says it, of a source that keeps its content secret or does not.
-    pub(crate) fn new(into: Into, secret: bool) -> Self {
+    pub(crate) fn new(into: SourceTarget, secret: bool) -> Self {
         match into {
-            Into::Env if secret => Self::Secrets,
-            Into::Env => Self::Env,
-            Into::Files => Self::Files,
+            SourceTarget::Env if secret => Self::Secrets,
+            SourceTarget::Env => Self::Env,
+            SourceTarget::Files => Self::Files,
         }
     }
 }
@@ -95,7 +95,7 @@ impl<'v> Sink<'v> {
             allow: &[],
             rename: Rename::Keys,
             given: Rc::default(),
-            found: Found::default(),
+            found: SourceContent::default(),
         }
     }
 
@@ -121,24 +121,24 @@ impl<'v> Sink<'v> {
 
     /// Forgets everything, for a source that begins again.
     pub(crate) fn clear(&mut self) {
-        self.found = Found::default();
+        self.found = SourceContent::default();
         self.given = Rc::default();
     }
 
     /// Where the source stands.
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { next: self.volume.next_number(), given: self.given.get(), notes: self.found.notes.len() }
+    pub(crate) fn mark(&self) -> SinkPosition {
+        SinkPosition { next: self.volume.next_number(), given: self.given.get(), notes: self.found.notes.len() }
     }
 
     /// Forgets the files and the notes that were given since `mark`.
-    pub(crate) fn rewind(&mut self, mark: &Mark) {
+    pub(crate) fn rewind(&mut self, mark: &SinkPosition) {
         self.found.files.retain(|file| file.number() < mark.next);
         self.found.notes.truncate(mark.notes);
         self.given = Rc::new(Cell::new(mark.given));
     }
 
     /// Whether a file that was given before `mark` lies at `path`, above it or below it.
-    pub(crate) fn is_covered(&self, path: &AssetPath, mark: &Mark) -> bool {
+    pub(crate) fn is_covered(&self, path: &AssetPath, mark: &SinkPosition) -> bool {
         let files = &self.found.files;
         let there = files.get(path).or_else(|| files.obstacle(path).map(|(_, file)| file));
         there.is_some_and(|file| file.number() < mark.next)
@@ -155,11 +155,11 @@ impl<'v> Sink<'v> {
     }
 
     /// Gives a variable or a file that is at hand.
-    pub(crate) fn give(&mut self, gives: Gives, name: &str, content: &[u8]) -> Result<(), SourceError> {
+    pub(crate) fn write_entry(&mut self, gives: EntryKind, name: &str, content: &[u8]) -> Result<(), SourceError> {
         match gives {
-            Gives::Env => self.env(name, content.to_vec()),
-            Gives::Secrets => self.secret(name, content.to_vec()),
-            Gives::Files => self.file(name, content),
+            EntryKind::Env => self.env(name, content.to_vec()),
+            EntryKind::Secrets => self.secret(name, content.to_vec()),
+            EntryKind::Files => self.file(name, content),
         }
     }
 
@@ -174,7 +174,7 @@ impl<'v> Sink<'v> {
     }
 
     fn variable(&mut self, name: &str, value: Vec<u8>, secret: bool) -> Result<(), SourceError> {
-        let refused = |refused: Refused| SourceError::refused(Entry::Variable, name, refused);
+        let refused = |refused: EntryError| SourceError::refused(EntryName::Variable, name, refused);
         if let Some(decides) = entry::decides(name, self.allow) {
             return Err(refused(EnvError::Reserved { decides, rename: self.rename }.into()));
         }
@@ -183,14 +183,14 @@ impl<'v> Sink<'v> {
         count(&self.given, value.len(), self.limits.bytes).map_err(refused)?;
         match self.found.env.insert(name, value) {
             None => Ok(()),
-            Some(_) => Err(refused(Refused::Twice)),
+            Some(_) => Err(refused(EntryError::Twice)),
         }
     }
 
     /// Begins a file. Several may be open at a time.
     pub(crate) fn create(&mut self, path: &str) -> Result<NewFile, SourceError> {
         let path = AssetPath::parse(path)
-            .map_err(|error| SourceError::refused(Entry::File, path, Refused::Path(error)))?;
+            .map_err(|error| SourceError::refused(EntryName::File, path, EntryError::Path(error)))?;
         self.check(&path)?;
         let (limit, given) = (self.limits.bytes, Rc::clone(&self.given));
         Ok(NewFile { path, staged: self.volume.stage()?, limit, given })
@@ -217,35 +217,35 @@ impl<'v> Sink<'v> {
     }
 
     /// What was given.
-    pub(crate) fn into_found(self) -> Found {
+    pub(crate) fn into_found(self) -> SourceContent {
         self.found
     }
 
     fn check(&self, path: &AssetPath) -> Result<(), SourceError> {
-        let refused = |refused| Err(SourceError::refused(Entry::File, &path.to_string(), refused));
+        let refused = |refused| Err(SourceError::refused(EntryName::File, &path.to_string(), refused));
         if self.found.files.len() >= self.limits.files as usize {
-            return refused(Refused::TooMany { limit: self.limits.files });
+            return refused(EntryError::TooMany { limit: self.limits.files });
         }
         if self.found.files.get(path).is_some() {
-            return refused(Refused::Twice);
+            return refused(EntryError::Twice);
         }
         match self.found.files.obstacle(path) {
-            Some((other, _)) => refused(Refused::FileAndFolder { other: other.to_string() }),
+            Some((other, _)) => refused(EntryError::FileAndFolder { other: other.to_string() }),
             None => Ok(()),
         }
     }
 }
 
 /// Counts `bytes` before they are kept.
-fn count(given: &Cell<u64>, bytes: u64, limit: u64) -> Result<(), Refused> {
+fn count(given: &Cell<u64>, bytes: u64, limit: u64) -> Result<(), EntryError> {
     given.set(given.get().saturating_add(bytes));
-    if given.get() > limit { Err(Refused::TooLarge { limit }) } else { Ok(()) }
+    if given.get() > limit { Err(EntryError::TooLarge { limit }) } else { Ok(()) }
 }
 
 impl NewFile {
     /// Appends to the file. On a volume in memory that is a copy, so there is nothing to await.
     pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), SourceError> {
-        let refused = |refused| SourceError::refused(Entry::File, &self.path.to_string(), refused);
+        let refused = |refused| SourceError::refused(EntryName::File, &self.path.to_string(), refused);
         count(&self.given, chunk.len() as u64, self.limit).map_err(refused)?;
         Ok(self.staged.write(chunk)?)
     }

@@ -29,19 +29,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use bootlace_launch::{environ, keep};
+use bootlace_launch::{environ, pod_env};
 
 use super::BootError;
-use super::container::ForContainer;
+use super::per_container::ContainerFiles;
 use super::event::Bytes;
 use super::layout::EnvFile;
-use super::memory::{Exhausted, Memory};
-use super::merge::Content;
-use crate::entry::check_name;
-use crate::identity::Identity;
-use crate::names;
-use crate::plan::BootSpec;
-use crate::told::ProfileRef;
+use super::memory::{MemoryExhausted, MemoryBudget};
+use super::merge::MergedContent;
+use bootlace_core::entry::check_name;
+use bootlace_core::identity::Identity;
+use bootlace_core::names;
+use bootlace_core::plan::BootSpec;
+use bootlace_core::injected_config::ProfileRef;
 
 /// Where files are written before they are renamed to their place, below the volume's root.
 const DIR_STAGING: &str = ".staging";
@@ -66,7 +66,7 @@ pub(crate) struct Volume {
     profile: String,
     next: Cell<u64>,
     /// What is written counts against it.
-    memory: Rc<Memory>,
+    memory: Rc<MemoryBudget>,
 }
 
 /// A file in the staging folder that is being written.
@@ -76,7 +76,7 @@ pub(crate) struct StagedFile {
     file: File,
     size: u64,
     profile: String,
-    memory: Rc<Memory>,
+    memory: Rc<MemoryBudget>,
 }
 
 /// A file in the staging folder that is written in full.
@@ -150,7 +150,7 @@ impl Volume {
     }
 
     /// The same, which takes no more than there is of `memory`.
-    pub(crate) fn within(self, memory: Memory) -> Self {
+    pub(crate) fn within(self, memory: MemoryBudget) -> Self {
         Self { memory: Rc::new(memory), ..self }
     }
 
@@ -166,7 +166,7 @@ impl Volume {
 
     /// Begins a file in the staging folder.
     pub(crate) fn stage(&self) -> Result<StagedFile, VolumeError> {
-        let taken = self.memory.take(FILE_BYTES);
+        let taken = self.memory.reserve(FILE_BYTES);
         taken.map_err(|exhausted| VolumeError::no_memory(exhausted, &self.profile))?;
         let number = self.next.get();
         self.next.set(number + 1);
@@ -184,10 +184,10 @@ impl Volume {
     /// Puts everything into its place: the launcher, the assets, who the task is, and the env last.
     pub(crate) fn write(
         &self,
-        content: &Content<'_>,
+        content: &MergedContent<'_>,
         env_files: &[EnvFile],
         spec: &BootSpec<'_>,
-        containers: &[ForContainer<'_>],
+        containers: &[ContainerFiles<'_>],
         launcher: &Path,
     ) -> Result<(), BootError> {
         self.write_launcher(launcher)?;
@@ -210,7 +210,7 @@ impl Volume {
         Ok(self.rename(&staged.seal_as(MODE_PROGRAM)?, &self.root.join(names::FILE_LAUNCHER))?)
     }
 
-    fn write_assets(&self, content: &Content<'_>) -> Result<(), VolumeError> {
+    fn write_assets(&self, content: &MergedContent<'_>) -> Result<(), VolumeError> {
         let assets = self.root.join(names::DIR_ASSETS);
         let mut made = HashSet::new();
         for (path, from) in content.files.iter() {
@@ -237,15 +237,15 @@ impl Volume {
         Ok(self.write_file(&target, &json)?)
     }
 
-    fn write_containers(&self, containers: &[ForContainer<'_>]) -> Result<(), BootError> {
+    fn write_containers(&self, containers: &[ContainerFiles<'_>]) -> Result<(), BootError> {
         let [keep, references, file] = [names::DIR_ENV_KEEP, names::DIR_ENV_REFERENCES, names::DIR_ENV_FILE]
             .map(|dir| self.root.join(dir));
-        self.make_folder(&keep)?;
+        self.make_folder(&pod_env)?;
         for container in containers {
             check_name(container.name)
                 .map_err(|error| BootError::Container { container: container.name.to_owned(), error })?;
-            let kept = keep::encode(container.keep.iter().map(OsStr::new));
-            self.write_file(&keep.join(container.name), &kept)?;
+            let kept = pod_env::encode(container.keep.iter().map(OsStr::new));
+            self.write_file(&pod_env.join(container.name), &kept)?;
             for (folder, content) in [(&references, &container.references), (&file, &container.env_file)] {
                 if let Some(content) = content {
                     self.make_folder(folder)?;
@@ -256,7 +256,7 @@ impl Volume {
         Ok(())
     }
 
-    fn write_env(&self, content: &Content<'_>) -> Result<(), BootError> {
+    fn write_env(&self, content: &MergedContent<'_>) -> Result<(), BootError> {
         let records = content.env.iter().map(|(name, from)| from.given.record(name));
         let records = records.collect::<Result<Vec<_>, _>>()?;
         Ok(self.write_file(&self.root.join(names::FILE_ENV), &environ::encode(records))?)
@@ -312,7 +312,7 @@ impl Volume {
 impl StagedFile {
     /// Appends to the file.
     pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), VolumeError> {
-        let taken = self.memory.take(chunk.len() as u64);
+        let taken = self.memory.reserve(chunk.len() as u64);
         taken.map_err(|exhausted| VolumeError::no_memory(exhausted, &self.profile))?;
         self.file.write_all(chunk).map_err(|error| VolumeError::new(&self.path.0, &self.profile, error))?;
         self.size += chunk.len() as u64;
@@ -389,7 +389,7 @@ pub enum VolumeError {
 }
 
 impl VolumeError {
-    fn no_memory(Exhausted { limit, used, wanted }: Exhausted, profile: &str) -> Self {
+    fn no_memory(MemoryExhausted { limit, used, wanted }: MemoryExhausted, profile: &str) -> Self {
         Self::NoMemory { limit, used, wanted, profile: profile.to_owned() }
     }
 

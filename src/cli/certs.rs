@@ -13,12 +13,12 @@ use time::{Duration, OffsetDateTime};
 
 use crate::server::tls::certificate::{self, Facts};
 use crate::server::tls::files::{CA, CERT, KEY};
-use crate::server::tls::kept::CA_KEY;
+use crate::server::tls::secret_state::CA_KEY;
 use crate::server::tls::{Issued, Lifetimes, Names, authority};
 
 /// What to do about certificates.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct CertsArgs {
     #[command(subcommand)]
     what: What,
 }
@@ -40,7 +40,7 @@ enum What {
     /// No review and no request of a task fails meanwhile: a new CA is trusted everywhere before anything is served under
     /// it, and the old one goes on being trusted. After a key has leaked: rotate ca, wait until tasks that began before have
     /// ended, then rotate drop-old-cas.
-    Rotate(rotate::Args),
+    Rotate(rotate::RotateArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ struct Make {
 ///
 /// # Errors
 /// Where a file is in the way, or cannot be read or written.
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &CertsArgs) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
     match &args.what {
         What::Make(make) => write(make, now),

@@ -5,12 +5,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomR
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
-use crate::output::Pipe;
-use crate::profile::{BootProfile, BootProfileSpec};
+use bootlace_core::output::Pipe;
+use bootlace_core::profile::{BootProfile, BootProfileSpec};
 
 /// Print the custom resource definitions.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct CrdsArgs {
     /// Of this resource alone.
     #[arg(value_name = "PLURAL")]
     resource: Option<Resource>,
@@ -24,7 +24,7 @@ pub(super) enum Resource {
     Pipes,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &CrdsArgs) -> anyhow::Result<()> {
     let all = [Resource::BootProfiles, Resource::Pipes];
     let chosen = all.into_iter().filter(|resource| args.resource.is_none_or(|one| one == *resource));
     let definitions = chosen.map(yaml).collect::<Result<Vec<_>, _>>()?;
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_boot_profile_needs_no_spec() {
-        use crate::profile::BootProfileSpec;
+        use bootlace_core::profile::BootProfileSpec;
         let profile = serde_json::to_value(schema(Resource::BootProfiles)).unwrap();
         assert_eq!(profile["required"], json!(null));
         let spec = &profile["properties"]["spec"];

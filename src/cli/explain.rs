@@ -6,23 +6,23 @@
 mod hook;
 mod inputs;
 mod outputs;
-mod words;
+mod render;
 
 use anyhow::bail;
 
-use super::manifest::{self, Found};
-use super::offline::{warnings, why};
-use crate::admission::{self, Decision};
-use crate::selection::Skip;
+use super::manifest::{self, PodInManifest};
+use super::offline::{warnings, explain_refusal};
+use bootlace_core::admission::{self, Decision};
+use bootlace_core::selection::SkipReason;
 
 /// Arguments of `bootlace explain`. It exits with 1 where a pod would be refused, as `inject` does.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct ExplainArgs {
     #[command(flatten)]
     offline: super::offline::Offline,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let recipes = args.offline.load()?;
     let (mut all, mut refused) = (0, 0);
     for file in &args.offline.files {
@@ -47,24 +47,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn explain(found: &Found<'_>, decision: Decision) -> anyhow::Result<String> {
+fn explain(found: &PodInManifest<'_>, decision: Decision) -> anyhow::Result<String> {
     let place = &found.place;
     match decision {
         Decision::Inject(injection) => {
             let warnings = warnings(found, &injection);
-            let words = words::describe(&injection.pod, &injection.left, &warnings)?;
+            let words = render::describe(&injection.pod, &injection.left, &warnings)?;
             Ok(format!("{place} becomes a booted task\n{words}"))
         }
-        Decision::Skip(Skip::AlreadyInjected) => {
-            Ok(format!("{place} is a booted task\n{}", words::describe(found.pod, &[], &[])?))
+        Decision::Skip(SkipReason::AlreadyInjected) => {
+            Ok(format!("{place} is a booted task\n{}", render::describe(found.pod, &[], &[])?))
         }
         Decision::Reorder(reordering) => Ok(format!(
             "{place} is a booted task, and boots behind {}, which came later, when it is created\n{}",
             reordering.behind.join(", "),
-            words::describe(&reordering.pod, &[], &[])?
+            render::describe(&reordering.pod, &[], &[])?
         )),
         Decision::Skip(skip) => Ok(format!("{place} is left alone: {skip}\n")),
-        Decision::Refuse(refusal) => Ok(format!("{place} is refused: {}\n", why(found, &refusal))),
+        Decision::Refuse(refusal) => Ok(format!("{place} is refused: {}\n", explain_refusal(found, &refusal))),
     }
 }
 
@@ -73,17 +73,17 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plan::{Recipes, Settings, Version};
-    use crate::profile::init_image::{AllowedImage, InitImage};
-    use crate::profile::{Profile, Profiles};
-    use crate::told::Store;
+    use bootlace_core::plan::{PreparedProfiles, InstallationSettings, Version};
+    use bootlace_core::profile::init_image::{AllowedImage, InitImage};
+    use bootlace_core::profile::{Profile, Profiles};
+    use bootlace_core::injected_config::StoreEndpoint;
 
-    fn recipes() -> Recipes {
+    fn recipes() -> PreparedProfiles {
         let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
         let (registry, repository) = ("r.example.com".to_owned(), "data/*".to_owned());
         let allow = vec![AllowedImage { registry, repository, digest_only: false }];
         profile.spec.boot.init_image = Some(InitImage { allow, ..InitImage::default() });
-        Recipes::new(Profiles::from_iter([profile]), &Settings::default()).unwrap()
+        PreparedProfiles::new(Profiles::from_iter([profile]), &InstallationSettings::default()).unwrap()
     }
 
     #[test]
@@ -101,10 +101,10 @@ mod tests {
         let injected = injection.pod.clone();
         let of = |mut pod: Value, decision| {
             let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-            explain(&Found { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap()
+            explain(&PodInManifest { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap()
         };
         let before = of(pod, Decision::Inject(injection));
-        let after = of(injected, Decision::Skip(Skip::AlreadyInjected));
+        let after = of(injected, Decision::Skip(SkipReason::AlreadyInjected));
         for text in [before, after] {
             for part in [
                 "+ init container bootlace-install  puts the launcher onto the volume",
@@ -130,7 +130,7 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
             panic!("it is a task");
         };
-        let text = words::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
+        let text = render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
         for part in [
             "(limit 64Mi), read-only for the task\n      - the launcher there is the one with TLS, 1.7 MB, because",
             ", then runs the pod's own handler: GET https://:8443/up\n",
@@ -146,7 +146,7 @@ mod tests {
             spec: serde_json::from_value(spec.clone()).unwrap(),
             ..Profile::default()
         };
-        let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
+        let recipes = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
         let pod = json!({
             "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
             "spec": {"containers": [container]},
@@ -154,7 +154,7 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
             panic!("it is a task");
         };
-        words::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
+        render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         };
         let mut pod = injection.pod;
         pod["spec"]["containers"][0]["lifecycle"] = json!({});
-        let text = words::describe(&pod, &[], &[]).unwrap();
+        let text = render::describe(&pod, &[], &[]).unwrap();
         let line = "- no postStart hook: hook.when is Always, so something has removed it since Bootlace injected the pod\n";
         assert!(text.contains(line), "{text}");
     }
@@ -266,13 +266,13 @@ mod tests {
 
     #[test]
     fn init_containers_are_told_as_tasks_or_by_what_they_see() {
-        use crate::profile::spec::{EnvMode, Position};
+        use bootlace_core::profile::spec::{EnvMode, Position};
         let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
         profile.spec.boot.position = Position::First;
         profile.spec.env.file.keys = vec!["A".to_owned()];
         let text = |profile: &Profile| {
             let recipes =
-                Recipes::new([profile.clone()].into_iter().collect(), &Settings::default()).unwrap();
+                PreparedProfiles::new([profile.clone()].into_iter().collect(), &InstallationSettings::default()).unwrap();
             let pod = json!({
                 "metadata": {
                     "name": "etl", "labels": {"bootlace.dev/task": "true"},
@@ -286,7 +286,7 @@ mod tests {
             let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
                 panic!("it is a task");
             };
-            words::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
+            render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
         };
         let launched = text(&profile);
         for part in [
@@ -316,7 +316,7 @@ mod tests {
         pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "mesh-proxy"}));
         let decision = admission::admit(pod.clone(), "etl", &recipes());
         let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-        let text = explain(&Found { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap();
+        let text = explain(&PodInManifest { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap();
         assert!(
             text.starts_with("pod etl is a booted task, and boots behind mesh-proxy, which came later"),
             "{text}"
@@ -324,11 +324,11 @@ mod tests {
     }
 
     /// The default profile, where there is a store.
-    fn with_store() -> Recipes {
+    fn with_store() -> PreparedProfiles {
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        let store = Some(Store { url: "https://store".to_owned(), ca: String::new() });
-        let settings = Settings { store, kubernetes: Version::read("1", "36"), ..Settings::default() };
-        Recipes::new([profile].into_iter().collect(), &settings).unwrap()
+        let store = Some(StoreEndpoint { url: "https://store".to_owned(), ca: String::new() });
+        let settings = InstallationSettings { store, kubernetes: Version::read("1", "36"), ..InstallationSettings::default() };
+        PreparedProfiles::new([profile].into_iter().collect(), &settings).unwrap()
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
             panic!("it is a task")
         };
-        let text = words::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
+        let text = render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
         for part in [
             "+ sidecar bootlace-pipe  runs beside the task, and has the store keep its outputs for later tasks of the run, \
              for 7 d where",
@@ -374,18 +374,18 @@ mod tests {
             },
             "spec": {"containers": [{"name": "main", "command": ["run"]}]},
         });
-        let run = crate::identity::Identity {
+        let run = bootlace_core::identity::Identity {
             scheduler: Some("annotation".to_owned()),
             run: Some("r1".to_owned()),
             ..Default::default()
         };
-        let mut pipes = crate::input::Answers::default();
+        let mut pipes = bootlace_core::input::PipeAnswers::default();
         pipes.add(run, Ok(Vec::new()));
-        let found = admission::Found { pipes: Some(pipes), ..Default::default() };
+        let found = admission::LookupResults { pipes: Some(pipes), ..Default::default() };
         let Ok(Decision::Inject(injection)) = admission::admit_with(pod, "etl", &recipes, &found) else {
             panic!("it is a task")
         };
-        let text = words::describe(&injection.pod, &[], &injection.warnings).unwrap();
+        let text = render::describe(&injection.pod, &[], &injection.warnings).unwrap();
         for part in [
             "+ init container bootlace-wait  waits until the store has:\n      - pipe Cert by task gencert, run r1, as Secret \
              r1.gencert.cert-awaited-",

@@ -3,18 +3,18 @@
 use anyhow::bail;
 
 use super::manifest::{self, Document};
-use super::offline::{warnings, why};
-use crate::admission::{self, Decision};
-use crate::plan::Recipes;
+use super::offline::{warnings, explain_refusal};
+use bootlace_core::admission::{self, Decision};
+use bootlace_core::plan::PreparedProfiles;
 
 /// Arguments of `bootlace inject`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct InjectArgs {
     #[command(flatten)]
     offline: super::offline::Offline,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &InjectArgs) -> anyhow::Result<()> {
     let recipes = args.offline.load()?;
     let mut out = String::new();
     for file in &args.offline.files {
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// The document, injected where it holds a task; else as it was written, to the byte.
-fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> {
+fn inject(document: &Document<'_>, recipes: &PreparedProfiles) -> anyhow::Result<String> {
     let mut value = document.value.clone();
     let mut changed = false;
     for found in manifest::pods(&mut value) {
@@ -55,7 +55,7 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
                 changed = true;
             }
             Decision::Skip(skip) => eprintln!("{}: left alone: {skip}", found.place),
-            Decision::Refuse(refusal) => bail!("{}: {}", found.place, why(&found, &refusal)),
+            Decision::Refuse(refusal) => bail!("{}: {}", found.place, explain_refusal(&found, &refusal)),
         }
     }
     if changed { document.write(&value) } else { Ok(document.text.to_owned()) }
@@ -64,12 +64,12 @@ fn inject(document: &Document<'_>, recipes: &Recipes) -> anyhow::Result<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Settings;
-    use crate::profile::Profile;
+    use bootlace_core::plan::InstallationSettings;
+    use bootlace_core::profile::Profile;
 
     fn injected(text: &str) -> String {
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
+        let recipes = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
         manifest::documents(text)
             .unwrap()
             .iter()
@@ -122,7 +122,7 @@ spec:
         let refused = |text: &str, value: &str| {
             let spec = serde_json::json!({"sources": [{"name": "s", "inline": {"env": {"A": value}}}]});
             let profile = Profile::new("default", 0, serde_json::from_value(spec).unwrap()).unwrap();
-            let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
+            let recipes = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
             inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err().to_string()
         };
         let pod = "{metadata: {labels: {bootlace.dev/task: 'true'}}, spec: {containers: [{name: a, command: [a]}]}}";
@@ -167,7 +167,7 @@ spec:
         let text = "kind: Pod\nmetadata: {name: a, labels: {bootlace.dev/task: 'true'}, annotations: {bootlace.dev/run: r}}\n\
                     spec: {containers: [{name: a, command: [a]}], volumes: [{name: v, secret: {secretName: 'pipe:Cert'}}]}\n";
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        let recipes = Recipes::new([profile].into_iter().collect(), &Settings::default()).unwrap();
+        let recipes = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
         let error = inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err().to_string();
         assert!(
             error.contains(

@@ -86,7 +86,7 @@ fn has_content(text: &str) -> bool {
 }
 
 /// A pod, or a pod template inside of another object.
-pub(super) struct Found<'a> {
+pub(super) struct PodInManifest<'a> {
     /// `Job etl: spec.template`.
     pub(super) place: String,
     /// The namespace that it or the object around it names; else `default`, where kubectl would create it.
@@ -99,7 +99,7 @@ pub(super) struct Found<'a> {
 
 /// Every pod and pod template of a document: a Pod itself, the items of a List, and wherever an object has a
 /// `template` with containers (Job, CronJob, Deployment, JobSet, and kinds that Bootlace has never heard of).
-pub(super) fn pods(document: &mut Value) -> Vec<Found<'_>> {
+pub(super) fn pods(document: &mut Value) -> Vec<PodInManifest<'_>> {
     let mut found = Vec::new();
     collect(document, "", &Around { namespace: "default".to_owned(), object: None }, &mut found);
     found
@@ -113,7 +113,7 @@ struct Around {
     object: Option<String>,
 }
 
-fn collect<'a>(value: &'a mut Value, place: &str, around: &Around, found: &mut Vec<Found<'a>>) {
+fn collect<'a>(value: &'a mut Value, place: &str, around: &Around, found: &mut Vec<PodInManifest<'a>>) {
     let mut around = around.clone();
     if let Some(namespace) = namespace_of(value) {
         namespace.clone_into(&mut around.namespace);
@@ -122,7 +122,7 @@ fn collect<'a>(value: &'a mut Value, place: &str, around: &Around, found: &mut V
     if kind.as_deref() == Some("Pod") {
         let place = format!("{place}{}", title(value));
         let Around { namespace, .. } = around;
-        return found.push(Found { place, namespace, template_of: None, pod: value });
+        return found.push(PodInManifest { place, namespace, template_of: None, pod: value });
     }
     let place = if kind.is_some() {
         around.object = Some(title(value));
@@ -136,7 +136,7 @@ fn collect<'a>(value: &'a mut Value, place: &str, around: &Around, found: &mut V
                 let inside = format!("{place}{name}");
                 if name == "template" && has_containers(field) {
                     let Around { namespace, object } = around.clone();
-                    found.push(Found { place: inside, namespace, template_of: object, pod: field });
+                    found.push(PodInManifest { place: inside, namespace, template_of: object, pod: field });
                 } else {
                     collect(field, &separated(&inside), &around, found);
                 }

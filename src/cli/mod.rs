@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{boot, pipe, store, wait, webhook};
+use crate::{boot, sidecar, store, wait, webhook};
 
 /// Gives every task pod its boot process.
 #[derive(Debug, Parser)]
@@ -24,23 +24,23 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Fetch a task's env and files: what the injected init container runs.
-    Boot(boot::Args),
+    Boot(boot::BootCommandArgs),
     /// Wait for what earlier tasks hand over: what the init containers in front of boot run.
-    Wait(wait::Args),
+    Wait(wait::WaitArgs),
     /// Have a pod's outputs stored: what the injected sidecar runs.
-    Pipe(pipe::Args),
+    Pipe(sidecar::SidecarArgs),
     /// Serve admission reviews to an API server.
-    Webhook(Box<webhook::Args>),
+    Webhook(Box<webhook::WebhookArgs>),
     /// Create for task pods what they may not create themselves.
-    Store(store::Args),
+    Store(store::StoreArgs),
     /// Inject manifests offline, with the webhook's own engine.
-    Inject(inject::Args),
+    Inject(inject::InjectArgs),
     /// Tell in words why a pod is or is not injected, and what each part is for.
-    Explain(explain::Args),
+    Explain(explain::ExplainArgs),
     /// Make, show and renew serving certificates.
-    Certs(certs::Args),
+    Certs(certs::CertsArgs),
     /// Print the custom resource definitions.
-    Crds(crds::Args),
+    Crds(crds::CrdsArgs),
 }
 
 impl Cli {
@@ -50,7 +50,7 @@ impl Cli {
         let result = match self.command {
             Command::Boot(args) => return boot::run(&args),
             Command::Wait(args) => return wait::run(&args),
-            Command::Pipe(args) => return pipe::run(&args),
+            Command::Pipe(args) => return sidecar::run(&args),
             Command::Webhook(args) => webhook::run(&args),
             Command::Store(args) => store::run(&args),
             Command::Certs(args) => certs::run(&args),

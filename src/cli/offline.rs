@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::manifest::Found;
-use crate::admission::Injection;
-use crate::plan::{Recipes, Settings};
-use crate::profile::{Profile, folder};
-use crate::review::Refusal;
-use crate::told::Store;
+use super::manifest::PodInManifest;
+use bootlace_core::admission::Injection;
+use bootlace_core::plan::{PreparedProfiles, InstallationSettings};
+use crate::profile_files;
+use bootlace_core::profile::Profile;
+use bootlace_core::review::Refusal;
+use bootlace_core::injected_config::StoreEndpoint;
 use crate::webhook::boot_args::BootArgs;
 
 /// Arguments that `inject` and `explain` share.
@@ -33,11 +34,11 @@ pub(super) struct Offline {
 }
 
 impl Offline {
-    pub(super) fn load(&self) -> anyhow::Result<Recipes> {
+    pub(super) fn load(&self) -> anyhow::Result<PreparedProfiles> {
         let profiles = match &self.profiles {
-            Some(path) => folder::read(path)?,
+            Some(path) => profile_files::read(path)?,
             None => std::iter::once(Profile {
-                name: crate::names::PROFILE_DEFAULT.to_owned(),
+                name: bootlace_core::names::PROFILE_DEFAULT.to_owned(),
                 ..Profile::default()
             })
             .collect(),
@@ -47,20 +48,20 @@ impl Offline {
                 let ca = std::fs::read_to_string(file).with_context(|| {
                     format!("{} cannot be read: give another file with --store-ca", file.display())
                 })?;
-                Some(Store { url, ca })
+                Some(StoreEndpoint { url, ca })
             }
             None => None,
         };
         for (name, problem) in profiles.not_in_force() {
             eprintln!("BootProfile {name:?} is not in force: {problem}");
         }
-        let settings = Settings { store, ..self.boot.settings() };
-        Ok(Recipes::new(profiles, &settings)?)
+        let settings = InstallationSettings { store, ..self.boot.settings() };
+        Ok(PreparedProfiles::new(profiles, &settings)?)
     }
 }
 
 /// What the author of `found` should know of its injection: the webhook's own warnings, and what differs from it here.
-pub(super) fn warnings(found: &Found<'_>, injection: &Injection) -> Vec<String> {
+pub(super) fn warnings(found: &PodInManifest<'_>, injection: &Injection) -> Vec<String> {
     injection.warnings.iter().cloned().chain(hidden_pull_secrets(found.pod, &injection.pod)).collect()
 }
 
@@ -86,7 +87,7 @@ fn hidden_pull_secrets(before: &Value, after: &Value) -> Option<String> {
 
 /// Why `found` is refused. Of a pod template it says, too, what is missing there and nowhere else: who a task is stands
 /// in what its controller adds to each pod.
-pub(super) fn why(found: &Found<'_>, refusal: &Refusal) -> String {
+pub(super) fn explain_refusal(found: &PodInManifest<'_>, refusal: &Refusal) -> String {
     let told_by_pods =
         |variable: &&str| !["env[", "annotations["].iter().any(|start| variable.starts_with(start));
     match (&found.template_of, refusal.undefined.as_deref().filter(told_by_pods)) {

@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncBufRead;
 use tokio_util::io::StreamReader;
 
-use super::Progress;
+use super::FetchProgress;
 use super::error::HttpError;
 
 /// A body that is checked while it is read: its size at every chunk, its checksum at its end.
 pub(crate) struct Body {
     stream: BoxStream<'static, Result<Bytes, HttpError>>,
-    progress: Arc<Progress>,
+    progress: Arc<FetchProgress>,
     place: String,
     limit: u64,
     seen: u64,
@@ -56,7 +56,7 @@ impl Body {
     pub(crate) fn new(
         stream: BoxStream<'static, Result<Bytes, HttpError>>,
         place: String,
-        progress: Arc<Progress>,
+        progress: Arc<FetchProgress>,
         limit: u64,
         expected: Option<Expected<'_>>,
     ) -> Self {

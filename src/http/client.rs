@@ -10,16 +10,16 @@ use reqwest::{Proxy, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
-use super::Progress;
-use super::address::{Resolver, Zone};
+use super::FetchProgress;
+use super::address_class::{Resolver, NetworkZone};
 use super::error::HttpError;
-use super::transport::{Terms, Transport};
-use crate::profile::remote;
+use super::transport::{ErrorMapping, Transport};
+use bootlace_core::profile::remote;
 
 /// What every request is made with.
-pub(crate) struct Client<'a> {
+pub(crate) struct HttpClient<'a> {
     pub(super) says: &'a remote::Client,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<FetchProgress>,
     /// When the source's time is over.
     pub(super) deadline: Instant,
     /// What the profile writes itself. Sent to the profile's own host only.
@@ -34,7 +34,7 @@ pub(crate) struct Client<'a> {
 /// Shown in servers' logs.
 const USER_AGENT: &str = concat!("bootlace/", env!("CARGO_PKG_VERSION"));
 
-impl<'a> Client<'a> {
+impl<'a> HttpClient<'a> {
     /// A client that trusts `roots` and sends nothing of its own. Deadlines are its user's.
     pub(crate) fn new(says: &'a remote::Client, roots: RootCertStore) -> Result<Self, HttpError> {
         Ok(Self {
@@ -59,13 +59,13 @@ impl<'a> Client<'a> {
     }
 
     /// Tells `progress` what is waited for.
-    pub(crate) fn with_progress(self, progress: Arc<Progress>) -> Self {
+    pub(crate) fn with_progress(self, progress: Arc<FetchProgress>) -> Self {
         Self { progress, ..self }
     }
 
     /// The client for one hop. What differs from hop to hop is where its names may lead: `from` is where a
     /// redirect came from.
-    pub(super) fn hop(&self, from: Option<Zone>) -> Result<reqwest::Client, HttpError> {
+    pub(super) fn hop(&self, from: Option<NetworkZone>) -> Result<reqwest::Client, HttpError> {
         let proxy = self.says.proxy.as_deref();
         match (from, self.first.get()) {
             (None, Some(client)) => Ok(client.clone()),
@@ -77,7 +77,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn build(&self, from: Option<Zone>, proxy: Option<&str>) -> Result<reqwest::Client, HttpError> {
+    fn build(&self, from: Option<NetworkZone>, proxy: Option<&str>) -> Result<reqwest::Client, HttpError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(self.tls.clone())
@@ -104,7 +104,7 @@ impl<'a> Client<'a> {
         &self,
         store: &Url,
         secrets: Vec<String>,
-        terms: Terms,
+        terms: ErrorMapping,
     ) -> Result<Transport, HttpError> {
         Ok(Transport {
             client: self.hop(None)?,
@@ -130,7 +130,7 @@ impl<'a> Client<'a> {
     }
 
     /// What it waits for just now.
-    pub(crate) fn progress(&self) -> &Progress {
+    pub(crate) fn progress(&self) -> &FetchProgress {
         &self.progress
     }
 
@@ -157,7 +157,7 @@ fn password(header: &str) -> Option<String> {
 }
 
 /// Where a request goes, as logs may show it: without user and query.
-pub(super) fn place(url: &Url) -> String {
+pub(super) fn display_url(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use reqwest::header::HeaderValue;
 use reqwest::{StatusCode, Url};
 
-use super::address::{ResolveError, Zone};
+use super::address_class::{ResolveError, NetworkZone};
 use super::redirect;
-use crate::profile::address::BadAddress;
+use bootlace_core::profile::address::InvalidAddress;
 
 /// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
 /// the message that a documented error format has a field for.
@@ -88,7 +88,7 @@ pub enum HttpError {
         /// When to come back, if the server says so.
         retry_after: Option<Duration>,
         /// What it asks for, where the status is 401.
-        demand: Option<Box<Demand>>,
+        demand: Option<Box<AuthChallenge>>,
     },
     /// What should have been a token is none.
     #[error("{place}: its answer holds no token: is it the server that gives the registry's tokens?")]
@@ -158,21 +158,21 @@ pub enum HttpError {
 
 /// What a server asks of whoever wants its answer.
 #[derive(Clone, Debug)]
-pub struct Demand {
+pub struct AuthChallenge {
     pub(super) url: Url,
-    pub(super) zone: Zone,
+    pub(super) zone: NetworkZone,
     /// The header `WWW-Authenticate`.
     pub(super) values: Vec<HeaderValue>,
 }
 
-impl Demand {
+impl AuthChallenge {
     /// The values of the header `WWW-Authenticate`.
     pub(crate) fn challenges(&self) -> impl Iterator<Item = &str> {
         self.values.iter().filter_map(|value| value.to_str().ok())
     }
 
     /// Where the server is.
-    pub(crate) fn zone(&self) -> Zone {
+    pub(crate) fn zone(&self) -> NetworkZone {
         self.zone
     }
 
@@ -185,8 +185,8 @@ impl Demand {
     }
 }
 
-impl From<BadAddress> for HttpError {
-    fn from(BadAddress { url, why }: BadAddress) -> Self {
+impl From<InvalidAddress> for HttpError {
+    fn from(InvalidAddress { url, why }: InvalidAddress) -> Self {
         Self::Address { url, why }
     }
 }
@@ -268,7 +268,7 @@ impl HttpError {
     }
 
     /// What the server asks for, if it does.
-    pub(crate) fn demand(&self) -> Option<&Demand> {
+    pub(crate) fn demand(&self) -> Option<&AuthChallenge> {
         match self {
             Self::Status { demand, .. } => demand.as_deref(),
             _ => None,

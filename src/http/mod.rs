@@ -11,21 +11,21 @@
 //! | `transport` | the same for a library that makes its requests itself |
 //! | `progress` | what is waited for just now, for whoever cuts it off |
 
-mod address;
+mod address_class;
 mod body;
 mod client;
 mod error;
-mod exchange;
+mod request;
 mod progress;
 mod redirect;
 mod retry;
 mod transport;
 
-pub(crate) use address::Zone;
+pub(crate) use address_class::NetworkZone;
 pub(crate) use body::{Body, Expected, hex};
-pub(crate) use client::Client;
-pub(crate) use error::{Demand, HttpError, remedy};
-pub(crate) use exchange::Request;
-pub(crate) use progress::Progress;
+pub(crate) use client::HttpClient;
+pub(crate) use error::{AuthChallenge, HttpError, remedy};
+pub(crate) use request::Request;
+pub(crate) use progress::FetchProgress;
 pub(crate) use retry::Attempts;
-pub(crate) use transport::{Said, Terms, Transport, place};
+pub(crate) use transport::{ServerError, ErrorMapping, Transport, place};

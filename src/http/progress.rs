@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a fetch is waiting for.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(crate) struct FetchProgress {
     step: Mutex<Step>,
 }
 
@@ -19,7 +19,7 @@ enum Step {
     Again(String),
 }
 
-impl Progress {
+impl FetchProgress {
     pub(crate) fn asked(&self, place: &str) {
         *self.step() = Step::Answer(place.to_owned());
     }

@@ -3,12 +3,12 @@
 use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode, Url};
 
-use super::address::Zone;
-use super::client::place;
+use super::address_class::NetworkZone;
+use super::client::display_url;
 use super::error::HttpError;
 
 /// Where the answer of `asked` sends boot, if it does.
-pub(super) fn target(asked: &Url, answer: &Response, from: Zone) -> Result<Option<Url>, HttpError> {
+pub(super) fn target(asked: &Url, answer: &Response, from: NetworkZone) -> Result<Option<Url>, HttpError> {
     let followed = matches!(
         answer.status(),
         StatusCode::MOVED_PERMANENTLY
@@ -24,7 +24,7 @@ pub(super) fn target(asked: &Url, answer: &Response, from: Zone) -> Result<Optio
 }
 
 /// An address that the answer of `asked` names, from there.
-pub(super) fn lead(asked: &Url, address: &str, from: Zone) -> Result<Url, HttpError> {
+pub(super) fn lead(asked: &Url, address: &str, from: NetworkZone) -> Result<Url, HttpError> {
     let Some(target) = asked.join(address).ok().filter(|_| !address.is_empty()) else {
         return Err(refused(asked, "an address", "which cannot be read: name the target in the profile"));
     };
@@ -32,7 +32,7 @@ pub(super) fn lead(asked: &Url, address: &str, from: Zone) -> Result<Url, HttpEr
     Ok(target)
 }
 
-fn check(asked: &Url, target: &Url, from: Zone) -> Result<(), HttpError> {
+fn check(asked: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> {
     let origin = target.origin().ascii_serialization();
     if target.scheme() != asked.scheme() {
         let why = "and boot follows none to another scheme: name the target in the profile";
@@ -44,7 +44,7 @@ fn check(asked: &Url, target: &Url, from: Zone) -> Result<(), HttpError> {
     }
     let literal = target.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
     match literal {
-        Some(address) if !from.may_lead_to(Zone::of(address)) => {
+        Some(address) if !from.may_lead_to(NetworkZone::of(address)) => {
             let why = "an address of the node itself, where boot follows no redirect: name the target in the profile";
             Err(refused(asked, &origin, why))
         }
@@ -61,7 +61,7 @@ pub(super) fn too_many(asked: &Url, target: &Url, limit: u32) -> HttpError {
 }
 
 fn refused(asked: &Url, target: &str, why: &str) -> HttpError {
-    HttpError::Redirect { place: place(asked), target: target.to_owned(), why: why.to_owned() }
+    HttpError::Redirect { place: display_url(asked), target: target.to_owned(), why: why.to_owned() }
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
         };
         let asked = "https://assets.example.com/a?token=hunter2";
         for target in ["https://10.0.0.7/b", "https://cdn.example.com/", "https://[2001:db8::1]/"] {
-            assert_eq!(check(Zone::Network, asked, target), Ok(()));
+            assert_eq!(check(NetworkZone::Network, asked, target), Ok(()));
         }
         for (target, why) in [
             (
@@ -92,10 +92,10 @@ mod tests {
             ("https://[::1]/", "it redirects to https://[::1], an address"),
             ("https://[::ffff:a9fe:a9fe]/", "an address of the node itself"),
         ] {
-            let error = check(Zone::Network, asked, target).unwrap_err();
+            let error = check(NetworkZone::Network, asked, target).unwrap_err();
             assert!(error.starts_with("https://assets.example.com/a: ") && error.contains(why), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
-        assert_eq!(check(Zone::Loopback, "https://127.0.0.1:1/", "https://127.0.0.1:2/"), Ok(()));
+        assert_eq!(check(NetworkZone::Loopback, "https://127.0.0.1:1/", "https://127.0.0.1:2/"), Ok(()));
     }
 }

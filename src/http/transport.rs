@@ -12,7 +12,7 @@ use reqwest::{Request, Response, StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::HttpError;
-use super::exchange::{ERROR_TIME, MAX_ERROR_BYTES, MAX_SAID};
+use super::request::{ERROR_TIME, MAX_ERROR_BYTES, MAX_SAID};
 use super::retry::{self, Attempts};
 
 /// How long the node's own service, which gives credentials, may take for an answer. It is next door, or it is not
@@ -33,16 +33,16 @@ pub(crate) struct Transport {
     pub(super) deadline: Instant,
     /// What no log may show.
     pub(super) secrets: Vec<String>,
-    pub(super) terms: Terms,
+    pub(super) terms: ErrorMapping,
     /// The last attempt's error, for whoever cuts a fetch off.
     pub(super) failed: Mutex<Option<String>>,
 }
 
 /// What errors mean to whoever makes the requests.
 #[derive(Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct ErrorMapping {
     /// The server's own words, found in an error's headers and body.
-    pub(crate) said: fn(&HeaderMap, &[u8]) -> Option<Said>,
+    pub(crate) said: fn(&HeaderMap, &[u8]) -> Option<ServerError>,
     /// What to do about the store's error.
     pub(crate) remedy: fn(StatusCode, &str) -> &'static str,
     /// What to do where nobody gives credentials.
@@ -51,7 +51,7 @@ pub(crate) struct Terms {
 
 /// A server's own words.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct ServerError {
     /// The error's name: `NoSuchKey`.
     pub(crate) code: String,
     /// The sentence, if there is one.
@@ -141,7 +141,7 @@ impl Transport {
     }
 
     /// The server's words, on one line, without any of the secrets.
-    fn shown(&self, said: &Said) -> String {
+    fn shown(&self, said: &ServerError) -> String {
         let words = [said.code.as_str(), said.message.lines().next().unwrap_or_default()];
         let words: Vec<_> = words.into_iter().filter(|part| !part.is_empty()).collect();
         let mut text = words.join(": ");

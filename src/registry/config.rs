@@ -17,14 +17,14 @@ pub struct ImageConfig {
 /// A configuration cannot be read. It tells nothing of what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration cannot be read, at line {line} column {column}: push the image anew")]
-pub(crate) struct BrokenConfig {
+pub(crate) struct InvalidConfig {
     line: usize,
     column: usize,
 }
 
 impl ImageConfig {
     /// Reads a configuration's bytes. What is null or not there is empty, as Docker writes both.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BrokenConfig> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, InvalidConfig> {
         #[derive(Deserialize)]
         struct Image {
             config: Option<Config>,
@@ -37,7 +37,7 @@ impl ImageConfig {
             env: Option<Vec<String>>,
         }
         let image: Image = serde_json::from_slice(bytes)
-            .map_err(|error| BrokenConfig { line: error.line(), column: error.column() })?;
+            .map_err(|error| InvalidConfig { line: error.line(), column: error.column() })?;
         let Config { entrypoint, cmd, env } = image.config.unwrap_or_default();
         let [entrypoint, cmd, env] = [entrypoint, cmd, env].map(Option::unwrap_or_default);
         Ok(Self { entrypoint, cmd, env })

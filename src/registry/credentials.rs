@@ -18,7 +18,7 @@ pub(crate) const KEY: &str = ".dockerconfigjson";
 
 /// A user and a password. It cannot be shown.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Credentials {
+pub(crate) struct RegistryCredentials {
     user: String,
     password: String,
 }
@@ -26,12 +26,12 @@ pub(crate) struct Credentials {
 /// The entries of one or several pull secrets.
 #[derive(Clone, Default)]
 pub(crate) struct Keyring {
-    entries: Vec<(Pattern, Credentials)>,
+    entries: Vec<(RegistryPattern, RegistryCredentials)>,
 }
 
 /// What an entry is for: `*.example.com`, `registry.example.com:5000/team`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pattern {
+pub(crate) struct RegistryPattern {
     host: String,
     port: Option<String>,
     path: String,
@@ -39,7 +39,7 @@ pub(crate) struct Pattern {
 
 /// Why a pull secret cannot be read. It holds nothing of what the secret does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum InvalidPullSecret {
     /// It is no JSON of that shape.
     #[error("holds no JSON like {{\"auths\": {{\"registry.example.com\": {{\"auth\": …}}}}}}")]
     Json,
@@ -48,7 +48,7 @@ pub enum Unreadable {
     Auth,
 }
 
-impl Credentials {
+impl RegistryCredentials {
     /// What tells these apart from others, and nothing about them; `None` of none.
     pub(crate) fn fingerprint(all: &[Self]) -> Option<Digest> {
         // Fields with their lengths, so that no two lists are written alike.
@@ -66,7 +66,7 @@ impl Credentials {
     }
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for RegistryCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials(…)")
     }
@@ -74,7 +74,7 @@ impl fmt::Debug for Credentials {
 
 impl Keyring {
     /// Adds the entries of a Secret's `.dockerconfigjson`. Those without a user are left out, as the kubelet does.
-    pub(crate) fn add(&mut self, json: &[u8]) -> Result<(), Unreadable> {
+    pub(crate) fn add(&mut self, json: &[u8]) -> Result<(), InvalidPullSecret> {
         #[derive(Deserialize)]
         struct Config {
             auths: BTreeMap<String, Entry>,
@@ -88,26 +88,26 @@ impl Keyring {
             #[serde(default)]
             auth: String,
         }
-        let config: Config = serde_json::from_slice(json).map_err(|_| Unreadable::Json)?;
+        let config: Config = serde_json::from_slice(json).map_err(|_| InvalidPullSecret::Json)?;
         for (key, entry) in config.auths {
             let credentials = if entry.auth.is_empty() {
-                Credentials { user: entry.username, password: entry.password }
+                RegistryCredentials { user: entry.username, password: entry.password }
             } else {
-                decode(&entry.auth).ok_or(Unreadable::Auth)?
+                decode(&entry.auth).ok_or(InvalidPullSecret::Auth)?
             };
             if !credentials.user.is_empty() {
-                self.entries.push((Pattern::read(&key), credentials));
+                self.entries.push((RegistryPattern::read(&key), credentials));
             }
         }
         Ok(())
     }
 
     /// The credentials for what `reference` names, those with the longest path first: each may be tried.
-    pub(crate) fn lookup(&self, reference: &Reference) -> Vec<Credentials> {
+    pub(crate) fn lookup(&self, reference: &Reference) -> Vec<RegistryCredentials> {
         let mut found: Vec<_> =
             self.entries.iter().filter(|(pattern, _)| pattern.is_for(reference)).collect();
         found.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.path.len()));
-        let mut all: Vec<Credentials> = Vec::new();
+        let mut all: Vec<RegistryCredentials> = Vec::new();
         for (_, credentials) in found {
             if !all.contains(credentials) {
                 all.push(credentials.clone());
@@ -117,15 +117,15 @@ impl Keyring {
     }
 }
 
-fn decode(auth: &str) -> Option<Credentials> {
+fn decode(auth: &str) -> Option<RegistryCredentials> {
     let pair = String::from_utf8(STANDARD.decode(auth.trim()).ok()?).ok()?;
     let (user, password) = pair.split_once(':')?;
     // Some tools pad with NUL bytes.
     let password = password.trim_end_matches('\0');
-    Some(Credentials { user: user.to_owned(), password: password.to_owned() })
+    Some(RegistryCredentials { user: user.to_owned(), password: password.to_owned() })
 }
 
-impl Pattern {
+impl RegistryPattern {
     pub(crate) fn read(key: &str) -> Self {
         let key = key.split_once("://").map_or(key, |(_, rest)| rest);
         let (authority, path) = key.split_once('/').unwrap_or((key, ""));
@@ -238,10 +238,10 @@ mod tests {
         assert_eq!(format!("{found:?}"), "[Credentials(…)]");
         assert!(keyring.lookup(&"b.example/x".parse().unwrap()).is_empty());
         for (json, error) in [
-            ("{}", Unreadable::Json),
-            ("hunter2", Unreadable::Json),
-            (r#"{"auths": {"a": {"auth": "hunter2!"}}}"#, Unreadable::Auth),
-            (r#"{"auths": {"a": {"auth": "aHVudGVyMg=="}}}"#, Unreadable::Auth),
+            ("{}", InvalidPullSecret::Json),
+            ("hunter2", InvalidPullSecret::Json),
+            (r#"{"auths": {"a": {"auth": "hunter2!"}}}"#, InvalidPullSecret::Auth),
+            (r#"{"auths": {"a": {"auth": "aHVudGVyMg=="}}}"#, InvalidPullSecret::Auth),
         ] {
             assert_eq!(Keyring::default().add(json.as_bytes()).unwrap_err(), error, "{json}");
         }

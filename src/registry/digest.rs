@@ -19,7 +19,7 @@ const ALGORITHM: &str = "sha256:";
 /// Text is no digest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is sha256: and 64 digits from 0 to f")]
-pub(crate) struct NoDigest;
+pub(crate) struct InvalidDigest;
 
 impl Digest {
     /// The digest of bytes.
@@ -34,19 +34,19 @@ impl Digest {
 }
 
 impl FromStr for Digest {
-    type Err = NoDigest;
+    type Err = InvalidDigest;
 
-    fn from_str(text: &str) -> Result<Self, NoDigest> {
-        let hex = text.strip_prefix(ALGORITHM).ok_or(NoDigest)?;
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let hex = text.strip_prefix(ALGORITHM).ok_or(InvalidDigest)?;
         let digits = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if hex.len() == 64 && digits { Ok(Self { hex: hex.to_owned() }) } else { Err(NoDigest) }
+        if hex.len() == 64 && digits { Ok(Self { hex: hex.to_owned() }) } else { Err(InvalidDigest) }
     }
 }
 
 impl TryFrom<String> for Digest {
-    type Error = NoDigest;
+    type Error = InvalidDigest;
 
-    fn try_from(text: String) -> Result<Self, NoDigest> {
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
         text.parse()
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Platform {
 /// Text is no platform.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no platform: write it like linux/arm64")]
-pub(crate) struct NoPlatform(String);
+pub(crate) struct InvalidPlatform(String);
 
 /// The architectures that Go builds for Linux.
 /// <https://go.dev/doc/install/source#environment>
@@ -79,7 +79,7 @@ impl Platform {
     ///
     /// # Errors
     /// Where there is none: it lists what there is.
-    pub(crate) fn choose<'i>(&self, index: &'i [Descriptor]) -> Result<&'i Descriptor, NotOffered> {
+    pub(crate) fn choose<'i>(&self, index: &'i [Descriptor]) -> Result<&'i Descriptor, PlatformNotFound> {
         let takes =
             |offered: &&Descriptor| offered.platform.as_ref().is_some_and(|offered| self.takes(offered));
         if let Some(found) = index.iter().find(takes) {
@@ -92,20 +92,20 @@ impl Platform {
         }
         let offered = index.iter().filter_map(|one| one.platform.as_ref());
         let offered = offered.filter(|platform| platform.os != UNKNOWN).map(ToString::to_string);
-        Err(NotOffered { wanted: self.clone(), offered: offered.collect() })
+        Err(PlatformNotFound { wanted: self.clone(), offered: offered.collect() })
     }
 }
 
 /// An index has nothing for a platform.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NotOffered {
+pub(crate) struct PlatformNotFound {
     /// The platform.
     pub(crate) wanted: Platform,
     /// What there is.
     pub(crate) offered: Vec<String>,
 }
 
-impl fmt::Display for NotOffered {
+impl fmt::Display for PlatformNotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { wanted, offered } = self;
         if offered.is_empty() {
@@ -116,9 +116,9 @@ impl fmt::Display for NotOffered {
 }
 
 impl FromStr for Platform {
-    type Err = NoPlatform;
+    type Err = InvalidPlatform;
 
-    fn from_str(text: &str) -> Result<Self, NoPlatform> {
+    fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
         let mut parts = text.split('/');
         let mut part = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
         let (os, architecture, variant) = (part(), part(), part());
@@ -126,7 +126,7 @@ impl FromStr for Platform {
             (Some(os), Some(architecture), None) => {
                 Ok(Self { os, architecture, variant: variant.unwrap_or_default() })
             }
-            _ => Err(NoPlatform(text.to_owned())),
+            _ => Err(InvalidPlatform(text.to_owned())),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Digest;
-use crate::pod::{Image, NotAnImage};
+use bootlace_core::pod::{Image, InvalidImage};
 
 /// Docker Hub's name in references, where none is written.
 pub(super) const HUB: &str = "docker.io";
@@ -49,12 +49,12 @@ impl Reference {
 }
 
 impl FromStr for Reference {
-    type Err = NotAnImage;
+    type Err = InvalidImage;
 
-    fn from_str(text: &str) -> Result<Self, NotAnImage> {
+    fn from_str(text: &str) -> Result<Self, InvalidImage> {
         let name = Image::parse(text)?;
         let digest = name.digest().map(str::parse).transpose();
-        let digest = digest.map_err(|_| NotAnImage { name: text.to_owned() })?;
+        let digest = digest.map_err(|_| InvalidImage { name: text.to_owned() })?;
         Ok(Self { name, digest })
     }
 }

@@ -11,23 +11,23 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
-use super::{Credentials, Descriptor, Digest, Reference, manifest};
-use crate::http::{Body, Client, Demand, Expected, HttpError, Request, Zone};
+use super::{RegistryCredentials, Descriptor, Digest, Reference, manifest};
+use crate::http::{Body, HttpClient, AuthChallenge, Expected, HttpError, Request, NetworkZone};
 
 /// What a token's answer takes at most: tokens that list many rights take some kilobytes.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
 
 /// A conversation about one repository.
 pub(crate) struct Session<'c> {
-    client: &'c Client<'c>,
+    client: &'c HttpClient<'c>,
     reference: &'c Reference,
     /// `https://registry.example.com/v2/team/sql/`.
     base: Url,
     /// Those that may be tried, the likeliest first; none for anonymous.
-    credentials: Vec<Credentials>,
+    credentials: Vec<RegistryCredentials>,
     remedy: fn(StatusCode) -> &'static str,
     /// Where the registry may be; `None` for anywhere.
-    reach: Option<Zone>,
+    reach: Option<NetworkZone>,
     /// What the registry was satisfied with last.
     authorization: Mutex<Option<HeaderValue>>,
 }
@@ -38,10 +38,10 @@ impl<'c> Session<'c> {
     /// # Errors
     /// Where the reference makes no address.
     pub(crate) fn new(
-        client: &'c Client<'c>,
+        client: &'c HttpClient<'c>,
         reference: &'c Reference,
         plain: bool,
-        credentials: Vec<Credentials>,
+        credentials: Vec<RegistryCredentials>,
         remedy: fn(StatusCode) -> &'static str,
     ) -> Result<Self, HttpError> {
         let base = base(reference, plain)?;
@@ -54,10 +54,10 @@ impl<'c> Session<'c> {
     ///
     /// # Errors
     /// Where the reference itself holds an address elsewhere.
-    pub(crate) fn within(self, reach: Zone) -> Result<Self, HttpError> {
+    pub(crate) fn within(self, reach: NetworkZone) -> Result<Self, HttpError> {
         let host = self.base.host_str().unwrap_or_default();
         let literal = host.trim_matches(['[', ']']).parse().ok();
-        if literal.is_some_and(|address| !reach.may_lead_to(Zone::of(address))) {
+        if literal.is_some_and(|address| !reach.may_lead_to(NetworkZone::of(address))) {
             let why = "it is an address of the node itself, where no registry may be".to_owned();
             return Err(HttpError::Address { url: self.base.to_string(), why });
         }
@@ -131,10 +131,10 @@ impl<'c> Session<'c> {
     async fn authorize(
         &self,
         challenge: &Challenge,
-        demand: &Demand,
-        credentials: Option<&Credentials>,
+        demand: &AuthChallenge,
+        credentials: Option<&RegistryCredentials>,
     ) -> Result<Option<HeaderValue>, HttpError> {
-        let basic = credentials.and_then(Credentials::basic);
+        let basic = credentials.and_then(RegistryCredentials::basic);
         let Challenge::Bearer { realm, service, scope } = challenge else { return Ok(basic) };
         let mut url = demand.leads_to(realm)?;
         let own_scope = || format!("repository:{}:pull", self.reference.repository());

@@ -36,8 +36,8 @@ impl Liveness {
 
     /// Expects the loop `name` to run from now on.
     #[must_use]
-    pub fn expect(self: &Arc<Self>, name: &'static str) -> Beat {
-        let beat = Beat { liveness: Arc::clone(self), name };
+    pub fn expect(self: &Arc<Self>, name: &'static str) -> Heartbeat {
+        let beat = Heartbeat { liveness: Arc::clone(self), name };
         beat.now();
         beat
     }
@@ -61,12 +61,12 @@ impl Liveness {
 
 /// By which a loop shows that it runs. Dropping it changes nothing: a loop that ended is one that has stopped.
 #[derive(Debug)]
-pub struct Beat {
+pub struct Heartbeat {
     liveness: Arc<Liveness>,
     name: &'static str,
 }
 
-impl Beat {
+impl Heartbeat {
     /// The loop runs.
     pub fn now(&self) {
         self.liveness.beats().insert(self.name, Instant::now());

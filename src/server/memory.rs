@@ -8,7 +8,7 @@
 //!
 //! `tests/webhook/hostile` tries it with the worst that was thought of, held by the kernel to the chart's limit.
 
-use crate::review::{MAX_BYTES, MAX_VALUES};
+use bootlace_core::review::{MAX_BYTES, MAX_VALUES};
 
 /// The memory limit in the chart's default values.
 pub const LIMIT: usize = 64 << 20;
@@ -35,7 +35,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::quantity::Quantity;
+    use bootlace_core::quantity::Quantity;
 
     #[test]
     fn the_charts_limits_are_those_that_the_sum_is_made_for() {

@@ -16,7 +16,7 @@
 //!
 //! What depends on a cluster is [`tls::secret`], [`tls::issued`] and [`tls::configuration`]; all else runs without one.
 
-pub mod client;
+pub mod api_client;
 pub mod listener;
 pub mod liveness;
 pub mod logs;
@@ -27,4 +27,4 @@ pub mod readiness;
 pub mod sampler;
 pub mod status;
 pub mod tls;
-pub(crate) mod watching;
+pub(crate) mod watch_errors;

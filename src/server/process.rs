@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::listener::{Director, Follower, Limits, Server, Stage, Transport};
+use super::listener::{ShutdownController, ShutdownSignal, Limits, Server, ShutdownStage, Transport};
 use super::metrics::ServerMetrics;
 use super::readiness::{Part, Readiness};
 
@@ -37,7 +37,7 @@ pub async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener
 }
 
 /// Serves the second port.
-pub fn serve_status(listener: TcpListener, app: Router, stage: Follower) {
+pub fn serve_status(listener: TcpListener, app: Router, stage: ShutdownSignal) {
     let status = Server {
         transport: Transport::Plain,
         app,
@@ -50,12 +50,12 @@ pub fn serve_status(listener: TcpListener, app: Router, stage: Follower) {
 }
 
 /// The signals that end the process.
-pub struct End {
+pub struct Termination {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl End {
+impl Termination {
     /// Listens for them from now on.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl End {
     }
 
     /// Waits for one, and names it.
-    pub async fn said(&mut self) -> &'static str {
+    pub async fn recv(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -76,7 +76,7 @@ impl End {
     /// Waits for `delay`, or for somebody who cannot wait: a second signal.
     async fn after(&mut self, delay: Duration) {
         tokio::select! {
-            _ = self.said() => {}
+            _ = self.recv() => {}
             () = tokio::time::sleep(delay) => {}
         }
     }
@@ -96,17 +96,17 @@ impl Drain {
     /// Serves until the process is told to end, and drains.
     pub async fn at(
         &self,
-        mut end: End,
-        director: &Director,
+        mut end: Termination,
+        director: &ShutdownController,
         readiness: &Arc<Readiness>,
         serving: JoinHandle<()>,
     ) {
-        let said = end.said().await;
+        let said = end.recv().await;
         info!("{said}: draining for {} s", self.delay.as_secs_f64());
         readiness.missing(Part::Process, "the process is ending");
-        director.enter(Stage::Draining);
+        director.enter(ShutdownStage::Draining);
         end.after(self.delay).await;
-        director.enter(Stage::Closing);
+        director.enter(ShutdownStage::Closing);
         if tokio::time::timeout(self.timeout, serving).await.is_ok() {
             info!("all {} are answered", self.requests);
         } else {

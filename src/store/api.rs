@@ -22,24 +22,24 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::body;
-use super::caller::{Caller, Callers, Identity};
-use super::denial::Denial;
-use super::event::Notes;
-use super::metrics::Metrics;
-use super::pipe::awaited::Search;
-use super::pipe::{self, Keeper};
+use super::caller::{Caller, CallerVerifier, PodIdentity};
+use super::api_error::ApiError;
+use super::event::EventQuota;
+use super::metrics::StoreMetrics;
+use super::pipe::awaited::AwaitedSearch;
+use super::pipe::{self, PipeWriter};
 use super::protocol::{
-    Env, EnvStored, Output, OutputStored, PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, Refusal, Report,
-    Waited,
+    EnvRequest, EnvStored, OutputRequest, OutputStored, PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, ErrorResponse, EventRequest,
+    AwaitedResponse,
 };
-use super::shares::{Share, Shares};
-use super::signing::Verifying;
-use super::{env, event, grant};
-use crate::json_error;
-use crate::output::{DataError, data, run_label};
+use super::shares::{QuotaPermit, RequestQuota};
+use super::signing::VerificationKeys;
+use super::{env, event, authorize};
+use bootlace_core::json_error;
+use bootlace_core::output::{DataError, data, run_label};
 use crate::server::metrics::Counted;
 use crate::server::sampler::Sampler;
-use crate::signature::Specs;
+use bootlace_core::signature::Specs;
 
 /// Requests that are answered at once, bodies that are still on their way not included; more wait. Each waits for the API
 /// server most of its time.
@@ -54,36 +54,36 @@ const LARGE_AT_ONCE: usize = 3;
 const STRANGERS: u32 = 20;
 const STRANGERS_EVERY: Duration = Duration::from_secs(3);
 /// How long a request may take in all. Boot waits as long.
-pub const TIME: Duration = Duration::from_secs(20);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What requests are answered with.
-pub struct Service {
+pub struct StoreService {
     client: Client,
-    callers: Callers,
-    verifying: Verifying,
-    keeper: Keeper,
-    metrics: Arc<Metrics>,
+    callers: CallerVerifier,
+    verifying: VerificationKeys,
+    keeper: PipeWriter,
+    metrics: Arc<StoreMetrics>,
     slots: Semaphore,
     large: Semaphore,
-    shares: Shares,
-    notes: Notes,
+    shares: RequestQuota,
+    notes: EventQuota,
     strangers: Sampler,
 }
 
-impl Service {
+impl StoreService {
     /// Answers with the rights of `client`, for pods that are signed with what `verifying` knows.
     #[must_use]
-    pub fn new(client: Client, metrics: Arc<Metrics>, verifying: Verifying) -> Arc<Self> {
+    pub fn new(client: Client, metrics: Arc<StoreMetrics>, verifying: VerificationKeys) -> Arc<Self> {
         Arc::new(Self {
-            callers: Callers::new(client.clone()),
+            callers: CallerVerifier::new(client.clone()),
             verifying,
-            keeper: Keeper::new(client.clone()),
+            keeper: PipeWriter::new(client.clone()),
             client,
             metrics,
             slots: Semaphore::new(AT_ONCE),
             large: Semaphore::new(LARGE_AT_ONCE),
-            shares: Shares::default(),
-            notes: Notes::default(),
+            shares: RequestQuota::default(),
+            notes: EventQuota::default(),
             strangers: Sampler::new(STRANGERS, STRANGERS_EVERY),
         })
     }
@@ -104,13 +104,13 @@ impl Service {
     async fn answer(
         &self,
         audit: &mut Audit,
-        work: impl AsyncFnOnce(&mut Audit) -> Result<Response<Body>, Denial>,
+        work: impl AsyncFnOnce(&mut Audit) -> Result<Response<Body>, ApiError>,
     ) -> Response<Body> {
         let started = Instant::now();
         let _in_flight = Counted::of(&self.metrics.in_flight);
-        let result = timeout(TIME, work(audit)).await.unwrap_or_else(|_| {
-            let seconds = TIME.as_secs();
-            Err(Denial::unavailable(format!("the API server did not answer within {seconds} s: try again")))
+        let result = timeout(REQUEST_TIMEOUT, work(audit)).await.unwrap_or_else(|_| {
+            let seconds = REQUEST_TIMEOUT.as_secs();
+            Err(ApiError::unavailable(format!("the API server did not answer within {seconds} s: try again")))
         });
         let (status, reason) = match &result {
             Ok(response) => (response.status(), ""),
@@ -122,7 +122,7 @@ impl Service {
     }
 
     /// Writes the audit line. Of callers that are not known only some: anybody can send such requests.
-    fn tell(&self, audit: &Audit, denial: Option<&Denial>) {
+    fn tell(&self, audit: &Audit, denial: Option<&ApiError>) {
         let unknown = denial.is_some_and(|denial| denial.status == StatusCode::UNAUTHORIZED);
         if !unknown {
             return audit.write(denial);
@@ -136,15 +136,15 @@ impl Service {
     }
 
     /// One of the requests that are answered at once.
-    async fn slot(&self) -> Result<SemaphorePermit<'_>, Denial> {
+    async fn slot(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         match timeout(TURN, self.slots.acquire()).await {
             Ok(Ok(slot)) => Ok(slot),
-            _ => Err(Denial::unavailable("the store answers as many requests as it can: try again")),
+            _ => Err(ApiError::unavailable("the store answers as many requests as it can: try again")),
         }
     }
 
     /// The pod that asks, in the audit line too. Nobody has deleted it.
-    async fn caller(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<(Caller, Share<'_>), Denial> {
+    async fn caller(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<(Caller, QuotaPermit<'_>), ApiError> {
         let (caller, share) = self.caller_in_grace(headers, audit).await?;
         caller.check_not_deleted()?;
         Ok((caller, share))
@@ -155,7 +155,7 @@ impl Service {
         &self,
         headers: &HeaderMap,
         audit: &mut Audit,
-    ) -> Result<(Caller, Share<'_>), Denial> {
+    ) -> Result<(Caller, QuotaPermit<'_>), ApiError> {
         let _slot = self.slot().await?;
         let id = self.callers.identify(headers).await?;
         audit.caller = Some(id.clone());
@@ -164,19 +164,19 @@ impl Service {
     }
 
     /// What the webhook gave the pod.
-    fn specs<'p>(&self, id: &Identity, pod: &'p Pod) -> Result<Specs<'p>, Denial> {
-        grant::specs(pod, &id.namespace, &self.verifying.get())
+    fn specs<'p>(&self, id: &PodIdentity, pod: &'p Pod) -> Result<Specs<'p>, ApiError> {
+        authorize::specs(pod, &id.namespace, &self.verifying.get())
     }
 
     /// The body, read only for a pod that may send it, and the turn in which it is answered. Turns are taken once the body is
     /// there, so that a sender which stalls holds none.
-    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<(T, Turn<'_>), Denial> {
+    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<(T, Turn<'_>), ApiError> {
         let bytes = body::read(body).await?;
         let large = if bytes.len() > body::LARGE { self.large.acquire().await.ok() } else { None };
         let slot = self.slot().await?;
         let content = serde_json::from_slice(&bytes).map_err(|error| {
             let what = json_error::describe(&error);
-            Denial::bad_request(format!("the body is not what this store understands: {what}"))
+            ApiError::bad_request(format!("the body is not what this store understands: {what}"))
         })?;
         Ok((content, Turn { _slot: slot, _large: large }))
     }
@@ -186,11 +186,11 @@ impl Service {
         headers: &HeaderMap,
         body: Body,
         audit: &mut Audit,
-    ) -> Result<Response<Body>, Denial> {
+    ) -> Result<Response<Body>, ApiError> {
         let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
-        let name = grant::env_secret(&pod, &self.specs(&id, &pod)?)?;
+        let name = authorize::env_secret(&pod, &self.specs(&id, &pod)?)?;
         audit.object.clone_from(&name);
-        let (asked, _turn): (Env, _) = self.read(body).await?;
+        let (asked, _turn): (EnvRequest, _) = self.read(body).await?;
         audit.size = format!("{} variables, {} bytes", asked.env.len(), env::size(&asked));
         env::check(&asked)?;
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &id.namespace);
@@ -199,14 +199,14 @@ impl Service {
             Ok(_) => true,
             Err(kube::Error::Api(status)) if status.code == 409 => false,
             Err(error) => {
-                return Err(Denial::of_api(
+                return Err(ApiError::of_api(
                     &format!("Secret {}/{name} cannot be created", id.namespace),
                     &error,
                 ));
             }
         };
         audit.outcome = if created { "created" } else { "was there already" };
-        let booted_before = grant::earlier_boots(&pod) > 0;
+        let booted_before = authorize::earlier_boots(&pod) > 0;
         Ok(json(StatusCode::OK, &EnvStored { secret: name, created, booted_before }))
     }
 
@@ -216,23 +216,23 @@ impl Service {
         key: &str,
         body: Body,
         audit: &mut Audit,
-    ) -> Result<Response<Body>, Denial> {
+    ) -> Result<Response<Body>, ApiError> {
         let (Caller { id, pod }, _share) = self.caller_in_grace(headers, audit).await?;
         let told = pipe::grant::spec(&self.specs(&id, &pod)?)?;
         pipe::grant::key(&told, key)?;
-        let (asked, _turn): (Output, _) = self.read(body).await?;
-        let Output { container, kind, files } = asked;
+        let (asked, _turn): (OutputRequest, _) = self.read(body).await?;
+        let OutputRequest { container, kind, files } = asked;
         audit.size = format!("{} files, {} bytes", files.len(), data::size(&files));
         let declared = pipe::grant::output(&told, key, &container, kind)?;
         let size = data::check(&files).map_err(|error| {
             let message = format!("output {key}: {error}");
             match error {
-                DataError::TooLarge(_) => Denial::too_large(message),
-                DataError::Empty | DataError::Name(_) | DataError::TooMany(_) => Denial::invalid(message),
+                DataError::TooLarge(_) => ApiError::too_large(message),
+                DataError::Empty | DataError::Name(_) | DataError::TooMany(_) => ApiError::invalid(message),
             }
         })?;
         let now = Timestamp::now();
-        let wanted = pipe::make::pipe(&pod, &told, declared, &files, size, now);
+        let wanted = pipe::objects::pipe(&pod, &told, declared, &files, size, now);
         let name = wanted.name_any();
         audit.object.clone_from(&name);
         let created = self.keeper.keep(&id.namespace, &wanted, files, told.quota, now).await?;
@@ -247,12 +247,12 @@ impl Service {
         headers: &HeaderMap,
         object: &str,
         audit: &mut Audit,
-    ) -> Result<Response<Body>, Denial> {
+    ) -> Result<Response<Body>, ApiError> {
         let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
         let awaits = pipe::grant::awaits(&self.specs(&id, &pod)?, object)?;
         audit.object.clone_from(&awaits.object);
         let _slot = self.slot().await?;
-        let mut search = Search::new(&awaits);
+        let mut search = AwaitedSearch::new(&awaits);
         let visit = |pipe| {
             search.add(pipe);
             ControlFlow::Continue(())
@@ -260,13 +260,13 @@ impl Service {
         let run = run_label(&awaits.from);
         self.keeper.pages().each(Some(&id.namespace), Some(&run), visit).await.map_err(|error| {
             let doing = format!("Pipes of {} cannot be listed", id.namespace);
-            Denial { message: pipe::failed(&doing, &error), ..Denial::of_api(&doing, &error) }
+            ApiError { message: pipe::failed(&doing, &error), ..ApiError::of_api(&doing, &error) }
         })?;
-        let waited = search.judge();
+        let waited = search.outcome();
         audit.outcome = match waited {
-            Waited::NotYet { .. } => NOT_YET,
-            Waited::Stored { .. } => "is there",
-            Waited::Never { .. } => "will not be there",
+            AwaitedResponse::NotYet { .. } => NOT_YET,
+            AwaitedResponse::Stored { .. } => "is there",
+            AwaitedResponse::Never { .. } => "will not be there",
         };
         Ok(json(StatusCode::OK, &waited))
     }
@@ -276,10 +276,10 @@ impl Service {
         headers: &HeaderMap,
         body: Body,
         audit: &mut Audit,
-    ) -> Result<Response<Body>, Denial> {
+    ) -> Result<Response<Body>, ApiError> {
         let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
         self.specs(&id, &pod)?;
-        let (report, _turn): (Report, _) = self.read(body).await?;
+        let (report, _turn): (EventRequest, _) = self.read(body).await?;
         if !self.notes.may_send(&report, &id) {
             audit.outcome = "left out: the pod has sent enough of them";
             return Ok(no_content());
@@ -292,7 +292,7 @@ impl Service {
             Err(kube::Error::Api(status)) if status.code == 409 => "was there already",
             Err(error) => {
                 let doing = format!("an Event on pod {}/{} cannot be created", id.namespace, id.name);
-                return Err(Denial::of_api(&doing, &error));
+                return Err(ApiError::of_api(&doing, &error));
             }
         };
         Ok(no_content())
@@ -305,13 +305,13 @@ fn no_content() -> Response<Body> {
     response
 }
 
-async fn put_env(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response<Body> {
+async fn put_env(State(service): State<Arc<StoreService>>, headers: HeaderMap, body: Body) -> Response<Body> {
     let mut audit = Audit::of("PUT /v1/env");
     service.answer(&mut audit, async |audit| service.store_env(&headers, body, audit).await).await
 }
 
 async fn put_pipe(
-    State(service): State<Arc<Service>>,
+    State(service): State<Arc<StoreService>>,
     Path(key): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -321,7 +321,7 @@ async fn put_pipe(
 }
 
 async fn get_awaited(
-    State(service): State<Arc<Service>>,
+    State(service): State<Arc<StoreService>>,
     Path(object): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
@@ -329,7 +329,7 @@ async fn get_awaited(
     service.answer(&mut audit, async |audit| service.awaited(&headers, &object, audit).await).await
 }
 
-async fn post_event(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response<Body> {
+async fn post_event(State(service): State<Arc<StoreService>>, headers: HeaderMap, body: Body) -> Response<Body> {
     let mut audit = Audit::of("POST /v1/events");
     service.answer(&mut audit, async |audit| service.report(&headers, body, audit).await).await
 }
@@ -344,7 +344,7 @@ struct Turn<'a> {
 #[derive(Default)]
 struct Audit {
     request: &'static str,
-    caller: Option<Identity>,
+    caller: Option<PodIdentity>,
     object: String,
     size: String,
     outcome: &'static str,
@@ -355,9 +355,9 @@ impl Audit {
         Self { request, ..Self::default() }
     }
 
-    fn write(&self, denial: Option<&Denial>) {
+    fn write(&self, denial: Option<&ApiError>) {
         let Self { request, object, size, outcome, .. } = self;
-        let caller = |part: fn(&Identity) -> &String| self.caller.as_ref().map_or("", |caller| part(caller));
+        let caller = |part: fn(&PodIdentity) -> &String| self.caller.as_ref().map_or("", |caller| part(caller));
         let (namespace, pod, uid) = (caller(|id| &id.namespace), caller(|id| &id.name), caller(|id| &id.uid));
         match denial {
             // Said again and again.
@@ -378,7 +378,7 @@ const METHODS: &str = "nothing is here: a pod's env goes to PUT /v1/env, an outp
                        POST /v1/events, what is waited for is asked for with GET /v1/awaited/{object}, and probes and \
                        metrics are on the other port";
 
-fn denied(denial: &Denial) -> Response<Body> {
+fn denied(denial: &ApiError) -> Response<Body> {
     let mut response = refuse(denial.status, denial.reason, &denial.message);
     let headers = response.headers_mut();
     match denial.status {
@@ -396,7 +396,7 @@ fn denied(denial: &Denial) -> Response<Body> {
 }
 
 fn refuse(status: StatusCode, reason: &str, message: &str) -> Response<Body> {
-    let mut response = json(status, &Refusal { reason: reason.to_owned(), message: message.to_owned() });
+    let mut response = json(status, &ErrorResponse { reason: reason.to_owned(), message: message.to_owned() });
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, PUT, POST"));
     }

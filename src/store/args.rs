@@ -9,7 +9,7 @@ use crate::server::process::seconds;
 
 /// Create for task pods what they may not create themselves.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Args {
+pub struct StoreArgs {
     /// Where pods are served, over TLS.
     #[arg(long, env = "BOOTLACE_LISTEN", default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
     pub(super) listen: SocketAddr,

@@ -6,11 +6,11 @@ use axum::body::{Body, Bytes};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use super::denial::Denial;
+use super::api_error::ApiError;
 use super::protocol::MAX_BODY_BYTES;
 
 /// How long a body may take. Boot sends 2 MiB in one go.
-pub(super) const TIME: Duration = Duration::from_secs(10);
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// From this size on a body waits for its turn once it is there, see [`super::api`].
 pub(super) const LARGE: usize = 64 * 1024;
@@ -19,18 +19,18 @@ pub(super) const LARGE: usize = 64 * 1024;
 const DRAINED: usize = 16 * 1024 * 1024;
 
 /// Reads a body to its end.
-pub(super) async fn read(body: Body) -> Result<Bytes, Denial> {
+pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
     let late = |_| {
-        Err(Denial::too_slow(format!("the body did not come within {} s: send it in one go", TIME.as_secs())))
+        Err(ApiError::too_slow(format!("the body did not come within {} s: send it in one go", BODY_TIMEOUT.as_secs())))
     };
-    timeout(TIME, collect(body)).await.unwrap_or_else(late)
+    timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or_else(late)
 }
 
-async fn collect(mut body: Body) -> Result<Bytes, Denial> {
+async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
     let mut bytes = Vec::new();
     let mut drained = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Denial::bad_request("the body broke off: send it again"))?;
+        let frame = frame.map_err(|_| ApiError::bad_request("the body broke off: send it again"))?;
         let Ok(data) = frame.into_data() else { continue };
         if drained == 0 && bytes.len() + data.len() <= MAX_BODY_BYTES {
             bytes.extend_from_slice(&data);
@@ -43,7 +43,7 @@ async fn collect(mut body: Body) -> Result<Bytes, Denial> {
         }
     }
     if drained > 0 {
-        return Err(Denial::too_large(format!(
+        return Err(ApiError::too_large(format!(
             "the body is larger than {MAX_BODY_BYTES} bytes: an env of 1 MiB, which is all that a Secret holds, takes less"
         )));
     }

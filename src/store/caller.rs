@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use super::denial::Denial;
-use crate::names;
+use super::api_error::ApiError;
+use bootlace_core::names;
 
 /// What the API server adds to the user of a token that is bound to a pod.
 /// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens>
@@ -23,7 +23,7 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Finds out who asks.
 #[derive(Clone)]
-pub struct Callers {
+pub struct CallerVerifier {
     client: Client,
 }
 
@@ -31,14 +31,14 @@ pub struct Callers {
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Its identity, by its token.
-    pub id: Identity,
+    pub id: PodIdentity,
     /// The pod, as it is now.
     pub pod: Pod,
 }
 
 /// A pod's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct PodIdentity {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -47,7 +47,7 @@ pub struct Identity {
     pub uid: String,
 }
 
-impl Callers {
+impl CallerVerifier {
     /// Asks through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
@@ -58,7 +58,7 @@ impl Callers {
     ///
     /// # Errors
     /// Where there is no token, the API server does not accept it, it is no pod's, or the pod is gone.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Denial> {
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<PodIdentity, ApiError> {
         let token = bearer(headers)?;
         let review = TokenReview {
             spec: TokenReviewSpec {
@@ -77,7 +77,7 @@ impl Callers {
     ///
     /// # Errors
     /// Where it is gone, or is another one of its name.
-    pub async fn pod(&self, id: Identity) -> Result<Caller, Denial> {
+    pub async fn pod(&self, id: PodIdentity) -> Result<Caller, ApiError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &id.namespace);
         let doing = format!("pod {}/{} cannot be read", id.namespace, id.name);
         let pod = pods.get_opt(&id.name).await.map_err(|error| ours(&doing, &error))?;
@@ -92,68 +92,68 @@ impl Caller {
     /// # Errors
     /// Where it is being deleted: from then on it may only have its outputs stored, because its tasks can still end with 0
     /// in their grace period.
-    pub fn check_not_deleted(&self) -> Result<(), Denial> {
+    pub fn check_not_deleted(&self) -> Result<(), ApiError> {
         if self.pod.metadata.deletion_timestamp.is_none() {
             return Ok(());
         }
-        let Identity { namespace, name, .. } = &self.id;
-        Err(Denial::forbidden(format!(
+        let PodIdentity { namespace, name, .. } = &self.id;
+        Err(ApiError::forbidden(format!(
             "pod {namespace}/{name} of the token is being deleted: only its outputs are stored until it has ended"
         )))
     }
 }
 
 /// A failure of a call that the store itself may always make: the caller can do nothing about it, but ask again.
-fn ours(doing: &str, error: &kube::Error) -> Denial {
-    Denial::unavailable(Denial::of_api(doing, error).message)
+fn ours(doing: &str, error: &kube::Error) -> ApiError {
+    ApiError::unavailable(ApiError::of_api(doing, error).message)
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Denial> {
+fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = value.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
     match token.filter(|token| !token.is_empty()) {
-        None => Err(Denial::unauthorized(format!(
+        None => Err(ApiError::unauthorized(format!(
             "the request carries no token: send `Authorization: Bearer` and a projected service account token for the \
              audience {:?}",
             names::AUDIENCE
         ))),
         Some(token) if token.len() > MAX_TOKEN_BYTES => {
-            Err(Denial::unauthorized(format!("the token is larger than {MAX_TOKEN_BYTES} bytes, as none is")))
+            Err(ApiError::unauthorized(format!("the token is larger than {MAX_TOKEN_BYTES} bytes, as none is")))
         }
         Some(token) => Ok(token),
     }
 }
 
 /// What a reviewed token says.
-fn identity(status: TokenReviewStatus) -> Result<Identity, Denial> {
+fn identity(status: TokenReviewStatus) -> Result<PodIdentity, ApiError> {
     if status.authenticated != Some(true) {
         // The API server's own words: that it has expired, is for another audience, or its pod is gone.
         let why = status.error.filter(|why| !why.is_empty()).unwrap_or_else(|| "it is not known".to_owned());
-        return Err(Denial::unauthorized(format!("the API server does not accept the token: {why}")));
+        return Err(ApiError::unauthorized(format!("the API server does not accept the token: {why}")));
     }
     let audience = |audience: &String| audience == names::AUDIENCE;
     if !status.audiences.iter().flatten().any(audience) {
-        return Err(Denial::unauthorized(format!("the token is not for the audience {:?}", names::AUDIENCE)));
+        return Err(ApiError::unauthorized(format!("the token is not for the audience {:?}", names::AUDIENCE)));
     }
     pod(&status.user.unwrap_or_default()).ok_or_else(|| {
-        Denial::unauthorized(
+        ApiError::unauthorized(
             "the token is bound to no pod: the store answers pods only, which have theirs from a projected volume",
         )
     })
 }
 
-fn pod(user: &UserInfo) -> Option<Identity> {
+fn pod(user: &UserInfo) -> Option<PodIdentity> {
     let (namespace, _) = user.username.as_deref()?.strip_prefix("system:serviceaccount:")?.split_once(':')?;
     let one = |key: &str| match user.extra.as_ref()?.get(key)?.as_slice() {
         [value] if !value.is_empty() => Some(value.clone()),
         _ => None,
     };
-    Some(Identity { namespace: namespace.to_owned(), name: one(POD_NAME)?, uid: one(POD_UID)? })
+    Some(PodIdentity { namespace: namespace.to_owned(), name: one(POD_NAME)?, uid: one(POD_UID)? })
 }
 
-fn is_there(pod: Option<&Pod>, id: &Identity) -> Result<(), Denial> {
-    let Identity { namespace, name, uid } = id;
-    let gone = |what: &str| Err(Denial::forbidden(format!("pod {namespace}/{name} of the token {what}")));
+fn is_there(pod: Option<&Pod>, id: &PodIdentity) -> Result<(), ApiError> {
+    let PodIdentity { namespace, name, uid } = id;
+    let gone = |what: &str| Err(ApiError::forbidden(format!("pod {namespace}/{name} of the token {what}")));
     match pod.map(|pod| &pod.metadata) {
         None => gone("is gone"),
         Some(found) if found.uid.as_deref() != Some(uid) => gone("is gone, and another has its name"),
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    fn reviewed(status: Value) -> Result<Identity, Denial> {
+    fn reviewed(status: Value) -> Result<PodIdentity, ApiError> {
         identity(serde_json::from_value(status).unwrap())
     }
 

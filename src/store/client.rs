@@ -20,9 +20,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::api;
-use super::protocol::{Outcome, PATH_EVENTS, Refusal, Report};
-use crate::names;
-use crate::told::Store;
+use super::protocol::{EventKind, PATH_EVENTS, ErrorResponse, EventRequest};
+use bootlace_core::names;
+use bootlace_core::injected_config::StoreEndpoint;
 
 /// How long a connection may take. The store is in the same cluster.
 const CONNECT_TIME: Duration = Duration::from_secs(3);
@@ -43,14 +43,14 @@ pub(crate) fn token_file() -> PathBuf {
 
 /// The store, ready to be asked.
 pub(crate) struct Client<'a> {
-    store: &'a Store,
+    store: &'a StoreEndpoint,
     token: &'a Path,
     http: reqwest::Client,
 }
 
 impl<'a> Client<'a> {
     /// Asks `store` with the token in the file `token`.
-    pub(crate) fn new(store: &'a Store, token: &'a Path) -> Result<Self, ClientError> {
+    pub(crate) fn new(store: &'a StoreEndpoint, token: &'a Path) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("bootlace/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(tls(store)?)
@@ -68,24 +68,24 @@ impl<'a> Client<'a> {
     }
 
     /// Tells what came of it, in bounded time.
-    pub(crate) async fn tell(
+    pub(crate) async fn report(
         &self,
-        outcome: Outcome,
+        outcome: EventKind,
         note: String,
         time: Duration,
     ) -> Result<(), ClientError> {
-        let body = serde_json::to_vec(&Report { outcome, note }).unwrap_or_default();
-        self.ask(Method::POST, PATH_EVENTS, body.into(), time).await.map(drop)
+        let body = serde_json::to_vec(&EventRequest { outcome, note }).unwrap_or_default();
+        self.request(Method::POST, PATH_EVENTS, body.into(), time).await.map(drop)
     }
 
     /// Asks until there is an answer, or `time` is over.
-    pub(crate) async fn ask(
+    pub(crate) async fn request(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
         time: Duration,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<StoreResponse, ClientError> {
         let deadline = Instant::now() + time;
         let mut pauses = pauses();
         let mut asked_before = false;
@@ -94,7 +94,7 @@ impl<'a> Client<'a> {
             let failed = match timeout_at(deadline, self.attempt(&method, path, &body)).await {
                 Ok(Ok((status, body))) if status.is_success() => {
                     let url = format!("{}{path}", self.store.url);
-                    return Ok(Answer { url, body, asked_before });
+                    return Ok(StoreResponse { url, body, asked_before });
                 }
                 Ok(Ok((status, body))) if is_final(status) => return Err(self.refused(status, &body)),
                 Ok(Ok((status, body))) => {
@@ -147,7 +147,7 @@ impl<'a> Client<'a> {
         // A replica that went away without a word: the next attempt meets another.
         let late =
             |_| Err(ClientError::Failed { what: "no answer came in time".to_owned(), connected: true });
-        timeout(api::TIME, exchange).await.unwrap_or_else(late)
+        timeout(api::REQUEST_TIMEOUT, exchange).await.unwrap_or_else(late)
     }
 
     fn bearer(&self) -> Result<HeaderValue, ClientError> {
@@ -169,14 +169,14 @@ impl<'a> Client<'a> {
 }
 
 /// An answer that is no error.
-pub(crate) struct Answer {
+pub(crate) struct StoreResponse {
     url: String,
     body: Vec<u8>,
     /// Whether an earlier attempt may have been heard.
     pub(crate) asked_before: bool,
 }
 
-impl Answer {
+impl StoreResponse {
     /// What it says.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body).map_err(|_| ClientError::Strange { url: self.url.clone() })
@@ -191,7 +191,7 @@ pub(super) fn is_final(status: StatusCode) -> bool {
 
 /// The store's own sentence, or the status.
 fn said(status: StatusCode, body: &[u8]) -> String {
-    match serde_json::from_slice::<Refusal>(body) {
+    match serde_json::from_slice::<ErrorResponse>(body) {
         Ok(refusal) => refusal.message.chars().map(|one| if one.is_control() { ' ' } else { one }).collect(),
         Err(_) => format!("it answered {status}"),
     }
@@ -212,7 +212,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-fn tls(store: &Store) -> Result<ClientConfig, ClientError> {
+fn tls(store: &StoreEndpoint) -> Result<ClientConfig, ClientError> {
     let unreadable = |why: &dyn std::fmt::Display| {
         ClientError::Setup(format!("the CA of the store cannot be read ({why}): the webhook gives it"))
     };

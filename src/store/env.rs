@@ -8,32 +8,32 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 
-use super::denial::Denial;
-use super::protocol::{Env, MAX_ENV_BYTES, MAX_NAME_BYTES};
-use crate::names;
+use super::api_error::ApiError;
+use super::protocol::{EnvRequest, MAX_ENV_BYTES, MAX_NAME_BYTES};
+use bootlace_core::names;
 
 /// Checks an env. Boot has done so already, with sentences that name the source; this is for whoever is not boot.
 ///
 /// # Errors
 /// Where the kubelet could not give it to a process.
-pub fn check(env: &Env) -> Result<(), Denial> {
+pub fn check(env: &EnvRequest) -> Result<(), ApiError> {
     for (name, value) in &env.env {
         let shown: String = name.chars().take(MAX_NAME_BYTES).collect();
         if !is_key(name) {
-            return Err(Denial::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "{shown:?} is no key of a Secret: write letters, digits, -, _ and ., {MAX_NAME_BYTES} at most, and nothing \
                  that begins with .."
             )));
         }
         if str::from_utf8(&value.0).is_err() || value.0.contains(&0) {
-            return Err(Denial::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "the value of {shown} is no text in UTF-8 without NUL, and nothing else can be given to a process by a Secret"
             )));
         }
     }
     let bytes = size(env);
     if bytes > MAX_ENV_BYTES {
-        return Err(Denial::too_large(format!(
+        return Err(ApiError::too_large(format!(
             "the env takes {bytes} bytes, names included, and a Secret holds {MAX_ENV_BYTES} at most: give large values \
              as files"
         )));
@@ -43,7 +43,7 @@ pub fn check(env: &Env) -> Result<(), Denial> {
 
 /// Bytes of an env as the API server counts them.
 #[must_use]
-pub fn size(env: &Env) -> usize {
+pub fn size(env: &EnvRequest) -> usize {
     env.env.iter().map(|(name, value)| name.len() + value.0.len()).sum()
 }
 
@@ -85,9 +85,9 @@ fn owner(pod: &Pod) -> OwnerReference {
 mod tests {
     use super::*;
 
-    fn env(pairs: &[(&str, &[u8])]) -> Env {
+    fn env(pairs: &[(&str, &[u8])]) -> EnvRequest {
         let pair = |(name, value): &(&str, &[u8])| ((*name).to_owned(), ByteString(value.to_vec()));
-        Env { env: pairs.iter().map(pair).collect() }
+        EnvRequest { env: pairs.iter().map(pair).collect() }
     }
 
     #[test]

@@ -12,10 +12,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use sha2::{Digest as _, Sha256};
 
-use super::caller::Identity;
-use super::grant;
-use super::protocol::{Outcome, Report};
-use crate::names;
+use super::caller::PodIdentity;
+use super::authorize;
+use super::protocol::{EventKind, EventRequest};
+use bootlace_core::names;
 
 /// The API server takes a note of 1 KiB.
 const MAX_NOTE_BYTES: usize = 1000;
@@ -26,7 +26,7 @@ const MAX_BASE_BYTES: usize = 230;
 /// Later boots of a pod share the Event of this one: a task that boots in vain for ever leaves no more than so many.
 const MAX_BOOTS: u32 = 7;
 
-impl Outcome {
+impl EventKind {
     /// The Event's reason, a word for programs.
     #[must_use]
     pub fn reason(self) -> &'static str {
@@ -62,7 +62,7 @@ const MAX_PODS: usize = 4096;
 
 /// Which notes pods have sent, so that whatever a pod sends, it leaves few Events: [`MAX_NOTES`] of each replica.
 #[derive(Debug, Default)]
-pub struct Notes {
+pub struct EventQuota {
     sent: Mutex<Sent>,
 }
 
@@ -74,12 +74,12 @@ struct Sent {
     order: VecDeque<(String, &'static str)>,
 }
 
-impl Notes {
+impl EventQuota {
     /// Whether an Event may be made of the report.
     #[must_use]
-    pub fn may_send(&self, report: &Report, id: &Identity) -> bool {
-        let Report { outcome, note } = report;
-        if matches!(outcome, Outcome::Booted | Outcome::Failed) {
+    pub fn may_send(&self, report: &EventRequest, id: &PodIdentity) -> bool {
+        let EventRequest { outcome, note } = report;
+        if matches!(outcome, EventKind::Booted | EventKind::Failed) {
             // Bounded by the boots that count.
             return true;
         }
@@ -110,12 +110,12 @@ impl Notes {
 /// The Event of a report. Its name is the same for the same boot and outcome, so that a report which is sent twice is
 /// written once.
 #[must_use]
-pub fn event(report: &Report, id: &Identity, pod: &Pod, now: Timestamp) -> Event {
-    let Report { outcome, note } = report;
+pub fn event(report: &EventRequest, id: &PodIdentity, pod: &Pod, now: Timestamp) -> Event {
+    let EventRequest { outcome, note } = report;
     let (action, container, controller) = outcome.action();
     let turn = match outcome {
-        Outcome::Booted | Outcome::Failed => grant::earlier_boots(pod).min(MAX_BOOTS).into(),
-        Outcome::OutputsNotStored | Outcome::WaitFailed => turn(note),
+        EventKind::Booted | EventKind::Failed => authorize::earlier_boots(pod).min(MAX_BOOTS).into(),
+        EventKind::OutputsNotStored | EventKind::WaitFailed => turn(note),
     };
     Event {
         metadata: ObjectMeta {
@@ -149,7 +149,7 @@ fn turn(note: &str) -> u64 {
     Sha256::digest(note).iter().take(8).fold(0, |turn, byte| turn << 8 | u64::from(*byte))
 }
 
-fn name(outcome: Outcome, id: &Identity, turn: u64) -> String {
+fn name(outcome: EventKind, id: &PodIdentity, turn: u64) -> String {
     let hash = Sha256::new()
         .chain_update(id.uid.as_bytes())
         .chain_update(outcome.reason())
@@ -179,12 +179,12 @@ mod tests {
 
     use super::*;
 
-    fn id(name: &str) -> Identity {
-        Identity { namespace: "etl".to_owned(), name: name.to_owned(), uid: "u-1".to_owned() }
+    fn id(name: &str) -> PodIdentity {
+        PodIdentity { namespace: "etl".to_owned(), name: name.to_owned(), uid: "u-1".to_owned() }
     }
 
-    fn report(outcome: Outcome, note: &str) -> Report {
-        Report { outcome, note: note.to_owned() }
+    fn report(outcome: EventKind, note: &str) -> EventRequest {
+        EventRequest { outcome, note: note.to_owned() }
     }
 
     fn after(boots: i32) -> Pod {
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_failure_is_a_warning_on_the_pod_in_one_line() {
         let note = format!("bootlace: no\nsuch {}", "ü".repeat(600));
-        let event = event(&report(Outcome::Failed, &note), &id("load"), &after(0), Timestamp::UNIX_EPOCH);
+        let event = event(&report(EventKind::Failed, &note), &id("load"), &after(0), Timestamp::UNIX_EPOCH);
         assert_eq!((event.type_.as_deref(), event.reason.as_deref()), (Some("Warning"), Some("BootFailed")));
         let note = event.note.unwrap();
         assert!(note.starts_with("bootlace: no such ü") && note.len() <= MAX_NOTE_BYTES, "{note}");
@@ -208,17 +208,17 @@ mod tests {
         let name = |outcome, boots| {
             event(&report(outcome, "x"), &id("load"), &after(boots), Timestamp::now()).metadata.name.unwrap()
         };
-        assert_eq!(name(Outcome::Failed, 0), name(Outcome::Failed, 0));
-        assert_ne!(name(Outcome::Failed, 0), name(Outcome::Booted, 0));
+        assert_eq!(name(EventKind::Failed, 0), name(EventKind::Failed, 0));
+        assert_ne!(name(EventKind::Failed, 0), name(EventKind::Booted, 0));
         let names: std::collections::BTreeSet<_> =
-            (0..1000).map(|boots| name(Outcome::Failed, boots)).collect();
+            (0..1000).map(|boots| name(EventKind::Failed, boots)).collect();
         assert_eq!(names.len(), 8);
     }
 
     #[test]
     fn outputs_that_are_not_stored_are_a_warning_of_the_sidecar_and_bounded() {
         let event = |note: &str| {
-            event(&report(Outcome::OutputsNotStored, note), &id("load"), &after(0), Timestamp::now())
+            event(&report(EventKind::OutputsNotStored, note), &id("load"), &after(0), Timestamp::now())
         };
         let told = event("container base: output A: no");
         assert_eq!(
@@ -234,10 +234,10 @@ mod tests {
 
     #[test]
     fn a_pod_that_sends_ever_new_notes_leaves_few_events() {
-        let notes = Notes::default();
-        for outcome in [Outcome::OutputsNotStored, Outcome::WaitFailed] {
+        let notes = EventQuota::default();
+        for outcome in [EventKind::OutputsNotStored, EventKind::WaitFailed] {
             let sent = |pod: &str, number: usize| {
-                let id = Identity { uid: pod.to_owned(), ..id(pod) };
+                let id = PodIdentity { uid: pod.to_owned(), ..id(pod) };
                 notes.may_send(&report(outcome, &format!("note {number}")), &id)
             };
             assert_eq!((0..1000).filter(|number| sent("one", *number)).count(), MAX_NOTES);
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_name_of_any_length_makes_one_that_the_api_server_takes() {
         let long = format!("{}.{}", "a".repeat(229), "b".repeat(23));
-        let event = event(&report(Outcome::Booted, ""), &id(&long), &after(0), Timestamp::now());
+        let event = event(&report(EventKind::Booted, ""), &id(&long), &after(0), Timestamp::now());
         let name = event.metadata.name.unwrap();
         assert!(name.len() <= 253 && !name.contains(".."), "{name}");
         assert_eq!(event.reporting_instance.unwrap().len(), 128);

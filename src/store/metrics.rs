@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::expiry::Why;
+use super::garbage_collector::Reason;
 use crate::server::metrics::ServerMetrics;
 
 /// From two calls of an API server at hand to one that a full cluster takes its time for; in seconds.
@@ -18,7 +18,7 @@ const DURATIONS: [f64; 9] = [5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 1.0, 5.0, 20.
 
 /// All that is counted.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct StoreMetrics {
     registry: Registry,
     /// What the listener counts.
     pub server: ServerMetrics,
@@ -41,7 +41,7 @@ struct RemovedLabels {
     why: &'static str,
 }
 
-impl Default for Metrics {
+impl Default for StoreMetrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("bootlace");
         let server = ServerMetrics::default();
@@ -70,14 +70,14 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
+impl StoreMetrics {
     /// Metrics with a series in every family, for the reference page. An empty family is not encoded.
     #[must_use]
     pub fn with_examples() -> Self {
         let metrics = Self::default();
         metrics.server.add_examples();
         metrics.answered("env", StatusCode::OK, "", Duration::ZERO);
-        metrics.removed(Why::Expired);
+        metrics.removed(Reason::Expired);
         metrics
     }
 
@@ -88,12 +88,12 @@ impl Metrics {
     }
 
     /// Counts a Pipe that was removed.
-    pub fn removed(&self, why: Why) {
+    pub fn removed(&self, why: Reason) {
         self.removed.get_or_create(&RemovedLabels { why: why.as_str() }).inc();
     }
 }
 
-impl AsRef<Registry> for Metrics {
+impl AsRef<Registry> for StoreMetrics {
     fn as_ref(&self) -> &Registry {
         &self.registry
     }

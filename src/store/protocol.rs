@@ -20,7 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::output::{Data, Kind};
+use bootlace_core::output::{ObjectData, ObjectKind};
 
 /// Stores the boot env of the calling pod.
 pub const PATH_ENV: &str = "/v1/env";
@@ -40,7 +40,7 @@ pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Body of `PUT /v1/env`. Not `Debug`: it holds secrets.
 #[derive(Deserialize, Serialize, Clone, Default, PartialEq)]
-pub struct Env {
+pub struct EnvRequest {
     /// Values by name, as base64. Text only: the kubelet cannot give a process anything else.
     pub env: BTreeMap<String, ByteString>,
 }
@@ -59,16 +59,16 @@ pub struct EnvStored {
 
 /// Body of `PUT /v1/pipes/{key}`. Not `Debug`: it may hold secrets.
 #[derive(Deserialize, Serialize, Clone, PartialEq)]
-pub struct Output {
+pub struct OutputRequest {
     /// The container that wrote it.
     pub container: String,
     /// What it is to be stored as.
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// Its files by name, as base64.
-    pub files: Data,
+    pub files: ObjectData,
 }
 
-impl Output {
+impl OutputRequest {
     /// The body, of files that have `size` bytes. It takes them and writes them once, so that of a large output there are
     /// never more than two copies: the sidecar has little memory.
     #[must_use]
@@ -86,7 +86,7 @@ impl Output {
 #[derive(Serialize)]
 struct Encoded<'a> {
     container: &'a str,
-    kind: Kind,
+    kind: ObjectKind,
     files: BTreeMap<&'a String, Base64<'a>>,
 }
 
@@ -111,7 +111,7 @@ pub struct OutputStored {
 /// Answer of `GET /v1/awaited/{object}`: no byte of the content.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(tag = "state", rename_all_fields = "camelCase")]
-pub enum Waited {
+pub enum AwaitedResponse {
     /// It is not stored.
     NotYet {
         /// Keys that the task has handed over, some of them.
@@ -131,16 +131,16 @@ pub enum Waited {
 
 /// Body of `POST /v1/events`.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct EventRequest {
     /// How it went.
-    pub outcome: Outcome,
+    pub outcome: EventKind,
     /// The same in words: no value of the env. Cut at 1,000 bytes.
     pub note: String,
 }
 
 /// How a boot went, or what came of outputs.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EventKind {
     /// The task can start.
     Booted,
     /// It cannot.
@@ -153,7 +153,7 @@ pub enum Outcome {
 
 /// Body of every answer that is an error.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ErrorResponse {
     /// One word, for programs.
     pub reason: String,
     /// A sentence, for people: what is wrong and what to change.
@@ -169,13 +169,13 @@ mod tests {
         let files =
             [("a".to_owned(), ByteString(b"hunter2\n\xff\0".to_vec())), ("b".to_owned(), ByteString(vec![]))];
         let output =
-            Output { container: "base \"x\"".to_owned(), kind: Kind::ConfigMap, files: files.into() };
+            OutputRequest { container: "base \"x\"".to_owned(), kind: ObjectKind::ConfigMap, files: files.into() };
         let body = output.clone().encode(12);
         assert_eq!(
             serde_json::from_slice::<serde_json::Value>(&body).unwrap(),
             serde_json::to_value(&output).unwrap()
         );
-        let read: Output = serde_json::from_slice(&body).unwrap();
+        let read: OutputRequest = serde_json::from_slice(&body).unwrap();
         assert!(read == output);
     }
 }

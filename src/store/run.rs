@@ -8,18 +8,18 @@ use kube::Client;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use super::api::Service;
-use super::args::Args;
-use super::expiry::Sweeper;
-use super::expiry::lease::Claim;
-use super::metrics::Metrics;
-use super::signing::Verifying;
-use crate::server::client::{self, Answer};
-use crate::server::listener::{Director, Limits, Server, Transport};
-use crate::server::liveness::{Beat, Liveness};
-use crate::server::process::{self, Drain, End};
+use super::api::StoreService;
+use super::args::StoreArgs;
+use super::garbage_collector::Collector;
+use super::garbage_collector::lease::LeaderLease;
+use super::metrics::StoreMetrics;
+use super::signing::VerificationKeys;
+use crate::server::api_client::{self, ServerVersion};
+use crate::server::listener::{ShutdownController, Limits, Server, Transport};
+use crate::server::liveness::{Heartbeat, Liveness};
+use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
-use crate::server::tls::{Certificate, Serving, files};
+use crate::server::tls::{Certificate, CertResolver, files};
 use crate::server::{logs, status};
 
 /// How soon an API server that does not answer at the start is asked again.
@@ -29,36 +29,36 @@ const AGAIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Where it cannot start: an address is taken, the certificate cannot be read, there is no cluster to be reached.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub fn run(args: &StoreArgs) -> anyhow::Result<()> {
     logs::start(&args.logs);
     process::runtime()?.block_on(store(args))
 }
 
-async fn store(args: &Args) -> anyhow::Result<()> {
+async fn store(args: &StoreArgs) -> anyhow::Result<()> {
     let requests = process::bind(args.listen, "--listen").await?;
     let probes = process::bind(args.metrics_listen, "--metrics-listen").await?;
-    let end = End::new()?;
-    let (metrics, readiness): (Arc<Metrics>, Arc<Readiness>) = Default::default();
+    let end = Termination::new()?;
+    let (metrics, readiness): (Arc<StoreMetrics>, Arc<Readiness>) = Default::default();
     let liveness = Arc::<Liveness>::default();
     // Noted before the second port answers: what has not begun is not ready.
     readiness.missing(Part::Certificate, "no certificate has been read yet");
     readiness.missing(Part::ApiServer, "the API server has not answered yet");
-    let (director, lasting) = (Director::default(), Director::default());
+    let (director, lasting) = (ShutdownController::default(), ShutdownController::default());
     let status_address = probes.local_addr()?;
     let page = status::router(Arc::clone(&metrics), Arc::clone(&readiness), Arc::clone(&liveness));
     process::serve_status(probes, page, lasting.follower());
     let serving = certificate(args, &metrics)?;
     readiness.in_place(Part::Certificate);
-    let verifying = Verifying::follow(args.signing_dir.clone())?;
-    let client = client::connect()
+    let verifying = VerificationKeys::follow(args.signing_dir.clone())?;
+    let client = api_client::connect()
         .await
         .context("there is no cluster to be reached: run in a pod, or set KUBECONFIG")?;
-    tokio::spawn(await_api_server(client.clone(), Arc::clone(&readiness)));
+    tokio::spawn(await_api_server(api_client.clone(), Arc::clone(&readiness)));
     let beat = liveness.expect("expired Pipes");
-    tokio::spawn(remove_expired(args.clone(), client.clone(), Arc::clone(&metrics), beat));
+    tokio::spawn(remove_expired(args.clone(), api_client.clone(), Arc::clone(&metrics), beat));
     let server = Server {
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config(None)?))),
-        app: Service::new(client, Arc::clone(&metrics), verifying).router(),
+        app: StoreService::new(api_client, Arc::clone(&metrics), verifying).router(),
         limits: Limits::default(),
         metrics: metrics.server.clone(),
         stage: director.follower(),
@@ -77,7 +77,7 @@ async fn store(args: &Args) -> anyhow::Result<()> {
 
 /// Is ready once the API server has answered: without it the store can do nothing.
 async fn await_api_server(client: Client, readiness: Arc<Readiness>) {
-    while let Answer::None(why) = client::version(&client).await {
+    while let ServerVersion::None(why) = api_client::version(&api_client).await {
         warn!("{why}");
         readiness.missing(Part::ApiServer, why);
         tokio::time::sleep(AGAIN).await;
@@ -86,19 +86,19 @@ async fn await_api_server(client: Client, readiness: Arc<Readiness>) {
 }
 
 /// Removes the Pipes whose time is over, as long as the process lives.
-async fn remove_expired(args: Args, client: Client, metrics: Arc<Metrics>, beat: Beat) {
-    let Args { lease, holder, expiry_interval: every, patience, .. } = args;
-    let namespace = client.default_namespace().to_owned();
+async fn remove_expired(args: StoreArgs, client: Client, metrics: Arc<StoreMetrics>, beat: Heartbeat) {
+    let StoreArgs { lease, holder, expiry_interval: every, patience, .. } = args;
+    let namespace = api_client.default_namespace().to_owned();
     // Not held for the look after next: then the other replicas may take it.
-    let claim = Claim::new(client.clone(), &namespace, lease, holder, every * 2);
-    Sweeper { client, claim, every, patience, metrics: &metrics, beat }.run().await;
+    let claim = LeaderLease::new(api_client.clone(), &namespace, lease, holder, every * 2);
+    Collector { api_client, claim, every, patience, metrics: &metrics, beat }.run().await;
 }
 
 /// Serves with the folder's certificate, and with those that come after it.
-fn certificate(args: &Args, metrics: &Metrics) -> anyhow::Result<Arc<Serving>> {
+fn certificate(args: &StoreArgs, metrics: &StoreMetrics) -> anyhow::Result<Arc<CertResolver>> {
     let folder = args.tls_dir.clone();
-    let content = files::Files::read(&folder)?;
-    let (serving, metrics) = (Arc::<Serving>::default(), metrics.server.clone());
+    let content = files::CertificateFiles::read(&folder)?;
+    let (serving, metrics) = (Arc::<CertResolver>::default(), metrics.server.clone());
     let serve = {
         let serving = Arc::clone(&serving);
         move |certificate: Certificate| {
@@ -107,6 +107,6 @@ fn certificate(args: &Args, metrics: &Metrics) -> anyhow::Result<Arc<Serving>> {
         }
     };
     serve(content.certificate(&folder)?);
-    tokio::spawn(async move { files::follow(&folder, files::EVERY, content, serve).await });
+    tokio::spawn(async move { files::watch(&folder, files::EVERY, content, serve).await });
     Ok(serving)
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::caller::Identity;
-use super::denial::Denial;
+use super::caller::PodIdentity;
+use super::api_error::ApiError;
 
 /// Requests of one pod at once. Its sidecar stores one output after another, and its other containers ask beside it.
 const OF_POD: usize = 4;
@@ -14,7 +14,7 @@ pub(super) const OF_NAMESPACE: usize = 16;
 
 /// Counts the requests of pods and namespaces that have begun, their bodies included.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(super) struct RequestQuota {
     held: Mutex<Held>,
 }
 
@@ -26,33 +26,33 @@ struct Held {
 
 /// A request's part of its pod's and its namespace's share, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Share<'s> {
-    shares: &'s Shares,
-    id: Identity,
+pub(super) struct QuotaPermit<'s> {
+    shares: &'s RequestQuota,
+    id: PodIdentity,
 }
 
-impl Shares {
+impl RequestQuota {
     /// Counts a request of this pod.
     ///
     /// # Errors
     /// Where the pod or its namespace has as many already: the caller should ask again.
-    pub(super) fn take(&self, id: &Identity) -> Result<Share<'_>, Denial> {
+    pub(super) fn take(&self, id: &PodIdentity) -> Result<QuotaPermit<'_>, ApiError> {
         let mut held = self.held();
         let of_pod = held.pods.get(&id.uid).copied().unwrap_or_default();
         let of_namespace = held.namespaces.get(&id.namespace).copied().unwrap_or_default();
         if of_pod >= OF_POD {
-            return Err(Denial::too_many(format!(
+            return Err(ApiError::too_many(format!(
                 "the pod has {of_pod} requests on the way already: try again"
             )));
         }
         if of_namespace >= OF_NAMESPACE {
-            return Err(Denial::too_many(format!(
+            return Err(ApiError::too_many(format!(
                 "the pods of the namespace have {of_namespace} requests on the way already: try again"
             )));
         }
         held.pods.insert(id.uid.clone(), of_pod + 1);
         held.namespaces.insert(id.namespace.clone(), of_namespace + 1);
-        Ok(Share { shares: self, id: id.clone() })
+        Ok(QuotaPermit { shares: self, id: id.clone() })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -61,7 +61,7 @@ impl Shares {
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for QuotaPermit<'_> {
     fn drop(&mut self) {
         let mut held = self.shares.held();
         release(&mut held.pods, &self.id.uid);
@@ -82,8 +82,8 @@ fn release<K: Hash + Eq + std::borrow::Borrow<str>>(counts: &mut HashMap<K, usiz
 mod tests {
     use super::*;
 
-    fn id(namespace: &str, pod: usize) -> Identity {
-        Identity {
+    fn id(namespace: &str, pod: usize) -> PodIdentity {
+        PodIdentity {
             namespace: namespace.to_owned(),
             name: format!("p{pod}"),
             uid: format!("{namespace}-{pod}"),
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn one_pod_and_one_namespace_get_their_share_and_others_theirs() {
-        let shares = Shares::default();
+        let shares = RequestQuota::default();
         let of_pod: Vec<_> = (0..OF_POD).map(|_| shares.take(&id("a", 0)).unwrap()).collect();
         let denial = shares.take(&id("a", 0)).unwrap_err();
         assert!(denial.status == 429 && !denial.is_final(), "{denial}");

@@ -7,16 +7,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use tracing::{info, warn};
 
-use crate::signature::Keys;
+use bootlace_core::signature::Keys;
 
 /// How often the folder is looked at.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// The keys that hold now. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Verifying(Arc<RwLock<Arc<Keys>>>);
+pub struct VerificationKeys(Arc<RwLock<Arc<Keys>>>);
 
-impl Verifying {
+impl VerificationKeys {
     /// Verifies with these keys.
     #[must_use]
     pub fn with(keys: Keys) -> Self {

@@ -1,7 +1,7 @@
 //! Why a task cannot start that waits for an earlier one, as one sentence and as an exit code.
 
-use crate::input::spec::MAX_WAIT_SECONDS;
-use crate::names;
+use bootlace_core::input::wait_spec::MAX_WAIT_SECONDS;
+use bootlace_core::names;
 use crate::store::client::ClientError;
 
 /// Why what is awaited is not there. Each message is one line that names the pipe, its task and run, and the remedy.

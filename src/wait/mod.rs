@@ -12,9 +12,9 @@
 //!
 //! Nothing of the content passes through here: the pod's spec names the object, and the kubelet brings it.
 
-mod ask;
+mod poll_store;
 mod error;
-mod look;
+mod wait_for_volume;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,13 +25,13 @@ use futures::future::try_join_all;
 
 pub use error::WaitError;
 
-use crate::input::{Awaits, WaitSpec};
-use crate::json_error;
-use crate::names;
+use bootlace_core::input::{AwaitedOutput, WaitSpec};
+use bootlace_core::json_error;
+use bootlace_core::names;
 use crate::server::logs::{self, LogArgs};
-use crate::server::process::{self, End};
+use crate::server::process::{self, Termination};
 use crate::store::client::{Client, token_file};
-use crate::store::protocol::Outcome;
+use crate::store::protocol::EventKind;
 
 /// How long an Event may take. The termination message says the same.
 const EVENT_TIME: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ const EVENT_TIME: Duration = Duration::from_secs(5);
 /// The command line of `bootlace wait`. What to wait for comes in the env (`BOOTLACE_WAIT`), and the flags are there to
 /// try it without a pod.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub struct WaitArgs {
     /// Look whether the pod's volumes hold what is waited for: the container before this one has waited.
     #[arg(long)]
     look: bool,
@@ -59,7 +59,7 @@ pub struct Args {
 /// Waits as the process's env says. Where it does not come, the same sentence is the log's last line, the termination
 /// message, and an Event on the pod. The exit codes are those of [`WaitError::exit_code`].
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &WaitArgs) -> ExitCode {
     logs::start(&args.logs);
     let waited = process::runtime()
         .map_err(WaitError::Start)
@@ -72,26 +72,26 @@ pub fn run(args: &Args) -> ExitCode {
     error.exit_code().into()
 }
 
-async fn wait(args: &Args, told: Option<&str>) -> Result<(), WaitError> {
+async fn wait(args: &WaitArgs, told: Option<&str>) -> Result<(), WaitError> {
     // Before anything else: a process that is the first of its container does not end by a signal that it does not await.
-    let mut end = End::new().map_err(WaitError::Start)?;
+    let mut end = Termination::new().map_err(WaitError::Start)?;
     let spec: WaitSpec<'_> = serde_json::from_str(told.ok_or(WaitError::NoSpec)?)
         .map_err(|error| WaitError::Spec(json_error::describe(&error)))?;
     let client = Client::new(&spec.store, &args.store_token)?;
     let all = try_join_all(spec.awaits.iter().map(|awaits| one(args, &client, awaits)));
     let waited = tokio::select! {
         waited = all => waited,
-        _ = end.said() => return Err(WaitError::Ended),
+        _ = end.recv() => return Err(WaitError::Ended),
     };
     if let Err(error) = &waited
-        && let Err(untold) = client.tell(Outcome::WaitFailed, error.to_string(), EVENT_TIME).await
+        && let Err(untold) = client.report(EventKind::WaitFailed, error.to_string(), EVENT_TIME).await
     {
         tracing::warn!(%untold, "no Event tells of it");
     }
     waited.map(drop)
 }
 
-async fn one(args: &Args, client: &Client<'_>, awaits: &Awaits) -> Result<(), WaitError> {
-    let files = ask::stored(client, awaits).await?;
-    if args.look { look::arrived(&args.root, awaits, &files).await } else { Ok(()) }
+async fn one(args: &WaitArgs, client: &Client<'_>, awaits: &AwaitedOutput) -> Result<(), WaitError> {
+    let files = poll_store::stored(client, awaits).await?;
+    if args.look { wait_for_volume::arrived(&args.root, awaits, &files).await } else { Ok(()) }
 }

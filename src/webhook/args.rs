@@ -9,8 +9,8 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::boot_args::BootArgs;
 use super::entrypoints::EntrypointArgs;
-use super::reviews::Callers;
-use crate::plan::Settings;
+use super::reviews::CallerPolicy;
+use bootlace_core::plan::InstallationSettings;
 use crate::server::logs::LogArgs;
 use crate::server::process::{DRAIN_DELAY, seconds};
 use crate::server::tls::Lifetimes;
@@ -18,7 +18,7 @@ use crate::server::tls::Lifetimes;
 /// Serve admission reviews.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = ArgGroup::new("source").args(["tls_secret", "tls_dir", "profiles"]).required(true).multiple(true))]
-pub struct Args {
+pub struct WebhookArgs {
     /// Where reviews are served, over TLS.
     #[arg(long, env = "BOOTLACE_LISTEN", default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
     pub(super) listen: SocketAddr,
@@ -150,8 +150,8 @@ pub struct Args {
     pub(super) logs: LogArgs,
 }
 
-impl Args {
-    pub(super) fn settings(&self) -> Settings {
+impl WebhookArgs {
+    pub(super) fn settings(&self) -> InstallationSettings {
         // The store is known once its CA is, and Kubernetes' version once the API server has said it.
         self.boot.settings()
     }
@@ -160,10 +160,10 @@ impl Args {
         Lifetimes { ca: self.ca_lifetime, serving: self.certificate_lifetime }
     }
 
-    pub(super) fn callers(&self) -> Callers {
+    pub(super) fn callers(&self) -> CallerPolicy {
         match &self.client_ca {
-            None => Callers::Any,
-            Some(_) => Callers::Named { names: self.client_names.clone(), others: !self.client_required },
+            None => CallerPolicy::Any,
+            Some(_) => CallerPolicy::Named { names: self.client_names.clone(), others: !self.client_required },
         }
     }
 
@@ -199,10 +199,10 @@ mod tests {
     #[derive(Debug, clap::Parser)]
     struct Command {
         #[command(flatten)]
-        args: Args,
+        args: WebhookArgs,
     }
 
-    fn parse(line: &str) -> Result<Args, String> {
+    fn parse(line: &str) -> Result<WebhookArgs, String> {
         Command::try_parse_from(["webhook"].into_iter().chain(line.split_whitespace()))
             .map(|command| command.args)
             .map_err(|error| error.to_string())

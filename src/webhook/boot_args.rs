@@ -1,9 +1,9 @@
 //! What an installation says of injected containers where a profile does not: flags of the webhook and of the offline
 //! tools, which inject with the webhook's own engine.
 
-use crate::plan::Settings;
-use crate::profile::run_as_user::RunAsUser;
-use crate::profile::spec::PullPolicy;
+use bootlace_core::plan::InstallationSettings;
+use bootlace_core::profile::run_as_user::RunAsUser;
+use bootlace_core::profile::spec::PullPolicy;
 
 /// How injected containers are made where the profile does not say.
 #[derive(Debug, Clone, clap::Args)]
@@ -11,7 +11,7 @@ pub struct BootArgs {
     /// Image of the boot container where the profile names none.
     #[arg(
         long = "boot-image", env = "BOOTLACE_BOOT_IMAGE", value_name = "IMAGE",
-        default_value_t = Settings::default().boot_image,
+        default_value_t = InstallationSettings::default().boot_image,
     )]
     image: String,
     /// Pull policy of that image: Always, IfNotPresent or Never. Without it the API server's own default.
@@ -38,14 +38,14 @@ pub struct BootArgs {
 impl BootArgs {
     /// The settings that they give; all others are the defaults.
     #[must_use]
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> InstallationSettings {
         let Self { image, image_pull_policy, image_pull_secrets, run_as_user } = self.clone();
-        Settings {
+        InstallationSettings {
             boot_image: image,
             boot_image_pull_policy: image_pull_policy,
             boot_image_pull_secrets: image_pull_secrets,
             boot_run_as_user: run_as_user,
-            ..Settings::default()
+            ..InstallationSettings::default()
         }
     }
 }
@@ -79,7 +79,7 @@ mod tests {
         args: BootArgs,
     }
 
-    fn parse(arguments: &[&str]) -> Result<Settings, String> {
+    fn parse(arguments: &[&str]) -> Result<InstallationSettings, String> {
         Command::try_parse_from(["webhook"].iter().chain(arguments))
             .map(|command| command.args.settings())
             .map_err(|error| error.to_string())
@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn without_a_flag_they_are_the_defaults() {
-        assert_eq!(parse(&[]).unwrap(), Settings::default());
-        assert_eq!(Settings::default().boot_run_as_user, RunAsUser::Id(65532));
+        assert_eq!(parse(&[]).unwrap(), InstallationSettings::default());
+        assert_eq!(InstallationSettings::default().boot_run_as_user, RunAsUser::Id(65532));
     }
 
     #[test]
@@ -100,12 +100,12 @@ mod tests {
             "--boot-run-as-user=platform",
         ])
         .unwrap();
-        let expected = Settings {
+        let expected = InstallationSettings {
             boot_image: "r.example.com/b:1".to_owned(),
             boot_image_pull_policy: Some(PullPolicy::Never),
             boot_image_pull_secrets: vec!["a".to_owned(), "b.c-d".to_owned()],
             boot_run_as_user: RunAsUser::Platform,
-            ..Settings::default()
+            ..InstallationSettings::default()
         };
         assert_eq!(settings, expected);
     }

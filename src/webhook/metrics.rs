@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::entrypoints;
-use crate::admission::Outcome;
+use bootlace_core::admission::ReviewOutcome;
 use crate::server::metrics::{self, ServerMetrics};
 
 /// From a review that is skipped to one that a starved machine takes its time for; in seconds.
@@ -21,7 +21,7 @@ const LOOKUPS: [f64; 6] = [1e-3, 5e-3, 25e-3, 0.1, 0.5, 2.0];
 
 /// All that is counted.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct WebhookMetrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
     durations: Histogram,
@@ -30,7 +30,7 @@ pub struct Metrics {
     /// What the listener counts.
     pub server: ServerMetrics,
     /// What lookups of entrypoints count.
-    pub entrypoints: entrypoints::Metrics,
+    pub entrypoints: entrypoints::EntrypointMetrics,
     /// Reviews that were turned away unread, because they came before the first list of profiles.
     pub not_ready: Counter,
     /// Reviews of callers without the certificate that is asked for, where none is answered without.
@@ -66,7 +66,7 @@ struct ReviewLabels {
     reason: &'static str,
 }
 
-impl Default for Metrics {
+impl Default for WebhookMetrics {
     fn default() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("bootlace"),
@@ -74,7 +74,7 @@ impl Default for Metrics {
             durations: Histogram::new(DURATIONS),
             in_flight: Gauge::default(),
             server: ServerMetrics::default(),
-            entrypoints: entrypoints::Metrics::default(),
+            entrypoints: entrypoints::EntrypointMetrics::default(),
             not_ready: Counter::default(),
             unknown_callers: Counter::default(),
             profiles: Gauge::default(),
@@ -90,13 +90,13 @@ impl Default for Metrics {
     }
 }
 
-impl AsRef<Registry> for Metrics {
+impl AsRef<Registry> for WebhookMetrics {
     fn as_ref(&self) -> &Registry {
         &self.registry
     }
 }
 
-impl Metrics {
+impl WebhookMetrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         self.server.register(registry);
@@ -178,14 +178,14 @@ impl Metrics {
     }
 
     /// Counts an answered review.
-    pub fn answered(&self, outcome: Outcome, took: Duration) {
+    pub fn answered(&self, outcome: ReviewOutcome, took: Duration) {
         let labels = ReviewLabels { outcome: outcome.as_str(), reason: outcome.reason() };
         self.reviews.get_or_create(&labels).inc();
         self.durations.observe(took.as_secs_f64());
     }
 
     /// Counts a pod that was injected or refused by `profile`.
-    pub fn used(&self, profile: &str, outcome: Outcome) {
+    pub fn used(&self, profile: &str, outcome: ReviewOutcome) {
         let labels = UseLabels { profile: profile.to_owned(), outcome: outcome.as_str() };
         self.uses.get_or_create(&labels).inc();
     }
@@ -221,19 +221,19 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::selection::Skip;
+    use bootlace_core::selection::SkipReason;
     use crate::server::listener::HandshakeFailure;
 
     #[test]
     fn the_page_holds_what_was_counted() {
-        let metrics = Metrics::default();
-        metrics.answered(Outcome::Skipped(Skip::OptedOut), Duration::from_micros(30));
+        let metrics = WebhookMetrics::default();
+        metrics.answered(ReviewOutcome::Skipped(SkipReason::OptedOut), Duration::from_micros(30));
         metrics.server.handshake_failed(HandshakeFailure::Untrusted);
         metrics.server.certificate_expires(1_800_000_000);
         metrics.profiles(3, 1);
         metrics.profile_states([("gone", Some(1), true)].into_iter());
         metrics.profile_states([("etl", Some(4), false)].into_iter());
-        metrics.used("etl", Outcome::Injected);
+        metrics.used("etl", ReviewOutcome::Injected);
         let page = metrics.encode().unwrap();
         assert!(!page.contains("gone"), "{page}");
         for line in [

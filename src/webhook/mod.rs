@@ -25,8 +25,8 @@ pub mod profiles;
 pub mod reviews;
 pub mod run;
 pub mod signing;
-mod store;
+mod store_ca;
 pub mod version;
 
-pub use args::Args;
+pub use args::WebhookArgs;
 pub use run::run;

@@ -9,21 +9,21 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use super::args::Args;
+use super::args::WebhookArgs;
 use super::lookups::Lookups;
-use super::lookups::Pipes;
-use super::metrics::Metrics;
-use super::profiles::{self, InForce};
+use super::lookups::PipeLookup;
+use super::metrics::WebhookMetrics;
+use super::profiles::{self, ActiveProfiles};
 use super::reviews::Reviews;
-use super::{signing, store, version};
-use crate::profile::folder;
-use crate::server::client;
-use crate::server::listener::{Director, Limits, Server, Transport};
+use super::{signing, store_ca, version};
+use crate::profile_files;
+use crate::server::api_client;
+use crate::server::listener::{ShutdownController, Limits, Server, Transport};
 use crate::server::liveness::Liveness;
-use crate::server::process::{self, Drain, End};
+use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::tls::{
-    self, Certificate, Clients, Names, Serving, authority, configuration, files, issued, rotation, secret,
+    self, Certificate, ClientVerifier, Names, CertResolver, authority, ca_bundle, files, leaf_secret, rotation, ca_secret,
 };
 use crate::server::{logs, status};
 
@@ -31,40 +31,40 @@ use crate::server::{logs, status};
 ///
 /// # Errors
 /// Where it cannot start: an address is taken, a file cannot be read, there is no cluster to be reached.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub fn run(args: &WebhookArgs) -> anyhow::Result<()> {
     logs::start(&args.logs);
     process::runtime()?.block_on(webhook(args))
 }
 
 /// What the parts share.
 struct Shared {
-    metrics: Arc<Metrics>,
+    metrics: Arc<WebhookMetrics>,
     readiness: Arc<Readiness>,
     liveness: Arc<Liveness>,
-    serving: Arc<Serving>,
-    profiles: Arc<InForce>,
+    serving: Arc<CertResolver>,
+    profiles: Arc<ActiveProfiles>,
 }
 
-async fn webhook(args: &Args) -> anyhow::Result<()> {
+async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
     // Bound before anything else is begun: an address that is taken is told at once, and a caller that comes
     // early waits instead of being refused.
     let reviews = process::bind(args.listen, "--listen").await?;
     let probes = process::bind(args.metrics_listen, "--metrics-listen").await?;
-    let end = End::new()?;
+    let end = Termination::new()?;
     let shared = Shared {
         metrics: Arc::default(),
         readiness: Arc::default(),
         liveness: Arc::default(),
         serving: Arc::default(),
         profiles: match args.profiles {
-            Some(_) => InForce::without_namespaces(args.settings()),
-            None => InForce::new(args.settings()),
+            Some(_) => ActiveProfiles::without_namespaces(args.settings()),
+            None => ActiveProfiles::new(args.settings()),
         },
     };
     // Noted before the second port answers: what has not begun is not ready.
     await_parts(args, &shared);
     // The second port outlasts the drain, which it tells of.
-    let (director, lasting) = (Director::default(), Director::default());
+    let (director, lasting) = (ShutdownController::default(), ShutdownController::default());
     let status_address = probes.local_addr()?;
     let page = status::router(
         Arc::clone(&shared.metrics),
@@ -74,11 +74,11 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
     process::serve_status(probes, page, lasting.follower());
     let client = prepare(args, &shared).await?;
     let lookups = Lookups {
-        images: args.entrypoints.lookup(client.clone(), shared.metrics.entrypoints.clone())?,
-        pipes: client.map_or_else(Pipes::nowhere, Pipes::of),
+        images: args.entrypoints.lookup(api_client.clone(), shared.metrics.entrypoints.clone())?,
+        pipes: api_client.map_or_else(PipeLookup::nowhere, PipeLookup::new),
     };
 
-    let clients = args.client_ca.clone().map(Clients::follow).transpose()?;
+    let clients = args.client_ca.clone().map(ClientVerifier::watch).transpose()?;
     let reviews_of =
         Reviews::new(Arc::clone(&shared.profiles), Arc::clone(&shared.metrics), Arc::new(lookups));
     let app = reviews_of.for_callers(args.callers()).router();
@@ -102,7 +102,7 @@ async fn webhook(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Notes what has to be in place before the first review can be answered.
-fn await_parts(args: &Args, shared: &Shared) {
+fn await_parts(args: &WebhookArgs, shared: &Shared) {
     let missing = |part, why: &str| shared.readiness.missing(part, why);
     missing(Part::Profiles, "no BootProfiles have been listed yet");
     match &args.tls_secret {
@@ -129,15 +129,15 @@ fn await_parts(args: &Args, shared: &Shared) {
 }
 
 /// Gets profiles and a certificate, or begins to watch for them. Returns the client of the cluster, where there is one.
-async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>> {
+async fn prepare(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<Option<Client>> {
     if let Some(folder) = &args.tls_dir {
         follow_files(folder.clone(), shared)?;
     }
     if let (Some(url), Some(file)) = (&args.store_url, &args.store_ca) {
-        store::follow_file(url.clone(), file.clone(), &shared.profiles, &shared.readiness)?;
+        store_ca::follow_file(url.clone(), file.clone(), &shared.profiles, &shared.readiness)?;
     }
     if let Some(folder) = &args.profiles {
-        let profiles = folder::read(folder)?;
+        let profiles = profile_files::read(folder)?;
         for (name, problem) in profiles.not_in_force() {
             warn!(profile = name, problem, "BootProfile is not in force");
         }
@@ -149,55 +149,55 @@ async fn prepare(args: &Args, shared: &Shared) -> anyhow::Result<Option<Client>>
         }
         return Ok(None);
     }
-    let client = client::connect().await.context(
+    let client = api_client::connect().await.context(
         "there is no cluster to be reached: run in a pod, set KUBECONFIG, or run without one with --profiles",
     )?;
     tokio::spawn(version::watch(
-        client.clone(),
+        api_client.clone(),
         version::EVERY,
         Arc::clone(&shared.profiles),
         Arc::clone(&shared.readiness),
         shared.liveness.expect("the API server's version"),
     ));
     tokio::spawn(profiles::namespaces::watch(
-        client.clone(),
+        api_client.clone(),
         Arc::clone(&shared.profiles),
         Arc::clone(&shared.readiness),
         shared.liveness.expect("namespaces"),
     ));
     tokio::spawn(profiles::watch::watch(
-        client.clone(),
+        api_client.clone(),
         Arc::clone(&shared.profiles),
         Arc::clone(&shared.readiness),
         Arc::clone(&shared.metrics),
         shared.liveness.expect("BootProfiles"),
     ));
     if let Some(secret) = &args.signing_secret {
-        let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+        let namespace = args.namespace.as_deref().unwrap_or_else(|| api_client.default_namespace());
         let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
         let beat = shared.liveness.expect("the signing keys");
-        let secrets = Api::namespaced(client.clone(), namespace);
-        let keeper = signing::Keeper::new(secrets, secret, profiles, readiness, beat);
-        tokio::spawn(keeper.keep());
+        let secrets = Api::namespaced(api_client.clone(), namespace);
+        let keeper = signing::SigningKeyController::new(secrets, ca_secret, profiles, readiness, beat);
+        tokio::spawn(keeper.run());
     }
     if let (Some(secret), Some(service)) = (&args.tls_secret, &args.service) {
-        keep_secret(args, shared, &client, secret, service);
+        keep_secret(args, shared, &api_client, ca_secret, service);
     }
-    Ok(Some(client))
+    Ok(Some(api_client))
 }
 
-fn keep_secret(args: &Args, shared: &Shared, client: &Client, secret: &str, service: &str) {
-    let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &str, service: &str) {
+    let namespace = args.namespace.as_deref().unwrap_or_else(|| api_client.default_namespace());
     let (bundle, bundles) = watch::channel(None);
     let timing = rotation::Timing { lifetimes: args.lifetimes(), ..rotation::Timing::default() };
-    let secrets: Api<_> = Api::namespaced(client.clone(), namespace);
+    let secrets: Api<_> = Api::namespaced(api_client.clone(), namespace);
     if let Some(url) = args.store_url.clone() {
         let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
-        tokio::spawn(store::follow(url, bundles.clone(), profiles, readiness));
+        tokio::spawn(store_ca::watch(url, bundles.clone(), profiles, readiness));
     }
     if let (Some(name), Some(service)) = (args.store_tls_secret.clone(), &args.store_service) {
-        let (authority, names) = (secret.to_owned(), Names::of_service(service, namespace));
-        let keeper = issued::Keeper {
+        let (authority, names) = (ca_secret.to_owned(), Names::of_service(service, namespace));
+        let keeper = leaf_secret::LeafSecretController {
             api: secrets.clone(),
             authority,
             name,
@@ -206,13 +206,13 @@ fn keep_secret(args: &Args, shared: &Shared, client: &Client, secret: &str, serv
             bundle: bundles.clone(),
             beat: shared.liveness.expect("the store's certificate"),
         };
-        tokio::spawn(keeper.keep());
+        tokio::spawn(keeper.run());
     }
     // Without a configuration to look after nobody tells of it.
     let (published, told) = watch::channel(None);
-    let keeper = secret::Keeper {
+    let keeper = ca_secret::CaSecretController {
         api: secrets,
-        name: secret.to_owned(),
+        name: ca_secret.to_owned(),
         names: Names::of_service(service, namespace),
         serving: Arc::clone(&shared.serving),
         bundle,
@@ -222,17 +222,17 @@ fn keep_secret(args: &Args, shared: &Shared, client: &Client, secret: &str, serv
         metrics: shared.metrics.server.clone(),
         beat: shared.liveness.expect("certificates"),
     };
-    tokio::spawn(keeper.keep());
+    tokio::spawn(keeper.run());
     if let Some(name) = args.configuration.clone() {
         let (readiness, beat) = (Arc::clone(&shared.readiness), shared.liveness.expect("the caBundle"));
-        let secret = (namespace, secret.to_owned());
-        let keeper = configuration::Keeper::new(client, name, secret, bundles, published, readiness, beat);
-        tokio::spawn(keeper.keep());
+        let secret = (namespace, ca_secret.to_owned());
+        let keeper = ca_bundle::CaBundleController::new(api_client, name, ca_secret, bundles, published, readiness, beat);
+        tokio::spawn(keeper.run());
     }
 }
 
 fn follow_files(folder: std::path::PathBuf, shared: &Shared) -> anyhow::Result<()> {
-    let content = files::Files::read(&folder)?;
+    let content = files::CertificateFiles::read(&folder)?;
     serve(shared, &content.certificate(&folder)?);
     let (serving, metrics) = (Arc::clone(&shared.serving), shared.metrics.server.clone());
     tokio::spawn(async move {
@@ -240,17 +240,17 @@ fn follow_files(folder: std::path::PathBuf, shared: &Shared) -> anyhow::Result<(
             metrics.certificate_expires(certificate.facts.not_after.unix_timestamp());
             serving.swap(&certificate);
         };
-        files::follow(&folder, files::EVERY, content, changed).await;
+        files::watch(&folder, files::EVERY, content, changed).await;
     });
     Ok(())
 }
 
-fn make_certificate(args: &Args, shared: &Shared) -> anyhow::Result<()> {
+fn make_certificate(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
     let issued = authority::issue(&Names::of_loopback(), now, tls::Lifetimes::default())?;
-    serve(shared, &Certificate::from_pem(issued.cert.as_bytes(), issued.key.as_bytes())?);
+    serve(shared, &Certificate::from_pem(leaf_secret.cert.as_bytes(), leaf_secret.key.as_bytes())?);
     if let Some(file) = &args.ca_out {
-        std::fs::write(file, &issued.ca_cert).with_context(|| {
+        std::fs::write(file, &leaf_secret.ca_cert).with_context(|| {
             format!("{} cannot be written: give another file with --ca-out", file.display())
         })?;
     }

@@ -11,43 +11,43 @@ use kube::api::{ObjectMeta, PostParams};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tracing::{info, warn};
 
-use super::profiles::InForce;
-use crate::names;
-use crate::server::liveness::Beat;
+use super::profiles::ActiveProfiles;
+use bootlace_core::names;
+use crate::server::liveness::Heartbeat;
 use crate::server::readiness::{Part, Readiness};
-use crate::server::watching;
-use crate::signature::Keys;
-use crate::signature::keys::{self, KEY_BYTES};
+use crate::server::watch_errors;
+use bootlace_core::signature::Keys;
+use bootlace_core::signature::keys::{self, KEY_BYTES};
 
 /// How often the Secret is looked at.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps the Secret, and signs with what is in it.
-pub struct Keeper {
+pub struct SigningKeyController {
     api: Api<Secret>,
     name: String,
-    profiles: Arc<InForce>,
+    profiles: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
-    beat: Beat,
+    beat: Heartbeat,
     /// What was in it last.
     known: BTreeMap<String, Vec<u8>>,
 }
 
-impl Keeper {
+impl SigningKeyController {
     /// Keeps the Secret `name`.
     #[must_use]
     pub fn new(
         api: Api<Secret>,
         name: &str,
-        profiles: Arc<InForce>,
+        profiles: Arc<ActiveProfiles>,
         readiness: Arc<Readiness>,
-        beat: Beat,
+        beat: Heartbeat,
     ) -> Self {
         Self { api, name: name.to_owned(), profiles, readiness, beat, known: BTreeMap::new() }
     }
 
     /// Keeps it, for ever.
-    pub async fn keep(mut self) {
+    pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(EVERY);
         let mut complained = String::new();
         loop {
@@ -73,7 +73,7 @@ impl Keeper {
     /// Whether the keys are known.
     async fn reconcile(&mut self) -> Result<bool, String> {
         let name = &self.name;
-        let unreadable = |error| watching::call(&format!("Secret {name} cannot be read"), &error);
+        let unreadable = |error| watch_errors::describe_api_error(&format!("Secret {name} cannot be read"), &error);
         let found = self.api.get_opt(name).await.map_err(unreadable)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let data = match &found {
@@ -133,7 +133,7 @@ impl Keeper {
                 Ok(true)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-            Err(error) => Err(watching::call(&format!("Secret {} cannot be {doing}", self.name), &error)),
+            Err(error) => Err(watch_errors::describe_api_error(&format!("Secret {} cannot be {doing}", self.name), &error)),
         }
     }
 }

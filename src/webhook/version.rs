@@ -8,10 +8,10 @@ use kube::Client;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::profiles::InForce;
-use crate::plan::Version;
-use crate::server::client::{Answer, version};
-use crate::server::liveness::{self, Beat};
+use super::profiles::ActiveProfiles;
+use bootlace_core::plan::Version;
+use crate::server::api_client::{ServerVersion, version};
+use crate::server::liveness::{self, Heartbeat};
 use crate::server::readiness::{Part, Readiness};
 
 /// How often it is asked for.
@@ -22,29 +22,29 @@ pub const EVERY: Duration = Duration::from_mins(5);
 pub async fn watch(
     client: Client,
     every: Duration,
-    in_force: Arc<InForce>,
+    in_force: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
-    beat: Beat,
+    beat: Heartbeat,
 ) {
     let mut known = None;
     let mut complained = String::new();
     loop {
         beat.now();
         let (version, trouble) = match version(&client).await {
-            Answer::Version(info) => match Version::read(&info.major, &info.minor) {
+            ServerVersion::Version(info) => match Version::read(&info.major, &info.minor) {
                 Some(version) => (Some(Some(version)), None),
                 None => (Some(None), Some("the API server does not tell its version".to_owned())),
             },
             // What was known stays: an API server that is away has not been upgraded yet.
-            Answer::Refused(why) => (Some(known), Some(why)),
-            Answer::None(why) => (None, Some(why)),
+            ServerVersion::Refused(why) => (Some(known), Some(why)),
+            ServerVersion::None(why) => (None, Some(why)),
         };
         match version {
             Some(version) if version != known || readiness.is_missing(Part::ApiServer) => {
                 if let Some(version) = version {
                     info!(%version, "the API server told its version");
                 }
-                if let Err(error) = in_force.know(version) {
+                if let Err(error) = in_force.set_kubernetes_version(version) {
                     warn!("{error}; the profiles in force stay");
                 }
                 known = version;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bootlace_launch::keep;
+use bootlace_launch::pod_env;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ fn the_volume_holds_what_the_launcher_needs_and_nothing_else() {
     let content = |path: &str| tree[&PathBuf::from(path)].content.clone().unwrap();
     assert_eq!(content("bin/launch"), LAUNCHER);
     assert_eq!(content("env/environ"), b"");
-    assert_eq!(keep::parse(&content("env/keep/base")).unwrap(), ["MODE", "with.dot"]);
+    assert_eq!(pod_env::parse(&content("env/keep/base")).unwrap(), ["MODE", "with.dot"]);
     assert_eq!(content("env/keep/other"), b"");
     assert_eq!(
         serde_json::from_slice::<Value>(&content("task.json")).unwrap(),

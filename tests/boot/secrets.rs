@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use bootlace::output;
-use bootlace::plan::boot_spec::{BootSource, From};
+use bootlace_core::output;
+use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
 use bootlace_test_registry::{Blob, manifest};
 use serde_json::{Value, json};
 
@@ -38,16 +38,16 @@ impl Kind {
     fn of(source: &Value) -> Self {
         let source: BootSource = serde_json::from_value(source.clone()).unwrap();
         match source.from {
-            From::Inline(_) => Self::Inline,
-            From::Mounted(object) => match object.kind {
-                output::Kind::ConfigMap => Self::ConfigMap,
-                output::Kind::Secret => Self::Secret,
+            SourceKind::Inline(_) => Self::Inline,
+            SourceKind::Mounted(object) => match object.kind {
+                output::ObjectKind::ConfigMap => Self::ConfigMap,
+                output::ObjectKind::Secret => Self::Secret,
             },
-            From::Http(_) => Self::Http,
-            From::Optimus(_) => Self::Optimus,
-            From::ObjectStore(_) => Self::ObjectStore,
-            From::Oci(_) => Self::Oci,
-            From::InitImage(_) => Self::InitImage,
+            SourceKind::Http(_) => Self::Http,
+            SourceKind::Optimus(_) => Self::Optimus,
+            SourceKind::ObjectStore(_) => Self::ObjectStore,
+            SourceKind::Oci(_) => Self::Oci,
+            SourceKind::InitImage(_) => Self::InitImage,
         }
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use bootlace::boot::{self, Args, BootError};
+use bootlace::boot::{self, BootCommandArgs, BootError};
 use bootlace_launch::environ;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -20,7 +20,7 @@ pub(crate) const LAUNCHER_HTTP: &[u8] = b"\x7fELF launcher with TLS";
 /// A boot container: the volume, the mounts, the launcher, the termination message.
 pub(crate) struct Container {
     folder: TempDir,
-    pub(crate) args: Args,
+    pub(crate) args: BootCommandArgs,
 }
 
 /// What a boot came to.
@@ -43,7 +43,7 @@ impl Container {
         fs::write(at("launcher"), LAUNCHER).unwrap();
         fs::write(at("launcher-http"), LAUNCHER_HTTP).unwrap();
         fs::write(at("termination-log"), "").unwrap();
-        let args = Args {
+        let args = BootCommandArgs {
             root: at("bootlace"),
             launcher: at("launcher"),
             launcher_http: at("launcher-http"),

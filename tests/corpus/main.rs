@@ -19,11 +19,11 @@ use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bootlace::admission::{self, Outcome};
-use bootlace::plan::{Recipes, Settings};
-use bootlace::profile::folder;
-use bootlace::selection::Skip;
-use bootlace::told::Store;
+use bootlace::profile_files;
+use bootlace_core::admission::{self, ReviewOutcome};
+use bootlace_core::injected_config::StoreEndpoint;
+use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
+use bootlace_core::selection::SkipReason;
 use fields::Fields;
 use pods::Entry;
 use serde_json::{Value, json};
@@ -68,18 +68,18 @@ impl Profile {
         self.0.path().join("default.yaml")
     }
 
-    fn recipes(&self, store: Option<Store>) -> Recipes {
-        let settings = Settings { store, ..Settings::default() };
-        Recipes::new(folder::read(&self.path()).unwrap(), &settings).unwrap()
+    fn recipes(&self, store: Option<StoreEndpoint>) -> PreparedProfiles {
+        let settings = InstallationSettings { store, ..InstallationSettings::default() };
+        PreparedProfiles::new(profile_files::read(&self.path()).unwrap(), &settings).unwrap()
     }
 }
 
-fn store() -> Store {
-    Store { url: "https://bootlace-store.bootlace.svc:8443".to_owned(), ca: "PEM".to_owned() }
+fn store() -> StoreEndpoint {
+    StoreEndpoint { url: "https://bootlace-store.bootlace.svc:8443".to_owned(), ca: "PEM".to_owned() }
 }
 
 /// What the webhook makes of a pod: the pod with its patch applied, and the outcome.
-fn review(pod: &Value, recipes: &Recipes) -> (Value, Outcome, String) {
+fn review(pod: &Value, recipes: &PreparedProfiles) -> (Value, ReviewOutcome, String) {
     let body = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -87,7 +87,7 @@ fn review(pod: &Value, recipes: &Recipes) -> (Value, Outcome, String) {
             "kind": {"group": "", "version": "v1", "kind": "Pod"}, "object": pod,
         },
     });
-    let answered = admission::answer(body.to_string().as_bytes(), recipes);
+    let answered = admission::review(body.to_string().as_bytes(), recipes);
     let answer: Value = serde_json::from_slice(&answered.response.to_json().unwrap()).unwrap();
     let mut pod = pod.clone();
     if let Some(patch) = answer["response"]["patch"].as_str() {
@@ -164,11 +164,11 @@ fn each_is_injected_with_every_field_kept_or_has_the_end_that_it_names() {
         for Entry { title, pod, bootlace_refuses, left_alone, .. } in corpus().into_iter().chain(hardened) {
             let (injected, outcome, message) = review(&pod, &recipes);
             let right = match (&outcome, &bootlace_refuses) {
-                (Outcome::Injected, None) => !left_alone && kept::tasks(&injected).is_some(),
-                (Outcome::Skipped(_), None) => left_alone && injected == pod,
-                (Outcome::Refused, Some(part)) => message.contains(part.as_str()),
+                (ReviewOutcome::Injected, None) => !left_alone && kept::tasks(&injected).is_some(),
+                (ReviewOutcome::Skipped(_), None) => left_alone && injected == pod,
+                (ReviewOutcome::Refused, Some(part)) => message.contains(part.as_str()),
                 // These take a store.
-                (Outcome::Refused, None) => without_store && message.contains("store.enabled"),
+                (ReviewOutcome::Refused, None) => without_store && message.contains("store.enabled"),
                 _ => false,
             };
             if !right {
@@ -186,9 +186,9 @@ fn what_is_injected_is_left_as_it_is_by_a_second_review() {
     let recipes = profile.recipes(Some(store()));
     for Entry { title, pod, .. } in corpus() {
         let (injected, outcome, _) = review(&pod, &recipes);
-        if outcome == Outcome::Injected {
+        if outcome == ReviewOutcome::Injected {
             let (twice, outcome, _) = review(&injected, &recipes);
-            assert_eq!(outcome, Outcome::Skipped(Skip::AlreadyInjected), "{title}");
+            assert_eq!(outcome, ReviewOutcome::Skipped(SkipReason::AlreadyInjected), "{title}");
             assert_eq!(twice, injected, "{title}");
         }
     }
@@ -203,7 +203,7 @@ fn the_command_line_makes_the_same_of_them_once_and_can_explain_it() {
     for Entry { title, pod, .. } in corpus() {
         let manifest = format!("{pod}\n");
         let (injected, outcome, message) = review(&pod, &recipes);
-        if outcome == Outcome::Refused {
+        if outcome == ReviewOutcome::Refused {
             let refused = bootlace("inject", &profile, &manifest);
             assert!(!refused.status.success(), "{title}");
             assert!(text(&refused.stderr).contains(&message), "{title}: {}", text(&refused.stderr));

@@ -1,6 +1,6 @@
 //! What launchers hand over.
 
-use bootlace_launch::handover::Word;
+use bootlace_launch::handover::StoreResult;
 use serde_json::json;
 
 use crate::server::{Reply, Server, ok, status};
@@ -16,7 +16,7 @@ fn it_is_stored_byte_for_byte_and_the_launcher_hears_of_it() {
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"hunter2\n\xff\0");
-    assert_eq!(word(&attempt), Word::Stored);
+    assert_eq!(word(&attempt), StoreResult::Stored);
     let asked = server.asked();
     assert_eq!(asked[0].line, "PUT /v1/pipes/Cert");
     let expected = json!({"container": "base", "kind": "Secret", "files": {"tls.key": "aHVudGVyMgr/AA=="}});
@@ -33,7 +33,7 @@ fn a_refusal_is_the_launchers_word_and_an_event_and_the_sidecar_ends_well() {
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"hunter2");
-    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
     assert!(
         why.as_str().contains("output Cert: the store at") && why.as_str().contains("2 Pipes of this run"),
         "{why}"
@@ -55,7 +55,7 @@ fn a_store_that_is_gone_for_a_while_is_asked_again() {
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    assert_eq!(word(&attempt), Word::Stored);
+    assert_eq!(word(&attempt), StoreResult::Stored);
     let bodies = bodies(&server, "PUT");
     assert!(bodies.len() == 3 && bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     drop(sidecar);
@@ -69,7 +69,7 @@ fn a_store_that_stays_away_is_given_up_at_the_deadline() {
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
     assert!(why.as_str().contains("did not answer within 1 s"), "{why}");
     assert_eq!(sidecar.end().0.code(), Some(0));
 }
@@ -81,7 +81,7 @@ fn what_is_handed_over_before_it_is_told_to_end_is_stored_after() {
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     hand_over(&attempt, "Cert", "tls.key", b"x");
     assert_eq!(sidecar.end().0.code(), Some(0));
-    assert_eq!(attempt.word().unwrap(), Some(Word::Stored));
+    assert_eq!(attempt.word().unwrap(), Some(StoreResult::Stored));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_store_that_is_not_to_be_trusted_gets_nothing() {
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
     assert!(why.as_str().contains("certificate"), "{why}");
     assert!(server.asked().is_empty());
     drop(sidecar);
@@ -106,7 +106,7 @@ fn a_sidecar_that_cannot_work_says_so_to_who_waits_and_runs_on() {
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
     assert!(why.as_str().contains("the CA of the store cannot be read"), "{why}");
     assert_eq!(sidecar.end().0.code(), Some(0));
 
@@ -132,14 +132,14 @@ fn the_largest_output_takes_bounded_memory() {
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 4]);
-    assert_eq!(word(&attempt), Word::Stored);
+    assert_eq!(word(&attempt), StoreResult::Stored);
     // What is mapped of the binary is not counted: this one is not the one that ships.
     let anonymous = sidecar.memory();
     assert!(anonymous < 8 * 1024, "{anonymous} KiB");
 
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 3]);
-    let Word::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
     assert!(why.as_str().contains("it takes 1048577 bytes, names of files included"), "{why}");
     assert_eq!(bodies(&server, "PUT").len(), 1);
 }

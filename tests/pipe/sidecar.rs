@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use bootlace_launch::handover::{Attempt, File, Kind, Manifest, Outcome, Output, Word};
+use bootlace_launch::handover::{Attempt, File, Kind, Manifest, Outcome, Output, StoreResult};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -118,7 +118,7 @@ pub(crate) fn hand_over(attempt: &Attempt, key: &str, name: &str, content: &[u8]
 }
 
 /// Waits for the sidecar's word.
-pub(crate) fn word(attempt: &Attempt) -> Word {
+pub(crate) fn word(attempt: &Attempt) -> StoreResult {
     until("there is no word", || attempt.word().unwrap())
 }
 

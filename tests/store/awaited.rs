@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use bootlace::input::Awaits;
-use bootlace::output::Kind;
+use bootlace_core::input::AwaitedOutput;
+use bootlace_core::output::ObjectKind;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -11,9 +11,9 @@ use tower::ServiceExt as _;
 use crate::cluster::Cluster;
 use crate::support::{Attempt, consistent, service, signed, stored_once};
 
-fn awaits() -> Awaits {
+fn awaits() -> AwaitedOutput {
     let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
-    Awaits::new("Cert", Kind::Secret, serde_json::from_value(from).unwrap(), 60)
+    AwaitedOutput::new("Cert", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60)
 }
 
 /// A pod that waits, and one that does not.
@@ -25,7 +25,7 @@ fn with_pods() -> Cluster {
 }
 
 /// A pod that waits for this.
-pub(crate) fn waiting(cluster: &Cluster, name: &str, awaits: &Awaits) {
+pub(crate) fn waiting(cluster: &Cluster, name: &str, awaits: &AwaitedOutput) {
     let told = json!({
         "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""}, "awaits": [awaits],
     });

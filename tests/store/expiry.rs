@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootlace::server::client::{Limit, TIME};
+use bootlace::server::api_client::{TIME, TimeoutLayer};
 use bootlace::server::liveness::Liveness;
-use bootlace::store::expiry::Sweeper;
-use bootlace::store::expiry::lease::Claim;
-use bootlace::store::metrics::Metrics;
+use bootlace::store::garbage_collector::Collector;
+use bootlace::store::garbage_collector::lease::LeaderLease;
+use bootlace::store::metrics::StoreMetrics;
 use kube::Client;
 use kube::client::{Body, ClientBuilder};
 use serde_json::json;
@@ -18,14 +18,19 @@ use crate::support::{NAMESPACE, time};
 
 const EVERY: Duration = Duration::from_mins(1);
 
-fn sweeper<'m>(cluster: &Cluster, holder: &str, metrics: &'m Metrics) -> Sweeper<'m> {
+fn sweeper<'m>(cluster: &Cluster, holder: &str, metrics: &'m StoreMetrics) -> Collector<'m> {
     sweeper_of(cluster.client(), holder, metrics)
 }
 
-fn sweeper_of<'m>(client: Client, holder: &str, metrics: &'m Metrics) -> Sweeper<'m> {
-    let claim =
-        Claim::new(client.clone(), "bootlace", "bootlace-store".to_owned(), holder.to_owned(), EVERY * 2);
-    Sweeper {
+fn sweeper_of<'m>(client: Client, holder: &str, metrics: &'m StoreMetrics) -> Collector<'m> {
+    let claim = LeaderLease::new(
+        client.clone(),
+        "bootlace",
+        "bootlace-store".to_owned(),
+        holder.to_owned(),
+        EVERY * 2,
+    );
+    Collector {
         client,
         claim,
         every: EVERY,
@@ -47,7 +52,7 @@ fn pipe(cluster: &Cluster, name: &str, expires: Option<&str>) {
 
 #[tokio::test]
 async fn what_has_expired_is_removed_page_by_page_and_all_else_stays() {
-    let (cluster, metrics) = (Cluster::default(), Metrics::default());
+    let (cluster, metrics) = (Cluster::default(), StoreMetrics::default());
     for number in 0..600 {
         pipe(&cluster, &format!("old-{number:03}"), Some("2026-11-21T10:30:00.000000Z"));
     }
@@ -58,7 +63,7 @@ async fn what_has_expired_is_removed_page_by_page_and_all_else_stays() {
     // where somebody creates Pipes meanwhile.
     let mut removed = 0;
     for _ in 0..5 {
-        removed += sweeper.turn(time("11:00:00")).await.unwrap();
+        removed += sweeper.sweep(time("11:00:00")).await.unwrap();
     }
     assert_eq!(removed, 600);
     let left: Vec<_> = cluster.all("pipes").iter().map(|pipe| pipe["metadata"]["name"].clone()).collect();
@@ -67,36 +72,36 @@ async fn what_has_expired_is_removed_page_by_page_and_all_else_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn one_replica_does_it_until_it_is_gone() {
-    let (cluster, metrics) = (Cluster::default(), Metrics::default());
+    let (cluster, metrics) = (Cluster::default(), StoreMetrics::default());
     let (mut first, mut second) = (sweeper(&cluster, "a", &metrics), sweeper(&cluster, "b", &metrics));
     for turn in 0..10 {
-        assert!(first.claim.hold().await.unwrap(), "{turn}");
-        assert!(!second.claim.hold().await.unwrap(), "{turn}");
+        assert!(first.claim.try_acquire().await.unwrap(), "{turn}");
+        assert!(!second.claim.try_acquire().await.unwrap(), "{turn}");
         tokio::time::advance(EVERY).await;
     }
     // The first one is gone: the second sees it when the Lease has not been renewed for as long as it lasts.
-    assert!(!second.claim.hold().await.unwrap());
+    assert!(!second.claim.try_acquire().await.unwrap());
     tokio::time::advance(EVERY).await;
-    assert!(!second.claim.hold().await.unwrap());
+    assert!(!second.claim.try_acquire().await.unwrap());
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(second.claim.hold().await.unwrap());
+    assert!(second.claim.try_acquire().await.unwrap());
     let lease = &cluster.all("leases")[0];
     assert_eq!(
         (&lease["spec"]["holderIdentity"], &lease["spec"]["leaseTransitions"]),
         (&json!("b"), &json!(1))
     );
     // Back again, it is not the one any more.
-    assert!(!first.claim.hold().await.unwrap());
+    assert!(!first.claim.try_acquire().await.unwrap());
     pipe(&cluster, "old", Some("2026-11-21T10:30:00.000000Z"));
-    assert_eq!(first.turn(time("11:00:00")).await.unwrap(), 0);
-    assert_eq!(second.turn(time("11:00:00")).await.unwrap(), 1);
+    assert_eq!(first.sweep(time("11:00:00")).await.unwrap(), 0);
+    assert_eq!(second.sweep(time("11:00:00")).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn a_lease_that_cannot_be_had_is_an_error_that_is_told() {
-    let (cluster, metrics) = (Cluster::default(), Metrics::default());
+    let (cluster, metrics) = (Cluster::default(), StoreMetrics::default());
     cluster.refuse("/leases/", 403, "leases is forbidden");
-    let error = sweeper(&cluster, "a", &metrics).turn(time("11:00:00")).await.unwrap_err();
+    let error = sweeper(&cluster, "a", &metrics).sweep(time("11:00:00")).await.unwrap_err();
     assert!(error.to_string().contains("leases is forbidden"), "{error}");
 }
 
@@ -105,10 +110,10 @@ async fn swept_in_silence(limit: Duration) -> Vec<String> {
     let service = tower::service_fn(|_: axum::http::Request<Body>| {
         std::future::pending::<Result<axum::http::Response<axum::body::Body>, Infallible>>()
     });
-    let client = ClientBuilder::new(service, "default").with_layer(&Limit(limit)).build();
-    let (liveness, metrics) = (Arc::<Liveness>::default(), Metrics::default());
+    let client = ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(limit)).build();
+    let (liveness, metrics) = (Arc::<Liveness>::default(), StoreMetrics::default());
     let beat = liveness.expect("expired Pipes");
-    let sweeper = Sweeper { client: client.clone(), beat, ..sweeper_of(client, "a", &metrics) };
+    let sweeper = Collector { client: client.clone(), beat, ..sweeper_of(client, "a", &metrics) };
     let ended = tokio::time::timeout(Duration::from_hours(1), sweeper.run()).await;
     assert!(ended.is_err(), "it ended");
     liveness.report()

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bootlace::server::liveness::Liveness;
-use bootlace::store::expiry::Sweeper;
-use bootlace::store::expiry::lease::Claim;
-use bootlace::store::metrics::Metrics;
+use bootlace::store::garbage_collector::Collector;
+use bootlace::store::garbage_collector::lease::LeaderLease;
+use bootlace::store::metrics::StoreMetrics;
 use proptest::prelude::*;
 
 use crate::cluster::{Cluster, Cut};
@@ -59,10 +59,11 @@ async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
     for (attempt, cut) in all_moments().await {
         let cluster = Cluster::default();
         let _ = attempt.store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
-        let (client, metrics) = (cluster.client(), Metrics::default());
+        let (client, metrics) = (cluster.client(), StoreMetrics::default());
         let (every, patience) = (Duration::from_mins(1), Duration::from_mins(5));
-        let claim = Claim::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), every * 2);
-        let mut sweeper = Sweeper {
+        let claim =
+            LeaderLease::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), every * 2);
+        let mut sweeper = Collector {
             client,
             claim,
             every,
@@ -70,10 +71,10 @@ async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
             metrics: &metrics,
             beat: Arc::<Liveness>::default().expect("Pipes"),
         };
-        sweeper.turn(time("10:04:00")).await.unwrap();
+        sweeper.sweep(time("10:04:00")).await.unwrap();
         consistent(&cluster);
         // The default look after the default patience, with as long again for a Lease to pass to another replica.
-        let removed = sweeper.turn(time("10:09:00")).await.unwrap();
+        let removed = sweeper.sweep(time("10:09:00")).await.unwrap();
         cluster.collect();
         match removed {
             0 if cluster.all("pipes").is_empty() => assert!(cluster.all("secrets").is_empty(), "{cut:?}"),

@@ -1,6 +1,6 @@
 //! What is stored under a key, and by whom it says it was written.
 
-use bootlace::output::{Pipe, Quota};
+use bootlace_core::output::{Pipe, Quota};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
-use bootlace::input::Awaits;
-use bootlace::output::Kind;
+use bootlace_core::input::AwaitedOutput;
+use bootlace_core::output::ObjectKind;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -101,8 +101,8 @@ fn large_pipe(number: usize, run: &str, annotation: usize) -> Value {
 #[tokio::test]
 async fn of_a_run_of_large_pipes_a_page_is_held_whose_bytes_are_bounded() {
     let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
-    let awaits = Awaits::new("Last", Kind::Secret, serde_json::from_value(from).unwrap(), 60);
-    let run = bootlace::output::run_label(&awaits.from);
+    let awaits = AwaitedOutput::new("Last", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60);
+    let run = bootlace_core::output::run_label(&awaits.from);
     // A hundred of the first are more than a page may hold, and so are ten of the second.
     for (pipes, annotation) in [(120, 0), (12, 240 * 1024)] {
         let cluster = Cluster::default();
@@ -122,8 +122,8 @@ async fn of_a_run_of_large_pipes_a_page_is_held_whose_bytes_are_bounded() {
 #[tokio::test]
 async fn many_callers_that_wait_hold_few_pages_at_once() {
     let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
-    let awaits = Awaits::new("Last", Kind::Secret, serde_json::from_value(from).unwrap(), 60);
-    let run = bootlace::output::run_label(&awaits.from);
+    let awaits = AwaitedOutput::new("Last", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60);
+    let run = bootlace_core::output::run_label(&awaits.from);
     let cluster = Cluster::default();
     for number in 0..8 {
         let path = format!("/apis/bootlace.dev/v1alpha1/namespaces/etl/pipes/large-{number:04}");

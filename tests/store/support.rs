@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bootlace::output::{Data, Kind, Pipe, PipeSpec, Quota};
-use bootlace::signature::{self, Keys, PodName, Specs};
-use bootlace::store::api::Service;
-use bootlace::store::denial::Denial;
-use bootlace::store::metrics::Metrics;
-use bootlace::store::pipe::{Keeper, make};
-use bootlace::store::signing::Verifying;
+use bootlace::store::api::StoreService;
+use bootlace::store::api_error::ApiError;
+use bootlace::store::metrics::StoreMetrics;
+use bootlace::store::pipe::{PipeWriter, objects};
+use bootlace::store::signing::VerificationKeys;
+use bootlace_core::output::{ObjectData, ObjectKind, Pipe, Quota, SidecarConfig};
+use bootlace_core::signature::{self, Keys, PodName, Specs};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
@@ -38,13 +38,13 @@ impl Default for Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn files(&self) -> Data {
+    pub(crate) fn files(&self) -> ObjectData {
         [("file".to_owned(), ByteString(self.content.into()))].into()
     }
 
     /// What the store makes of it.
     pub(crate) fn pipe(&self, now: &str) -> Pipe {
-        let told: PipeSpec<'_> = serde_json::from_value(json!({
+        let told: SidecarConfig<'_> = serde_json::from_value(json!({
             "task": {"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": self.task, "attempt": self.number},
             "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""},
             "outputs": [{"key": self.key, "kind": "Secret", "container": "base", "awaited": self.awaited}],
@@ -55,13 +55,13 @@ impl Attempt {
         let pod: Pod =
             serde_json::from_value(json!({"metadata": {"name": name, "uid": format!("uid-{name}")}}))
                 .unwrap();
-        assert_eq!(told.outputs[0].kind, Kind::Secret);
-        make::pipe(&pod, &told, &told.outputs[0], &self.files(), 8, time(now))
+        assert_eq!(told.outputs[0].kind, ObjectKind::Secret);
+        objects::pipe(&pod, &told, &told.outputs[0], &self.files(), 8, time(now))
     }
 
     /// Has it stored at a time of the day.
-    pub(crate) async fn store(&self, client: Client, now: &str) -> Result<bool, Denial> {
-        Keeper::new(client).keep(NAMESPACE, &self.pipe(now), self.files(), self.quota, time(now)).await
+    pub(crate) async fn store(&self, client: Client, now: &str) -> Result<bool, ApiError> {
+        PipeWriter::new(client).keep(NAMESPACE, &self.pipe(now), self.files(), self.quota, time(now)).await
     }
 
     /// The same, asking again as the sidecar does while the garbage collector works.
@@ -84,8 +84,8 @@ pub(crate) fn keys() -> Keys {
     Keys::read(data, 1_700_000_000).unwrap()
 }
 
-pub(crate) fn service(cluster: &Cluster) -> Arc<Service> {
-    Service::new(cluster.client(), Arc::<Metrics>::default(), Verifying::with(keys()))
+pub(crate) fn service(cluster: &Cluster) -> Arc<StoreService> {
+    StoreService::new(cluster.client(), Arc::<StoreMetrics>::default(), VerificationKeys::with(keys()))
 }
 
 /// A pod of these init containers, as the webhook admits it to `namespace`.

@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::Request;
-use bootlace::input::WaitSpec;
-use bootlace::output::PipeSpec;
-use bootlace::plan::BootSpec;
-use bootlace::signature::{Keys, Specs};
-use bootlace::store::api::Service;
-use bootlace::store::metrics::Metrics;
-use bootlace::store::signing::Verifying;
+use bootlace::store::api::StoreService;
+use bootlace::store::metrics::StoreMetrics;
+use bootlace::store::signing::VerificationKeys;
+use bootlace_core::input::WaitSpec;
+use bootlace_core::output::SidecarConfig;
+use bootlace_core::plan::BootSpec;
+use bootlace_core::signature::{Keys, Specs};
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
@@ -41,7 +41,11 @@ const NOW: [(&str, &str); 2] = [
 ];
 
 async fn ask(cluster: &Cluster, keys: Keys, method: &str, path: &str, body: &Value) -> (u16, Value) {
-    let service = Service::new(cluster.client(), std::sync::Arc::<Metrics>::default(), Verifying::with(keys));
+    let service = StoreService::new(
+        cluster.client(),
+        std::sync::Arc::<StoreMetrics>::default(),
+        VerificationKeys::with(keys),
+    );
     let request = Request::builder().method(method).uri(path).header("authorization", "Bearer task");
     let response =
         service.router().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
@@ -81,7 +85,7 @@ fn cluster(mut pod: Value) -> Cluster {
 
 /// Whether the store does for them what they were admitted for, and this version's containers read what they are told.
 async fn are_served(outputs: Value, waits: Value, keys: impl Fn() -> Keys) {
-    let _: PipeSpec<'_> = serde_json::from_str(&specs(&outputs).pipes).unwrap();
+    let _: SidecarConfig<'_> = serde_json::from_str(&specs(&outputs).pipes).unwrap();
     let told: WaitSpec<'_> = serde_json::from_str(&specs(&waits).wait).unwrap();
     let object = told.awaits[0].object.clone();
     let boot = specs(&outputs).boot.into_owned();

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bootlace::server::client::Limit;
+use bootlace::server::api_client::TimeoutLayer;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
@@ -52,7 +52,7 @@ impl ApiServer {
 
     /// A client of it, with a short limit on every request.
     pub(crate) fn client(&self) -> Client {
-        let limit = Limit(Duration::from_millis(250));
+        let limit = TimeoutLayer(Duration::from_millis(250));
         ClientBuilder::new(self.service(), "default").with_layer(&limit).build()
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use bootlace::profile::folder;
+use bootlace::profile_files;
 use bootlace::server::listener::Limits;
-use bootlace::server::tls::Clients;
-use bootlace::webhook::lookups::{Lookups, Pipes};
-use bootlace::webhook::metrics::Metrics;
-use bootlace::webhook::reviews::Callers;
+use bootlace::server::tls::ClientVerifier;
+use bootlace::webhook::lookups::{Lookups, PipeLookup};
+use bootlace::webhook::metrics::WebhookMetrics;
+use bootlace::webhook::reviews::CallerPolicy;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -62,13 +62,14 @@ async fn webhook(clients: &Authority, others: bool) -> Webhook {
         "status": {"stored": "2026-11-21T10:00:00.000000Z"},
     });
     api.put("/apis/bootlace.dev/v1alpha1/namespaces/etl/pipes/secret-object-1", pipe);
-    let lookups = Lookups { pipes: Pipes::of(api.client()), ..Lookups::default() };
-    let callers = Callers::Named { names: vec!["kube-apiserver".to_owned()], others };
-    let clients = Clients::under(clients.pem.as_bytes()).unwrap();
+    let lookups = Lookups { pipes: PipeLookup::new(api.client()), ..Lookups::default() };
+    let callers = CallerPolicy::Named { names: vec!["kube-apiserver".to_owned()], others };
+    let clients = ClientVerifier::under(clients.pem.as_bytes()).unwrap();
     let webhook =
-        Webhook::start_for(callers, Some(clients), Limits::default(), lookups, Metrics::default()).await;
+        Webhook::start_for(callers, Some(clients), Limits::default(), lookups, WebhookMetrics::default())
+            .await;
     let profile = std::path::Path::new(env!("BOOTLACE_ROOT")).join("tests/webhook/profile.yaml");
-    webhook.profiles.swap(folder::read(&profile).unwrap()).unwrap();
+    webhook.profiles.swap(profile_files::read(&profile).unwrap()).unwrap();
     webhook
 }
 

@@ -5,13 +5,13 @@ mod silent;
 
 use std::sync::Arc;
 
-use bootlace::plan::Settings;
 use bootlace::server::liveness::Liveness;
 use bootlace::server::readiness::{Part, Readiness};
 use bootlace::server::tls::rotation::Timing;
-use bootlace::server::tls::{Names, Serving, configuration, secret};
-use bootlace::webhook::metrics::Metrics;
-use bootlace::webhook::profiles::{InForce, namespaces, watch::watch};
+use bootlace::server::tls::{CertResolver, Names, ca_bundle, ca_secret};
+use bootlace::webhook::metrics::WebhookMetrics;
+use bootlace::webhook::profiles::{ActiveProfiles, namespaces, watch::watch};
+use bootlace_core::plan::InstallationSettings;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -27,9 +27,9 @@ pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 
 /// A replica's share in certificates.
 pub(crate) struct Replica {
-    pub(crate) serving: Arc<Serving>,
+    pub(crate) serving: Arc<CertResolver>,
     pub(crate) readiness: Arc<Readiness>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<WebhookMetrics>,
 }
 
 impl Replica {
@@ -46,7 +46,7 @@ impl Replica {
     pub(crate) fn start_as(
         client: &Client,
         liveness: &Arc<Liveness>,
-        serving: Arc<Serving>,
+        serving: Arc<CertResolver>,
         names: Names,
         timing: Timing,
     ) -> Self {
@@ -56,7 +56,7 @@ impl Replica {
         for part in [Part::Certificate, Part::CaBundle] {
             replica.readiness.missing(part, "not yet");
         }
-        let keeper = secret::Keeper {
+        let keeper = ca_secret::CaSecretController {
             api: Api::namespaced(client.clone(), NAMESPACE),
             name: "bootlace-tls".to_owned(),
             names,
@@ -68,19 +68,19 @@ impl Replica {
             metrics: replica.metrics.server.clone(),
             beat: liveness.expect("certificates"),
         };
-        tokio::spawn(keeper.keep());
+        tokio::spawn(keeper.run());
         let secret = (NAMESPACE, "bootlace-tls".to_owned());
         let (readiness, beat) = (Arc::clone(&replica.readiness), liveness.expect("the caBundle"));
-        let keeper = configuration::Keeper::new(
+        let keeper = ca_bundle::CaBundleController::new(
             client,
             "bootlace".to_owned(),
-            secret,
+            ca_secret,
             bundles,
             published,
             readiness,
             beat,
         );
-        tokio::spawn(keeper.keep());
+        tokio::spawn(keeper.run());
         replica
     }
 
@@ -106,19 +106,19 @@ pub(crate) fn configuration() -> Value {
 /// The CA that every webhook trusts, where they agree on one.
 pub(crate) fn trusted(api: &ApiServer) -> Option<Value> {
     let configuration = api.get(CONFIGURATION)?;
-    let webhooks = configuration["webhooks"].as_array()?.clone();
+    let webhooks = ca_bundle["webhooks"].as_array()?.clone();
     let bundle = webhooks.first()?["clientConfig"].get("caBundle")?.clone();
     webhooks.iter().all(|webhook| webhook["clientConfig"]["caBundle"] == bundle).then_some(bundle)
 }
 
 pub(crate) fn is_trusted(api: &ApiServer) -> bool {
-    api.get(SECRET).is_some_and(|secret| trusted(api).as_ref() == secret["data"].get("ca.crt"))
+    api.get(SECRET).is_some_and(|secret| trusted(api).as_ref() == ca_secret["data"].get("ca.crt"))
 }
 
 #[tokio::test]
 async fn replicas_that_start_together_share_one_secret_and_one_ca() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, configuration());
+    api.put(CONFIGURATION, ca_bundle());
     let replicas = [Replica::start(&api), Replica::start(&api), Replica::start(&api)];
     for replica in &replicas {
         until("every replica to be ready", async || replica.readiness.report().is_empty()).await;
@@ -135,12 +135,12 @@ async fn replicas_that_start_together_share_one_secret_and_one_ca() {
 #[tokio::test]
 async fn a_bundle_that_somebody_resets_is_put_back() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, configuration());
+    api.put(CONFIGURATION, ca_bundle());
     let replica = Replica::start(&api);
     until("the bundle", async || replica.readiness.report().is_empty()).await;
     let mut other = api.get(CONFIGURATION).unwrap();
     other["webhooks"][0]["clientConfig"]["caBundle"] = json!("bm90IG91cnM=");
-    for reset in [configuration(), other] {
+    for reset in [ca_bundle(), other] {
         api.put(CONFIGURATION, reset);
         until("the bundle to be put back", async || is_trusted(&api)).await;
     }
@@ -149,7 +149,7 @@ async fn a_bundle_that_somebody_resets_is_put_back() {
 #[tokio::test]
 async fn a_secret_that_somebody_deletes_is_put_back_with_the_same_ca() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, configuration());
+    api.put(CONFIGURATION, ca_bundle());
     let replica = Replica::start(&api);
     until("the certificate", async || replica.readiness.report().is_empty()).await;
     let before = api.get(SECRET).unwrap();
@@ -179,7 +179,7 @@ async fn a_configuration_that_comes_later_is_waited_for() {
         replica.missing().contains("there is no MutatingWebhookConfiguration bootlace")
     })
     .await;
-    api.put(CONFIGURATION, configuration());
+    api.put(CONFIGURATION, ca_bundle());
     until("the bundle", async || replica.readiness.report().is_empty()).await;
     assert!(is_trusted(&api));
 }
@@ -193,7 +193,7 @@ pub(crate) fn profile(name: &str, generation: i64, timeout: &Value) -> Value {
 }
 
 pub(crate) struct Watching {
-    pub(crate) profiles: Arc<InForce>,
+    pub(crate) profiles: Arc<ActiveProfiles>,
     pub(crate) readiness: Arc<Readiness>,
 }
 
@@ -203,7 +203,8 @@ impl Watching {
     }
 
     pub(crate) fn start_with(client: &Client, liveness: &Arc<Liveness>) -> Self {
-        let (profiles, readiness) = (InForce::new(Settings::default()), Arc::new(Readiness::default()));
+        let (profiles, readiness) =
+            (ActiveProfiles::new(InstallationSettings::default()), Arc::new(Readiness::default()));
         readiness.missing(Part::Profiles, "not yet");
         readiness.missing(Part::Namespaces, "not yet");
         let (client, beat) = (client.clone(), |name| liveness.expect(name));

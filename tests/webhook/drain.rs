@@ -1,6 +1,6 @@
 //! The end: everybody who got in is answered, nobody new gets in.
 
-use bootlace::server::listener::{Limits, Stage};
+use bootlace::server::listener::{Limits, ShutdownStage};
 use tokio::net::TcpStream;
 
 use crate::client::{Connection, post};
@@ -11,7 +11,7 @@ async fn while_draining_callers_are_served_and_told_to_come_back_elsewhere() {
     let webhook = Webhook::start().await;
     let mut old = webhook.connect().await;
     assert!(!old.review(REVIEW.as_bytes()).await.unwrap().closes());
-    webhook.director.enter(Stage::Draining);
+    webhook.director.enter(ShutdownStage::Draining);
     for mut connection in [old, webhook.connect().await] {
         let reply = within("the answer", connection.review(REVIEW.as_bytes())).await.unwrap();
         assert!(reply.closes(), "{}", reply.head);
@@ -35,7 +35,7 @@ async fn closing_ends_idle_connections_and_finishes_begun_requests() {
     // Connected, and no more than that.
     let mut fresh = webhook.connect().await;
 
-    webhook.director.enter(Stage::Closing);
+    webhook.director.enter(ShutdownStage::Closing);
     within("the idle one to be closed", idle.closed()).await;
     busy.send(&request[request.len() / 2..]).await.unwrap();
     response(&within("the begun one", busy.reply()).await.unwrap());
@@ -52,7 +52,7 @@ async fn what_waits_in_the_kernels_queue_is_answered_before_the_door_is_shut() {
     // Over the cap: it is connected by the kernel, and the webhook has not seen it.
     let waiting = TcpStream::connect(webhook.address).await.unwrap();
     drop(first);
-    webhook.director.enter(Stage::Closing);
+    webhook.director.enter(ShutdownStage::Closing);
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let connect = tokio_rustls::TlsConnector::from(webhook.tls.clone()).connect(name, waiting);
     within("the handshake", connect).await.unwrap();
@@ -64,8 +64,8 @@ async fn when_time_is_up_what_hangs_is_dropped() {
     let mut webhook = Webhook::start().await;
     let mut hanging: Connection = webhook.connect().await;
     hanging.send(&post(REVIEW.as_bytes())[..100]).await.unwrap();
-    webhook.director.enter(Stage::Closing);
-    webhook.director.enter(Stage::Over);
+    webhook.director.enter(ShutdownStage::Closing);
+    webhook.director.enter(ShutdownStage::Over);
     within("the end", &mut webhook.task).await.unwrap();
     within("the connection to be dropped", hanging.closed()).await;
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bootlace::registry::ImageConfig;
-use bootlace::webhook::entrypoints::{Entrypoints, LookupError, Metrics, Question, Settings};
+use bootlace::webhook::entrypoints::{
+    EntrypointMetrics, EntrypointQuery, EntrypointSettings, Entrypoints, LookupError,
+};
 use bootlace_test_registry::{Access, PASSWORD, Registry, manifest};
 use prometheus_client::encoding::text;
 use serde_json::json;
@@ -22,10 +24,11 @@ struct Webhook {
 impl Webhook {
     fn new(ca: &str, host: &str, deadline: Duration) -> Self {
         let mut counted = prometheus_client::registry::Registry::default();
-        let metrics = Metrics::default();
+        let metrics = EntrypointMetrics::default();
         metrics.register(&mut counted);
         let registries = vec![host.to_owned()];
-        let settings = Settings { deadline, ca: Some(ca.as_bytes().to_vec()), registries, loopback: true };
+        let settings =
+            EntrypointSettings { deadline, ca: Some(ca.as_bytes().to_vec()), registries, loopback: true };
         Self { entrypoints: Entrypoints::new(&settings, metrics).unwrap(), counted }
     }
 
@@ -35,7 +38,7 @@ impl Webhook {
 
     async fn ask(&self, image: &str, secrets: &[String]) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
         let pull_secrets: Vec<_> = secrets.iter().map(|secret| secret.as_bytes().to_vec()).collect();
-        let question = Question { image, pull_secrets: &pull_secrets, architecture: Some("arm64") };
+        let question = EntrypointQuery { image, pull_secrets: &pull_secrets, architecture: Some("arm64") };
         let answer = self.entrypoints.resolve(&question).await;
         if let Err(error) = &answer {
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
@@ -108,7 +111,7 @@ async fn an_image_by_tag_by_digest_and_from_an_index() {
         assert_eq!(config.entrypoint, [entrypoint], "{version}");
         assert_eq!((&*config.cmd[0], &*config.env[0]), ("--help", "A=b"));
     }
-    let amd = Question {
+    let amd = EntrypointQuery {
         image: &name(":index"),
         pull_secrets: &[secrets[0].clone().into()],
         architecture: Some("amd64"),
@@ -173,14 +176,14 @@ async fn what_cannot_be_looked_up_says_what_to_change() {
 #[tokio::test]
 async fn no_image_leads_to_the_node() {
     let registries = ["169.254.169.254", "127.0.0.1:6443", "localhost:6443"].map(str::to_owned).to_vec();
-    let settings = Settings { registries, ..Settings::default() };
-    let entrypoints = Entrypoints::new(&settings, Metrics::default()).unwrap();
+    let settings = EntrypointSettings { registries, ..EntrypointSettings::default() };
+    let entrypoints = Entrypoints::new(&settings, EntrypointMetrics::default()).unwrap();
     for (image, why) in [
         ("169.254.169.254/a:v1", "an address of the node itself"),
         ("127.0.0.1:6443/a:v1", "an address of the node itself"),
         ("localhost:6443/a:v1", "an address of the node itself"),
     ] {
-        let question = Question { image, pull_secrets: &[], architecture: None };
+        let question = EntrypointQuery { image, pull_secrets: &[], architecture: None };
         let error = entrypoints.resolve(&question).await.unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     }

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootlace::plan::Settings;
-use bootlace::profile::folder;
-use bootlace::server::listener::{Director, Limits, Server, Stage, Transport};
-use bootlace::server::tls::{Certificate, Clients, Issued, Lifetimes, Names, Serving, authority};
+use bootlace::profile_files;
+use bootlace::server::listener::{Limits, Server, ShutdownController, ShutdownStage, Transport};
+use bootlace::server::tls::{CertResolver, Certificate, ClientVerifier, Issued, Lifetimes, Names, authority};
 use bootlace::webhook::lookups::Lookups;
-use bootlace::webhook::metrics::Metrics;
-use bootlace::webhook::profiles::InForce;
-use bootlace::webhook::reviews::{Callers, Reviews};
+use bootlace::webhook::metrics::WebhookMetrics;
+use bootlace::webhook::profiles::ActiveProfiles;
+use bootlace::webhook::reviews::{CallerPolicy, Reviews};
+use bootlace_core::plan::InstallationSettings;
 use rustls::ClientConfig;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -60,10 +60,10 @@ pub(crate) struct Webhook {
     pub(crate) tls: Arc<ClientConfig>,
     /// The CA that it serves under, as PEM.
     pub(crate) ca: Vec<u8>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) serving: Arc<Serving>,
-    pub(crate) profiles: Arc<InForce>,
-    pub(crate) director: Director,
+    pub(crate) metrics: Arc<WebhookMetrics>,
+    pub(crate) serving: Arc<CertResolver>,
+    pub(crate) profiles: Arc<ActiveProfiles>,
+    pub(crate) director: ShutdownController,
     /// Ends when the webhook has drained.
     pub(crate) task: JoinHandle<()>,
 }
@@ -76,37 +76,37 @@ impl Webhook {
     pub(crate) async fn start_with(limits: Limits) -> Self {
         let webhook = Self::start_without_profiles(limits).await;
         let profile = Path::new(env!("BOOTLACE_ROOT")).join("tests/webhook/profile.yaml");
-        webhook.profiles.swap(folder::read(&profile).unwrap()).unwrap();
+        webhook.profiles.swap(profile_files::read(&profile).unwrap()).unwrap();
         webhook
     }
 
     pub(crate) async fn start_without_profiles(limits: Limits) -> Self {
-        Self::start_empty(limits, Lookups::default(), Metrics::default()).await
+        Self::start_empty(limits, Lookups::default(), WebhookMetrics::default()).await
     }
 
     /// Serves with what `lookups` can find, and no profile.
-    pub(crate) async fn start_empty(limits: Limits, lookups: Lookups, metrics: Metrics) -> Self {
-        Self::start_for(Callers::Any, None, limits, lookups, metrics).await
+    pub(crate) async fn start_empty(limits: Limits, lookups: Lookups, metrics: WebhookMetrics) -> Self {
+        Self::start_for(CallerPolicy::Any, None, limits, lookups, metrics).await
     }
 
     /// The same, for these callers.
     pub(crate) async fn start_for(
-        callers: Callers,
-        clients: Option<Arc<Clients>>,
+        callers: CallerPolicy,
+        clients: Option<Arc<ClientVerifier>>,
         limits: Limits,
         lookups: Lookups,
-        metrics: Metrics,
+        metrics: WebhookMetrics,
     ) -> Self {
         let issued = issue();
         let (metrics, serving, profiles) = (
             Arc::new(metrics),
-            Arc::new(Serving::default()),
-            InForce::without_namespaces(Settings::default()),
+            Arc::new(CertResolver::default()),
+            ActiveProfiles::without_namespaces(InstallationSettings::default()),
         );
         serving.swap(&certificate(&issued));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let director = Director::default();
+        let director = ShutdownController::default();
         let server = Server {
             transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config(clients).unwrap()))),
             app: Reviews::new(Arc::clone(&profiles), Arc::clone(&metrics), Arc::new(lookups))
@@ -136,7 +136,7 @@ impl Webhook {
 
 impl Drop for Webhook {
     fn drop(&mut self) {
-        self.director.enter(Stage::Over);
+        self.director.enter(ShutdownStage::Over);
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bootlace::names;
-use bootlace::profile::folder;
+use bootlace::profile_files;
 use bootlace::server::listener::Limits;
-use bootlace::webhook::entrypoints::{Entrypoints, Settings};
-use bootlace::webhook::lookups::{ImageLookup, Lookups, PullSecrets};
-use bootlace::webhook::metrics::Metrics;
+use bootlace::webhook::entrypoints::{EntrypointSettings, Entrypoints};
+use bootlace::webhook::lookups::{ImageLookup, Lookups, PullSecretLookup};
+use bootlace::webhook::metrics::WebhookMetrics;
+use bootlace_core::names;
 use bootlace_test_registry::{Access, PASSWORD, Registry, manifest};
 use serde_json::{Value, json};
 
@@ -31,8 +31,8 @@ async fn registry() -> Registry {
 
 /// A webhook that may read the pull secrets of these namespaces.
 async fn webhook(registry: &Registry, api: &ApiServer, namespaces: &[&str]) -> Webhook {
-    let metrics = Metrics::default();
-    let settings = Settings {
+    let metrics = WebhookMetrics::default();
+    let settings = EntrypointSettings {
         deadline: Duration::from_secs(30),
         ca: Some(registry.ca().into()),
         registries: vec![registry.host().to_owned()],
@@ -40,12 +40,12 @@ async fn webhook(registry: &Registry, api: &ApiServer, namespaces: &[&str]) -> W
     };
     let entrypoints = Entrypoints::new(&settings, metrics.entrypoints.clone()).unwrap();
     let namespaces = namespaces.iter().map(|&namespace| namespace.to_owned());
-    let secrets = PullSecrets::new(api.client(), namespaces, Duration::from_secs(30));
+    let secrets = PullSecretLookup::new(api.client(), namespaces, Duration::from_secs(30));
     let images = Some(Arc::new(ImageLookup::new(entrypoints, secrets)));
     let lookups = Lookups { images, ..Lookups::default() };
     let webhook = Webhook::start_empty(Limits::default(), lookups, metrics).await;
     let profile = Path::new(env!("BOOTLACE_ROOT")).join("tests/webhook/profile.yaml");
-    webhook.profiles.swap(folder::read(&profile).unwrap()).unwrap();
+    webhook.profiles.swap(profile_files::read(&profile).unwrap()).unwrap();
     webhook
 }
 

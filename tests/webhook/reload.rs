@@ -43,12 +43,12 @@ async fn three_swaps_in_a_row_are_served_and_no_connection_is_lost() {
     let mount = tempfile::tempdir().unwrap();
     let mut issued = issue();
     publish(mount.path(), "1", &issued.cert, &issued.key);
-    let content = files::Files::read(mount.path()).unwrap();
+    let content = files::CertificateFiles::read(mount.path()).unwrap();
     webhook.serving.swap(&content.certificate(mount.path()).unwrap());
     let (folder, serving) = (mount.path().to_owned(), webhook.serving.clone());
     tokio::spawn(async move {
         let changed = |certificate: Certificate| serving.swap(&certificate);
-        files::follow(&folder, Duration::from_millis(5), content, changed).await;
+        files::watch(&folder, Duration::from_millis(5), content, changed).await;
     });
 
     let tls = trusting(issued.ca_cert.as_bytes());
@@ -72,6 +72,6 @@ async fn three_swaps_in_a_row_are_served_and_no_connection_is_lost() {
 #[test]
 fn a_folder_without_a_certificate_says_what_to_mount() {
     let folder = tempfile::tempdir().unwrap();
-    let Err(error) = files::Files::read(folder.path()) else { panic!("it was read") };
+    let Err(error) = files::CertificateFiles::read(folder.path()) else { panic!("it was read") };
     assert!(error.to_string().contains("mount a Secret with tls.crt and tls.key"), "{error}");
 }

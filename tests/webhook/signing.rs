@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bootlace::plan::Settings;
-use bootlace::profile::{Profile, Profiles};
 use bootlace::server::liveness::Liveness;
 use bootlace::server::readiness::{Part, Readiness};
-use bootlace::told::Store;
-use bootlace::webhook::profiles::InForce;
-use bootlace::webhook::signing::Keeper;
+use bootlace::webhook::profiles::ActiveProfiles;
+use bootlace::webhook::signing::SigningKeyController;
+use bootlace_core::injected_config::StoreEndpoint;
+use bootlace_core::plan::InstallationSettings;
+use bootlace_core::profile::{Profile, Profiles};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
@@ -23,15 +23,16 @@ const SECRET: &str = "/api/v1/namespaces/bootlace/secrets/bootlace-signing";
 
 /// A replica of the webhook, as far as it signs.
 struct Replica {
-    profiles: Arc<InForce>,
+    profiles: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
 }
 
 impl Replica {
     fn start(api: &ApiServer) -> Self {
-        let store = Store { url: "https://store".to_owned(), ca: String::new() };
-        let settings = Settings { store: Some(store), ..Settings::default() };
-        let (profiles, readiness) = (InForce::without_namespaces(settings), Arc::<Readiness>::default());
+        let store = StoreEndpoint { url: "https://store".to_owned(), ca: String::new() };
+        let settings = InstallationSettings { store: Some(store), ..InstallationSettings::default() };
+        let (profiles, readiness) =
+            (ActiveProfiles::without_namespaces(settings), Arc::<Readiness>::default());
         profiles.await_keys();
         readiness.missing(Part::Keys, "not read yet");
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
@@ -39,9 +40,14 @@ impl Replica {
         assert!(profiles.get().is_none(), "it answers before it can sign");
         let beat = Arc::<Liveness>::default().expect("the signing keys");
         let secrets = Api::<Secret>::namespaced(api.client(), "bootlace");
-        let keeper =
-            Keeper::new(secrets, "bootlace-signing", Arc::clone(&profiles), Arc::clone(&readiness), beat);
-        tokio::spawn(keeper.keep());
+        let keeper = SigningKeyController::new(
+            secrets,
+            "bootlace-signing",
+            Arc::clone(&profiles),
+            Arc::clone(&readiness),
+            beat,
+        );
+        tokio::spawn(keeper.run());
         Self { profiles, readiness }
     }
 

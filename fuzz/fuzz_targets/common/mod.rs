@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use bootlace::plan::{Recipes, Settings};
-use bootlace::profile::Profile;
+use bootlace_core::plan::{Recipes, Settings};
+use bootlace_core::profile::Profile;
 use serde_json::json;
 
 /// A profile that offers everything that a pod can ask for.

@@ -12,7 +12,7 @@ use crate::outputs::Declared;
 
 /// Run the task as a child and hand its outputs over.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct RunInvocation {
     pub(crate) place: Place,
     /// The folder that the sidecar looks into, in the format of `crate::handover`.
     pub(crate) handover: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Task {
     pub(crate) argv: Vec<OsString>,
 }
 
-pub(super) fn run(words: impl Iterator<Item = OsString>) -> Result<Run, UsageError> {
+pub(super) fn run(words: impl Iterator<Item = OsString>) -> Result<RunInvocation, UsageError> {
     let mut place = PlaceFlags::default();
     let mut handover = None;
     let mut deadline = None;
@@ -66,7 +66,7 @@ pub(super) fn run(words: impl Iterator<Item = OsString>) -> Result<Run, UsageErr
             return Err(UsageError::new(format!("output {} is declared twice", output.key)));
         }
     }
-    Ok(Run {
+    Ok(RunInvocation {
         place: place.finish()?,
         handover: handover.ok_or_else(|| UsageError::new("`--handover=DIR` is missing"))?,
         deadline: deadline.ok_or_else(|| UsageError::new("`--deadline=SECONDS` is missing"))?,
@@ -113,7 +113,7 @@ fn output(flag: &str, value: &OsStr, optional: bool) -> Result<Declared, UsageEr
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Run, UsageError> {
+    fn parse(args: &[&str]) -> Result<RunInvocation, UsageError> {
         let words =
             ["--container=base", "--handover=/run", "--deadline=60"].into_iter().chain(args.iter().copied());
         run(words.map(OsString::from))

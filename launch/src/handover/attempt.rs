@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::{fmt, io};
 
-use super::{Folder, MAX_BYTES, MAX_FILES, Manifest, ManifestError, Word, WordError};
+use super::{Folder, InvalidResult, MAX_BYTES, MAX_FILES, Manifest, ManifestError, StoreResult};
 
 /// Names the newest attempt, in the handover folder.
 const ATTEMPT: &str = "attempt";
@@ -84,9 +84,9 @@ impl Attempt {
     ///
     /// # Errors
     /// It is there, but cannot be read.
-    pub fn word(&self) -> Result<Option<Word>, HandoverError> {
-        match self.folder.read(WORD, Word::MAX_BYTES) {
-            Ok(bytes) => Word::parse(&bytes).map(Some).map_err(HandoverError::Word),
+    pub fn word(&self) -> Result<Option<StoreResult>, HandoverError> {
+        match self.folder.read(WORD, StoreResult::MAX_BYTES) {
+            Ok(bytes) => StoreResult::parse(&bytes).map(Some).map_err(HandoverError::Word),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(HandoverError::io("the sidecar's word", error)),
         }
@@ -146,7 +146,7 @@ impl Attempt {
     ///
     /// # Errors
     /// The word cannot be written.
-    pub fn answer(&self, word: &Word) -> Result<(), HandoverError> {
+    pub fn answer(&self, word: &StoreResult) -> Result<(), HandoverError> {
         let of = |error| HandoverError::io("the sidecar's word", error);
         self.folder.replace(WORD, &word.encode()).map_err(of)
     }
@@ -189,7 +189,7 @@ pub enum HandoverError {
     /// The manifest cannot be read.
     Manifest(ManifestError),
     /// The sidecar's word cannot be read.
-    Word(WordError),
+    Word(InvalidResult),
     /// A file has another size than the manifest says.
     Size,
 }
@@ -216,7 +216,7 @@ impl Error for HandoverError {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::{File, Kind, Outcome, Output, Sentence};
+    use super::super::{File, Kind, OneLine, Outcome, Output};
     use super::*;
     use std::io::Write;
     use std::os::unix::fs::symlink;
@@ -247,7 +247,7 @@ mod tests {
 
         assert_eq!(launcher.word().unwrap(), None);
         assert!(!sidecar.is_answered());
-        for word in [Word::Failed(Sentence::new("no")), Word::Stored] {
+        for word in [StoreResult::Failed(OneLine::new("no")), StoreResult::Stored] {
             sidecar.answer(&word).unwrap();
             assert_eq!(launcher.word().unwrap(), Some(word));
         }
@@ -266,7 +266,7 @@ mod tests {
         first.create(0).unwrap().write_all(b"bytes").unwrap();
         first.read(0, 5).unwrap();
         first.publish(&manifest(0)).unwrap();
-        first.answer(&Word::Stored).unwrap();
+        first.answer(&StoreResult::Stored).unwrap();
 
         let second = Attempt::begin(dir.path()).unwrap();
         assert_eq!((first.number(), second.number()), (1, 2));

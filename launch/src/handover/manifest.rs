@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::{MAX_BYTES, MAX_FILES, MAX_OUTPUTS, Sentence};
+use super::{MAX_BYTES, MAX_FILES, MAX_OUTPUTS, OneLine};
 
 /// How a task ended, and what of it is handed over.
 ///
@@ -31,7 +31,7 @@ pub enum Outcome {
     /// They are to be stored. There are none where the task failed, or where it wrote none of its optional ones.
     Outputs(Vec<Output>),
     /// They cannot be stored, and why: one is missing, too large, or no file. The task fails for it.
-    Refused(Sentence),
+    Refused(OneLine),
 }
 
 /// One declared output: it becomes one object.
@@ -181,7 +181,7 @@ impl Manifest {
                     output.files.push(File { name: name.to_owned(), size });
                 }
                 ("refused", false) if outputs.is_empty() => {
-                    refused = Some(Sentence::exactly(rest).ok_or_else(bad)?);
+                    refused = Some(OneLine::exactly(rest).ok_or_else(bad)?);
                 }
                 _ => return Err(bad()),
             }

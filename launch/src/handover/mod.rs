@@ -31,14 +31,14 @@
 mod attempt;
 mod folder;
 mod manifest;
-mod sentence;
-mod word;
+mod message;
+mod result;
 
 pub use attempt::{Attempt, HandoverError};
 pub use folder::Folder;
 pub use manifest::{File, Kind, Manifest, ManifestError, Outcome, Output, is_data_key};
-pub use sentence::Sentence;
-pub use word::{Word, WordError};
+pub use message::OneLine;
+pub use result::{InvalidResult, StoreResult};
 
 /// What the files of one attempt may have together, in bytes: what the API server takes in one `ConfigMap` or
 /// Secret (`MaxSecretSize`).

@@ -7,7 +7,7 @@ use std::{fmt, thread};
 
 use crate::child::{self, ChildError, Ended};
 use crate::deadline::Deadline;
-use crate::hook::http::{HttpError, Request};
+use crate::hook::http::{HttpGetError, Request};
 use crate::merge::Merged;
 use crate::tls::Tls;
 
@@ -63,7 +63,7 @@ pub(super) fn exec(argv: &[OsString], merged: &Merged<'_>, deadline: Deadline) -
 pub(crate) enum HandlerError {
     SleepTooLong { duration: Duration, limit: Duration },
     NoHttp,
-    Http(HttpError),
+    Http(HttpGetError),
     NotEnded { error: ChildError, limit: Duration },
     Failed(Ended),
 }

@@ -76,10 +76,10 @@ struct Response {
 
 impl Request {
     /// Sends the request and follows where it leads.
-    pub(crate) fn send(&self, tls: Tls, deadline: Deadline) -> Result<(), HttpError> {
+    pub(crate) fn send(&self, tls: Tls, deadline: Deadline) -> Result<(), HttpGetError> {
         match self.follow(tls, deadline) {
-            Err(HttpError { url, cause: Cause::NoTls }) => {
-                self.in_plain().follow(tls, deadline).map_err(|_| HttpError { url, cause: Cause::NoTls })
+            Err(HttpGetError { url, cause: Cause::NoTls }) => {
+                self.in_plain().follow(tls, deadline).map_err(|_| HttpGetError { url, cause: Cause::NoTls })
             }
             followed => followed,
         }
@@ -94,22 +94,24 @@ impl Request {
         }
     }
 
-    fn follow(&self, tls: Tls, deadline: Deadline) -> Result<(), HttpError> {
+    fn follow(&self, tls: Tls, deadline: Deadline) -> Result<(), HttpGetError> {
         let mut url = self.url.clone();
         for _ in 0..=REDIRECTS {
-            let (response, host) =
-                self.exchange(&url, tls, deadline).map_err(|cause| HttpError { url: url.shown(), cause })?;
+            let (response, host) = self
+                .exchange(&url, tls, deadline)
+                .map_err(|cause| HttpGetError { url: url.shown(), cause })?;
             let Some(location) = response.location.filter(|_| is_redirect(response.status)) else {
                 return Ok(());
             };
             let next = url.join(&location);
-            let next = next.map_err(|error| HttpError { url: url.shown(), cause: Cause::Location(error) })?;
+            let next =
+                next.map_err(|error| HttpGetError { url: url.shown(), cause: Cause::Location(error) })?;
             if next.host != url.host && next.host != host {
                 return Ok(());
             }
             url = next;
         }
-        Err(HttpError { url: url.shown(), cause: Cause::TooManyRedirects })
+        Err(HttpGetError { url: url.shown(), cause: Cause::TooManyRedirects })
     }
 
     /// One request and its response, with the host that it went to.
@@ -259,7 +261,7 @@ fn timed(error: io::Error, deadline: Deadline) -> Cause {
 
 /// Why there was no response.
 #[derive(Debug)]
-pub(crate) struct HttpError {
+pub(crate) struct HttpGetError {
     /// Without its query.
     url: String,
     cause: Cause,
@@ -277,7 +279,7 @@ enum Cause {
     TooManyRedirects,
 }
 
-impl fmt::Display for HttpError {
+impl fmt::Display for HttpGetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "GET {}: ", self.url)?;
         match &self.cause {
@@ -300,7 +302,7 @@ impl fmt::Display for HttpError {
     }
 }
 
-impl Error for HttpError {}
+impl Error for HttpGetError {}
 
 #[cfg(test)]
 mod tests {

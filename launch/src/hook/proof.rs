@@ -13,7 +13,7 @@ use std::{fmt, io, thread};
 use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::hook::process::{Init, Proc, Process};
-use crate::hook::{Unreadable, Way};
+use crate::hook::{OnUnreadable, Way};
 use crate::merge::Merged;
 
 /// How long to wait between two looks. `/proc` tells nobody that a process has exec'ed, so there is nothing to
@@ -59,7 +59,7 @@ pub(crate) fn wait(
     proc: &Proc,
     merged: &Merged<'_>,
     way: Way,
-    unreadable: Unreadable,
+    unreadable: OnUnreadable,
     deadline: Deadline,
 ) -> Result<Proof, ProofError> {
     if merged.given.is_empty() {
@@ -87,7 +87,7 @@ pub(crate) fn wait(
                     if was_launched(&process) == Some(false) {
                         return Ok(Proof::NotLaunched);
                     }
-                    if unreadable == Unreadable::Warn {
+                    if unreadable == OnUnreadable::Warn {
                         return Ok(Proof::Unreadable(ProofError::Unreadable));
                     }
                 }

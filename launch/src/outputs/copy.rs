@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use nix::sys::statfs::{self, FsType};
 
-use super::Fault;
+use super::OutputErrorKind;
 use crate::deadline::Deadline;
 
 /// Filesystems whose files are questions to the kernel: some never end, some act when they are read, and
@@ -24,11 +24,16 @@ const KERNEL: [FsType; 7] = [
 ];
 
 /// Copies a regular file of at most `room` bytes, and gives its size.
-pub(super) fn copy(path: &Path, into: &mut File, room: u64, deadline: Deadline) -> Result<u64, Fault> {
-    let unreadable = |error| Fault::Unreadable(path.to_owned(), error);
+pub(super) fn copy(
+    path: &Path,
+    into: &mut File,
+    room: u64,
+    deadline: Deadline,
+) -> Result<u64, OutputErrorKind> {
+    let unreadable = |error| OutputErrorKind::Unreadable(path.to_owned(), error);
     let (mut file, before) = open(path)?;
     if before.len() > room {
-        return Err(Fault::TooLarge(path.to_owned(), before.len()));
+        return Err(OutputErrorKind::TooLarge(path.to_owned(), before.len()));
     }
     let mut buffer = [0; 16 * 1024];
     let mut size = 0;
@@ -42,28 +47,28 @@ pub(super) fn copy(path: &Path, into: &mut File, room: u64, deadline: Deadline) 
         size += read as u64;
         // It grows; it may do so for ever.
         if size > before.len() {
-            return Err(Fault::Changed(path.to_owned()));
+            return Err(OutputErrorKind::Changed(path.to_owned()));
         }
-        into.write_all(buffer.get(..read).unwrap_or_default()).map_err(Fault::Handover)?;
+        into.write_all(buffer.get(..read).unwrap_or_default()).map_err(OutputErrorKind::Handover)?;
         if deadline.left().is_none() {
-            return Err(Fault::Deadline(deadline.limit()));
+            return Err(OutputErrorKind::Deadline(deadline.limit()));
         }
     }
     let after = file.metadata().map_err(unreadable)?;
     if size != before.len() || stamp(&after) != stamp(&before) {
-        return Err(Fault::Changed(path.to_owned()));
+        return Err(OutputErrorKind::Changed(path.to_owned()));
     }
     Ok(size)
 }
 
 /// Opens a regular file, and nothing else: it is looked at before, because to open a device is to act, and after,
 /// because it may be another one then.
-fn open(path: &Path) -> Result<(File, Metadata), Fault> {
-    let unreadable = |error| Fault::Unreadable(path.to_owned(), error);
+fn open(path: &Path) -> Result<(File, Metadata), OutputErrorKind> {
+    let unreadable = |error| OutputErrorKind::Unreadable(path.to_owned(), error);
     match fs::metadata(path) {
         Ok(metadata) => regular(path, &metadata)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Fault::Dangling(path.to_owned()));
+            return Err(OutputErrorKind::Dangling(path.to_owned()));
         }
         Err(error) => return Err(unreadable(error)),
     }
@@ -74,25 +79,25 @@ fn open(path: &Path) -> Result<(File, Metadata), Fault> {
     regular(path, &metadata)?;
     let filesystem = statfs::fstatfs(&file).map_err(|error| unreadable(error.into()))?.filesystem_type();
     if KERNEL.contains(&filesystem) {
-        return Err(Fault::Kernel(path.to_owned()));
+        return Err(OutputErrorKind::Kernel(path.to_owned()));
     }
     Ok((file, metadata))
 }
 
-fn regular(path: &Path, metadata: &Metadata) -> Result<(), Fault> {
+fn regular(path: &Path, metadata: &Metadata) -> Result<(), OutputErrorKind> {
     let kind = metadata.file_type();
     if kind.is_file() {
         return Ok(());
     }
     let path = path.to_owned();
     Err(if kind.is_dir() {
-        Fault::Folder(path)
+        OutputErrorKind::Folder(path)
     } else if kind.is_fifo() {
-        Fault::Special(path, "a named pipe")
+        OutputErrorKind::Special(path, "a named pipe")
     } else if kind.is_socket() {
-        Fault::Special(path, "a socket")
+        OutputErrorKind::Special(path, "a socket")
     } else {
-        Fault::Special(path, "a device")
+        OutputErrorKind::Special(path, "a device")
     })
 }
 
@@ -108,7 +113,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::time::Duration;
 
-    fn copied(path: &Path, room: u64) -> Result<Vec<u8>, Fault> {
+    fn copied(path: &Path, room: u64) -> Result<Vec<u8>, OutputErrorKind> {
         let target = tempfile::NamedTempFile::new().unwrap();
         let size = copy(path, &mut target.reopen().unwrap(), room, Deadline::after(Duration::from_mins(1)))?;
         let bytes = fs::read(target.path()).unwrap();
@@ -126,7 +131,7 @@ mod tests {
             fs::write(&path, &content).unwrap();
             assert_eq!(copied(&path, content.len() as u64).unwrap(), content);
         }
-        assert!(matches!(copied(&path, 99_999), Err(Fault::TooLarge(_, 100_000))));
+        assert!(matches!(copied(&path, 99_999), Err(OutputErrorKind::TooLarge(_, 100_000))));
     }
 
     #[test]
@@ -141,24 +146,32 @@ mod tests {
             path(name)
         };
         assert_eq!(copied(&link("to-file", "file"), 100).unwrap(), b"content");
-        assert!(matches!(copied(&link("dangling", "absent"), 100), Err(Fault::Dangling(_))));
-        assert!(matches!(copied(&link("loop", "loop"), 100), Err(Fault::Unreadable(..))));
+        assert!(matches!(copied(&link("dangling", "absent"), 100), Err(OutputErrorKind::Dangling(_))));
+        assert!(matches!(copied(&link("loop", "loop"), 100), Err(OutputErrorKind::Unreadable(..))));
         for (link, is) in [
             (link("to-fifo", "fifo"), "a named pipe"),
             (link("to-socket", "socket"), "a socket"),
             (link("to-device", "/dev/zero"), "a device"),
         ] {
-            assert!(matches!(copied(&link, 100), Err(Fault::Special(_, what)) if what == is), "{link:?}");
+            assert!(
+                matches!(copied(&link, 100), Err(OutputErrorKind::Special(_, what)) if what == is),
+                "{link:?}"
+            );
         }
-        assert!(matches!(copied(&link("to-folder", "/etc"), 100), Err(Fault::Folder(_))));
-        assert!(matches!(copied(&link("to-environ", "/proc/self/environ"), 100), Err(Fault::Kernel(_))));
+        assert!(matches!(copied(&link("to-folder", "/etc"), 100), Err(OutputErrorKind::Folder(_))));
+        assert!(matches!(
+            copied(&link("to-environ", "/proc/self/environ"), 100),
+            Err(OutputErrorKind::Kernel(_))
+        ));
     }
 
     #[test]
     fn a_sparse_file_is_refused_by_its_size() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(2 << 30).unwrap();
-        assert!(matches!(copied(file.path(), 1 << 20), Err(Fault::TooLarge(_, size)) if size == 2 << 30));
+        assert!(
+            matches!(copied(file.path(), 1 << 20), Err(OutputErrorKind::TooLarge(_, size)) if size == 2 << 30)
+        );
     }
 
     #[test]
@@ -169,6 +182,6 @@ mod tests {
         fs::write(&path, vec![b'x'; 40_000]).unwrap();
         let mut end = OpenOptions::new().append(true).open(&path).unwrap();
         let result = copy(&path, &mut end, 1 << 20, Deadline::after(Duration::from_mins(1)));
-        assert!(matches!(result, Err(Fault::Changed(_))));
+        assert!(matches!(result, Err(OutputErrorKind::Changed(_))));
     }
 }

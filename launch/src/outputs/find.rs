@@ -7,7 +7,7 @@ use std::{fs, io};
 use crate::handover::MAX_FILES;
 use glob::{MatchOptions, Pattern};
 
-use super::Fault;
+use super::OutputErrorKind;
 use crate::deadline::Deadline;
 
 /// How many folders a pattern may lead through at once.
@@ -21,12 +21,12 @@ const OPTIONS: MatchOptions =
 ///
 /// The folders are walked here and not by the library that matches the names, because that one reads a folder as a
 /// whole, however many files are in it.
-pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, Fault> {
+pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, OutputErrorKind> {
     // A pattern is text; a path need not be.
     let Some(pattern) = file.to_str().filter(|text| text.contains(['*', '?', '['])) else {
         return Ok(exists(Path::new(file))?.then(|| PathBuf::from(file)).into_iter().collect());
     };
-    let bad = |why| Fault::Pattern(file.to_owned(), why);
+    let bad = |why| OutputErrorKind::Pattern(file.to_owned(), why);
     if pattern.ends_with('/') {
         return Err(bad("it ends with `/`, which means folders"));
     }
@@ -54,7 +54,7 @@ pub(super) fn find(file: &OsStr, deadline: Deadline) -> Result<Vec<PathBuf>, Fau
             found.insert(at, path);
         }
         if found.len() > MAX_FILES {
-            return Err(Fault::TooMany);
+            return Err(OutputErrorKind::TooMany);
         }
     }
     Ok(found)
@@ -66,11 +66,11 @@ fn matching(
     pattern: &Pattern,
     max: usize,
     deadline: Deadline,
-) -> Result<Vec<PathBuf>, Fault> {
+) -> Result<Vec<PathBuf>, OutputErrorKind> {
     let mut found = Vec::new();
     for folder in folders {
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let unreadable = |error| Fault::Unreadable(folder.clone(), error);
+        let unreadable = |error| OutputErrorKind::Unreadable(folder.clone(), error);
         let entries = match fs::read_dir(here) {
             Ok(entries) => entries,
             Err(error) if is_absent(&error) => continue,
@@ -83,10 +83,10 @@ fn matching(
                 found.push(folder.join(name));
             }
             if found.len() > max {
-                return Err(Fault::TooMany);
+                return Err(OutputErrorKind::TooMany);
             }
             if deadline.left().is_none() {
-                return Err(Fault::Deadline(deadline.limit()));
+                return Err(OutputErrorKind::Deadline(deadline.limit()));
             }
         }
     }
@@ -94,11 +94,11 @@ fn matching(
 }
 
 /// Whether there is something, be it a link that leads nowhere.
-fn exists(path: &Path) -> Result<bool, Fault> {
+fn exists(path: &Path) -> Result<bool, OutputErrorKind> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if is_absent(&error) => Ok(false),
-        Err(error) => Err(Fault::Unreadable(path.to_owned(), error)),
+        Err(error) => Err(OutputErrorKind::Unreadable(path.to_owned(), error)),
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
         dir
     }
 
-    fn found(dir: &tempfile::TempDir, file: &str) -> Result<Vec<String>, Fault> {
+    fn found(dir: &tempfile::TempDir, file: &str) -> Result<Vec<String>, OutputErrorKind> {
         let file = dir.path().join(file);
         let relative = |path: PathBuf| path.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned();
         let paths = find(file.as_os_str(), Deadline::after(Duration::from_mins(1)))?;
@@ -167,7 +167,7 @@ mod tests {
     fn a_pattern_that_would_be_misunderstood_is_refused() {
         let dir = tree(&["a"]);
         for file in ["**/a", "x**", "*/", "[a"] {
-            assert!(matches!(found(&dir, file), Err(Fault::Pattern(..))), "{file}");
+            assert!(matches!(found(&dir, file), Err(OutputErrorKind::Pattern(..))), "{file}");
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
         for number in 0..10_000 {
             fs::File::create(dir.path().join(number.to_string())).unwrap();
         }
-        assert!(matches!(found(&dir, "*"), Err(Fault::TooMany)));
+        assert!(matches!(found(&dir, "*"), Err(OutputErrorKind::TooMany)));
         assert_eq!(found(&dir, "99?9").unwrap().len(), 10);
     }
 
@@ -195,6 +195,9 @@ mod tests {
     fn a_walk_ends_with_its_deadline() {
         let dir = tree(&["a"]);
         let deadline = Deadline::after(Duration::ZERO);
-        assert!(matches!(find(dir.path().join("*").as_os_str(), deadline), Err(Fault::Deadline(_))));
+        assert!(matches!(
+            find(dir.path().join("*").as_os_str(), deadline),
+            Err(OutputErrorKind::Deadline(_))
+        ));
     }
 }

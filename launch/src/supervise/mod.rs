@@ -12,11 +12,11 @@ use std::error::Error;
 use std::time::Duration;
 use std::{fmt, io};
 
-use crate::handover::{Attempt, HandoverError, Manifest, Outcome, Sentence, Word};
+use crate::handover::{Attempt, HandoverError, Manifest, OneLine, Outcome, StoreResult};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
-use crate::args::Run;
+use crate::args::RunInvocation;
 use crate::deadline::Deadline;
 use crate::outputs::{self, OutputError};
 use crate::signals::Signals;
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(10);
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
 /// Runs the task, and gives what to exit with.
-pub(crate) fn run(run: &Run) -> Result<u8, SuperviseError> {
+pub(crate) fn run(run: &RunInvocation) -> Result<u8, SuperviseError> {
     // First of all, so that no signal is lost.
     let signals = Signals::block().map_err(SuperviseError::Kernel)?;
     let attempt = Attempt::begin(&run.handover).map_err(SuperviseError::NotStarted)?;
@@ -86,12 +86,12 @@ fn end_the_container(signals: &Signals) {
 }
 
 /// Hands the outputs over and waits until they are stored.
-fn store(run: &Run, exit: u8, attempt: &Attempt, signals: &Signals) -> Result<(), SuperviseError> {
+fn store(run: &RunInvocation, exit: u8, attempt: &Attempt, signals: &Signals) -> Result<(), SuperviseError> {
     let deadline = Deadline::after(run.deadline);
     let outputs = match outputs::hand_over(&run.outputs, attempt, deadline) {
         Ok(outputs) => outputs,
         Err(error) => {
-            let refused = Outcome::Refused(Sentence::new(&error.to_string()));
+            let refused = Outcome::Refused(OneLine::new(&error.to_string()));
             // The sentence is told here all the same.
             let _ = Manifest::new(exit, refused).map(|manifest| attempt.publish(&manifest));
             return Err(SuperviseError::Outputs(error));
@@ -106,8 +106,8 @@ fn store(run: &Run, exit: u8, attempt: &Attempt, signals: &Signals) -> Result<()
     attempt.publish(&manifest).map_err(SuperviseError::NoHandover)?;
     loop {
         match attempt.word() {
-            Ok(Some(Word::Stored)) => return Ok(()),
-            Ok(Some(Word::Failed(sentence))) => return Err(SuperviseError::NotStored(sentence)),
+            Ok(Some(StoreResult::Stored)) => return Ok(()),
+            Ok(Some(StoreResult::Failed(sentence))) => return Err(SuperviseError::NotStored(sentence)),
             Ok(None) => {}
             Err(error) => return Err(SuperviseError::NoHandover(error)),
         }
@@ -127,7 +127,7 @@ pub(crate) enum SuperviseError {
     NoHandover(HandoverError),
     Outputs(OutputError),
     /// The sidecar's word.
-    NotStored(Sentence),
+    NotStored(OneLine),
     /// The sidecar said nothing for this long.
     NoWord(Duration),
 }

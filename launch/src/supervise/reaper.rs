@@ -33,7 +33,7 @@ impl Reaper {
     pub(super) fn reap(&mut self) -> io::Result<Option<u8>> {
         // By std first, which also knows an end by a real-time signal.
         if let Some(status) = self.child.try_wait()? {
-            return Ok(Some(exit::of(status)));
+            return Ok(Some(exit::exit_code(status)));
         }
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {

@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::net::UnixListener;
 
-use bootlace_launch::handover::{MAX_BYTES, Word};
+use bootlace_launch::handover::{MAX_BYTES, StoreResult};
 
 use crate::support::{Boot, HandedOver, failed, stdout};
 
 /// Runs a task that writes outputs, in the boot volume's folder, and stores them.
 fn stored(boot: &Boot, outputs: &[&str], script: &str) -> HandedOver {
-    let sidecar = boot.sidecar(Word::Stored);
+    let sidecar = boot.sidecar(StoreResult::Stored);
     stdout(boot.run(outputs).args(["sh", "-c", script]).output().unwrap());
     sidecar.join().unwrap()
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use bootlace_launch::handover::Word;
+use bootlace_launch::handover::StoreResult;
 
 use crate::shipped;
 use crate::support::{Boot, failed, stdout};
@@ -43,7 +43,7 @@ fn it_runs_where_there_is_nothing_but_itself() {
 #[test]
 fn it_supervises() {
     let boot = Boot::new(&[("A", b"\xff\n")], &[]);
-    let sidecar = boot.sidecar(Word::Stored);
+    let sidecar = boot.sidecar(StoreResult::Stored);
     let mut run = boot.run_by(&LAUNCHER, &["--output=Report:Secret:report.*"]);
     stdout(run.args(["sh", "-c", "printf %s \"$A\" >report.txt"]).output().unwrap());
     assert_eq!(

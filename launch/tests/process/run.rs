@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use bootlace_launch::handover::{Sentence, Word};
+use bootlace_launch::handover::{OneLine, StoreResult};
 
 use crate::support::{Boot, LAUNCHER, PATH, failed, stderr, stdout};
 
@@ -27,7 +27,7 @@ fn a_task_has_succeeded_only_once_its_outputs_are_stored() {
     assert_eq!(handed.manifest.exit(), 0);
     assert_eq!(handed.files(), [("Report:ConfigMap:report.txt".to_owned(), b"\xffhello".to_vec())]);
     assert_eq!(child.try_wait().unwrap(), None, "it waits");
-    handed.attempt.answer(&Word::Stored).unwrap();
+    handed.attempt.answer(&StoreResult::Stored).unwrap();
 
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -38,7 +38,7 @@ fn a_task_has_succeeded_only_once_its_outputs_are_stored() {
 #[test]
 fn a_task_whose_outputs_cannot_be_stored_fails_with_the_sidecars_sentence() {
     let boot = Boot::empty();
-    let sidecar = boot.sidecar(Word::Failed(Sentence::new("the store cannot be reached")));
+    let sidecar = boot.sidecar(StoreResult::Failed(OneLine::new("the store cannot be reached")));
     let output = boot.run(&[OUTPUT]).args(["touch", "report.txt"]).output().unwrap();
     assert!(failed(&boot, &output, 74).contains("its outputs are not stored: the store cannot be reached"));
     sidecar.join().unwrap();
@@ -89,7 +89,7 @@ fn a_task_that_fails_keeps_its_exit_code_and_nothing_is_stored() {
 
 #[test]
 fn outputs_of_a_failed_task_are_stored_where_asked_for_and_change_nothing() {
-    for word in [Word::Stored, Word::Failed(Sentence::new("no"))] {
+    for word in [StoreResult::Stored, StoreResult::Failed(OneLine::new("no"))] {
         let boot = Boot::empty();
         let sidecar = boot.sidecar(word);
         let script = "echo log >report.txt; exit 3";
@@ -198,7 +198,7 @@ fn a_container_that_starts_again_begins_a_new_attempt() {
     // The sidecar may have stored it, or be about to say so.
     boot.run(&[OUTPUT]).args(["sh", "-c", "exit 1"]).status().unwrap();
     let earlier = boot.handed_over();
-    earlier.attempt.answer(&Word::Stored).unwrap();
+    earlier.attempt.answer(&StoreResult::Stored).unwrap();
 
     let child = boot.run(&[OUTPUT]).args(["sh", "-c", "echo third >report.txt"]).spawn().unwrap();
     let handed = loop {
@@ -209,7 +209,7 @@ fn a_container_that_starts_again_begins_a_new_attempt() {
     };
     assert_eq!((earlier.attempt.number(), handed.attempt.number()), (2, 3));
     assert_eq!(handed.files()[0].1, b"third\n");
-    handed.attempt.answer(&Word::Stored).unwrap();
+    handed.attempt.answer(&StoreResult::Stored).unwrap();
     stdout(child.wait_with_output().unwrap());
 }
 
@@ -217,7 +217,7 @@ fn a_container_that_starts_again_begins_a_new_attempt() {
 fn what_is_handed_over_can_be_read_and_answered_by_any_user() {
     let boot = Boot::empty();
     let run = boot.run(&[OUTPUT]);
-    let sidecar = boot.sidecar(Word::Stored);
+    let sidecar = boot.sidecar(StoreResult::Stored);
     let mut shell = Command::new("sh");
     shell
         .args(["-c", "umask 077; exec \"$@\"", "sh", LAUNCHER])
@@ -250,7 +250,7 @@ fn under_another_name_it_finds_itself_in_path() {
 #[test]
 fn references_to_the_boot_env_are_resolved_in_the_tasks_own_words() {
     let boot = Boot::new(&[("PORT", b"5432")], &[]);
-    let sidecar = boot.sidecar(Word::Stored);
+    let sidecar = boot.sidecar(StoreResult::Stored);
     let script = r#"echo "$0" > report.txt; [ "$0" = 5432 ]"#;
     // Of the task's words, not of the launcher's.
     boot.references(&[("argument:3", "$(PORT)")]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use bootlace_launch::handover::Word;
+use bootlace_launch::handover::StoreResult;
 
 use crate::support::{Boot, LAUNCHER, Lines, PATH, kill, stderr, stdout, until};
 
@@ -120,7 +120,7 @@ fn signals_that_wait_for_the_outputs_word_end_nothing() {
         kill(signal, &child.id().to_string());
     }
     assert_eq!(child.try_wait().unwrap(), None);
-    handed.attempt.answer(&Word::Stored).unwrap();
+    handed.attempt.answer(&StoreResult::Stored).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
@@ -167,7 +167,7 @@ fn as_the_first_process_it_ends_what_the_task_left_running_before_it_reads_the_o
         "#!/bin/sh\n(trap '' TERM HUP; while :; do echo line; done >report.txt) &\nuntil [ -s report.txt ]; do :; done\n",
         0o755,
     );
-    let sidecar = boot.sidecar(Word::Stored);
+    let sidecar = boot.sidecar(StoreResult::Stored);
     let output = boot.namespace(&format!(
         "cd {}; ulimit -f 1000; exec $launch_run --output=Report:ConfigMap:report.txt -- {}",
         boot.path().display(),

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bootlace_launch::environ::{self, Record};
-use bootlace_launch::handover::{Attempt, Folder, Manifest, Outcome, Word};
-use bootlace_launch::{keep, layout};
+use bootlace_launch::handover::{Attempt, Folder, Manifest, Outcome, StoreResult};
+use bootlace_launch::{layout, pod_env};
 
 pub(crate) const LAUNCHER: &str = env!("CARGO_BIN_EXE_bootlace-launch");
 
@@ -35,7 +35,7 @@ impl Boot {
         let bytes = environ::encode(records.iter().map(|(name, value)| record(*name, value)));
         fs::create_dir_all(boot.keep().parent().unwrap()).unwrap();
         fs::write(boot.environ(), bytes).unwrap();
-        fs::write(boot.keep(), keep::encode(keep.iter().map(OsStr::new))).unwrap();
+        fs::write(boot.keep(), pod_env::encode(pod_env.iter().map(OsStr::new))).unwrap();
         fs::write(boot.termination_log(), "").unwrap();
         boot
     }
@@ -140,7 +140,7 @@ impl Boot {
     }
 
     /// Answers what is handed over, beside the test.
-    pub(crate) fn sidecar(&self, word: Word) -> thread::JoinHandle<HandedOver> {
+    pub(crate) fn sidecar(&self, word: StoreResult) -> thread::JoinHandle<HandedOver> {
         let handover = self.handover();
         thread::spawn(move || {
             let handed = handed_over(&handover);

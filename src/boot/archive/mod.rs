@@ -6,18 +6,18 @@ mod zip;
 
 use super::sink::Sink;
 use super::source::SourceError;
-use crate::entry::AssetPath;
+use bootlace_core::entry::AssetPath;
 use crate::http::Body;
-use crate::profile::remote::{Archive, ArchiveFormat};
+use bootlace_core::profile::remote::{Archive, ArchiveFormat};
 
 /// Which of a tar's entries become files, and where.
-pub(crate) trait Select {
+pub(crate) trait SelectEntries {
     /// Where the entry goes below the assets folder; `None` where it is not taken. Every entry is asked for, folders
     /// included, in the tar's order. What is taken and is no file fails the boot.
     fn target(
         &mut self,
         path: &AssetPath,
-        kind: Kind,
+        kind: ArchiveEntryKind,
         sink: &Sink<'_>,
     ) -> Result<Option<String>, SourceError>;
 
@@ -27,7 +27,7 @@ pub(crate) trait Select {
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ArchiveEntryKind {
     /// A file.
     File,
     /// A folder, which is made where a file needs it.
@@ -37,9 +37,9 @@ pub(crate) enum Kind {
 }
 
 /// An archive that a profile takes as it is.
-impl Select for &Archive {
-    fn target(&mut self, path: &AssetPath, kind: Kind, _: &Sink<'_>) -> Result<Option<String>, SourceError> {
-        Ok(name::target(path, self).filter(|_| kind != Kind::Folder))
+impl SelectEntries for &Archive {
+    fn target(&mut self, path: &AssetPath, kind: ArchiveEntryKind, _: &Sink<'_>) -> Result<Option<String>, SourceError> {
+        Ok(name::target(path, self).filter(|_| kind != ArchiveEntryKind::Folder))
     }
 
     fn field(&self) -> &'static str {
@@ -67,7 +67,7 @@ pub(crate) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
 /// Gives what the tar in `body` holds to `sink`, as `select` has it, however it is compressed.
 pub(crate) async fn unpack_tar(
     body: &mut Body,
-    select: &mut impl Select,
+    select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let start = body.peek(ZSTD.len()).await?;

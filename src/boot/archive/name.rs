@@ -1,11 +1,11 @@
 //! What becomes of an entry's name.
 
-use crate::boot::source::{Entry, Refused, SourceError};
-use crate::entry::{AssetPath, PathError};
-use crate::profile::remote::Archive;
+use crate::boot::source::{EntryName, EntryError, SourceError};
+use bootlace_core::entry::{AssetPath, PathError};
+use bootlace_core::profile::remote::Archive;
 
 /// The entry's own name: a path below the archive's root, whether it is taken or not. `None` is the root.
-pub(super) fn read(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
     let name = str::from_utf8(bytes).map_err(|_| {
         let name = String::from_utf8_lossy(bytes);
         SourceError::Archive(format!("the archive's entry {name:?} has a name that is not UTF-8: rename it"))
@@ -16,7 +16,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
     if plain == "." || (plain.is_empty() && !name.starts_with('/')) {
         return Ok(None);
     }
-    let refused = |error: PathError| SourceError::refused(Entry::Packed, name, Refused::Path(error));
+    let refused = |error: PathError| SourceError::refused(EntryName::Packed, name, EntryError::Path(error));
     AssetPath::parse(plain).map(Some).map_err(refused)
 }
 
@@ -46,7 +46,7 @@ mod tests {
                 prefix: prefix.to_owned(),
                 ..Archive::default()
             };
-            target(&read(name.as_bytes()).unwrap().unwrap(), &says)
+            target(&parse(name.as_bytes()).unwrap().unwrap(), &says)
         };
         assert_eq!(to("a/b.sql", 0, "", ""), Some("a/b.sql".to_owned()));
         assert_eq!(to("./a/b.sql", 0, "", "sql/"), Some("sql/a/b.sql".to_owned()));
@@ -59,11 +59,11 @@ mod tests {
     #[test]
     fn a_name_that_leads_out_is_refused_before_it_is_stripped() {
         for name in ["..", "../a", "a/../b", "/etc/passwd", "/", "a//b", "././a", "a\0"] {
-            read(name.as_bytes()).unwrap_err();
+            parse(name.as_bytes()).unwrap_err();
         }
         for name in ["", ".", "./"] {
-            assert_eq!(read(name.as_bytes()).unwrap(), None, "{name}");
+            assert_eq!(parse(name.as_bytes()).unwrap(), None, "{name}");
         }
-        assert!(read(b"\xff").unwrap_err().to_string().contains("is not UTF-8"));
+        assert!(parse(b"\xff").unwrap_err().to_string().contains("is not UTF-8"));
     }
 }

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_tar::{Archive as Tar, EntryType};
 
-use super::{BREAKS_OFF, DAMAGED, Kind, Select, broken, name, not_a_file};
+use super::{BREAKS_OFF, DAMAGED, ArchiveEntryKind, SelectEntries, broken, name, not_a_file};
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
 use crate::http::Body;
@@ -30,7 +30,7 @@ const CHUNK: usize = 64 * 1024;
 
 pub(super) async fn unpack_gzip(
     body: &mut Body,
-    select: &mut impl Select,
+    select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut gzip = GzipDecoder::new(body.reader());
@@ -42,7 +42,7 @@ pub(super) async fn unpack_gzip(
 
 pub(super) async fn unpack_zstd(
     body: &mut Body,
-    select: &mut impl Select,
+    select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut zstd = ZstdDecoder::with_params(body.reader(), &[DParameter::window_log_max(ZSTD_WINDOW)]);
@@ -54,7 +54,7 @@ pub(super) async fn unpack_zstd(
 
 pub(super) async fn unpack(
     body: &mut Body,
-    select: &mut impl Select,
+    select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let given = give(body.reader(), select, sink).await;
@@ -72,7 +72,7 @@ async fn end(body: &mut Body, given: Result<(), SourceError>) -> Result<(), Sour
 
 async fn give(
     packed: impl AsyncRead + Unpin,
-    select: &mut impl Select,
+    select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let headers = Arc::new(AtomicU64::new(0));
@@ -96,12 +96,12 @@ async fn give(
         let kind = of(kind);
         let path = entry.path_bytes().map_err(failed)?.into_owned();
         // What the whole archive is about (a git host writes the commit here) has no name to check.
-        let path = if global { None } else { name::read(&path)? };
+        let path = if global { None } else { name::parse(&path)? };
         let mut file = None;
         if let Some(path) = path
             && let Some(target) = select.target(&path, kind, sink)?
         {
-            if let Kind::Other(what) = kind {
+            if let ArchiveEntryKind::Other(what) = kind {
                 return Err(not_a_file(&path.to_string(), what, select.field()));
             }
             file = Some(sink.create(&target)?);
@@ -122,15 +122,15 @@ async fn give(
     Ok(())
 }
 
-fn of(kind: EntryType) -> Kind {
+fn of(kind: EntryType) -> ArchiveEntryKind {
     match kind {
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
-        EntryType::Directory => Kind::Folder,
-        EntryType::Symlink => Kind::Other("a symbolic link"),
-        EntryType::Link => Kind::Other("a hard link"),
-        EntryType::Char | EntryType::Block => Kind::Other("a device"),
-        EntryType::Fifo => Kind::Other("a named pipe"),
-        _ => Kind::Other("of an unknown kind"),
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => ArchiveEntryKind::File,
+        EntryType::Directory => ArchiveEntryKind::Folder,
+        EntryType::Symlink => ArchiveEntryKind::Other("a symbolic link"),
+        EntryType::Link => ArchiveEntryKind::Other("a hard link"),
+        EntryType::Char | EntryType::Block => ArchiveEntryKind::Other("a device"),
+        EntryType::Fifo => ArchiveEntryKind::Other("a named pipe"),
+        _ => ArchiveEntryKind::Other("of an unknown kind"),
     }
 }
 

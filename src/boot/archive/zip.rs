@@ -10,9 +10,9 @@ use zip::result::ZipError;
 
 use super::{BREAKS_OFF, DAMAGED, FIELD, broken, name, not_a_file};
 use crate::boot::sink::Sink;
-use crate::boot::source::{Entry, Refused, SourceError};
+use crate::boot::source::{EntryName, EntryError, SourceError};
 use crate::http::Body;
-use crate::profile::remote::Archive;
+use bootlace_core::profile::remote::Archive;
 
 /// Read and written at a time.
 const CHUNK: usize = 64 * 1024;
@@ -36,7 +36,7 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
     let mut buffer = vec![0; CHUNK];
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(failed)?;
-        let Some(path) = name::read(entry.name_raw())? else {
+        let Some(path) = name::parse(entry.name_raw())? else {
             continue;
         };
         let Some(target) = name::target(&path, says).filter(|_| !entry.is_dir()) else {
@@ -76,7 +76,7 @@ fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
         list.seek_relative(i64::try_from(rest).unwrap_or(i64::MAX)).map_err(|error| unreadable(&error))?;
         if let Some(name) = seen.replace(name) {
             let name = String::from_utf8_lossy(&name);
-            return Err(SourceError::refused(Entry::Packed, &name, Refused::Twice));
+            return Err(SourceError::refused(EntryName::Packed, &name, EntryError::Twice));
         }
     }
     Ok(())

@@ -9,11 +9,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::exclude::Excluded;
-use super::sink::{Gives, Sink};
+use super::exclude::ExcludedKeys;
+use super::sink::{EntryKind, Sink};
 use super::source::SourceError;
 use crate::http::Body;
-pub(crate) use text::Text;
+pub(crate) use text::JsonText;
 
 /// How many bytes of JSON boot takes: it keeps them in memory, as nothing in an object can be found without
 /// reading it all. Twice as much, while it grows, leaves boot below 32 MB.
@@ -108,27 +108,27 @@ fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
 /// Gives each pair whose name `exclude` does not leave out, its name behind `prefix`.
 pub(crate) fn give(
     pairs: Pairs<&RawValue>,
-    gives: Gives,
+    gives: EntryKind,
     prefix: &str,
     exclude: &[String],
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    let mut excluded = Excluded::by(exclude);
+    let mut excluded = ExcludedKeys::by(exclude);
     for (name, value) in pairs.0 {
         if excluded.leaves_out(&name) {
             continue;
         }
-        let (text, name) = (Text::of(&name, value)?, format!("{prefix}{name}"));
+        let (text, name) = (JsonText::parse(&name, value)?, format!("{prefix}{name}"));
         match gives {
-            Gives::Env | Gives::Secrets => sink.give(gives, &name, text.whole()?.as_bytes())?,
-            Gives::Files => give_file(text, &name, sink)?,
+            EntryKind::Env | EntryKind::Secrets => sink.write_entry(gives, &name, text.whole()?.as_bytes())?,
+            EntryKind::Files => give_file(text, &name, sink)?,
         }
     }
     excluded.note(sink);
     Ok(())
 }
 
-fn give_file(mut text: Text<'_>, path: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+fn give_file(mut text: JsonText<'_>, path: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     let mut file = sink.create(path)?;
     while let Some(piece) = text.piece()? {
         file.write(piece.as_bytes())?;

@@ -14,17 +14,17 @@ use crate::boot::source::SourceError;
 const PIECE: usize = 64 * 1024;
 
 /// What is left to read of a value.
-pub(crate) enum Text<'j> {
+pub(crate) enum JsonText<'j> {
     /// A string, without its quotes.
     Escaped(&'j str),
     /// What stands in the JSON as it is meant.
     Plain(String),
 }
 
-impl<'j> Text<'j> {
+impl<'j> JsonText<'j> {
     /// The value of `name`: a string, a number or a boolean. What it is, its first byte says; reading a list or an object
     /// would take many times its room.
-    pub(crate) fn of(name: &str, value: &'j RawValue) -> Result<Self, SourceError> {
+    pub(crate) fn parse(name: &str, value: &'j RawValue) -> Result<Self, SourceError> {
         let json = value.get();
         match json.as_bytes().first() {
             Some(b'"') => Ok(Self::Escaped(
@@ -111,7 +111,7 @@ mod tests {
 
     fn text(json: &str) -> Result<String, String> {
         let value: &RawValue = serde_json::from_str(json).unwrap();
-        Text::of("X", value).and_then(Text::whole).map_err(|error| error.to_string())
+        JsonText::parse("X", value).and_then(JsonText::whole).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -148,8 +148,8 @@ mod tests {
                 // As Go writes it.
                 for json in [json.clone(), json.replace('<', "\\u003c")] {
                     let value: &RawValue = serde_json::from_str(&json).unwrap();
-                    assert!(Text::of("X", value).unwrap().contains(words).unwrap(), "{before}");
-                    assert!(!Text::of("X", value).unwrap().contains("<no values>").unwrap(), "{before}");
+                    assert!(JsonText::parse("X", value).unwrap().contains(words).unwrap(), "{before}");
+                    assert!(!JsonText::parse("X", value).unwrap().contains("<no values>").unwrap(), "{before}");
                 }
             }
         }

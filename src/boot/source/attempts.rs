@@ -3,12 +3,12 @@
 use tokio::time::{sleep, timeout_at};
 
 use super::SourceError;
-use crate::http::{Attempts, Body, Client, HttpError, Request};
+use crate::http::{Attempts, Body, HttpClient, HttpError, Request};
 
 /// Asks until there is an answer that `take` could read to its end: it is called for each attempt that brings one, so
 /// what it was given before must not count.
 pub(super) async fn fetch<T>(
-    client: &Client<'_>,
+    client: &HttpClient<'_>,
     request: &Request<'_>,
     take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
@@ -17,7 +17,7 @@ pub(super) async fn fetch<T>(
 
 /// As [`fetch`], where it takes more than one request to be answered: `ask` makes them all.
 pub(super) async fn fetch_by<T>(
-    client: &Client<'_>,
+    client: &HttpClient<'_>,
     ask: impl AsyncFnMut() -> Result<Body, HttpError>,
     take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
@@ -26,7 +26,7 @@ pub(super) async fn fetch_by<T>(
 
 /// What `fetch` comes to, unless the source's own time is over first, while `doing` was waited for.
 pub(super) async fn in_time<T>(
-    client: &Client<'_>,
+    client: &HttpClient<'_>,
     fetch: impl Future<Output = Result<T, SourceError>>,
     doing: impl FnOnce() -> Option<String>,
 ) -> Result<T, SourceError> {
@@ -40,7 +40,7 @@ pub(super) async fn in_time<T>(
 }
 
 async fn attempt<T>(
-    client: &Client<'_>,
+    client: &HttpClient<'_>,
     mut ask: impl AsyncFnMut() -> Result<Body, HttpError>,
     mut take: impl AsyncFnMut(Body) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {

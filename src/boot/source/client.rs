@@ -13,17 +13,17 @@ use rustls_pki_types::pem::PemObject;
 use tokio::time::Instant;
 
 use super::{SourceError, read_object};
-use crate::http::{Client, HttpError, Progress};
-use crate::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
-use crate::profile::remote;
+use crate::http::{HttpClient, HttpError, FetchProgress};
+use bootlace_core::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
+use bootlace_core::profile::remote;
 
 /// Reads what the kubelet mounted below `mount`. `seconds` is the time of the whole boot.
 pub(super) async fn open<'a>(
     says: &'a remote::Client,
     mount: &Path,
     seconds: u32,
-    progress: &Arc<Progress>,
-) -> Result<Client<'a>, SourceError> {
+    progress: &Arc<FetchProgress>,
+) -> Result<HttpClient<'a>, SourceError> {
     let seconds = says.timeout_seconds.unwrap_or(seconds).min(seconds);
     let mut secret_headers = HeaderMap::new();
     if let Some(secret) = &says.headers_from_secret {
@@ -48,7 +48,7 @@ pub(super) async fn open<'a>(
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     };
     let deadline = Instant::now() + Duration::from_secs(seconds.into());
-    let client = Client::new(says, roots)?.with_headers(headers, secret_headers);
+    let client = HttpClient::new(says, roots)?.with_headers(headers, secret_headers);
     Ok(client.with_deadline(deadline).with_progress(Arc::clone(progress)))
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::boot::volume::VolumeError;
-use crate::entry::{EnvError, PathError};
+use bootlace_core::entry::{EnvError, PathError};
 use crate::http::HttpError;
 
 /// Why a source's content cannot be had. It names entries, never values.
@@ -26,11 +26,11 @@ pub enum SourceError {
     #[error("{entry} {name:?}: {refused}")]
     Refused {
         /// A variable or a file.
-        entry: Entry,
+        entry: EntryName,
         /// Its name or path.
         name: String,
         /// Why not.
-        refused: Refused,
+        refused: EntryError,
     },
     /// One of the source's keys is at fault.
     #[error("key {key:?}: {error}")]
@@ -66,7 +66,7 @@ pub enum SourceError {
 
 impl SourceError {
     /// The source gives what boot does not take.
-    pub(crate) fn refused(entry: Entry, name: &str, refused: Refused) -> Self {
+    pub(crate) fn refused(entry: EntryName, name: &str, refused: EntryError) -> Self {
         Self::Refused { entry, name: name.to_owned(), refused }
     }
 
@@ -98,7 +98,7 @@ impl SourceError {
 /// What a source gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Entry {
+pub enum EntryName {
     /// An env variable.
     Variable,
     /// A file.
@@ -107,7 +107,7 @@ pub enum Entry {
     Packed,
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Variable => "variable",
@@ -119,7 +119,7 @@ impl fmt::Display for Entry {
 
 /// Why boot does not take an entry.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum EntryError {
     /// No process can hold it, or it must not come from a source.
     #[error(transparent)]
     Env(#[from] EnvError),

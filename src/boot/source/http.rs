@@ -3,15 +3,15 @@
 use reqwest::Method;
 
 use super::SourceError;
-use super::becomes::Becomes;
-use super::remote::Api;
+use super::content::ContentKind;
+use super::remote::RemoteApi;
 use crate::boot::sink::Sink;
-use crate::entry::Rename;
+use bootlace_core::entry::Rename;
 use crate::http::{Body, Expected, HttpError, Request};
-use crate::profile::address;
-use crate::profile::remote::{self, Http};
+use bootlace_core::profile::address;
+use bootlace_core::profile::remote::{self, Http};
 
-impl Api for Http {
+impl RemoteApi for Http {
     const RENAME: Rename = Rename::Json;
 
     fn title(&self) -> String {
@@ -34,9 +34,9 @@ impl Api for Http {
         })
     }
 
-    async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    async fn receive(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let becomes =
-            Becomes { file: self.file.as_deref(), archive: self.archive.as_ref(), json: &self.json };
-        becomes.give(body, sink).await
+            ContentKind { file: self.file.as_deref(), archive: self.archive.as_ref(), json: &self.json };
+        becomes.write(body, sink).await
     }
 }

@@ -14,21 +14,21 @@ use bootlace_launch::{environ, layout};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use super::{Entry, Refused, Source, SourceError};
+use super::{EntryName, EntryError, FetchSource, SourceError};
 use crate::boot::sink::Sink;
-use crate::entry::{EnvError, MAX_RECORD_BYTES, Rename};
-use crate::names;
-use crate::plan::boot_spec::InitImageSource;
+use bootlace_core::entry::{EnvError, MAX_RECORD_BYTES, Rename};
+use bootlace_core::names;
+use bootlace_core::plan::boot_spec::InitImageSource;
 
 /// Bytes that are read of a file at a time.
 const CHUNK: usize = 64 * 1024;
 
 /// The folder that the image wrote to.
-pub(super) struct InitImage<'a> {
+pub(super) struct InitImageFolder<'a> {
     left: &'a InitImageSource,
 }
 
-impl<'a> InitImage<'a> {
+impl<'a> InitImageFolder<'a> {
     pub(super) fn new(left: &'a InitImageSource) -> Self {
         Self { left }
     }
@@ -70,7 +70,7 @@ impl<'a> InitImage<'a> {
     }
 }
 
-impl Source for InitImage<'_> {
+impl FetchSource for InitImageFolder<'_> {
     fn title(&self) -> String {
         format!("image {}", self.left.image)
     }
@@ -130,8 +130,8 @@ fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError>
         // Not read where no variable could hold it.
         if size > MAX_RECORD_BYTES as u64 {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
-            let refused = Refused::Env(EnvError::TooLong { size });
-            return Err(SourceError::refused(Entry::Variable, &entry.name, refused));
+            let refused = EntryError::Env(EnvError::TooLong { size });
+            return Err(SourceError::refused(EntryName::Variable, &entry.name, refused));
         }
         let mut value = Vec::new();
         open(&entry)?.read_to_end(&mut value).map_err(unreadable(&entry.path))?;

@@ -3,10 +3,10 @@
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use super::{Source, SourceError};
+use super::{FetchSource, SourceError};
 use crate::boot::sink::Sink;
-use crate::entry::Rename;
-use crate::profile::spec::Inline;
+use bootlace_core::entry::Rename;
+use bootlace_core::profile::spec::Inline;
 
 /// What the profile says itself; it came with the spec, so there is nothing to wait for.
 pub(super) struct InlineSource<'a> {
@@ -29,7 +29,7 @@ impl<'a> InlineSource<'a> {
     }
 }
 
-impl Source for InlineSource<'_> {
+impl FetchSource for InlineSource<'_> {
     fn title(&self) -> String {
         "inline".to_owned()
     }

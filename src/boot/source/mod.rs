@@ -5,7 +5,7 @@
 //! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
 
 mod attempts;
-mod becomes;
+mod content;
 mod client;
 mod error;
 mod http;
@@ -19,20 +19,20 @@ mod remote;
 
 use futures::future::LocalBoxFuture;
 
-pub(crate) use self::error::{Entry, Refused, SourceError};
-use self::init_image::InitImage;
+pub(crate) use self::error::{EntryName, EntryError, SourceError};
+use self::init_image::InitImageFolder;
 use self::inline::InlineSource;
-use self::mounted::{Keys, Mounted, read_object};
+use self::mounted::{Keys, MountedObject, read_object};
 use self::object_store::ObjectStoreSource;
 use self::oci::OciSource;
 use self::remote::RemoteSource;
 use super::sink::Sink;
-use crate::entry::Rename;
-use crate::plan::BootSpec;
-use crate::plan::boot_spec::{BootSource, From, SourceLimits};
+use bootlace_core::entry::Rename;
+use bootlace_core::plan::BootSpec;
+use bootlace_core::plan::boot_spec::{BootSource, SourceKind, SourceLimits};
 
 /// A place that env and files come from.
-pub(crate) trait Source {
+pub(crate) trait FetchSource {
     /// Kind and name for the log and for errors: `inline`, `Secret db-login`. No secret.
     fn title(&self) -> String;
 
@@ -56,7 +56,7 @@ pub(crate) trait Source {
 }
 
 /// A source under the name that the profile gives it.
-pub(crate) struct Named<'a> {
+pub(crate) struct NamedSource<'a> {
     /// The name.
     pub(crate) name: &'a str,
     /// Whether the task may start where it cannot be had.
@@ -64,16 +64,16 @@ pub(crate) struct Named<'a> {
     /// How much it may give.
     pub(crate) limits: Option<SourceLimits>,
     /// The source.
-    pub(crate) source: Box<dyn Source + 'a>,
+    pub(crate) source: Box<dyn FetchSource + 'a>,
 }
 
 /// What `spec` tells boot to fetch, in the profile's order.
-pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<Named<'a>> {
-    let named = |source: &'a BootSource| Named {
+pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<NamedSource<'a>> {
+    let named = |source: &'a BootSource| NamedSource {
         name: &source.name,
         optional: source.optional,
         limits: source.limits,
-        source: of(&source.from, spec.timeout_seconds),
+        source: source_for(&source.from, spec.timeout_seconds),
     };
     spec.sources.iter().map(named).collect()
 }
@@ -82,25 +82,25 @@ pub(crate) fn all<'a>(spec: &'a BootSpec<'_>) -> Vec<Named<'a>> {
 ///
 /// # Errors
 /// Where boot would refuse to ask there.
-pub(crate) fn asked(from: &From) -> Option<Result<String, SourceError>> {
+pub(crate) fn address(from: &SourceKind) -> Option<Result<String, SourceError>> {
     match from {
-        From::Http(remote) => Some(remote::asked(&*remote.request)),
-        From::Optimus(remote) => Some(remote::asked(&*remote.request)),
-        From::ObjectStore(remote) => Some(object_store::asked(&remote.request)),
-        From::Oci(remote) => Some(oci::asked(&remote.request)),
-        From::Inline(_) | From::Mounted(_) | From::InitImage(_) => None,
+        SourceKind::Http(remote) => Some(remote::address(&*remote.request)),
+        SourceKind::Optimus(remote) => Some(remote::address(&*remote.request)),
+        SourceKind::ObjectStore(remote) => Some(object_store::address(&remote.request)),
+        SourceKind::Oci(remote) => Some(oci::address(&remote.request)),
+        SourceKind::Inline(_) | SourceKind::Mounted(_) | SourceKind::InitImage(_) => None,
     }
 }
 
 /// `seconds` is the time of the whole boot.
-fn of(from: &From, seconds: u32) -> Box<dyn Source + '_> {
+fn source_for(from: &SourceKind, seconds: u32) -> Box<dyn FetchSource + '_> {
     match from {
-        From::Inline(inline) => Box::new(InlineSource::new(inline)),
-        From::Mounted(object) => Box::new(Mounted::new(object)),
-        From::Http(remote) => Box::new(RemoteSource::new(remote, seconds)),
-        From::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
-        From::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
-        From::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
-        From::InitImage(left) => Box::new(InitImage::new(left)),
+        SourceKind::Inline(inline) => Box::new(InlineSource::new(inline)),
+        SourceKind::Mounted(object) => Box::new(MountedObject::new(object)),
+        SourceKind::Http(remote) => Box::new(RemoteSource::new(remote, seconds)),
+        SourceKind::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
+        SourceKind::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
+        SourceKind::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
+        SourceKind::InitImage(left) => Box::new(InitImageFolder::new(left)),
     }
 }

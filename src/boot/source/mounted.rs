@@ -11,12 +11,12 @@ use std::{fs, io};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use super::{Source, SourceError};
-use crate::boot::exclude::Excluded;
-use crate::boot::sink::{Gives, Sink};
-use crate::entry::Rename;
-use crate::output::Kind;
-use crate::plan::boot_spec::MountedSource;
+use super::{FetchSource, SourceError};
+use crate::boot::exclude::ExcludedKeys;
+use crate::boot::sink::{EntryKind, Sink};
+use bootlace_core::entry::Rename;
+use bootlace_core::output::ObjectKind;
+use bootlace_core::plan::boot_spec::MountedSource;
 
 /// The kubelet's link to the folder that holds the current version.
 const CURRENT: &str = "..data";
@@ -28,14 +28,14 @@ const KUBELETS_OWN: &str = "..";
 const LISTED_KEYS: usize = 20;
 
 /// An object that the kubelet mounted.
-pub(super) struct Mounted<'a> {
+pub(super) struct MountedObject<'a> {
     object: &'a MountedSource,
 }
 
 /// An object's keys and what they hold. One object takes 1 MiB at most, so it is read whole.
 pub(super) type Keys = BTreeMap<String, Vec<u8>>;
 
-impl<'a> Mounted<'a> {
+impl<'a> MountedObject<'a> {
     pub(super) fn new(object: &'a MountedSource) -> Self {
         Self { object }
     }
@@ -46,7 +46,7 @@ impl<'a> Mounted<'a> {
             return self.missing(sink);
         }
         if self.object.items.is_empty() {
-            let mut excluded = Excluded::by(&self.object.exclude);
+            let mut excluded = ExcludedKeys::by(&self.object.exclude);
             for (key, content) in &keys {
                 if !excluded.leaves_out(key) {
                     give_key(self.object, sink, key, key, content)?;
@@ -92,7 +92,7 @@ impl<'a> Mounted<'a> {
     }
 }
 
-impl Source for Mounted<'_> {
+impl FetchSource for MountedObject<'_> {
     fn title(&self) -> String {
         format!("{} {}", self.object.kind, self.object.name)
     }
@@ -128,8 +128,8 @@ fn give_key(
     content: &[u8],
 ) -> Result<(), SourceError> {
     let name = format!("{}{target}", object.prefix);
-    let gives = Gives::new(object.into, object.kind == Kind::Secret);
-    sink.give(gives, &name, content).map_err(|error| error.of_key(key))
+    let gives = EntryKind::new(object.into, object.kind == ObjectKind::Secret);
+    sink.write_entry(gives, &name, content).map_err(|error| error.of_key(key))
 }
 
 /// The folder that holds the object's current version: the mount itself where the kubelet's link is missing.

@@ -5,14 +5,14 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::remote::Api;
-use super::{Entry, SourceError};
-use crate::boot::json::{self, Pairs, Text};
-use crate::boot::sink::{Gives, Sink};
-use crate::entry::Rename;
+use super::remote::RemoteApi;
+use super::{EntryName, SourceError};
+use crate::boot::json::{self, Pairs, JsonText};
+use crate::boot::sink::{EntryKind, Sink};
+use bootlace_core::entry::Rename;
 use crate::http::{Body, HttpError, Request};
-use crate::profile::address;
-use crate::profile::remote::{Client, InstanceType, NoValue, Optimus};
+use bootlace_core::profile::address;
+use bootlace_core::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
 /// What Go's templates write for what is not defined.
 const NO_VALUE: &str = "<no value>";
@@ -37,7 +37,7 @@ struct Compiled<'j> {
     secrets: Pairs<&'j RawValue>,
 }
 
-impl Api for Optimus {
+impl RemoteApi for Optimus {
     const RENAME: Rename = Rename::Job;
 
     fn title(&self) -> String {
@@ -82,7 +82,7 @@ impl Api for Optimus {
         })
     }
 
-    async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    async fn receive(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let answer = json::read(body, sink).await?;
         let Compiled { envs, files, secrets } =
             serde_json::from_slice(&answer).map_err(|error| json::broken(&error))?;
@@ -92,23 +92,23 @@ impl Api for Optimus {
                     .to_owned(),
             ));
         }
-        for (entry, pairs) in [(Entry::Variable, &envs), (Entry::File, &files), (Entry::Variable, &secrets)] {
+        for (entry, pairs) in [(EntryName::Variable, &envs), (EntryName::File, &files), (EntryName::Variable, &secrets)] {
             check(entry, pairs, self.no_value, sink)?;
         }
-        json::give(envs, Gives::Env, "", &[], sink)?;
-        json::give(secrets, Gives::Secrets, "", &[], sink)?;
-        json::give(files, Gives::Files, "", &[], sink)
+        json::give(envs, EntryKind::Env, "", &[], sink)?;
+        json::give(secrets, EntryKind::Secrets, "", &[], sink)?;
+        json::give(files, EntryKind::Files, "", &[], sink)
     }
 }
 
 fn check(
-    entry: Entry,
+    entry: EntryName,
     pairs: &Pairs<&RawValue>,
     no_value: NoValue,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     for (name, value) in &pairs.0 {
-        if !Text::of(name, value)?.contains(NO_VALUE)? {
+        if !JsonText::parse(name, value)?.contains(NO_VALUE)? {
             continue;
         }
         let what = format!(

@@ -7,15 +7,15 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use super::attempts::fetch;
-use super::{Source, SourceError, client};
+use super::{FetchSource, SourceError, client};
 use crate::boot::sink::Sink;
-use crate::entry::Rename;
-use crate::http::{Body, Progress, Request};
-use crate::plan::boot_spec::Remote;
-use crate::profile::remote;
+use bootlace_core::entry::Rename;
+use crate::http::{Body, FetchProgress, Request};
+use bootlace_core::plan::boot_spec::RemoteSource;
+use bootlace_core::profile::remote;
 
 /// What a kind of server is asked, and what becomes of its answer.
-pub(super) trait Api {
+pub(super) trait RemoteApi {
     /// What the source's author can do about a variable's name.
     const RENAME: Rename;
 
@@ -29,29 +29,29 @@ pub(super) trait Api {
     fn request(&self, limit: u64) -> Result<Request<'_>, SourceError>;
 
     /// Gives what the answer holds to `sink`, which is empty.
-    async fn take(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError>;
+    async fn receive(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError>;
 }
 
 /// The address that boot asks.
-pub(super) fn asked(api: &impl Api) -> Result<String, SourceError> {
+pub(super) fn address(api: &impl RemoteApi) -> Result<String, SourceError> {
     Ok(api.request(u64::MAX)?.url.into())
 }
 
 /// A source that asks a server.
 pub(super) struct RemoteSource<'a, A> {
-    remote: &'a Remote<A>,
+    remote: &'a RemoteSource<A>,
     /// The time of the whole boot.
     seconds: u32,
-    progress: Arc<Progress>,
+    progress: Arc<FetchProgress>,
 }
 
-impl<'a, A: Api> RemoteSource<'a, A> {
-    pub(super) fn new(remote: &'a Remote<A>, seconds: u32) -> Self {
+impl<'a, A: RemoteApi> RemoteSource<'a, A> {
+    pub(super) fn new(remote: &'a RemoteSource<A>, seconds: u32) -> Self {
         Self { remote, seconds, progress: Arc::default() }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let Remote { request: api, path } = self.remote;
+        let RemoteSource { request: api, path } = self.remote;
         let client = client::open(api.client(), Path::new(path), self.seconds, &self.progress).await?;
         let request = api.request(sink.limit())?;
         let take = async |mut body| {
@@ -63,7 +63,7 @@ impl<'a, A: Api> RemoteSource<'a, A> {
     }
 }
 
-impl<A: Api> Source for RemoteSource<'_, A> {
+impl<A: RemoteApi> FetchSource for RemoteSource<'_, A> {
     fn title(&self) -> String {
         self.remote.request.title()
     }

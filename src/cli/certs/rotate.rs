@@ -10,19 +10,19 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::names;
+use bootlace_core::names;
 use crate::server::process::{runtime, seconds};
-use crate::server::tls::rotation::Request;
-use crate::server::{client, watching};
+use crate::server::tls::rotation::RotationRequest;
+use crate::server::{api_client, watch_errors};
 
 /// How often is looked whether it is done.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct RotateArgs {
     /// What to renew.
     #[arg(value_enum, value_name = "WHAT")]
-    what: Request,
+    what: RotationRequest,
     /// The Secret that the webhook keeps, as in its --tls-secret; or, for a new certificate alone, the store's.
     #[arg(long, value_name = "NAME", default_value = "bootlace-tls")]
     secret: String,
@@ -38,19 +38,19 @@ pub(super) struct Args {
 ///
 /// # Errors
 /// Where there is no such Secret, it is nobody's to write for this user, or no webhook does it in time.
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &RotateArgs) -> anyhow::Result<()> {
     runtime()?.block_on(async {
-        let client = client::connect()
+        let client = api_client::connect()
             .await
             .context("there is no cluster to be reached: run in a pod, or set KUBECONFIG")?;
-        rotate(&client, args).await
+        rotate(&api_client, args).await
     })
 }
 
-async fn rotate(client: &Client, args: &Args) -> anyhow::Result<()> {
-    let Args { what, secret: name, .. } = args;
-    let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+async fn rotate(client: &Client, args: &RotateArgs) -> anyhow::Result<()> {
+    let RotateArgs { what, secret: name, .. } = args;
+    let namespace = args.namespace.as_deref().unwrap_or_else(|| api_client.default_namespace());
+    let secrets: Api<Secret> = Api::namespaced(api_client.clone(), namespace);
     let place = format!("Secret {name} of namespace {namespace}");
     // Metadata alone: nobody needs the keys here.
     let Some(found) = secrets.get_metadata_opt(name).await.map_err(|error| failed(&place, "read", &error))?
@@ -81,7 +81,7 @@ async fn rotate(client: &Client, args: &Args) -> anyhow::Result<()> {
                 return Ok(());
             }
             Ok(_) => "the request is still there".to_owned(),
-            Err(error) => watching::call("it cannot be read", &error),
+            Err(error) => watch_errors::describe_api_error("it cannot be read", &error),
         };
         if Instant::now() >= end {
             bail!(
@@ -97,7 +97,7 @@ async fn rotate(client: &Client, args: &Args) -> anyhow::Result<()> {
 fn failed(place: &str, doing: &str, error: &kube::Error) -> anyhow::Error {
     let why = match error {
         kube::Error::Api(status) => status.message.clone(),
-        other => watching::call("", other).trim_start_matches(": ").to_owned(),
+        other => watch_errors::describe_api_error("", other).trim_start_matches(": ").to_owned(),
     };
     anyhow::anyhow!("{place} cannot be {doing}: {why}")
 }
@@ -113,9 +113,9 @@ mod tests {
 
     use super::*;
 
-    fn args(timeout: Duration) -> Args {
+    fn args(timeout: Duration) -> RotateArgs {
         let secret = "bootlace-tls".to_owned();
-        Args { what: Request::Ca, secret, namespace: Some("b".to_owned()), timeout }
+        RotateArgs { what: RotationRequest::Ca, secret, namespace: Some("b".to_owned()), timeout }
     }
 
     /// A Secret, of which the annotation is taken off after it was read so many times; none for no Secret.
@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_secret_is_annotated_and_waited_for() {
         let (client, asked) = cluster(Some(names::MANAGED_BY), Some(3));
-        rotate(&client, &args(Duration::from_secs(30))).await.unwrap();
+        rotate(&api_client, &args(Duration::from_secs(30))).await.unwrap();
         let asked = asked.lock().unwrap();
         let patches: Vec<_> = asked.iter().filter(|asked| asked.starts_with("PATCH")).collect();
         assert_eq!(patches, [r#"PATCH {"metadata":{"annotations":{"bootlace.dev/rotate":"ca"}}}"#]);
@@ -171,10 +171,10 @@ mod tests {
             (Some(names::MANAGED_BY), None, "nothing came of it within 30 s"),
         ] {
             let (client, _) = cluster(label, reads);
-            let error = rotate(&client, &args(Duration::from_secs(30))).await.unwrap_err().to_string();
+            let error = rotate(&api_client, &args(Duration::from_secs(30))).await.unwrap_err().to_string();
             assert!(error.contains(hint), "{error}");
         }
         let (client, _) = cluster(Some(names::MANAGED_BY), None);
-        rotate(&client, &args(Duration::ZERO)).await.unwrap();
+        rotate(&api_client, &args(Duration::ZERO)).await.unwrap();
     }
 }

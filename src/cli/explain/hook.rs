@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::words::is_launcher;
-use crate::profile::hook::When;
-use crate::profile::spec::Layout;
+use super::render::is_launcher;
+use bootlace_core::profile::hook::HookWhen;
+use bootlace_core::profile::spec::Layout;
 
 /// What an injected container tells about how the boot env gets into it.
-pub(super) struct Env<'a> {
+pub(super) struct EnvArguments<'a> {
     /// The launcher is in front of its command.
     pub(super) launched: bool,
     /// The Secret that it takes the env from.
@@ -33,7 +33,7 @@ enum Way<'a> {
     None,
 }
 
-impl<'a> Env<'a> {
+impl<'a> EnvArguments<'a> {
     fn way(&self) -> Way<'a> {
         match (self.secret, self.told) {
             _ if self.launched => Way::Launcher,
@@ -93,7 +93,7 @@ impl<'a> Hook<'a> {
     }
 
     /// What it does, and why it is there.
-    pub(super) fn describe(&self, when: When, env: &Env<'_>) -> String {
+    pub(super) fn describe(&self, when: HookWhen, env: &EnvArguments<'_>) -> String {
         let limit = self.flags().find_map(|word| word.strip_prefix("--timeout=")).unwrap_or("its");
         let does = match env.way() {
             Way::Home => format!("writes $HOME/.env within {limit} s"),
@@ -120,14 +120,14 @@ impl<'a> Hook<'a> {
     }
 
     /// Why it is there, where the profile leaves that to the container.
-    fn reason(&self, when: When, env: &Env<'_>) -> &'static str {
+    fn reason(&self, when: HookWhen, env: &EnvArguments<'_>) -> &'static str {
         match (when, env.way()) {
-            (When::Always | When::Never, _) => "",
-            (When::Auto, Way::Home) => ", and the hook writes the env",
-            (When::Auto, Way::Secret(_) | Way::File) => ", and no launcher loads the env",
-            (When::Auto, _) if self.handler().is_some() => ", and the pod has a handler of its own",
-            (When::Auto, Way::None) => ", and nothing loads the env",
-            (When::Auto, Way::Launcher | Way::Sourced) => ", and the profile has hook.commands",
+            (HookWhen::Always | HookWhen::Never, _) => "",
+            (HookWhen::Auto, Way::Home) => ", and the hook writes the env",
+            (HookWhen::Auto, Way::Secret(_) | Way::File) => ", and no launcher loads the env",
+            (HookWhen::Auto, _) if self.handler().is_some() => ", and the pod has a handler of its own",
+            (HookWhen::Auto, Way::None) => ", and nothing loads the env",
+            (HookWhen::Auto, Way::Launcher | Way::Sourced) => ", and the profile has hook.commands",
         }
     }
 
@@ -144,18 +144,18 @@ impl<'a> Hook<'a> {
 }
 
 /// Why a container has no hook.
-pub(super) fn describe_absent(when: When, env: &Env<'_>, has_handler: bool) -> String {
+pub(super) fn describe_absent(when: HookWhen, env: &EnvArguments<'_>, has_handler: bool) -> String {
     let because = match (when, env.way()) {
-        (When::Never, _) if has_handler => "hook.when is Never; the pod's own handler stays as it is",
-        (When::Never, _) => "hook.when is Never",
-        (When::Always, _) => {
+        (HookWhen::Never, _) if has_handler => "hook.when is Never; the pod's own handler stays as it is",
+        (HookWhen::Never, _) => "hook.when is Never",
+        (HookWhen::Always, _) => {
             "hook.when is Always, so something has removed it since Bootlace injected the pod"
         }
-        (When::Auto, Way::Launcher) => {
+        (HookWhen::Auto, Way::Launcher) => {
             "hook.when is Auto, and the launcher does not start the task without the boot env"
         }
-        (When::Auto, Way::Sourced) => "hook.when is Auto, and no hook can prove what the image loads itself",
-        (When::Auto, Way::Secret(_) | Way::File | Way::Home | Way::None) => {
+        (HookWhen::Auto, Way::Sourced) => "hook.when is Auto, and no hook can prove what the image loads itself",
+        (HookWhen::Auto, Way::Secret(_) | Way::File | Way::Home | Way::None) => {
             "hook.when is Auto, and the profile's sources give no env"
         }
     };

@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::words::{init_container, is_named};
-use crate::input::{Awaits, WaitSpec};
-use crate::names;
+use super::render::{init_container, is_named};
+use bootlace_core::input::{AwaitedOutput, WaitSpec};
+use bootlace_core::names;
 
 /// What a pod waits for, a line each; nothing where it waits for nothing.
 pub(super) fn describe(pod: &Value) -> anyhow::Result<Vec<String>> {
@@ -19,7 +19,7 @@ pub(super) fn describe(pod: &Value) -> anyhow::Result<Vec<String>> {
     Ok(spec.awaits.iter().map(line).collect())
 }
 
-fn line(awaits: &Awaits) -> String {
-    let Awaits { kind, object, seconds, .. } = awaits;
+fn line(awaits: &AwaitedOutput) -> String {
+    let AwaitedOutput { kind, object, seconds, .. } = awaits;
     format!("{}, as {kind} {object}, for {seconds} s at most", awaits.words())
 }

@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::words::{init_container, is_named};
-use crate::names;
-use crate::output::{Declared, PipeSpec};
+use super::render::{init_container, is_named};
+use bootlace_core::names;
+use bootlace_core::output::{DeclaredOutput, SidecarConfig};
 
 /// What the sidecar of a pod does: a summary, and a line for each output. Nothing where the pod has none.
 pub(super) fn describe(pod: &Value) -> anyhow::Result<Option<(String, Vec<String>)>> {
@@ -14,7 +14,7 @@ pub(super) fn describe(pod: &Value) -> anyhow::Result<Option<(String, Vec<String
     let value = env.into_iter().find(|variable| is_named(variable, names::ENV_PIPES));
     let value =
         value.and_then(|variable| variable.get("value")?.as_str()).context("the sidecar has no env")?;
-    let spec: PipeSpec<'_> = serde_json::from_str(value)
+    let spec: SidecarConfig<'_> = serde_json::from_str(value)
         .with_context(|| format!("the sidecar's env {} cannot be read", names::ENV_PIPES))?;
     let summary = format!(
         "runs beside the task, and has the store keep its outputs for later tasks of the run, for {} where no object of \
@@ -24,8 +24,8 @@ pub(super) fn describe(pod: &Value) -> anyhow::Result<Option<(String, Vec<String
     Ok(Some((summary, spec.outputs.iter().map(output).collect())))
 }
 
-fn output(output: &Declared) -> String {
-    let Declared { key, kind, container, shared_file, optional, awaited } = output;
+fn output(output: &DeclaredOutput) -> String {
+    let DeclaredOutput { key, kind, container, shared_file, optional, awaited } = output;
     let twice = if *awaited { ", twice, so that pods can wait for it" } else { "" };
     let kind = format!("{}{twice}", kind.as_str());
     let optional = if *optional { ", where it is written" } else { "" };

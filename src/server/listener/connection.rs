@@ -17,16 +17,16 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::pulse::{Pulse, Watched, WatchedBody};
+use super::idle_timeout::{IdleTimer, TimedStream, TimedBody};
 use crate::server::tls::Peer;
 
-use super::{HandshakeFailure, Server, Stage, Transport, handshake};
+use super::{HandshakeFailure, Server, ShutdownStage, Transport, handshake};
 
 /// What a connection's read buffer may hold of a request's head and of a body in transit.
 const BUFFER: usize = 64 * 1024;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<Pulse>) {
+pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<IdleTimer>) {
     // Answers are written in one go; waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY cannot be set");
@@ -60,8 +60,8 @@ pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<Pulse>
     }
 }
 
-async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pulse: &Arc<Pulse>, peer: Peer) {
-    let stream = TokioIo::new(Watched::new(stream, Arc::clone(pulse)));
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pulse: &Arc<IdleTimer>, peer: Peer) {
+    let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(pulse)));
     let service = hyper::service::service_fn(|request| respond(server, pulse, &peer, request));
     let connection = http1::Builder::new()
         // The pulse does this, see there.
@@ -75,7 +75,7 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pul
         biased;
         ended = &mut connection => Some(ended),
         () = pulse.stalled() => None,
-        () = stage.reached(Stage::Closing) => {
+        () = stage.reached(ShutdownStage::Closing) => {
             // Hyper would close a connection on which nothing has come at once, and with it a request that is
             // on its way.
             let farewell = if pulse.is_fresh() { server.limits.farewell } else { Duration::ZERO };
@@ -86,7 +86,7 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pul
                 tokio::select! {
                     ended = &mut connection => Some(ended),
                     () = pulse.stalled() => None,
-                    () = stage.reached(Stage::Over) => None,
+                    () = stage.reached(ShutdownStage::Over) => None,
                 }
             }
         }
@@ -101,16 +101,16 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pul
 
 async fn respond(
     server: &Server,
-    pulse: &Arc<Pulse>,
+    pulse: &Arc<IdleTimer>,
     peer: &Peer,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     pulse.request_begins();
     request.extensions_mut().insert(peer.clone());
     let app: Router = server.app.clone();
-    let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(pulse))));
+    let request = request.map(|body| Body::new(TimedBody::new(body, Arc::clone(pulse))));
     let mut response = app.oneshot(request).await?;
-    if server.stage.now() >= Stage::Draining {
+    if server.stage.now() >= ShutdownStage::Draining {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     pulse.request_ends();

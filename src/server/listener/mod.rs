@@ -7,8 +7,8 @@ mod connection;
 mod handshake;
 mod limits;
 mod open;
-mod pulse;
-mod stage;
+mod idle_timeout;
+mod shutdown;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use tracing::warn;
 
 pub use handshake::HandshakeFailure;
 pub use limits::Limits;
-pub use stage::{Director, Follower, Stage};
+pub use shutdown::{ShutdownController, ShutdownSignal, ShutdownStage};
 
 use self::open::Connections;
 use super::metrics::{Counted, ServerMetrics};
@@ -50,7 +50,7 @@ pub struct Server {
     /// Where connections and handshakes are counted.
     pub metrics: ServerMetrics,
     /// When to end.
-    pub stage: Follower,
+    pub stage: ShutdownSignal,
 }
 
 /// Pause after an error that the next accept would meet again, such as a full table of file descriptors.
@@ -107,14 +107,14 @@ impl Server {
                         tokio::time::sleep(ACCEPT_AGAIN).await;
                     }
                 },
-                () = stage.reached(Stage::Closing) => break,
+                () = stage.reached(ShutdownStage::Closing) => break,
             }
         }
         let late = Self::accept_the_rest(&server, listener, &places);
         // When the late ones are through and every slot is free again, every connection has ended.
         tokio::select! {
             _ = async { (late.join_all().await, places.slots.acquire_many(places.count).await.is_ok()) } => {}
-            () = stage.reached(Stage::Over) => {}
+            () = stage.reached(ShutdownStage::Over) => {}
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 
 use super::Limits;
-use super::pulse::Pulse;
+use super::idle_timeout::IdleTimer;
 
 /// The connections of a listener.
 #[derive(Debug)]
@@ -28,13 +28,13 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    by_id: BTreeMap<u64, Arc<Pulse>>,
+    by_id: BTreeMap<u64, Arc<IdleTimer>>,
 }
 
 /// An open connection. It counts until it is dropped.
 pub(super) struct Open {
     id: u64,
-    pulse: Arc<Pulse>,
+    pulse: Arc<IdleTimer>,
     connections: Arc<Connections>,
 }
 
@@ -49,7 +49,7 @@ impl Connections {
 
     /// Counts a connection that was accepted. Where it is one too many, another is closed.
     pub(super) fn open(self: &Arc<Self>, peer: IpAddr) -> Open {
-        let pulse = Pulse::new(self.limits, peer.to_canonical(), Arc::clone(self));
+        let pulse = IdleTimer::new(self.limits, peer.to_canonical(), Arc::clone(self));
         let mut table = self.table();
         let id = table.next;
         table.next += 1;
@@ -74,7 +74,7 @@ impl Connections {
         self.held.fetch_add(bytes, Ordering::Relaxed);
         held.fetch_add(bytes, Ordering::Relaxed);
         while self.held.load(Ordering::Relaxed) > self.limits.bytes
-            && self.close_one("requests that have not arrived whole hold too many bytes", Pulse::held)
+            && self.close_one("requests that have not arrived whole hold too many bytes", IdleTimer::held)
         {
         }
     }
@@ -86,7 +86,7 @@ impl Connections {
 
     /// Of the address whose connections have the greatest `weight` together, closes the one that has waited longest; one
     /// that is between requests before one that is in the middle of sending one. Returns whether there was one.
-    fn close_one(&self, reason: &'static str, weight: impl Fn(&Pulse) -> usize) -> bool {
+    fn close_one(&self, reason: &'static str, weight: impl Fn(&IdleTimer) -> usize) -> bool {
         let table = self.table();
         let mut weights: HashMap<IpAddr, usize> = HashMap::new();
         for pulse in table.by_id.values() {
@@ -106,9 +106,9 @@ impl Connections {
 }
 
 impl Deref for Open {
-    type Target = Arc<Pulse>;
+    type Target = Arc<IdleTimer>;
 
-    fn deref(&self) -> &Arc<Pulse> {
+    fn deref(&self) -> &Arc<IdleTimer> {
         &self.pulse
     }
 }

@@ -44,9 +44,9 @@ impl Peer {
 
 /// Verifies callers' certificates under the CAs of a file, and keeps up with its changes.
 #[derive(Debug)]
-pub struct Clients(RwLock<Arc<dyn ClientCertVerifier>>);
+pub struct ClientVerifier(RwLock<Arc<dyn ClientCertVerifier>>);
 
-impl Clients {
+impl ClientVerifier {
     /// Verifies under these CAs, as PEM.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Clients {
     ///
     /// # Errors
     /// Where it cannot be read or holds no certificate.
-    pub fn follow(file: PathBuf) -> anyhow::Result<Arc<Self>> {
+    pub fn watch(file: PathBuf) -> anyhow::Result<Arc<Self>> {
         let ca = std::fs::read(&file).with_context(|| {
             format!("{} cannot be read: give another file with --client-ca", file.display())
         })?;
@@ -93,7 +93,7 @@ fn verifier(ca: &[u8]) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
     Ok(verifier.allow_unauthenticated().build()?)
 }
 
-impl ClientCertVerifier for Clients {
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         // Who shows none is answered in words.
         false

@@ -45,12 +45,12 @@ pub enum FilesError {
 
 /// The content of a folder.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Files {
+pub struct CertificateFiles {
     cert: Vec<u8>,
     key: Vec<u8>,
 }
 
-impl Files {
+impl CertificateFiles {
     /// Reads a folder.
     ///
     /// # Errors
@@ -75,10 +75,10 @@ impl Files {
 
 /// Calls `changed` with each new content that can be used, for ever; the one in force stays where it cannot.
 /// `current` is what is in force already.
-pub async fn follow(
+pub async fn watch(
     folder: &Path,
     every: Duration,
-    mut current: Files,
+    mut current: CertificateFiles,
     mut changed: impl FnMut(Certificate),
 ) {
     let mut ticks = tokio::time::interval(every);
@@ -86,7 +86,7 @@ pub async fn follow(
     loop {
         ticks.tick().await;
         // Three small files on a memory-backed volume: no need for another thread.
-        let read = Files::read(folder).and_then(|files| {
+        let read = CertificateFiles::read(folder).and_then(|files| {
             if files == current { Ok(None) } else { Ok(Some((files.certificate(folder)?, files))) }
         });
         match read {

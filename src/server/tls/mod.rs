@@ -17,17 +17,17 @@
 pub mod authority;
 pub mod certificate;
 pub mod clients;
-pub mod configuration;
+pub mod ca_bundle;
 pub mod files;
-pub mod issued;
-pub mod kept;
+pub mod leaf_secret;
+pub mod secret_state;
 pub mod names;
 pub mod rotation;
-pub mod secret;
-pub mod serving;
+pub mod ca_secret;
+pub mod cert_resolver;
 
 pub use authority::{Issued, Lifetimes};
 pub use certificate::{Certificate, CertificateError};
-pub use clients::{Clients, Peer};
+pub use clients::{ClientVerifier, Peer};
 pub use names::Names;
-pub use serving::Serving;
+pub use cert_resolver::CertResolver;

@@ -51,9 +51,9 @@ const UNSEEN: time::Duration = time::Duration::DAY;
 /// other, and every task pod's spec holds them all.
 const MAX_PREVIOUS: usize = 3;
 
-/// What somebody asks for, by [`crate::names::ANNOTATION_ROTATE`] on the Secret.
+/// What somebody asks for, by [`bootlace_core::names::ANNOTATION_ROTATE`] on the Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Request {
+pub enum RotationRequest {
     /// A new serving certificate, under the CA that there is.
     Certificate,
     /// A new CA, and a serving certificate under it.
@@ -62,7 +62,7 @@ pub enum Request {
     DropOldCas,
 }
 
-impl Request {
+impl RotationRequest {
     /// As the annotation says it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -109,7 +109,7 @@ impl Change {
 
 /// What is known of those who look at the Secret, and what they want.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
+pub struct RotationContext<'a> {
     /// What the certificate has to be for.
     pub names: &'a Names,
     /// The time.
@@ -119,7 +119,7 @@ pub struct Circumstances<'a> {
     /// Who trusts the CAs.
     pub published: Published,
     /// What was asked for.
-    pub request: Option<Request>,
+    pub request: Option<RotationRequest>,
 }
 
 /// When two thirds of a certificate's life are over.
@@ -175,13 +175,13 @@ impl Cas {
 ///
 /// # Errors
 /// Where a certificate is due and cannot be made.
-pub fn step(issued: &Issued, leaf: &Facts, around: Circumstances<'_>) -> Result<Option<Change>, IssueError> {
-    let Circumstances { names, now, timing, request, .. } = around;
+pub fn step(issued: &Issued, leaf: &Facts, around: RotationContext<'_>) -> Result<Option<Change>, IssueError> {
+    let RotationContext { names, now, timing, request, .. } = around;
     let Some(cas) = Cas::of(issued) else { return Ok(None) };
     if cas.next.is_some() {
         if let Some(because) = promotion_because(&cas, around) {
             let promoted = promoted(issued, &cas, names, now, timing.lifetimes)?;
-            let fulfils = request == Some(Request::Ca);
+            let fulfils = request == Some(RotationRequest::Ca);
             return Ok(Some(Change { fulfils, ..Change::to(promoted, because) }));
         }
     } else if let Some(because) = announcement_because(issued, &cas, leaf, around) {
@@ -190,7 +190,7 @@ pub fn step(issued: &Issued, leaf: &Facts, around: Circumstances<'_>) -> Result<
     if let Some(change) = dropped(issued, &cas, leaf, around) {
         return Ok(Some(change));
     }
-    let is_asked = request == Some(Request::Certificate);
+    let is_asked = request == Some(RotationRequest::Certificate);
     // One that ends with its CA cannot be renewed to live longer, and the CA is renewed before it ends.
     let is_due = is_due(leaf, now) && leaf.not_after < cas.signing.1.not_after;
     if is_asked || is_due {
@@ -209,7 +209,7 @@ pub fn step(issued: &Issued, leaf: &Facts, around: Circumstances<'_>) -> Result<
 /// Makes the announced CA the one that signs, for a Secret whose signing CA cannot be used any more; nothing where none was
 /// announced.
 #[must_use]
-pub fn rescue(issued: &Issued, around: Circumstances<'_>) -> Option<Change> {
+pub fn rescue(issued: &Issued, around: RotationContext<'_>) -> Option<Change> {
     let cas = Cas::of(issued)?;
     let ((_, facts), _) = cas.next.as_ref()?;
     if facts.not_after <= around.now {
@@ -223,9 +223,9 @@ fn announcement_because(
     issued: &Issued,
     cas: &Cas,
     leaf: &Facts,
-    around: Circumstances<'_>,
+    around: RotationContext<'_>,
 ) -> Option<&'static str> {
-    if around.request == Some(Request::Ca) {
+    if around.request == Some(RotationRequest::Ca) {
         return Some("it was asked for");
     }
     if is_due(&cas.signing.1, around.now) {
@@ -249,8 +249,8 @@ fn announced(
     Ok(Issued { ca_cert: cas.bundle(), next: Some(next), ..issued.clone() })
 }
 
-fn promotion_because(cas: &Cas, around: Circumstances<'_>) -> Option<&'static str> {
-    let Circumstances { now, published, .. } = around;
+fn promotion_because(cas: &Cas, around: RotationContext<'_>) -> Option<&'static str> {
+    let RotationContext { now, published, .. } = around;
     let ((_, next), _) = cas.next.as_ref()?;
     if next.not_after <= now {
         return None;
@@ -287,10 +287,10 @@ fn promoted(
 }
 
 /// Without CAs that have ended, or, where that is asked for, without any but the one that signs and the next.
-fn dropped(issued: &Issued, cas: &Cas, leaf: &Facts, around: Circumstances<'_>) -> Option<Change> {
-    let Circumstances { now, timing, request, .. } = around;
+fn dropped(issued: &Issued, cas: &Cas, leaf: &Facts, around: RotationContext<'_>) -> Option<Change> {
+    let RotationContext { now, timing, request, .. } = around;
     let is_asked =
-        request == Some(Request::DropOldCas) && now >= leaf.not_before + CLOCK_SKEW + timing.spread;
+        request == Some(RotationRequest::DropOldCas) && now >= leaf.not_before + CLOCK_SKEW + timing.spread;
     // An hour later than it says, for those whose clock is behind.
     let lives = |(_, facts): &&Known| facts.not_after + CLOCK_SKEW > now;
     let previous: Vec<_> = cas.previous.iter().filter(lives).filter(|_| !is_asked).cloned().collect();
@@ -349,10 +349,10 @@ mod tests {
         timing: &Timing,
         now: OffsetDateTime,
         published: Published,
-        request: Option<Request>,
+        request: Option<RotationRequest>,
     ) -> Option<Change> {
         let names = names();
-        step(issued, &leaf(issued), Circumstances { names: &names, now, timing, published, request }).unwrap()
+        step(issued, &leaf(issued), RotationContext { names: &names, now, timing, published, request }).unwrap()
     }
 
     /// Whether a client that trusts `roots`, and whose clock says `now`, takes `cert` with its chain.
@@ -406,7 +406,7 @@ mod tests {
             }
         }
 
-        fn turn(&mut self, now: OffsetDateTime, request: Option<Request>) {
+        fn turn(&mut self, now: OffsetDateTime, request: Option<RotationRequest>) {
             let everywhere = self.trusted == self.issued.ca_cert;
             let published = if everywhere { Published::Everywhere } else { Published::NotYet };
             let (before, trusted, mounted) =
@@ -471,8 +471,8 @@ mod tests {
         let mut years = Years::new(lifetimes);
         for hour in 0..24 * 30 {
             let request = match hour % 100 {
-                20 => Some(Request::Certificate),
-                50..=51 => Some(Request::Ca),
+                20 => Some(RotationRequest::Certificate),
+                50..=51 => Some(RotationRequest::Ca),
                 _ => None,
             };
             years.turn(NOW + Duration::hours(hour), request);
@@ -490,7 +490,7 @@ mod tests {
     fn a_new_ca_signs_once_it_is_trusted_everywhere_and_not_before() {
         let timing = Timing::default();
         let old = authority::issue(&names(), NOW, timing.lifetimes).unwrap();
-        let asked = Some(Request::Ca);
+        let asked = Some(RotationRequest::Ca);
         let change = next(&old, &timing, NOW, Published::Everywhere, asked).unwrap();
         assert!(!change.fulfils, "the request stays until the new CA signs");
         let announced = change.issued.unwrap();
@@ -512,7 +512,7 @@ mod tests {
         let alone = certificate::pem(&certificate::chain(promoted.cert.as_bytes()).unwrap()[0]);
         trusts(only_old, &alone, NOW).unwrap_err();
         // Dropped on request: only once mounted Secrets have come after.
-        let drop = Some(Request::DropOldCas);
+        let drop = Some(RotationRequest::DropOldCas);
         assert!(next(&promoted, &timing, NOW + Duration::minutes(3), Published::Everywhere, drop).is_none());
         let later = NOW + Duration::minutes(4);
         let dropped = next(&promoted, &timing, later, Published::Everywhere, drop).unwrap();
@@ -538,7 +538,7 @@ mod tests {
         let cert = params.self_signed(&key).unwrap().pem();
         let ca = Ca { cert, key: key.serialize_pem() };
         let old = authority::under(ca, &names(), NOW, timing.lifetimes).unwrap();
-        assert_eq!(crate::server::tls::kept::data(&old).len(), 4);
+        assert_eq!(crate::server::tls::secret_state::data(&old).len(), 4);
         let mut years = Years { issued: old.clone(), ..Years::new(timing.lifetimes) };
         (years.trusted, years.mounted) = (old.ca_cert.clone(), old.cert);
         for day in 0..3600 {
@@ -569,7 +569,7 @@ mod tests {
         let long_after = NOW + Duration::days(3653);
         let published = Published::NotYet;
         let around =
-            Circumstances { names: &names, now: long_after, timing: &timing, published, request: None };
+            RotationContext { names: &names, now: long_after, timing: &timing, published, request: None };
         let rescued = rescue(&announced, around).unwrap().issued.unwrap();
         trusts(&announced.ca_cert, &rescued.cert, long_after).unwrap();
         assert!(rescue(&old, around).is_none());
@@ -577,11 +577,11 @@ mod tests {
 
     #[test]
     fn requests_are_read_as_they_are_written() {
-        for request in [Request::Certificate, Request::Ca, Request::DropOldCas] {
-            assert_eq!(Request::read(request.as_str()), Some(request));
+        for request in [RotationRequest::Certificate, RotationRequest::Ca, RotationRequest::DropOldCas] {
+            assert_eq!(RotationRequest::read(request.as_str()), Some(request));
             let value = clap::ValueEnum::to_possible_value(&request).unwrap();
             assert_eq!(value.get_name(), request.as_str());
         }
-        assert_eq!(Request::read("everything"), None);
+        assert_eq!(RotationRequest::read("everything"), None);
     }
 }

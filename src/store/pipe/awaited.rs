@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use kube::api::ObjectMeta;
 
-use crate::input::Awaits;
-use crate::names;
-use crate::output::{ByName, Pipe};
-use crate::store::protocol::Waited;
+use bootlace_core::input::AwaitedOutput;
+use bootlace_core::names;
+use bootlace_core::output::{AwaitedStatus, Pipe};
+use crate::store::protocol::AwaitedResponse;
 
 /// How many keys of the task's an answer lists.
 const LISTED: usize = 10;
@@ -19,8 +19,8 @@ const LISTED_CHARS: usize = 253;
 
 /// What there is of the task that a pod waits for, in bounded memory: of all that is shown to it, it keeps the newest Pipe
 /// and a few names.
-pub struct Search<'a> {
-    awaits: &'a Awaits,
+pub struct AwaitedSearch<'a> {
+    awaits: &'a AwaitedOutput,
     /// The newest of the key and the element that are waited for.
     newest: Option<Pipe>,
     /// Whether another element has stored the key.
@@ -31,10 +31,10 @@ pub struct Search<'a> {
     keys: BTreeSet<String>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> AwaitedSearch<'a> {
     /// Nothing yet.
     #[must_use]
-    pub fn new(awaits: &'a Awaits) -> Self {
+    pub fn new(awaits: &'a AwaitedOutput) -> Self {
         Self { awaits, newest: None, of_key: false, indexes: BTreeSet::new(), keys: BTreeSet::new() }
     }
 
@@ -63,7 +63,7 @@ impl<'a> Search<'a> {
 
     /// What it comes to.
     #[must_use]
-    pub fn judge(&self) -> Waited {
+    pub fn outcome(&self) -> AwaitedResponse {
         match &self.newest {
             Some(newest) => of_newest(self.awaits, newest),
             None => self.of_others(),
@@ -71,13 +71,13 @@ impl<'a> Search<'a> {
     }
 
     /// The element that is waited for has stored nothing under the key yet.
-    fn of_others(&self) -> Waited {
+    fn of_others(&self) -> AwaitedResponse {
         let Self { awaits, indexes, .. } = self;
         let annotation = names::ANNOTATION_PIPE_IN;
         if awaits.from.map_index.is_none() && !indexes.is_empty() {
             let indexes: Vec<_> = indexes.iter().map(String::as_str).collect();
             let indexes = indexes.join(", ");
-            return Waited::Never {
+            return AwaitedResponse::Never {
                 why: format!(
                     "the task is mapped, and its map indexes so far are {indexes}: name one as mapIndex: in the pod's \
                      annotation {annotation}"
@@ -85,13 +85,13 @@ impl<'a> Search<'a> {
             };
         }
         if awaits.from.map_index.is_some() && indexes.is_empty() && self.of_key {
-            return Waited::Never {
+            return AwaitedResponse::Never {
                 why: format!(
                     "the task is not mapped: remove mapIndex: from the pod's annotation {annotation}"
                 ),
             };
         }
-        Waited::NotYet { so_far: self.keys.iter().cloned().collect() }
+        AwaitedResponse::NotYet { so_far: self.keys.iter().cloned().collect() }
     }
 }
 
@@ -103,10 +103,10 @@ fn keep(names: &mut BTreeSet<String>, name: &str) {
     }
 }
 
-fn of_newest(awaits: &Awaits, newest: &Pipe) -> Waited {
+fn of_newest(awaits: &AwaitedOutput, newest: &Pipe) -> AwaitedResponse {
     let (found, declares) = (newest.spec.kind, format!("its entry in {}", names::ANNOTATION_PIPE_OUT));
     if found != awaits.kind {
-        return Waited::Never {
+        return AwaitedResponse::Never {
             why: format!(
                 "it is stored as a {found}, and the pod names a {}: write kind: {found} in the pod's annotation {}",
                 awaits.kind,
@@ -115,10 +115,10 @@ fn of_newest(awaits: &Awaits, newest: &Pipe) -> Waited {
         };
     }
     match (newest.by_name(), newest.spec.awaited.as_deref()) {
-        (Some(ByName::Stored), Some(name)) if name == awaits.object => {
-            Waited::Stored { files: newest.spec.files.clone() }
+        (Some(AwaitedStatus::Stored), Some(name)) if name == awaits.object => {
+            AwaitedResponse::Stored { files: newest.spec.files.clone() }
         }
-        (Some(ByName::Taken), _) => Waited::Never {
+        (Some(AwaitedStatus::Taken), _) => AwaitedResponse::Never {
             why: format!(
                 "an attempt before the newest one stored other content under the name {}, which this pod holds: create \
                  the pod anew, and it takes the newest",
@@ -126,14 +126,14 @@ fn of_newest(awaits: &Awaits, newest: &Pipe) -> Waited {
             ),
         },
         // Being changed by an attempt that declares it at last.
-        (None, Some(_)) => Waited::NotYet { so_far: Vec::new() },
-        (_, None) => Waited::Never {
+        (None, Some(_)) => AwaitedResponse::NotYet { so_far: Vec::new() },
+        (_, None) => AwaitedResponse::Never {
             why: format!(
                 "it is stored, and not under a name that can be waited for: add awaited: true to {declares}, or to \
                  pipes.outputs of its BootProfile; this pod, created anew, takes it without waiting"
             ),
         },
-        (Some(ByName::Stored), Some(other)) => Waited::Never {
+        (Some(AwaitedStatus::Stored), Some(other)) => AwaitedResponse::Never {
             why: format!(
                 "it is stored under the name {other}, and the pod holds {}: use a store and a webhook of one version",
                 awaits.object
@@ -147,10 +147,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::identity::Identity;
-    use crate::output::Kind;
+    use bootlace_core::identity::Identity;
+    use bootlace_core::output::ObjectKind;
 
-    fn awaits(index: Option<&str>) -> Awaits {
+    fn awaits(index: Option<&str>) -> AwaitedOutput {
         let own = |text: &str| Some(text.to_owned());
         let from = Identity {
             scheduler: own("airflow"),
@@ -160,7 +160,7 @@ mod tests {
             map_index: index.map(str::to_owned),
             ..Identity::default()
         };
-        Awaits::new("A", Kind::Secret, from, 60)
+        AwaitedOutput::new("A", ObjectKind::Secret, from, 60)
     }
 
     /// `key kind index attempt state`, of the task `t`; `-` for none.
@@ -188,18 +188,18 @@ mod tests {
         .unwrap()
     }
 
-    fn judged(index: Option<&str>, pipes: &[&str]) -> Waited {
+    fn judged(index: Option<&str>, pipes: &[&str]) -> AwaitedResponse {
         let awaits = awaits(index);
-        let mut search = Search::new(&awaits);
+        let mut search = AwaitedSearch::new(&awaits);
         for text in pipes {
             search.add(pipe(text));
         }
-        search.judge()
+        search.outcome()
     }
 
     #[test]
     fn it_is_there_once_the_newest_attempt_has_it_under_the_name() {
-        let stored = |attempt: &str| Waited::Stored { files: vec![format!("Some({attempt:?})")] };
+        let stored = |attempt: &str| AwaitedResponse::Stored { files: vec![format!("Some({attempt:?})")] };
         assert_eq!(judged(None, &["A Secret - 1 stored", "B Secret - 2 -"]), stored("1"));
         assert_eq!(judged(Some("3"), &["A Secret 3 1 stored", "A Secret 4 1 -"]), stored("1"));
         assert_eq!(judged(None, &["A Secret - 1 taken", "A Secret - 2 stored"]), stored("2"));
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn until_then_it_is_not_yet_with_what_there_is() {
         let so_far =
-            |keys: &[&str]| Waited::NotYet { so_far: keys.iter().map(ToString::to_string).collect() };
+            |keys: &[&str]| AwaitedResponse::NotYet { so_far: keys.iter().map(ToString::to_string).collect() };
         assert_eq!(judged(None, &[]), so_far(&[]));
         assert_eq!(
             judged(None, &["B Secret - 1 -", "B Secret - 2 -", "C ConfigMap - 1 -"]),
@@ -233,7 +233,7 @@ mod tests {
             (Some("1"), &["A Secret - 1 stored"], "is not mapped: remove mapIndex:"),
             (None, &["A Secret - 1 elsewhere"], "of one version"),
         ] {
-            let Waited::Never { why } = judged(index, pipes) else { panic!("{pipes:?}") };
+            let AwaitedResponse::Never { why } = judged(index, pipes) else { panic!("{pipes:?}") };
             assert!(why.contains(hint), "{why}");
         }
     }
@@ -245,27 +245,27 @@ mod tests {
         for field in ["scheduler", "workflow", "run", "task"] {
             let mut other = serde_json::to_value(&stored).unwrap();
             other["spec"]["producer"][field] = json!("other");
-            let mut search = Search::new(&awaits);
+            let mut search = AwaitedSearch::new(&awaits);
             search.add(serde_json::from_value(other).unwrap());
-            assert_eq!(search.judge(), Waited::NotYet { so_far: Vec::new() }, "{field}");
+            assert_eq!(search.outcome(), AwaitedResponse::NotYet { so_far: Vec::new() }, "{field}");
         }
         let mut going = serde_json::to_value(&stored).unwrap();
         going["metadata"]["deletionTimestamp"] = json!("2026-11-21T10:00:00Z");
-        let mut search = Search::new(&awaits);
+        let mut search = AwaitedSearch::new(&awaits);
         search.add(serde_json::from_value(going).unwrap());
-        assert_eq!(search.judge(), Waited::NotYet { so_far: Vec::new() });
+        assert_eq!(search.outcome(), AwaitedResponse::NotYet { so_far: Vec::new() });
     }
 
     #[test]
     fn of_a_run_of_many_pipes_few_names_are_kept() {
         let awaits = awaits(None);
-        let mut search = Search::new(&awaits);
+        let mut search = AwaitedSearch::new(&awaits);
         for number in 0..1000 {
             search.add(pipe(&format!("K{number:04} Secret - 1 -")));
             search.add(pipe(&format!("A Secret {number:04} 1 stored")));
         }
         assert_eq!((search.keys.len(), search.indexes.len()), (LISTED, LISTED));
-        let Waited::Never { why } = search.judge() else { panic!("it is mapped") };
+        let AwaitedResponse::Never { why } = search.outcome() else { panic!("it is mapped") };
         assert!(why.contains("so far are 0000, 0001, "), "{why}");
     }
 }

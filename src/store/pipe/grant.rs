@@ -3,40 +3,40 @@
 //! The webhook writes them into the env of the sidecar and of the container that waits, and signs them
 //! ([`crate::store::grant::specs`]).
 
-use crate::input::{Awaits, WaitSpec};
-use crate::names;
-use crate::output::{Declared, Kind, PipeSpec};
-use crate::signature::Specs;
-use crate::store::denial::Denial;
-use crate::store::grant;
+use bootlace_core::input::{AwaitedOutput, WaitSpec};
+use bootlace_core::names;
+use bootlace_core::output::{DeclaredOutput, ObjectKind, SidecarConfig};
+use bootlace_core::signature::Specs;
+use crate::store::api_error::ApiError;
+use crate::store::authorize;
 
 /// What the pod's sidecar was told.
 ///
 /// # Errors
 /// Where the pod has no sidecar, or it is of a version that this store cannot read.
-pub fn spec(specs: &Specs<'_>) -> Result<PipeSpec<'static>, Denial> {
+pub fn spec(specs: &Specs<'_>) -> Result<SidecarConfig<'static>, ApiError> {
     if specs.pipes.is_empty() {
         let sidecar = names::CONTAINER_PIPE;
-        return Err(Denial::forbidden(format!(
+        return Err(ApiError::forbidden(format!(
             "the pod has no container {sidecar} that is told of outputs, so its tasks declare none"
         )));
     }
-    grant::read(&specs.pipes, names::CONTAINER_PIPE)
+    authorize::read(&specs.pipes, names::CONTAINER_PIPE)
 }
 
 /// What the pod waits for under the name `object`.
 ///
 /// # Errors
 /// Where the pod waits for nothing of that name, or it is of a version that this store cannot read.
-pub fn awaits(specs: &Specs<'_>, object: &str) -> Result<Awaits, Denial> {
+pub fn awaits(specs: &Specs<'_>, object: &str) -> Result<AwaitedOutput, ApiError> {
     if specs.wait.is_empty() {
         let wait = names::CONTAINER_WAIT;
-        return Err(Denial::forbidden(format!("the pod has no container {wait}, so it waits for nothing")));
+        return Err(ApiError::forbidden(format!("the pod has no container {wait}, so it waits for nothing")));
     }
-    let told: WaitSpec<'_> = grant::read(&specs.wait, names::CONTAINER_WAIT)?;
+    let told: WaitSpec<'_> = authorize::read(&specs.wait, names::CONTAINER_WAIT)?;
     told.awaits.iter().find(|awaits| awaits.object == object).cloned().ok_or_else(|| {
         let shown: String = object.chars().take(253).collect();
-        Denial::forbidden(format!(
+        ApiError::forbidden(format!(
             "the pod does not wait for {shown:?}: what it waits for stands in the annotation {} when it is created",
             names::ANNOTATION_PIPE_IN
         ))
@@ -47,12 +47,12 @@ pub fn awaits(specs: &Specs<'_>, object: &str) -> Result<Awaits, Denial> {
 ///
 /// # Errors
 /// Where it does not.
-pub fn key(spec: &PipeSpec<'_>, key: &str) -> Result<(), Denial> {
+pub fn key(spec: &SidecarConfig<'_>, key: &str) -> Result<(), ApiError> {
     if spec.outputs.iter().any(|declared| declared.key == key) {
         return Ok(());
     }
     let shown: String = key.chars().take(253).collect();
-    Err(Denial::forbidden(format!(
+    Err(ApiError::forbidden(format!(
         "the pod declares no output {shown:?}: declare it in the annotation {} or in the profile",
         names::ANNOTATION_PIPE_OUT
     )))
@@ -63,21 +63,21 @@ pub fn key(spec: &PipeSpec<'_>, key: &str) -> Result<(), Denial> {
 /// # Errors
 /// Where another container declares it, or as another kind.
 pub fn output<'s>(
-    spec: &'s PipeSpec<'_>,
+    spec: &'s SidecarConfig<'_>,
     key: &str,
     container: &str,
-    kind: Kind,
-) -> Result<&'s Declared, Denial> {
+    kind: ObjectKind,
+) -> Result<&'s DeclaredOutput, ApiError> {
     let of_key = || spec.outputs.iter().filter(|declared| declared.key == key);
     let shown: String = container.chars().take(63).collect();
     let Some(declared) = of_key().find(|declared| declared.container == container) else {
-        return Err(Denial::forbidden(format!(
+        return Err(ApiError::forbidden(format!(
             "output {key} is not container {shown:?}'s to hand over: another one declares it"
         )));
     };
     if declared.kind != kind {
         let (asked, declared) = (kind.as_str(), declared.kind.as_str());
-        return Err(Denial::forbidden(format!(
+        return Err(ApiError::forbidden(format!(
             "output {key} is declared as a {declared}, and not as a {asked}"
         )));
     }
@@ -119,13 +119,13 @@ mod tests {
         let spec = spec(&specs(&told(), &json!(null))).unwrap();
         assert_eq!(spec.task.run.as_deref(), Some("r1"));
         key(&spec, "Cert").unwrap();
-        assert!(output(&spec, "Log", "other", Kind::ConfigMap).unwrap().optional);
+        assert!(output(&spec, "Log", "other", ObjectKind::ConfigMap).unwrap().optional);
     }
 
     #[test]
     fn a_pod_may_ask_about_what_it_waits_for_and_nothing_else() {
         let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
-        let awaits = Awaits::new("Cert", Kind::Secret, serde_json::from_value(from).unwrap(), 60);
+        let awaits = AwaitedOutput::new("Cert", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60);
         let told = json!({
             "profile": {"name": "default", "generation": 1},
             "store": {"url": "https://bootlace-store.bootlace.svc", "ca": ""}, "awaits": [awaits],
@@ -167,8 +167,8 @@ mod tests {
         for (denial, hint) in [
             (key(&spec, "cert").unwrap_err(), "declares no output \"cert\""),
             (key(&spec, "../Cert").unwrap_err(), "declares no output"),
-            (output(&spec, "Cert", "other", Kind::Secret).unwrap_err(), "not container \"other\"'s"),
-            (output(&spec, "Cert", "base", Kind::ConfigMap).unwrap_err(), "declared as a Secret, and not as"),
+            (output(&spec, "Cert", "other", ObjectKind::Secret).unwrap_err(), "not container \"other\"'s"),
+            (output(&spec, "Cert", "base", ObjectKind::ConfigMap).unwrap_err(), "declared as a Secret, and not as"),
         ] {
             assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
         }

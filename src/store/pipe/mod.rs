@@ -15,16 +15,16 @@
 
 pub mod awaited;
 pub mod grant;
-pub mod keep;
-pub mod make;
+pub mod persist;
+pub mod objects;
 pub mod owner;
 pub mod pages;
 mod quota;
 
-pub use keep::Keeper;
-pub use pages::Pages;
+pub use persist::PipeWriter;
+pub use pages::PipePages;
 
-use crate::server::watching;
+use crate::server::watch_errors;
 
 /// A call about Pipes that failed, in words. Helm installs CRDs once, so an upgrade may come without this one.
 pub(super) fn failed(doing: &str, error: &kube::Error) -> String {
@@ -35,6 +35,6 @@ pub(super) fn failed(doing: &str, error: &kube::Error) -> String {
                 "{doing}: the API server knows no pipes.bootlace.dev: install the CRD (crds/pipes.yaml in the chart)"
             )
         }
-        error => watching::call(doing, error),
+        error => watch_errors::describe_api_error(doing, error),
     }
 }

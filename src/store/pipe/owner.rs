@@ -7,9 +7,9 @@
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use crate::identity::Identity;
+use bootlace_core::identity::Identity;
 
-/// What runs are: API group and kind, of the schedulers that [`crate::identity`] knows; a pod of any other is of a run only
+/// What runs are: API group and kind, of the schedulers that [`bootlace_core::identity`] knows; a pod of any other is of a run only
 /// where it names that itself. Of a Job that a `JobSet`, a `CronJob` or another made, the Job is named, and goes with them.
 /// Only such as stay until the run is forgotten, because a later task of the run reads what an earlier one has stored.
 const RUNS: &[(&str, &str)] = &[("batch", "Job")];

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
-use crate::names;
-use crate::output::Pipe;
+use bootlace_core::names;
+use bootlace_core::output::Pipe;
 
 /// Pipes in a page. An ordinary one has a kilobyte or two.
 const PAGE: u32 = 100;
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 4;
 
 /// Lists Pipes. Clones share the bound.
 #[derive(Clone)]
-pub struct Pages {
+pub struct PipePages {
     client: Client,
     turns: Arc<Semaphore>,
 }
@@ -47,7 +47,7 @@ enum Read {
     Metadata,
 }
 
-impl Pages {
+impl PipePages {
     /// Lists with the rights of `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {

@@ -9,10 +9,10 @@ use clap::builder::NonEmptyStringValueParser;
 use kube::Client;
 use tracing::warn;
 
-use super::{Entrypoints, Metrics, Settings};
+use super::{Entrypoints, EntrypointMetrics, EntrypointSettings};
 use crate::server::process::seconds;
 use crate::server::tls::files;
-use crate::webhook::lookups::{ImageLookup, PullSecrets};
+use crate::webhook::lookups::{ImageLookup, PullSecretLookup};
 
 /// Which registries are asked, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,7 +54,7 @@ impl EntrypointArgs {
     pub(in crate::webhook) fn lookup(
         &self,
         client: Option<Client>,
-        metrics: Metrics,
+        metrics: EntrypointMetrics,
     ) -> anyhow::Result<Option<Arc<ImageLookup>>> {
         if self.registries.is_empty() {
             return Ok(None);
@@ -67,14 +67,14 @@ impl EntrypointArgs {
         let ca = self.ca.as_ref().map(read).transpose()?;
         // A third for the pull secrets, which come first.
         let of_secrets = self.timeout / 3;
-        let settings = Settings {
+        let settings = EntrypointSettings {
             deadline: self.timeout.saturating_sub(of_secrets),
             ca: ca.clone(),
             registries: self.registries.clone(),
-            ..Settings::default()
+            ..EntrypointSettings::default()
         };
-        let secrets = client.map_or_else(PullSecrets::none, |client| {
-            PullSecrets::new(client, self.pull_secrets_of.iter().cloned(), of_secrets)
+        let secrets = client.map_or_else(PullSecretLookup::none, |client| {
+            PullSecretLookup::new(client, self.pull_secrets_of.iter().cloned(), of_secrets)
         });
         let lookup = Arc::new(ImageLookup::new(Entrypoints::new(&settings, metrics)?, secrets));
         if let (Some(file), Some(ca)) = (self.ca.clone(), ca) {

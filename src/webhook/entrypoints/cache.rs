@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::LookupError;
-use crate::registry::{Credentials, Digest, ImageConfig, Platform, Reference};
+use crate::registry::{RegistryCredentials, Digest, ImageConfig, Platform, Reference};
 
 /// How many answers are kept, the lookups under way included.
 const MAX_ENTRIES: usize = 1_000;
@@ -38,19 +38,19 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(reference: &Reference, platform: &Platform, credentials: &[Credentials]) -> Self {
+    pub(super) fn new(reference: &Reference, platform: &Platform, credentials: &[RegistryCredentials]) -> Self {
         Self {
             image: reference.to_string(),
             by_digest: reference.digest().is_some(),
             platform: platform.to_string(),
-            asker: Credentials::fingerprint(credentials),
+            asker: RegistryCredentials::fingerprint(credentials),
         }
     }
 }
 
 /// An answer, as everybody gets it who waits for it.
-pub(super) type Answer = Result<Arc<ImageConfig>, Arc<LookupError>>;
-type Waiting = Shared<BoxFuture<'static, (Answer, Instant)>>;
+pub(super) type CachedResult = Result<Arc<ImageConfig>, Arc<LookupError>>;
+type Waiting = Shared<BoxFuture<'static, (CachedResult, Instant)>>;
 
 /// Answers by what was asked.
 #[derive(Debug, Default)]
@@ -67,9 +67,9 @@ impl Cache {
         &self,
         key: Key,
         lookup: impl FnOnce() -> L,
-    ) -> Result<BoxFuture<'static, Answer>, Arc<LookupError>>
+    ) -> Result<BoxFuture<'static, CachedResult>, Arc<LookupError>>
     where
-        L: Future<Output = Answer> + Send + 'static,
+        L: Future<Output = CachedResult> + Send + 'static,
     {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let known = answers.get(&key).filter(|waiting| !is_over(&key, waiting)).cloned();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     /// Asks, and says how often a lookup was begun.
-    async fn ask(cache: &Cache, image: &str, answer: Answer) -> (Answer, bool) {
+    async fn ask(cache: &Cache, image: &str, answer: CachedResult) -> (CachedResult, bool) {
         let mut begun = false;
         let lookup = || {
             begun = true;

@@ -9,7 +9,7 @@ use crate::http::HttpError;
 pub enum LookupError {
     /// The image's name is none.
     #[error(transparent)]
-    Reference(crate::pod::NotAnImage),
+    Reference(bootlace_core::pod::InvalidImage),
     /// The webhook was not installed to ask there.
     #[error(
         "the webhook asks no registry {host}: list it under entrypoints.registries in the chart's values, or name the \
@@ -21,7 +21,7 @@ pub enum LookupError {
     },
     /// A pull secret is not right.
     #[error("a pull secret {0}: correct it, or take it from the pod and its service account")]
-    Secret(crate::registry::credentials::Unreadable),
+    Secret(crate::registry::credentials::InvalidPullSecret),
     /// The registry does not give it.
     #[error(transparent)]
     Registry(#[from] HttpError),

@@ -9,11 +9,11 @@ use rustls::RootCertStore;
 use tokio::time::timeout;
 
 use super::LookupError;
-use super::cache::Answer;
-use super::circuit::Circuits;
-use crate::http::{Client, HttpError, Zone};
-use crate::profile::remote;
-use crate::registry::{Credentials, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Session};
+use super::cache::CachedResult;
+use super::circuit_breaker::CircuitBreakers;
+use crate::http::{HttpClient, HttpError, NetworkZone};
+use bootlace_core::profile::remote;
+use crate::registry::{RegistryCredentials, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Session};
 
 /// How many indexes may lead to an image: one is usual.
 const MAX_INDEXES: usize = 2;
@@ -27,20 +27,20 @@ const MAX_BYTES: u64 = 512 * 1024;
 
 /// What lookups have in common.
 #[derive(Debug)]
-pub(super) struct Lookup {
+pub(super) struct RegistryLookup {
     roots: RwLock<RootCertStore>,
     deadline: Duration,
     /// Where registries may be.
-    reach: Zone,
+    reach: NetworkZone,
     says: remote::Client,
-    circuits: Circuits,
+    circuits: CircuitBreakers,
     /// By their digest, under which they never change. Whoever could read a manifest may know what it names.
     configs: Mutex<HashMap<Digest, Arc<ImageConfig>>>,
 }
 
-impl Lookup {
-    pub(super) fn new(roots: RootCertStore, deadline: Duration, loopback: bool, circuits: Circuits) -> Self {
-        let reach = if loopback { Zone::Loopback } else { Zone::Network };
+impl RegistryLookup {
+    pub(super) fn new(roots: RootCertStore, deadline: Duration, loopback: bool, circuits: CircuitBreakers) -> Self {
+        let reach = if loopback { NetworkZone::Loopback } else { NetworkZone::Network };
         // Whether a connection stands counts in the whole; a second attempt is the next pod's.
         let seconds = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX).max(1);
         let says =
@@ -62,8 +62,8 @@ impl Lookup {
         self: Arc<Self>,
         reference: Reference,
         platform: Platform,
-        credentials: Vec<Credentials>,
-    ) -> Answer {
+        credentials: Vec<RegistryCredentials>,
+    ) -> CachedResult {
         let host = reference.registry();
         let permit = self.circuits.permit(host)?;
         let asked = timeout(self.deadline, self.ask(&reference, &platform, credentials)).await;
@@ -77,10 +77,10 @@ impl Lookup {
         &self,
         reference: &Reference,
         platform: &Platform,
-        credentials: Vec<Credentials>,
+        credentials: Vec<RegistryCredentials>,
     ) -> Result<Arc<ImageConfig>, LookupError> {
         let wrong = |what: String| LookupError::Image { image: reference.to_string(), what };
-        let client = Client::new(&self.says, self.roots())?;
+        let client = HttpClient::new(&self.says, self.roots())?;
         let session = Session::new(&client, reference, false, credentials, remedy)?.within(self.reach)?;
         let described = self.described(&session, platform, &wrong).await?;
         if let Some(known) = self.configs().get(&described.digest) {

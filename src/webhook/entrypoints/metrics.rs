@@ -10,14 +10,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::LookupError;
-use super::cache::Answer;
+use super::cache::CachedResult;
 
 /// From an answer that is kept to one that the deadline cut off; in seconds.
 const DURATIONS: [f64; 8] = [1e-5, 1e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0];
 
 /// What is counted of lookups.
 #[derive(Debug, Clone)]
-pub struct Metrics {
+pub struct EntrypointMetrics {
     answers: Family<Labels, Counter>,
     durations: Histogram,
     /// Registries that are not asked because they failed.
@@ -29,14 +29,14 @@ struct Labels {
     result: &'static str,
 }
 
-impl Default for Metrics {
+impl Default for EntrypointMetrics {
     fn default() -> Self {
         let durations = Histogram::new(DURATIONS);
         Self { answers: Family::default(), durations, open_circuits: Gauge::default() }
     }
 }
 
-impl Metrics {
+impl EntrypointMetrics {
     /// Registers all of them.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("entrypoint_lookups", "Entrypoints asked for, by result", self.answers.clone());
@@ -53,12 +53,12 @@ impl Metrics {
         );
     }
 
-    /// Adds a series to every family, for [`super::super::metrics::Metrics::with_examples`].
+    /// Adds a series to every family, for [`super::super::metrics::WebhookMetrics::with_examples`].
     pub(in crate::webhook) fn add_examples(&self) {
         self.answers.get_or_create(&Labels { result: "found" }).inc_by(0);
     }
 
-    pub(super) fn answered(&self, answer: &Answer, took: Duration) {
+    pub(super) fn answered(&self, answer: &CachedResult, took: Duration) {
         let result = match answer.as_ref().map_err(|error| &**error) {
             Ok(_) => "found",
             Err(LookupError::TimedOut { .. }) => "timed_out",

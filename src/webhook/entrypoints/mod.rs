@@ -15,7 +15,7 @@
 
 mod args;
 mod cache;
-mod circuit;
+mod circuit_breaker;
 mod error;
 mod lookup;
 mod metrics;
@@ -29,16 +29,16 @@ use rustls_pki_types::pem::PemObject;
 
 pub use args::EntrypointArgs;
 pub use error::{LookupError, SetupError};
-pub use metrics::Metrics;
+pub use metrics::EntrypointMetrics;
 
-use crate::registry::{ImageConfig, Keyring, Pattern, Platform, Reference};
+use crate::registry::{ImageConfig, Keyring, RegistryPattern, Platform, Reference};
 use cache::{Cache, Key};
-use circuit::Circuits;
-use lookup::Lookup;
+use circuit_breaker::CircuitBreakers;
+use lookup::RegistryLookup;
 
 /// What the webhook was installed with.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EntrypointSettings {
     /// How long a lookup may take, all of its requests together. Less than the webhook's own time by what the rest of
     /// a review takes.
     pub deadline: Duration,
@@ -51,7 +51,7 @@ pub struct Settings {
     pub loopback: bool,
 }
 
-impl Default for Settings {
+impl Default for EntrypointSettings {
     fn default() -> Self {
         // The chart's webhook has five seconds.
         Self { deadline: Duration::from_secs(2), ca: None, registries: Vec::new(), loopback: false }
@@ -60,7 +60,7 @@ impl Default for Settings {
 
 /// What is looked up.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'q> {
+pub struct EntrypointQuery<'q> {
     /// The image as the pod calls it.
     pub image: &'q str,
     /// What each of its pull secrets holds (`.dockerconfigjson`).
@@ -74,9 +74,9 @@ pub struct Question<'q> {
 #[derive(Debug)]
 pub struct Entrypoints {
     cache: Cache,
-    lookup: Arc<Lookup>,
-    metrics: Metrics,
-    registries: Vec<Pattern>,
+    lookup: Arc<RegistryLookup>,
+    metrics: EntrypointMetrics,
+    registries: Vec<RegistryPattern>,
 }
 
 impl Entrypoints {
@@ -84,11 +84,11 @@ impl Entrypoints {
     ///
     /// # Errors
     /// Where the certificate authorities cannot be read.
-    pub fn new(settings: &Settings, metrics: Metrics) -> Result<Self, SetupError> {
+    pub fn new(settings: &EntrypointSettings, metrics: EntrypointMetrics) -> Result<Self, SetupError> {
         let roots = roots(settings.ca.as_deref())?;
-        let circuits = Circuits::new(metrics.open_circuits.clone());
-        let lookup = Arc::new(Lookup::new(roots, settings.deadline, settings.loopback, circuits));
-        let registries = settings.registries.iter().map(|text| Pattern::read(text)).collect();
+        let circuits = CircuitBreakers::new(metrics.open_circuits.clone());
+        let lookup = Arc::new(RegistryLookup::new(roots, settings.deadline, settings.loopback, circuits));
+        let registries = settings.registries.iter().map(|text| RegistryPattern::read(text)).collect();
         Ok(Self { cache: Cache::default(), lookup, metrics, registries })
     }
 
@@ -118,14 +118,14 @@ impl Entrypoints {
     /// # Errors
     /// Where there is no answer, or none in time: the error names the image's registry and what to do, and holds
     /// nothing of a secret. It is remembered for a while, too.
-    pub async fn resolve(&self, question: &Question<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
+    pub async fn resolve(&self, question: &EntrypointQuery<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
         let begun = tokio::time::Instant::now();
         let answer = self.answer(question).await;
         self.metrics.answered(&answer, begun.elapsed());
         answer
     }
 
-    async fn answer(&self, question: &Question<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
+    async fn answer(&self, question: &EntrypointQuery<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
         let reference = self.may_ask(question.image)?;
         let mut keyring = Keyring::default();
         for secret in question.pull_secrets {

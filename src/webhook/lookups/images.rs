@@ -2,21 +2,21 @@
 
 use futures::future;
 
-use super::pull_secrets::{PullSecrets, Read};
-use crate::plan::{ImageConfig, Lookup};
-use crate::webhook::entrypoints::{Entrypoints, LookupError, Question, SetupError};
+use super::pull_secrets::{PullSecretLookup, PullSecretResult};
+use bootlace_core::plan::{ImageConfig, ImageQuery};
+use crate::webhook::entrypoints::{Entrypoints, LookupError, EntrypointQuery, SetupError};
 
 /// Asks registries with the pull secrets of the pod that names the images.
 #[derive(Debug)]
 pub struct ImageLookup {
     entrypoints: Entrypoints,
-    secrets: PullSecrets,
+    secrets: PullSecretLookup,
 }
 
 impl ImageLookup {
     /// Reads pull secrets with `secrets`.
     #[must_use]
-    pub fn new(entrypoints: Entrypoints, secrets: PullSecrets) -> Self {
+    pub fn new(entrypoints: Entrypoints, secrets: PullSecretLookup) -> Self {
         Self { entrypoints, secrets }
     }
 
@@ -29,7 +29,7 @@ impl ImageLookup {
     }
 
     /// An answer for each of the images, all asked for at once.
-    pub(super) async fn all(&self, lookup: &Lookup) -> Vec<(String, Result<ImageConfig, String>)> {
+    pub(super) async fn all(&self, lookup: &ImageQuery) -> Vec<(String, Result<ImageConfig, String>)> {
         if lookup.images.is_empty() {
             return Vec::new();
         }
@@ -38,10 +38,10 @@ impl ImageLookup {
         let secrets = if asked {
             self.secrets.read(&lookup.namespace, &lookup.pull_secrets).await
         } else {
-            Read::default()
+            PullSecretResult::default()
         };
         let answers = lookup.images.iter().map(async |image| {
-            let question = Question {
+            let question = EntrypointQuery {
                 image,
                 pull_secrets: &secrets.contents,
                 architecture: lookup.architecture.as_deref(),
@@ -57,7 +57,7 @@ impl ImageLookup {
     }
 }
 
-impl Read {
+impl PullSecretResult {
     /// Why there is no answer; where the registry was asked with fewer secrets than the pod names, that too.
     fn explain(&self, error: &LookupError) -> String {
         match &self.missing {

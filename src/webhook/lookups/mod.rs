@@ -19,13 +19,13 @@ use std::sync::Arc;
 use futures::future::join_all;
 
 pub use images::ImageLookup;
-pub use pipes::Pipes;
-pub use pull_secrets::PullSecrets;
+pub use pipes::PipeLookup;
+pub use pull_secrets::PullSecretLookup;
 
-use super::metrics::Metrics;
-use crate::admission::{Found, Lookup};
-use crate::input::Answers;
-use crate::plan::Images;
+use super::metrics::WebhookMetrics;
+use bootlace_core::admission::{LookupResults, PendingLookup};
+use bootlace_core::input::PipeAnswers;
+use bootlace_core::plan::ImageConfigs;
 
 /// How often a review may ask: what is found can lead to one more question, and after these it is answered without.
 pub(super) const ROUNDS: usize = 4;
@@ -36,25 +36,25 @@ pub struct Lookups {
     /// Images in their registries; none where no registry is to be asked.
     pub images: Option<Arc<ImageLookup>>,
     /// What earlier tasks stored.
-    pub pipes: Pipes,
+    pub pipes: PipeLookup,
 }
 
 impl Lookups {
     /// What is known of a pod before anything is asked: nothing, but what can be asked.
-    pub(super) fn begin(&self) -> Found {
-        Found { images: self.images.as_ref().map(|_| Images::default()), pipes: Some(Answers::default()) }
+    pub(super) fn begin(&self) -> LookupResults {
+        LookupResults { images: self.images.as_ref().map(|_| ImageConfigs::default()), pipes: Some(PipeAnswers::default()) }
     }
 
     /// Looks up what `lookup` asks for, and adds it to `found`: an answer to all that was asked, so that nothing is asked
     /// twice.
-    pub(super) async fn add(&self, lookup: Lookup, found: &mut Found, metrics: &Metrics) {
+    pub(super) async fn add(&self, lookup: PendingLookup, found: &mut LookupResults, metrics: &WebhookMetrics) {
         match lookup {
-            Lookup::Images(lookup) => {
+            PendingLookup::Images(lookup) => {
                 if let (Some(images), Some(known)) = (&self.images, &mut found.images) {
                     known.extend(images.all(&lookup).await);
                 }
             }
-            Lookup::Pipes { namespace, runs } => {
+            PendingLookup::Pipes { namespace, runs } => {
                 let answers = found.pipes.get_or_insert_default();
                 // At once, so that all of them together take no longer than one.
                 let asked = runs.iter().map(|run| self.pipes.list(&namespace, run, metrics));

@@ -8,10 +8,10 @@ use kube::api::{Api, ListParams};
 use kube::{Client, Error};
 use tokio::time::{Instant, timeout};
 
-use crate::identity::Identity;
-use crate::names;
-use crate::output::{Pipe, run_label};
-use crate::webhook::metrics::Metrics;
+use bootlace_core::identity::Identity;
+use bootlace_core::names;
+use bootlace_core::output::{Pipe, run_label};
+use crate::webhook::metrics::WebhookMetrics;
 
 /// How long a run's lookup may take, all of its requests together: less than the five seconds that the chart's webhook
 /// has, by what is looked up beside it.
@@ -23,18 +23,18 @@ const MAX: usize = 5_000;
 
 /// Looks Pipes up. By default nowhere: every pod that takes something is turned away with a sentence.
 #[derive(Default)]
-pub struct Pipes {
+pub struct PipeLookup {
     /// None on a webhook without a cluster.
     client: Option<Client>,
 }
 
-impl fmt::Debug for Pipes {
+impl fmt::Debug for PipeLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipes").field("asks", &self.client.is_some()).finish()
     }
 }
 
-impl Pipes {
+impl PipeLookup {
     /// Looks nothing up: every pod that takes something is turned away with a sentence.
     #[must_use]
     pub fn nowhere() -> Self {
@@ -43,7 +43,7 @@ impl Pipes {
 
     /// Asks an API server.
     #[must_use]
-    pub fn of(client: Client) -> Self {
+    pub fn new(client: Client) -> Self {
         Self { client: Some(client) }
     }
 
@@ -56,7 +56,7 @@ impl Pipes {
         &self,
         namespace: &str,
         run: &Identity,
-        metrics: &Metrics,
+        metrics: &WebhookMetrics,
     ) -> Result<Vec<Pipe>, String> {
         let begun = Instant::now();
         let answer = match &self.client {
@@ -133,8 +133,8 @@ mod tests {
         });
         let own = |text: &str| Some(text.to_owned());
         let run = Identity { scheduler: own("job"), run: own("r"), ..Identity::default() };
-        let metrics = Metrics::default();
-        let answer = Pipes::of(Client::new(service, "default")).list("etl", &run, &metrics).await;
+        let metrics = WebhookMetrics::default();
+        let answer = PipeLookup::new(Client::new(service, "default")).list("etl", &run, &metrics).await;
         let outcome = if answer.is_ok() { "found" } else { "failed" };
         let line = format!(r#"bootlace_pipe_lookups_total{{outcome="{outcome}"}} 1"#);
         assert!(metrics.encode().unwrap().contains(&line));

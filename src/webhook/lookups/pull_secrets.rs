@@ -23,7 +23,7 @@ const CONFIG: &str = ".dockerconfigjson";
 const LEGACY: &str = ".dockercfg";
 
 /// Reads pull secrets where the webhook was given the right to.
-pub struct PullSecrets {
+pub struct PullSecretLookup {
     client: Option<Client>,
     namespaces: BTreeSet<String>,
     limit: Duration,
@@ -37,14 +37,14 @@ type Kept = (Instant, Arc<OnceCell<Vec<u8>>>);
 
 /// What a pod's pull secrets came to.
 #[derive(Default)]
-pub(super) struct Read {
+pub(super) struct PullSecretResult {
     /// Of each that could be read, in the form of `.dockerconfigjson`.
     pub(super) contents: Vec<Vec<u8>>,
     /// Why others could not be, and what to do.
     pub(super) missing: Option<String>,
 }
 
-impl PullSecrets {
+impl PullSecretLookup {
     /// Reads those of these namespaces, each within `limit`.
     #[must_use]
     pub fn new(client: Client, namespaces: impl IntoIterator<Item = String>, limit: Duration) -> Self {
@@ -59,17 +59,17 @@ impl PullSecrets {
     }
 
     /// What the Secrets of these names hold.
-    pub(super) async fn read(&self, namespace: &str, names: &[String]) -> Read {
-        let Some(client) = &self.client else { return Read::default() };
+    pub(super) async fn read(&self, namespace: &str, names: &[String]) -> PullSecretResult {
+        let Some(client) = &self.client else { return PullSecretResult::default() };
         if names.is_empty() {
-            return Read::default();
+            return PullSecretResult::default();
         }
         if !self.namespaces.contains(namespace) {
             let missing = format!(
                 "the webhook reads no pull secrets in the namespace {namespace}: name it under entrypoints.pullSecrets in \
                  the chart's values"
             );
-            return Read { missing: Some(missing), ..Read::default() };
+            return PullSecretResult { missing: Some(missing), ..PullSecretResult::default() };
         }
         let api = Api::namespaced(client.clone(), namespace);
         let names = names.iter().filter(|name| !name.is_empty()).take(MAX_EACH);
@@ -81,7 +81,7 @@ impl PullSecrets {
                 Err(why) => missing.push(why),
             }
         }
-        Read { contents, missing: (!missing.is_empty()).then(|| missing.join("; ")) }
+        PullSecretResult { contents, missing: (!missing.is_empty()).then(|| missing.join("; ")) }
     }
 
     async fn one(&self, api: &Api<Secret>, namespace: &str, name: &str) -> Result<Vec<u8>, String> {
@@ -131,7 +131,7 @@ impl PullSecrets {
     }
 }
 
-impl std::fmt::Debug for PullSecrets {
+impl std::fmt::Debug for PullSecretLookup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PullSecrets").field("namespaces", &self.namespaces).finish_non_exhaustive()
     }
@@ -187,7 +187,7 @@ mod tests {
             ("other", data("password", "hunter2")),
             ("forbidden", Value::Null),
         ]);
-        let secrets = PullSecrets::new(client, ["team".to_owned()], Duration::from_secs(5));
+        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(5));
         let read = secrets.read("team", &names(&["new", "gone", "old", "other", "forbidden", ""])).await;
         assert_eq!(read.contents, [auths.as_bytes(), auths.as_bytes()]);
         let missing = read.missing.unwrap();
@@ -203,7 +203,7 @@ mod tests {
     #[tokio::test]
     async fn other_namespaces_are_not_looked_into() {
         let (client, asked) = api(&[("new", data(".dockerconfigjson", "{}"))]);
-        let secrets = PullSecrets::new(client, ["team".to_owned()], Duration::from_secs(5));
+        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(5));
         let read = secrets.read("other", &names(&["new"])).await;
         assert!(read.contents.is_empty());
         assert!(read.missing.unwrap().contains("no pull secrets in the namespace other: name it under"));
@@ -213,7 +213,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_burst_of_pods_reads_a_secret_once_and_later_ones_read_it_anew() {
         let (client, asked) = api(&[("new", data(".dockerconfigjson", "{}"))]);
-        let secrets = PullSecrets::new(client, ["team".to_owned()], Duration::from_secs(5));
+        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(5));
         let wanted = names(&["new"]);
         let all = futures::future::join_all((0..50).map(|_| secrets.read("team", &wanted))).await;
         assert!(all.iter().all(|read| read.contents == [b"{}"]));
@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn a_secret_that_comes_later_is_found() {
         let (client, asked) = api(&[]);
-        let secrets = PullSecrets::new(client, ["team".to_owned()], Duration::from_secs(5));
+        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(5));
         for _ in 0..2 {
             assert!(secrets.read("team", &names(&["new"])).await.missing.is_some());
         }
@@ -239,7 +239,7 @@ mod tests {
             std::future::pending::<Result<Response<Body>, Infallible>>()
         });
         let client = Client::new(service, "default");
-        let secrets = PullSecrets::new(client, ["team".to_owned()], Duration::from_secs(1));
+        let secrets = PullSecretLookup::new(client, ["team".to_owned()], Duration::from_secs(1));
         let read = secrets.read("team", &names(&["new"])).await;
         assert_eq!(read.missing.unwrap(), "pull secret new could not be read in time from the API server");
     }

@@ -9,8 +9,8 @@ use kube::runtime::watcher::Event;
 use serde_json::Value;
 use tracing::{info, warn};
 
-use super::Report;
-use crate::profile::{BootProfileSpec, BootProfileStatus, Profile, Profiles};
+use super::StatusWriter;
+use bootlace_core::profile::{BootProfileSpec, BootProfileStatus, Profile, Profiles};
 
 /// A profile as JSON, because it may be unreadable: a newer version's field, or an edit past the schema.
 type Raw = DynamicObject;
@@ -37,7 +37,7 @@ struct Entry {
 
 impl Catalogue {
     /// Takes in what the watch tells. True where a snapshot can be taken that may differ from the last.
-    pub fn take(&mut self, event: Event<Raw>) -> bool {
+    pub fn apply(&mut self, event: Event<Raw>) -> bool {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -100,12 +100,12 @@ impl Catalogue {
 
     /// What the objects' statuses should say and do not.
     #[must_use]
-    pub fn reports(&self, now: Timestamp) -> Vec<Report> {
+    pub fn reports(&self, now: Timestamp) -> Vec<StatusWriter> {
         let report = |(name, entry): (&String, &Entry)| {
             let (problem, good) = (entry.problem.as_deref(), entry.good.as_ref());
             let status = BootProfileStatus::of(entry.generation, problem, good, &entry.status, now);
             let resource_version = entry.resource_version.clone();
-            (status != entry.status).then(|| Report { name: name.clone(), resource_version, status })
+            (status != entry.status).then(|| StatusWriter { name: name.clone(), resource_version, status })
         };
         self.entries.iter().filter_map(report).collect()
     }
@@ -166,11 +166,11 @@ mod tests {
     }
 
     fn list(catalogue: &mut Catalogue, profiles: Vec<Raw>) -> bool {
-        catalogue.take(Event::Init);
+        catalogue.apply(Event::Init);
         for profile in profiles {
-            catalogue.take(Event::InitApply(profile));
+            catalogue.apply(Event::InitApply(profile));
         }
-        catalogue.take(Event::InitDone)
+        catalogue.apply(Event::InitDone)
     }
 
     fn names(catalogue: &Catalogue) -> Vec<String> {
@@ -194,10 +194,10 @@ mod tests {
     fn changes_are_followed() {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![]);
-        assert!(catalogue.take(Event::Apply(profile("a", 1, &json!(5)))));
-        assert!(catalogue.take(Event::Apply(profile("a", 2, &json!(6)))));
+        assert!(catalogue.apply(Event::Apply(profile("a", 1, &json!(5)))));
+        assert!(catalogue.apply(Event::Apply(profile("a", 2, &json!(6)))));
         assert_eq!(a(&catalogue).spec.hook.timeout_seconds, 6);
-        assert!(catalogue.take(Event::Delete(profile("a", 2, &json!(6)))));
+        assert!(catalogue.apply(Event::Delete(profile("a", 2, &json!(6)))));
         assert!(names(&catalogue).is_empty());
     }
 
@@ -205,13 +205,13 @@ mod tests {
     fn an_unreadable_profile_keeps_its_last_good_version_and_the_others() {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![profile("a", 1, &json!(5)), profile("b", 1, &json!(5))]);
-        catalogue.take(Event::Apply(profile("a", 2, &json!("soon"))));
+        catalogue.apply(Event::Apply(profile("a", 2, &json!("soon"))));
         assert_eq!((names(&catalogue).len(), catalogue.invalid()), (2, 1));
         assert_eq!(a(&catalogue).generation, 1);
         // A new list says the same, and it stays so.
         list(&mut catalogue, vec![profile("a", 2, &json!("soon")), profile("b", 1, &json!(5))]);
         assert_eq!(a(&catalogue).generation, 1);
-        catalogue.take(Event::Apply(profile("a", 3, &json!(7))));
+        catalogue.apply(Event::Apply(profile("a", 3, &json!(7))));
         assert_eq!(a(&catalogue).generation, 3);
         assert_eq!(catalogue.invalid(), 0);
     }
@@ -233,8 +233,8 @@ mod tests {
         let problem = said.split_once("in force: ").unwrap().1.split_once(". Correct").unwrap().0;
         assert!(ready.starts_with(problem), "{ready} is not of {problem}");
         // With an earlier version in force it is not missing at all.
-        catalogue.take(Event::Apply(profile("a", 2, &json!(5))));
-        catalogue.take(Event::Apply(profile("a", 3, &json!(-1))));
+        catalogue.apply(Event::Apply(profile("a", 2, &json!(5))));
+        catalogue.apply(Event::Apply(profile("a", 3, &json!(-1))));
         assert_eq!(
             (names(&catalogue), catalogue.snapshot().not_in_force().count()),
             (vec!["a".to_owned()], 0)
@@ -255,9 +255,9 @@ mod tests {
         assert!(names(&catalogue).is_empty());
         let said = catalogue.snapshot().missing("a").to_string();
         assert!(said.contains("spec") && said.contains("env.allow"), "{said}");
-        catalogue.take(Event::Apply(with(2, &inline(&json!({"spring.datasource.url": "x"})))));
+        catalogue.apply(Event::Apply(with(2, &inline(&json!({"spring.datasource.url": "x"})))));
         assert_eq!(a(&catalogue).generation, 2);
-        catalogue.take(Event::Apply(with(3, &inline(&json!({"A=B": "x"})))));
+        catalogue.apply(Event::Apply(with(3, &inline(&json!({"A=B": "x"})))));
         assert_eq!(a(&catalogue).generation, 2, "an invalid change keeps the last good version");
         let status = catalogue.reports(at(3))[0].status.clone();
         let ready = status.ready().unwrap();
@@ -280,7 +280,7 @@ mod tests {
         let mut first = Catalogue::default();
         list(&mut first, vec![profile("a", 1, &json!(5))]);
         let good = with_status(&first, profile("a", 1, &json!(5)));
-        first.take(Event::Apply(good.clone()));
+        first.apply(Event::Apply(good.clone()));
         assert!(first.reports(at(2)).is_empty(), "what is said already is not said again");
         let mut broken = profile("a", 2, &json!("soon"));
         broken.data["status"] = good.data["status"].clone();
@@ -288,7 +288,7 @@ mod tests {
         let mut second = Catalogue::default();
         list(&mut second, vec![broken.clone()]);
         assert_eq!((a(&second).generation, a(&second).spec.hook.timeout_seconds), (1, 5));
-        first.take(Event::Apply(broken));
+        first.apply(Event::Apply(broken));
         // Both say the same, so it is no matter whose report is taken.
         assert_eq!(first.reports(at(2)), second.reports(at(2)));
         let status = &first.reports(at(2))[0].status;
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(stalled.message, ready.message);
         assert!(ready.message.contains("soon") && ready.message.ends_with("generation 1 stays in force"));
         assert_eq!(status.last_good.as_ref().unwrap().generation, 1);
-        first.take(Event::Apply(profile("a", 3, &json!(7))));
+        first.apply(Event::Apply(profile("a", 3, &json!(7))));
         let status = &first.reports(at(1))[0].status;
         assert_eq!(status.ready().unwrap().message, "generation 3 is in force");
         assert_eq!(status.conditions.len(), 1, "nothing is stalled any more");

@@ -2,29 +2,29 @@
 
 mod catalogue;
 pub mod namespaces;
-mod report;
+mod status_writer;
 pub mod watch;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 pub use catalogue::Catalogue;
-pub use report::Report;
+pub use status_writer::StatusWriter;
 
-use crate::plan::{PlanError, Recipes, Settings, Version};
-use crate::profile::{NamespaceDefaults, Profiles};
-use crate::signature::Keys;
-use crate::told::Store;
+use bootlace_core::plan::{PlanError, PreparedProfiles, InstallationSettings, Version};
+use bootlace_core::profile::{NamespaceDefaults, Profiles};
+use bootlace_core::signature::Keys;
+use bootlace_core::injected_config::StoreEndpoint;
 
 /// The snapshot that reviews are answered from; none before the first lists. A review keeps the one that it
 /// began with.
 #[derive(Debug, Default)]
-pub struct InForce {
+pub struct ActiveProfiles {
     known: RwLock<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    settings: Settings,
+    settings: InstallationSettings,
     /// Whether the settings lack the store, of which is known that there is one.
     awaits_store: bool,
     /// Whether the API server has not been asked for its version yet.
@@ -33,17 +33,17 @@ struct Known {
     awaits_keys: bool,
     profiles: Option<Profiles>,
     /// Made of the two above.
-    recipes: Option<Recipes>,
+    recipes: Option<PreparedProfiles>,
     /// None as long as they are waited for.
     defaults: Option<Arc<NamespaceDefaults>>,
-    snapshot: Option<Arc<Recipes>>,
+    snapshot: Option<Arc<PreparedProfiles>>,
 }
 
 impl Known {
     /// Makes the recipes anew.
     fn prepare(&mut self) -> Result<(), PlanError> {
         let profiles = self.profiles.clone();
-        self.recipes = profiles.map(|profiles| Recipes::new(profiles, &self.settings)).transpose()?;
+        self.recipes = profiles.map(|profiles| PreparedProfiles::new(profiles, &self.settings)).transpose()?;
         self.renew();
         Ok(())
     }
@@ -60,16 +60,16 @@ impl Known {
     }
 }
 
-impl InForce {
+impl ActiveProfiles {
     /// Nothing yet, on a webhook that was installed with `settings` and will learn of namespaces' defaults.
     #[must_use]
-    pub fn new(settings: Settings) -> Arc<Self> {
+    pub fn new(settings: InstallationSettings) -> Arc<Self> {
         Arc::new(Self { known: RwLock::new(Known { settings, ..Known::default() }) })
     }
 
     /// The same on a webhook without a cluster: no namespace names a profile.
     #[must_use]
-    pub fn without_namespaces(settings: Settings) -> Arc<Self> {
+    pub fn without_namespaces(settings: InstallationSettings) -> Arc<Self> {
         let in_force = Self::new(settings);
         in_force.swap_namespaces(NamespaceDefaults::default());
         in_force
@@ -77,7 +77,7 @@ impl InForce {
 
     /// The snapshot now.
     #[must_use]
-    pub fn get(&self) -> Option<Arc<Recipes>> {
+    pub fn get(&self) -> Option<Arc<PreparedProfiles>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
@@ -93,7 +93,7 @@ impl InForce {
     ///
     /// # Errors
     /// See [`Recipes::new`].
-    pub fn know(&self, version: Option<Version>) -> Result<(), PlanError> {
+    pub fn set_kubernetes_version(&self, version: Option<Version>) -> Result<(), PlanError> {
         let mut known = self.write();
         known.settings.kubernetes = version;
         known.awaits_version = false;
@@ -128,7 +128,7 @@ impl InForce {
     ///
     /// # Errors
     /// See [`Recipes::new`].
-    pub fn swap_store(&self, store: Store) -> Result<(), PlanError> {
+    pub fn swap_store(&self, store: StoreEndpoint) -> Result<(), PlanError> {
         let mut known = self.write();
         known.settings.store = Some(store);
         known.awaits_store = false;

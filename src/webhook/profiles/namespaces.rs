@@ -12,19 +12,19 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tracing::info;
 
-use super::InForce;
-use crate::names;
-use crate::profile::NamespaceDefaults;
-use crate::server::liveness::{self, Beat};
+use super::ActiveProfiles;
+use bootlace_core::names;
+use bootlace_core::profile::NamespaceDefaults;
+use crate::server::liveness::{self, Heartbeat};
 use crate::server::readiness::{Part, Readiness};
-use crate::server::watching::Watching;
+use crate::server::watch_errors::WatchedResource;
 
-const WATCHING: Watching =
-    Watching { resource: "namespaces", absent: "this is no API server of Kubernetes: check its address" };
+const WATCHING: WatchedResource =
+    WatchedResource { resource: "namespaces", absent: "this is no API server of Kubernetes: check its address" };
 
 /// Keeps the namespaces' defaults in `in_force` in step with the API server, for ever. Ready after the first list;
 /// when the watch breaks later on, what was known stays in force.
-pub async fn watch(client: Client, in_force: Arc<InForce>, readiness: Arc<Readiness>, beat: Beat) {
+pub async fn watch(client: Client, in_force: Arc<ActiveProfiles>, readiness: Arc<Readiness>, beat: Heartbeat) {
     let config = watcher::Config::default().labels(names::LABEL_PROFILE);
     let events = watcher(Api::<PartialObjectMeta<Namespace>>::all(client), config).default_backoff();
     let mut events = std::pin::pin!(events);

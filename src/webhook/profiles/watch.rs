@@ -9,14 +9,14 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use tracing::{info, warn};
 
-use super::{Catalogue, InForce, report};
-use crate::profile::BootProfile;
-use crate::server::liveness::{self, Beat};
+use super::{Catalogue, ActiveProfiles, status_writer};
+use bootlace_core::profile::BootProfile;
+use crate::server::liveness::{self, Heartbeat};
 use crate::server::readiness::{Part, Readiness};
-use crate::server::watching::Watching;
-use crate::webhook::metrics::Metrics;
+use crate::server::watch_errors::WatchedResource;
+use crate::webhook::metrics::WebhookMetrics;
 
-const WATCHING: Watching = Watching {
+const WATCHING: WatchedResource = WatchedResource {
     resource: "bootprofiles.bootlace.dev",
     absent: "install the CRD (crds/bootprofiles.yaml in the chart)",
 };
@@ -25,10 +25,10 @@ const WATCHING: Watching = Watching {
 /// later on, the last snapshot stays in force and the watch is taken up again.
 pub async fn watch(
     client: Client,
-    in_force: Arc<InForce>,
+    in_force: Arc<ActiveProfiles>,
     readiness: Arc<Readiness>,
-    metrics: Arc<Metrics>,
-    beat: Beat,
+    metrics: Arc<WebhookMetrics>,
+    beat: Heartbeat,
 ) {
     let api: Api<DynamicObject> = Api::all_with(client, &ApiResource::erase::<BootProfile>(&()));
     let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
@@ -44,7 +44,7 @@ pub async fn watch(
         let Some(event) = event else { return };
         match event {
             Ok(event) => {
-                if !catalogue.take(event) {
+                if !catalogue.apply(event) {
                     continue;
                 }
                 let snapshot = catalogue.snapshot();
@@ -57,7 +57,7 @@ pub async fn watch(
                 }
                 // Only once they are in force here. Not waited for: the next change must not wait for a slow write.
                 for report in catalogue.reports(Timestamp::now()) {
-                    tokio::spawn(report::write(api.clone(), report));
+                    tokio::spawn(status_writer::write(api.clone(), report));
                 }
                 if readiness.is_missing(Part::Profiles) {
                     info!(count, "BootProfiles listed");

@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::review::MAX_BYTES;
+use bootlace_core::review::MAX_BYTES;
 
 /// From this size on a body waits for its turn before it is parsed. Almost all pods are far smaller. What bodies hold while
 /// they arrive is bounded by the listener.
@@ -35,14 +35,14 @@ impl Collected {
 
 /// Reads a body. The turn that a large one waits for ends when the [`Collected`] is dropped.
 pub(super) async fn collect(mut body: Body, turns: &Arc<Semaphore>) -> Collected {
-    let (bytes, endless) = read(&mut body).await;
+    let (bytes, endless) = collect(&mut body).await;
     // Only now: a sender that stalls must not keep others from their turn.
     let large = if bytes.len() > LARGE { Arc::clone(turns).acquire_owned().await.ok() } else { None };
     Collected { bytes, endless, large }
 }
 
 /// The body up to the limit, and whether there is more than is worth reading.
-async fn read(body: &mut Body) -> (Bytes, bool) {
+async fn collect(body: &mut Body) -> (Bytes, bool) {
     // Not as large as announced: memory for it is taken as it comes.
     let mut bytes = Vec::new();
     let mut drained = 0;

@@ -16,30 +16,30 @@ use tracing::{debug, error, info};
 
 use self::body::Collected;
 use super::lookups::{Lookups, ROUNDS};
-use super::metrics::Metrics;
-use super::profiles::InForce;
-use crate::admission::{self, Answered, Found, Outcome};
-use crate::plan::Recipes;
+use super::metrics::WebhookMetrics;
+use super::profiles::ActiveProfiles;
+use bootlace_core::admission::{self, Answered, LookupResults, ReviewOutcome};
+use bootlace_core::plan::PreparedProfiles;
 use crate::server::memory;
 use crate::server::metrics::Counted;
 use crate::server::tls::Peer;
-use crate::shorten::shorten;
+use bootlace_core::shorten::shorten;
 
 /// The path that the API server posts to.
 pub const PATH: &str = "/mutate";
 
 /// What reviews are answered from.
 pub struct Reviews {
-    profiles: Arc<InForce>,
-    metrics: Arc<Metrics>,
+    profiles: Arc<ActiveProfiles>,
+    metrics: Arc<WebhookMetrics>,
     lookups: Arc<Lookups>,
-    callers: Callers,
+    callers: CallerPolicy,
     large: Arc<Semaphore>,
 }
 
 /// Who is answered, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Callers {
+pub enum CallerPolicy {
     /// Everybody.
     #[default]
     Any,
@@ -63,7 +63,7 @@ enum Trust {
     None,
 }
 
-impl Callers {
+impl CallerPolicy {
     fn trust(&self, peer: &Peer) -> Trust {
         match self {
             Self::Named { names, others } if !peer.is_one_of(names) => {
@@ -81,14 +81,14 @@ impl Callers {
 impl Reviews {
     /// Answers from `profiles`, as they are when a review comes, and from what `lookups` can find.
     #[must_use]
-    pub fn new(profiles: Arc<InForce>, metrics: Arc<Metrics>, lookups: Arc<Lookups>) -> Arc<Self> {
+    pub fn new(profiles: Arc<ActiveProfiles>, metrics: Arc<WebhookMetrics>, lookups: Arc<Lookups>) -> Arc<Self> {
         let large = Arc::new(Semaphore::new(memory::LARGE_REVIEWS));
-        Arc::new(Self { profiles, metrics, lookups, callers: Callers::Any, large })
+        Arc::new(Self { profiles, metrics, lookups, callers: CallerPolicy::Any, large })
     }
 
     /// The same, for these callers.
     #[must_use]
-    pub fn for_callers(self: Arc<Self>, callers: Callers) -> Arc<Self> {
+    pub fn for_callers(self: Arc<Self>, callers: CallerPolicy) -> Arc<Self> {
         let Self { profiles, metrics, lookups, large, .. } = &*self;
         let (profiles, metrics) = (Arc::clone(profiles), Arc::clone(metrics));
         Arc::new(Self { profiles, metrics, lookups: Arc::clone(lookups), large: Arc::clone(large), callers })
@@ -100,13 +100,13 @@ impl Reviews {
     }
 
     /// Answers a review, and looks up what that takes.
-    async fn answer(&self, collected: &Collected, recipes: Arc<Recipes>, trust: Trust) -> Response<Body> {
+    async fn answer(&self, collected: &Collected, recipes: Arc<PreparedProfiles>, trust: Trust) -> Response<Body> {
         let started = Instant::now();
-        let mut found = if trust == Trust::Full { self.lookups.begin() } else { Found::default() };
+        let mut found = if trust == Trust::Full { self.lookups.begin() } else { LookupResults::default() };
         for _ in 0..ROUNDS {
             let answer = if collected.is_large() {
                 let (body, recipes, found) = (collected.bytes.clone(), Arc::clone(&recipes), found.clone());
-                let answer = move || admission::answer_with(&body, &recipes, &found);
+                let answer = move || admission::review_with(&body, &recipes, &found);
                 // Parsing takes milliseconds here: not on a thread that others' connections wait for.
                 let Ok(answer) = tokio::task::spawn_blocking(answer).await else {
                     let text = "The review could not be answered.";
@@ -114,14 +114,14 @@ impl Reviews {
                 };
                 answer
             } else {
-                admission::answer_with(&collected.bytes, &recipes, &found)
+                admission::review_with(&collected.bytes, &recipes, &found)
             };
             match answer {
                 Ok(answered) => return self.tell(&answered, started),
                 Err(lookup) => self.lookups.add(*lookup, &mut found, &self.metrics).await,
             }
         }
-        self.tell(&admission::answer(&collected.bytes, &recipes), started)
+        self.tell(&admission::review(&collected.bytes, &recipes), started)
     }
 
     /// Writes the answer, and counts and logs it.
@@ -180,21 +180,21 @@ fn log(answered: &Answered) {
     // Anybody's to write, where the caller is not the API server.
     let (namespace, pod) = (&*shorten(&*subject.namespace), subject.pod.as_str());
     match outcome {
-        Outcome::Injected => {
+        ReviewOutcome::Injected => {
             let because = response.audit.get("because").map(String::as_str);
             info!(namespace, pod, because, "injected");
         }
-        Outcome::Reordered => {
+        ReviewOutcome::Reordered => {
             let how = response.audit.get("reordered").map(String::as_str);
             info!(namespace, pod, how, "reordered");
         }
-        Outcome::Signed => info!(namespace, pod, "signed"),
-        Outcome::Refused | Outcome::Malformed => {
+        ReviewOutcome::Signed => info!(namespace, pod, "signed"),
+        ReviewOutcome::Refused | ReviewOutcome::Malformed => {
             let reason = response.refusal.as_ref().map(|refusal| refusal.message.as_str());
             info!(namespace, pod, reason, "{outcome}");
         }
-        Outcome::Skipped(skip) => debug!(namespace, pod, reason = skip.as_str(), "skipped"),
-        Outcome::NotForUs => debug!(uid = response.uid, "not for us"),
+        ReviewOutcome::Skipped(skip) => debug!(namespace, pod, reason = skip.as_str(), "skipped"),
+        ReviewOutcome::NotForUs => debug!(uid = response.uid, "not for us"),
     }
 }
 

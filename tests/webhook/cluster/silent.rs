@@ -7,16 +7,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bootlace::plan::{Settings, Version};
-use bootlace::profile::folder;
+use bootlace::profile_files;
 use bootlace::server::liveness::Liveness;
 use bootlace::server::readiness::{Part, Readiness};
-use bootlace::webhook::profiles::InForce;
+use bootlace::webhook::profiles::ActiveProfiles;
 use bootlace::webhook::version;
+use bootlace_core::plan::{InstallationSettings, Version};
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
-use crate::cluster::{CONFIGURATION, PROFILES, Replica, Watching, configuration, is_trusted, profile};
+use crate::cluster::{CONFIGURATION, PROFILES, Replica, Watching, ca_bundle, is_trusted, profile};
 use crate::harness::{issue, until};
 
 /// A role as a process, whose API server is silent.
@@ -110,7 +110,7 @@ fn no_role_is_ready_before_its_api_server_has_answered() {
 /// Puts in place what a webhook asks for.
 fn installed() -> ApiServer {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, configuration());
+    api.put(CONFIGURATION, ca_bundle());
     api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
     api.put("/version", told(36));
     api
@@ -149,7 +149,7 @@ async fn what_was_in_force_stays_and_keepers_go_on_afterwards() {
     .await;
     api.be_silent(true);
     // The keeper hears of it by its watch, and cannot read the Secret.
-    api.put(CONFIGURATION, configuration());
+    api.put(CONFIGURATION, ca_bundle());
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(!is_trusted(&api));
     assert!(replica.readiness.report().is_empty() && watching.readiness.report().is_empty());
@@ -167,7 +167,7 @@ async fn a_keeper_that_waits_for_ever_is_noticed() {
     let replica = Replica::start_with(&api.client_without_limit(), &liveness);
     until("the bundle", async || replica.readiness.report().is_empty()).await;
     api.be_silent(true);
-    api.put(CONFIGURATION, configuration());
+    api.put(CONFIGURATION, ca_bundle());
     until("the keeper to be missed", async || !liveness.report().is_empty()).await;
     let report = liveness.report().join("; ");
     assert!(report.contains("what keeps the caBundle has been silent"), "{report}");
@@ -179,10 +179,10 @@ async fn the_version_is_asked_for_until_it_is_known_and_again_after_an_upgrade()
     let api = ApiServer::start();
     api.be_silent(true);
     let (in_force, readiness) =
-        (InForce::without_namespaces(Settings::default()), Arc::new(Readiness::default()));
+        (ActiveProfiles::without_namespaces(InstallationSettings::default()), Arc::new(Readiness::default()));
     in_force.await_version();
     let profile = Path::new(env!("BOOTLACE_ROOT")).join("tests/webhook/profile.yaml");
-    in_force.swap(folder::read(&profile).unwrap()).unwrap();
+    in_force.swap(profile_files::read(&profile).unwrap()).unwrap();
     readiness.missing(Part::ApiServer, "not yet");
     let beat = Arc::<Liveness>::default().expect("the version");
     let every = Duration::from_millis(20);

@@ -1,6 +1,6 @@
 //! The worst reviews that were thought of: each is small enough to be read, and asks for as much work or memory as it can.
 
-use bootlace::names;
+use bootlace_core::names;
 use serde_json::{Value, json};
 
 use crate::harness::REVIEW;

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn memory_limit() -> u64 {
     let values: Value = serde_saphyr::from_str(include_str!("../../../charts/bootlace/values.yaml")).unwrap();
     let limit = values.pointer("/resources/limits/memory").and_then(Value::as_str).unwrap();
-    bootlace::quantity::Quantity::parse(limit).unwrap().units()
+    bootlace_core::quantity::Quantity::parse(limit).unwrap().units()
 }
 
 /// A group of the kernel's that one process is put into, with a limit on its memory.

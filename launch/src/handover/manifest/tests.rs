@@ -24,7 +24,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     });
     prop_oneof![
         vec(output, 0..6).prop_map(Outcome::Outputs),
-        any::<String>().prop_map(|text| Outcome::Refused(Sentence::new(&text))),
+        any::<String>().prop_map(|text| Outcome::Refused(OneLine::new(&text))),
     ]
 }
 
@@ -71,7 +71,7 @@ fn is_lines_that_a_person_can_read() {
         "bootlace-handover 1\nexit 0\noutput Certificate Secret\nfile 1704 tls.crt\nfile 227 tls.key\n\
          output Report ConfigMap\nend\n"
     );
-    let refused = Manifest::new(0, Outcome::Refused(Sentence::new("it is\nmissing"))).unwrap();
+    let refused = Manifest::new(0, Outcome::Refused(OneLine::new("it is\nmissing"))).unwrap();
     assert_eq!(refused.encode(), b"bootlace-handover 1\nexit 0\nrefused it is missing\nend\n");
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use ::object_store::ObjectStore;
 use ::object_store::azure::{AzureConfigKey as Key, MicrosoftAzureBuilder};
 
-use super::open::{Setup, Who, workload};
-use super::words;
+use super::credentials::{StoreConfig, Credentials, workload};
+use super::errors;
 use crate::boot::source::SourceError;
-use crate::profile::object_store::Azure;
+use bootlace_core::profile::object_store::Azure;
 
 /// What Azure Workload Identity tells a pod.
 /// <https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>
@@ -36,8 +36,8 @@ pub(super) fn address(says: &Azure) -> String {
 }
 
 /// Opens it at `address`.
-pub(super) fn open(says: &Azure, address: &str, setup: Setup) -> Result<Arc<dyn ObjectStore>, SourceError> {
-    let Setup { who, connector, retry } = setup;
+pub(super) fn open(says: &Azure, address: &str, setup: StoreConfig) -> Result<Arc<dyn ObjectStore>, SourceError> {
+    let StoreConfig { who, connector, retry } = setup;
     let mut builder = MicrosoftAzureBuilder::new()
         .with_account(&says.account)
         .with_container_name(&says.container)
@@ -46,12 +46,12 @@ pub(super) fn open(says: &Azure, address: &str, setup: Setup) -> Result<Arc<dyn 
         .with_retry(retry);
     let mut used = "AZURE_AUTHORITY_HOST";
     match &who {
-        Who::Workload => {
+        Credentials::Workload => {
             for (key, value) in workload(&WORKLOAD)? {
                 builder = builder.with_config(key, value);
             }
         }
-        Who::Secret { .. } => {
+        Credentials::Secret { .. } => {
             if let Some(key) = who.key(ACCOUNT_KEY)? {
                 used = ACCOUNT_KEY;
                 builder = builder.with_access_key(key);
@@ -64,11 +64,11 @@ pub(super) fn open(says: &Azure, address: &str, setup: Setup) -> Result<Arc<dyn 
                 }
             }
         }
-        Who::Anonymous => builder = builder.with_skip_signature(true),
+        Credentials::Anonymous => builder = builder.with_skip_signature(true),
     }
     let built = builder.build().map_err(|_| match &who {
-        Who::Secret { .. } => who.refused(used, "cannot be read: copy it as the portal or `az` shows it"),
-        _ => words::unusable(used),
+        Credentials::Secret { .. } => who.refused(used, "cannot be read: copy it as the portal or `az` shows it"),
+        _ => errors::unusable(used),
     });
     Ok(Arc::new(built?))
 }

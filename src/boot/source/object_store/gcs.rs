@@ -5,10 +5,10 @@ use std::sync::Arc;
 use ::object_store::ObjectStore;
 use ::object_store::gcp::GoogleCloudStorageBuilder;
 
-use super::open::{Setup, Who, env};
-use super::words;
+use super::credentials::{StoreConfig, Credentials, env};
+use super::errors;
 use crate::boot::source::SourceError;
-use crate::profile::object_store::Gcs;
+use bootlace_core::profile::object_store::Gcs;
 
 /// The key that Google's own pages on GKE make such a Secret with.
 const KEY: &str = "key.json";
@@ -19,8 +19,8 @@ pub(super) fn address(says: &Gcs) -> String {
 }
 
 /// Opens it at `address`.
-pub(super) fn open(says: &Gcs, address: &str, setup: Setup) -> Result<Arc<dyn ObjectStore>, SourceError> {
-    let Setup { who, connector, retry } = setup;
+pub(super) fn open(says: &Gcs, address: &str, setup: StoreConfig) -> Result<Arc<dyn ObjectStore>, SourceError> {
+    let StoreConfig { who, connector, retry } = setup;
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&says.bucket)
         .with_base_url(address.trim_end_matches('/'))
@@ -29,22 +29,22 @@ pub(super) fn open(says: &Gcs, address: &str, setup: Setup) -> Result<Arc<dyn Ob
     let file = "GOOGLE_APPLICATION_CREDENTIALS";
     match &who {
         // GKE's metadata service needs no word.
-        Who::Workload => {
+        Credentials::Workload => {
             if let Some(path) = env(file) {
                 builder = builder.with_application_credentials(path);
             }
         }
-        Who::Secret { .. } => {
+        Credentials::Secret { .. } => {
             let key = who.required(KEY, "key.json, the JSON key of a service account")?;
             builder = builder.with_service_account_key(key);
         }
         // A token that is never sent keeps the library from looking for another.
-        Who::Anonymous => builder = builder.with_bearer_token("").with_skip_signature(true),
+        Credentials::Anonymous => builder = builder.with_bearer_token("").with_skip_signature(true),
     }
     let built = builder.build().map_err(|_| match &who {
-        Who::Secret { .. } => who
+        Credentials::Secret { .. } => who
             .refused(KEY, "is no key of a service account in JSON: create one, and put the whole file there"),
-        _ => words::unusable(file),
+        _ => errors::unusable(file),
     });
     Ok(Arc::new(built?))
 }

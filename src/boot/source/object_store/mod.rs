@@ -13,11 +13,11 @@
 
 mod azure;
 mod gcs;
-mod open;
+mod credentials;
 mod prefix;
 mod s3;
 mod service;
-mod words;
+mod errors;
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -27,41 +27,41 @@ use ::object_store::{GetOptions, GetResult};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
-use self::open::Store;
+use self::credentials::OpenStore;
 use self::service::Whole;
 use super::attempts::in_time;
-use super::becomes::Becomes;
-use super::{Source, SourceError, client};
+use super::content::ContentKind;
+use super::{FetchSource, SourceError, client};
 use crate::boot::sink::Sink;
-use crate::entry::Rename;
-use crate::http::{Body, Expected, HttpError, Progress, Transport};
-use crate::plan::boot_spec::Remote;
-use crate::profile::object_store::ObjectStore;
-use crate::profile::remote;
+use bootlace_core::entry::Rename;
+use crate::http::{Body, Expected, HttpError, FetchProgress, Transport};
+use bootlace_core::plan::boot_spec::RemoteSource;
+use bootlace_core::profile::object_store::ObjectStore;
+use bootlace_core::profile::remote;
 
 /// What an object store holds.
 pub(super) struct ObjectStoreSource<'a> {
-    remote: &'a Remote<ObjectStore>,
+    remote: &'a RemoteSource<ObjectStore>,
     /// The time of the whole boot.
     seconds: u32,
-    progress: Arc<Progress>,
+    progress: Arc<FetchProgress>,
     transport: OnceCell<Arc<Transport>>,
     /// Objects of a prefix that are there already.
     objects: Cell<usize>,
 }
 
 impl<'a> ObjectStoreSource<'a> {
-    pub(super) fn new(remote: &'a Remote<ObjectStore>, seconds: u32) -> Self {
+    pub(super) fn new(remote: &'a RemoteSource<ObjectStore>, seconds: u32) -> Self {
         let (progress, transport, objects) = Default::default();
         Self { remote, seconds, progress, transport, objects }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let Remote { request: says, path } = self.remote;
+        let RemoteSource { request: says, path } = self.remote;
         let settings = settings(says);
         let mount = std::path::Path::new(path);
         let client = client::open(&settings, mount, self.seconds, &self.progress).await?;
-        let store = open::open(says, &client, mount).await?;
+        let store = credentials::open(says, &client, mount).await?;
         // Set once: a source is fetched once.
         let _ = self.transport.set(Arc::clone(&store.transport));
         let fetch = async {
@@ -76,7 +76,7 @@ impl<'a> ObjectStoreSource<'a> {
         in_time(&client, fetch, || self.doing()).await
     }
 
-    async fn object(&self, store: &Store, key: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    async fn object(&self, store: &OpenStore, key: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let says = &self.remote.request;
         let address = says.address();
         let Some(path) = Path::parse(key).ok().filter(|path| path.as_ref() == key) else {
@@ -91,16 +91,16 @@ impl<'a> ObjectStoreSource<'a> {
             return Err(HttpError::TooLarge { place: address, limit: sink.limit() }.into());
         }
         let (kind, place) = (store.kind, address.clone());
-        let stream = found.into_stream().map_err(move |error| words::of_body(kind, &place, &error)).boxed();
+        let stream = found.into_stream().map_err(move |error| errors::of_body(kind, &place, &error)).boxed();
         let sha256 = says.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" });
         let mut body = Body::new(stream, address, Arc::clone(&self.progress), sink.limit(), sha256);
         let becomes =
-            Becomes { file: says.file.as_deref(), archive: says.archive.as_ref(), json: &says.json };
-        becomes.give(&mut body, sink).await
+            ContentKind { file: says.file.as_deref(), archive: says.archive.as_ref(), json: &says.json };
+        becomes.write(&mut body, sink).await
     }
 }
 
-impl Source for ObjectStoreSource<'_> {
+impl FetchSource for ObjectStoreSource<'_> {
     fn title(&self) -> String {
         self.remote.request.address()
     }
@@ -126,9 +126,9 @@ impl Source for ObjectStoreSource<'_> {
 
 /// Where boot asks, in words: what the store's own tools call it, and the server. Where the region is the workload
 /// identity's to say, only the pod knows it.
-pub(super) fn asked(says: &ObjectStore) -> Result<String, SourceError> {
-    let address = open::address(says, None)?;
-    open::url(&address)?;
+pub(super) fn address(says: &ObjectStore) -> Result<String, SourceError> {
+    let address = credentials::address(says, None)?;
+    credentials::url(&address)?;
     let by_workload = says.s3.as_ref().is_some_and(|s3| s3.region.is_none() && s3.endpoint.is_none());
     let region = if by_workload { ", or in the region that the pod's workload identity names" } else { "" };
     Ok(format!("{} at {address}{region}", says.address()))
@@ -148,8 +148,8 @@ fn settings(says: &ObjectStore) -> remote::Client {
 }
 
 /// The object at `path`, which streams in.
-async fn get(store: &Store, path: &Path) -> Result<GetResult, SourceError> {
+async fn get(store: &OpenStore, path: &Path) -> Result<GetResult, SourceError> {
     let mut options = GetOptions::default();
     options.extensions.insert(Whole);
-    store.objects.get_opts(path, options).await.map_err(|error| words::of(store, &error))
+    store.objects.get_opts(path, options).await.map_err(|error| errors::of(store, &error))
 }

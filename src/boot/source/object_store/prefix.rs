@@ -6,15 +6,15 @@ use ::object_store::ObjectMeta;
 use ::object_store::path::Path;
 use futures::TryStreamExt;
 
-use super::open::Store;
-use super::{get, words};
+use super::credentials::OpenStore;
+use super::{get, errors};
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
-use crate::profile::object_store::ObjectStore;
+use bootlace_core::profile::object_store::ObjectStore;
 
 /// Gives every object below `prefix`. `there` counts those that are.
 pub(super) async fn give(
-    store: &Store,
+    store: &OpenStore,
     says: &ObjectStore,
     prefix: &str,
     sink: &mut Sink<'_>,
@@ -35,7 +35,7 @@ pub(super) async fn give(
         Ok(())
     };
     let at_a_time = usize::try_from(says.client.concurrency).unwrap_or(1);
-    let listed = store.objects.list(Some(&base)).map_err(|error| words::of(store, &error));
+    let listed = store.objects.list(Some(&base)).map_err(|error| errors::of(store, &error));
     listed.try_for_each_concurrent(at_a_time, one).await?;
     if there.get() == 0 {
         return Err(SourceError::Missing(format!(
@@ -48,7 +48,7 @@ pub(super) async fn give(
 
 /// Gives one object, and says whether it is one.
 async fn object(
-    store: &Store,
+    store: &OpenStore,
     says: &ObjectStore,
     base: &Path,
     found: &ObjectMeta,
@@ -65,7 +65,7 @@ async fn object(
     let path = says.folder.as_ref().map_or_else(|| below.to_owned(), |folder| format!("{folder}/{below}"));
     let mut file = sink.borrow_mut().create(&path)?;
     let mut content = got.into_stream();
-    while let Some(chunk) = content.try_next().await.map_err(|error| words::of(store, &error))? {
+    while let Some(chunk) = content.try_next().await.map_err(|error| errors::of(store, &error))? {
         file.write(&chunk)?;
     }
     sink.borrow_mut().finish(file)?;

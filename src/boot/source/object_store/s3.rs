@@ -5,10 +5,10 @@ use std::sync::Arc;
 use ::object_store::ObjectStore;
 use ::object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 
-use super::open::{Setup, Who, env, workload};
-use super::words;
+use super::credentials::{StoreConfig, Credentials, env, workload};
+use super::errors;
 use crate::boot::source::SourceError;
-use crate::profile::object_store::S3;
+use bootlace_core::profile::object_store::S3;
 
 /// What EKS tells a pod that has an identity: by a role for its service account, or by Pod Identity. Keys in the env
 /// are not among them: they belong into a Secret.
@@ -49,8 +49,8 @@ fn region(says: &S3, of_workload: Option<String>) -> String {
 }
 
 /// Opens it at `address`.
-pub(super) fn open(says: &S3, address: &str, setup: Setup) -> Result<Arc<dyn ObjectStore>, SourceError> {
-    let Setup { who, connector, retry } = setup;
+pub(super) fn open(says: &S3, address: &str, setup: StoreConfig) -> Result<Arc<dyn ObjectStore>, SourceError> {
+    let StoreConfig { who, connector, retry } = setup;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&says.bucket)
         .with_region(region(says, region_of_workload()))
@@ -59,12 +59,12 @@ pub(super) fn open(says: &S3, address: &str, setup: Setup) -> Result<Arc<dyn Obj
         .with_http_connector(connector)
         .with_retry(retry);
     match &who {
-        Who::Workload => {
+        Credentials::Workload => {
             for (key, value) in workload(&WORKLOAD)? {
                 builder = builder.with_config(key, value);
             }
         }
-        Who::Secret { .. } => {
+        Credentials::Secret { .. } => {
             builder = builder
                 .with_access_key_id(who.required("AWS_ACCESS_KEY_ID", KEYS)?)
                 .with_secret_access_key(who.required("AWS_SECRET_ACCESS_KEY", KEYS)?);
@@ -72,7 +72,7 @@ pub(super) fn open(says: &S3, address: &str, setup: Setup) -> Result<Arc<dyn Obj
                 builder = builder.with_token(token);
             }
         }
-        Who::Anonymous => builder = builder.with_skip_signature(true),
+        Credentials::Anonymous => builder = builder.with_skip_signature(true),
     }
-    Ok(Arc::new(builder.build().map_err(|_| words::unusable("s3"))?))
+    Ok(Arc::new(builder.build().map_err(|_| errors::unusable("s3"))?))
 }

@@ -1,12 +1,12 @@
 //! Artifacts: named blobs, as ORAS pushes files and folders.
 //! <https://oras.land/docs/concepts/artifact/>
 
-use super::selection::{FIELD, Selection, is_below};
+use super::selection::{FIELD, PathSelection, is_below};
 use super::{Descriptor, Repository};
-use crate::boot::archive::{Kind, Select, unpack_tar};
+use crate::boot::archive::{ArchiveEntryKind, SelectEntries, unpack_tar};
 use crate::boot::sink::Sink;
-use crate::boot::source::{Entry, Refused, SourceError};
-use crate::entry::AssetPath;
+use crate::boot::source::{EntryName, EntryError, SourceError};
+use bootlace_core::entry::AssetPath;
 use crate::http::Body;
 
 /// ORAS' name for the folder that it was run in.
@@ -16,7 +16,7 @@ const HERE: &str = ".";
 pub(super) async fn give(
     repository: &Repository<'_>,
     blobs: &[Descriptor],
-    selection: Selection<'_>,
+    selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut nameless = 0;
@@ -41,10 +41,10 @@ async fn give_file(
     repository: &Repository<'_>,
     blob: &Descriptor,
     title: &str,
-    selection: Selection<'_>,
+    selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    let refused = |error| SourceError::refused(Entry::File, title, Refused::Path(error));
+    let refused = |error| SourceError::refused(EntryName::File, title, EntryError::Path(error));
     let path = AssetPath::parse(title).map_err(refused)?;
     let Some(target) = selection.target(&path) else { return Ok(()) };
     let give = async |body: &mut Body, sink: &mut Sink<'_>| {
@@ -61,11 +61,11 @@ async fn give_folder(
     repository: &Repository<'_>,
     blob: &Descriptor,
     title: &str,
-    selection: Selection<'_>,
+    selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     if title != HERE {
-        let refused = |error| SourceError::refused(Entry::File, title, Refused::Path(error));
+        let refused = |error| SourceError::refused(EntryName::File, title, EntryError::Path(error));
         AssetPath::parse(title).map_err(refused)?;
     }
     let mut folder = Folder { title, selection };
@@ -76,11 +76,11 @@ async fn give_folder(
 /// A folder that ORAS packed: each of its entries begins with the folder's own name.
 struct Folder<'a> {
     title: &'a str,
-    selection: Selection<'a>,
+    selection: PathSelection<'a>,
 }
 
-impl Select for Folder<'_> {
-    fn target(&mut self, path: &AssetPath, kind: Kind, _: &Sink<'_>) -> Result<Option<String>, SourceError> {
+impl SelectEntries for Folder<'_> {
+    fn target(&mut self, path: &AssetPath, kind: ArchiveEntryKind, _: &Sink<'_>) -> Result<Option<String>, SourceError> {
         let name = path.to_string();
         if self.title != HERE && name != self.title && !is_below(&name, self.title) {
             return Err(SourceError::Archive(format!(
@@ -88,7 +88,7 @@ impl Select for Folder<'_> {
                 self.title
             )));
         }
-        Ok(self.selection.target(path).filter(|_| kind != Kind::Folder))
+        Ok(self.selection.target(path).filter(|_| kind != ArchiveEntryKind::Folder))
     }
 
     fn field(&self) -> &'static str {

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use super::selection::{FIELD, Selection, Standing};
+use super::selection::{FIELD, PathSelection, PathMatch};
 use super::{Descriptor, Image, Repository};
-use crate::boot::archive::{Kind, Select, unpack_tar};
-use crate::boot::sink::{Mark, Sink};
+use crate::boot::archive::{ArchiveEntryKind, SelectEntries, unpack_tar};
+use crate::boot::sink::{SinkPosition, Sink};
 use crate::boot::source::SourceError;
-use crate::entry::AssetPath;
+use bootlace_core::entry::AssetPath;
 use crate::http::Body;
 
 /// How a layer says that a file of a lower one is gone: a file of this name with the other's behind it.
@@ -27,7 +27,7 @@ const MAX_COVER_BYTES: usize = 4 << 20;
 pub(super) async fn give(
     repository: &Repository<'_>,
     image: &Image,
-    selection: Selection<'_>,
+    selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     // An artifact of another kind may have its files packed in the same way; Flux and Helm do.
@@ -66,7 +66,7 @@ async fn give_layer(
     repository: &Repository<'_>,
     blob: &Descriptor,
     above: &Cover,
-    selection: Selection<'_>,
+    selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<Left, SourceError> {
     let give = async |body: &mut Body, sink: &mut Sink<'_>| {
@@ -80,22 +80,22 @@ async fn give_layer(
 
 /// A layer while it is read.
 struct Layer<'a> {
-    selection: Selection<'a>,
+    selection: PathSelection<'a>,
     /// What the layers above hide.
     above: &'a Cover,
     /// Where the layers above end.
-    mark: &'a Mark,
+    mark: &'a SinkPosition,
     /// What this one hides from those below.
     covers: Cover,
     /// The first link on the way to what is selected.
     link: Option<String>,
 }
 
-impl Select for Layer<'_> {
+impl SelectEntries for Layer<'_> {
     fn target(
         &mut self,
         path: &AssetPath,
-        kind: Kind,
+        kind: ArchiveEntryKind,
         sink: &Sink<'_>,
     ) -> Result<Option<String>, SourceError> {
         let name = path.to_string();
@@ -115,14 +115,14 @@ impl Select for Layer<'_> {
         }
         // A layer need not name the folders that its files lie in.
         path.folders().try_for_each(|folder| self.cover(folder, Hidden::Itself))?;
-        if kind == Kind::Folder {
+        if kind == ArchiveEntryKind::Folder {
             self.cover(&name, Hidden::Itself)?;
             return Ok(None);
         }
         let hidden = self.above.hides(&name);
-        if matches!(self.selection.standing(&name), Standing::Above | Standing::Itself) {
+        if matches!(self.selection.match_path(&name), PathMatch::Above | PathMatch::Itself) {
             self.cover(&name, Hidden::Whole)?;
-            if kind != Kind::File && !hidden && self.link.is_none() {
+            if kind != ArchiveEntryKind::File && !hidden && self.link.is_none() {
                 self.link = Some(name.clone());
             }
         }
@@ -145,8 +145,8 @@ impl Select for Layer<'_> {
 impl Layer<'_> {
     /// Notes what is hidden, as far as something selected can be.
     fn cover(&mut self, path: &str, hidden: Hidden) -> Result<(), SourceError> {
-        match self.selection.standing(path) {
-            Standing::Beside if !path.is_empty() => Ok(()),
+        match self.selection.match_path(path) {
+            PathMatch::Beside if !path.is_empty() => Ok(()),
             _ => self.covers.add(path, hidden),
         }
     }
@@ -221,15 +221,15 @@ mod tests {
     }
 
     impl Said {
-        fn entry(&self) -> (AssetPath, Kind) {
+        fn entry(&self) -> (AssetPath, ArchiveEntryKind) {
             let (path, kind) = match self {
-                Self::File(path) => (path.clone(), Kind::File),
-                Self::Folder(path) => (path.clone(), Kind::Folder),
+                Self::File(path) => (path.clone(), ArchiveEntryKind::File),
+                Self::Folder(path) => (path.clone(), ArchiveEntryKind::Folder),
                 Self::Gone(path) => match path.rsplit_once('/') {
-                    Some((folder, name)) => (format!("{folder}/{WHITEOUT}{name}"), Kind::File),
-                    None => (format!("{WHITEOUT}{path}"), Kind::File),
+                    Some((folder, name)) => (format!("{folder}/{WHITEOUT}{name}"), ArchiveEntryKind::File),
+                    None => (format!("{WHITEOUT}{path}"), ArchiveEntryKind::File),
                 },
-                Self::Opaque(path) => (format!("{path}/{OPAQUE}"), Kind::File),
+                Self::Opaque(path) => (format!("{path}/{OPAQUE}"), ArchiveEntryKind::File),
             };
             (AssetPath::parse(&path).unwrap(), kind)
         }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     /// As boot does it.
-    fn taken(layers: &[Vec<Said>], selection: Selection<'_>) -> BTreeMap<String, usize> {
+    fn taken(layers: &[Vec<Said>], selection: PathSelection<'_>) -> BTreeMap<String, usize> {
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();
         let mut sink = Sink::new(&volume, None);
@@ -339,7 +339,7 @@ mod tests {
             layers in prop::collection::vec(layer(), 1..5),
             path in "([ab](/[ab])?)?",
         ) {
-            let selection = Selection { path: &path, prefix: "" };
+            let selection = PathSelection { path: &path, prefix: "" };
             let selected = |(file, number): (&String, &usize)| {
                 let file = AssetPath::parse(file).unwrap();
                 selection.target(&file).map(|target| (target, *number))

@@ -14,16 +14,16 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use reqwest::StatusCode;
 
-use self::selection::Selection;
+use self::selection::PathSelection;
 use super::attempts::fetch_by;
-use super::{Source, SourceError, client, read_object};
+use super::{FetchSource, SourceError, client, read_object};
 use crate::boot::sink::Sink;
-use crate::entry::Rename;
-use crate::http::{self, Body, Client, HttpError, Progress};
-use crate::plan::boot_spec::{DIR_PULL_SECRET, Remote};
-use crate::profile::oci::Oci;
+use bootlace_core::entry::Rename;
+use crate::http::{self, Body, HttpClient, HttpError, FetchProgress};
+use bootlace_core::plan::boot_spec::{DIR_PULL_SECRET, RemoteSource};
+use bootlace_core::profile::oci::Oci;
 use crate::registry::{
-    Credentials, Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, Session, credentials,
+    RegistryCredentials, Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, Session, credentials,
     first_asked, manifest,
 };
 
@@ -32,19 +32,19 @@ const MAX_INDEXES: usize = 3;
 
 /// What a registry holds.
 pub(super) struct OciSource<'a> {
-    remote: &'a Remote<Oci>,
+    remote: &'a RemoteSource<Oci>,
     /// The time of the whole boot.
     seconds: u32,
-    progress: Arc<Progress>,
+    progress: Arc<FetchProgress>,
 }
 
 impl<'a> OciSource<'a> {
-    pub(super) fn new(remote: &'a Remote<Oci>, seconds: u32) -> Self {
+    pub(super) fn new(remote: &'a RemoteSource<Oci>, seconds: u32) -> Self {
         Self { remote, seconds, progress: Arc::default() }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let Remote { request: says, path } = self.remote;
+        let RemoteSource { request: says, path } = self.remote;
         let mount = Path::new(path);
         let client = client::open(&says.client, mount, self.seconds, &self.progress).await?;
         let own = &says.client;
@@ -65,7 +65,7 @@ impl<'a> OciSource<'a> {
 
         let image = repository.image(&platform, sink).await?;
         check_size(&image, sink.limit())?;
-        let selection = Selection { path: &says.path, prefix: &says.prefix };
+        let selection = PathSelection { path: &says.path, prefix: &says.prefix };
         if image.layers.iter().any(|blob| blob.title().is_some()) {
             artifact::give(&repository, &image.layers, selection, sink).await?;
         } else {
@@ -78,8 +78,8 @@ impl<'a> OciSource<'a> {
     }
 
     /// Those of the pull secret for this registry.
-    async fn credentials(&self, reference: &Reference) -> Result<Vec<Credentials>, SourceError> {
-        let Remote { request: says, path } = self.remote;
+    async fn credentials(&self, reference: &Reference) -> Result<Vec<RegistryCredentials>, SourceError> {
+        let RemoteSource { request: says, path } = self.remote;
         let Some(secret) = &says.pull_secret else { return Ok(Vec::new()) };
         let keys = read_object(&Path::new(path).join(DIR_PULL_SECRET)).await?;
         let Some(json) = keys.get(credentials::KEY) else {
@@ -110,11 +110,11 @@ fn reference(says: &Oci) -> Result<Reference, SourceError> {
 }
 
 /// Where boot asks first.
-pub(super) fn asked(says: &Oci) -> Result<String, SourceError> {
+pub(super) fn address(says: &Oci) -> Result<String, SourceError> {
     Ok(first_asked(&reference(says)?, says.plain_http)?.into())
 }
 
-impl Source for OciSource<'_> {
+impl FetchSource for OciSource<'_> {
     fn title(&self) -> String {
         format!("OCI {}", self.remote.request.reference)
     }
@@ -134,7 +134,7 @@ impl Source for OciSource<'_> {
 
 /// A repository, asked with attempts and deadlines.
 struct Repository<'r> {
-    client: &'r Client<'r>,
+    client: &'r HttpClient<'r>,
     session: &'r Session<'r>,
 }
 

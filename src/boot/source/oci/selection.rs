@@ -1,10 +1,10 @@
 //! Which part of an artifact or an image is taken.
 
-use crate::entry::AssetPath;
+use bootlace_core::entry::AssetPath;
 
 /// What the profile takes.
 #[derive(Clone, Copy)]
-pub(super) struct Selection<'a> {
+pub(super) struct PathSelection<'a> {
     /// The folder or the file; empty for everything.
     pub(super) path: &'a str,
     /// Stands in front of every file.
@@ -13,7 +13,7 @@ pub(super) struct Selection<'a> {
 
 /// Where a path stands to the selected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum PathMatch {
     /// Below it, or everything is selected.
     Below,
     /// The path itself.
@@ -27,16 +27,16 @@ pub(super) enum Standing {
 /// The field that a user may have to correct.
 pub(super) const FIELD: &str = "oci.path";
 
-impl Selection<'_> {
-    pub(super) fn standing(&self, path: &str) -> Standing {
+impl PathSelection<'_> {
+    pub(super) fn match_path(&self, path: &str) -> PathMatch {
         if self.path.is_empty() || is_below(path, self.path) {
-            Standing::Below
+            PathMatch::Below
         } else if path == self.path {
-            Standing::Itself
+            PathMatch::Itself
         } else if is_below(self.path, path) {
-            Standing::Above
+            PathMatch::Above
         } else {
-            Standing::Beside
+            PathMatch::Beside
         }
     }
 
@@ -44,11 +44,11 @@ impl Selection<'_> {
     /// its name.
     pub(super) fn target(&self, path: &AssetPath) -> Option<String> {
         let path = path.to_string();
-        let rest = match self.standing(&path) {
-            Standing::Below if self.path.is_empty() => path.as_str(),
-            Standing::Below => path.strip_prefix(self.path)?.strip_prefix('/')?,
-            Standing::Itself => path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name),
-            Standing::Above | Standing::Beside => return None,
+        let rest = match self.match_path(&path) {
+            PathMatch::Below if self.path.is_empty() => path.as_str(),
+            PathMatch::Below => path.strip_prefix(self.path)?.strip_prefix('/')?,
+            PathMatch::Itself => path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name),
+            PathMatch::Above | PathMatch::Beside => return None,
         };
         Some(format!("{}{rest}", self.prefix))
     }
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_folder_a_file_or_everything() {
         let target = |path, file: &str| {
-            Selection { path, prefix: "p/" }.target(&AssetPath::parse(file).unwrap()).unwrap_or_default()
+            PathSelection { path, prefix: "p/" }.target(&AssetPath::parse(file).unwrap()).unwrap_or_default()
         };
         assert_eq!(target("", "a/b"), "p/a/b");
         assert_eq!(target("a", "a/b/c"), "p/b/c");

@@ -1,0 +1,202 @@
+//! The stable codes of the messages that users see: `BL1203` at the end of a refusal, a termination message or a log line
+//! leads to the section of that name in docs/troubleshooting.md, whatever the wording of the message becomes.
+//!
+//! A code is never reused for another meaning. `tests/messages` checks that each code has a message and a section.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
+        /// The code of a message.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// All codes, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The code as messages show it, such as `BL1203`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)+
+                }
+            }
+
+            /// What the code means, in one sentence: the title of its section in the docs.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // Admission: the request, the pod (10xx), profiles (11xx), containers (12xx), env and commands (13xx), pods that are injected
+    // already (14xx), boot images (15xx), outputs (16xx), inputs (17xx).
+    /// The admission review cannot be parsed.
+    ReviewMalformed = "BL1001",
+    /// A field of the pod has the wrong type.
+    PodMalformed = "BL1002",
+    /// Bootlace has a bug: please report it.
+    InternalError = "BL1003",
+    /// A lookup that the pod needs is unavailable.
+    LookupUnavailable = "BL1004",
+    /// The pod names a BootProfile that does not exist.
+    ProfileNotFound = "BL1101",
+    /// The pod names a BootProfile of which no version is valid.
+    ProfileNotActive = "BL1102",
+    /// A BootProfile breaks a rule.
+    ProfileInvalid = "BL1103",
+    /// A template of a BootProfile is invalid.
+    TemplateInvalid = "BL1104",
+    /// A template of a BootProfile cannot be rendered for the pod.
+    TemplateNotRendered = "BL1105",
+    /// A file with BootProfiles cannot be read.
+    ProfileFileUnreadable = "BL1106",
+    /// Two files define the same BootProfile.
+    ProfileDuplicate = "BL1107",
+    /// The pod has no containers.
+    NoContainers = "BL1201",
+    /// The pod has too many containers.
+    TooManyContainers = "BL1202",
+    /// The containers annotation names a container that does not exist.
+    UnknownContainer = "BL1203",
+    /// The containers annotation names an init container that runs before boot.
+    InitContainerNotAllowed = "BL1204",
+    /// The containers annotation is empty.
+    NoContainerNamed = "BL1205",
+    /// The pod uses a name that is reserved for Bootlace.
+    NameTaken = "BL1206",
+    /// A mount of the pod conflicts with one that Bootlace adds.
+    MountConflict = "BL1207",
+    /// A container mounts a volume that is reserved for Bootlace.
+    ReservedVolumeMounted = "BL1208",
+    /// The pod requires an architecture that the boot image does not support.
+    ArchitectureNotSupported = "BL1209",
+    /// The container has a postStart handler that Bootlace cannot run.
+    HandlerNotSupported = "BL1210",
+    /// The memory limit of the pod is too low to boot.
+    MemoryLimitTooLow = "BL1211",
+    /// The command of a container is unknown.
+    CommandUnknown = "BL1301",
+    /// The command of an init container is unknown.
+    InitCommandUnknown = "BL1302",
+    /// An init container cannot get the boot env from a hook.
+    HookInInitContainer = "BL1303",
+    /// The entrypoint annotation is invalid.
+    EntrypointInvalid = "BL1304",
+    /// The env mode annotation is invalid.
+    EnvModeInvalid = "BL1305",
+    /// The Kubernetes version does not support env mode File.
+    FileModeTooOld = "BL1306",
+    /// Env mode File needs env.file.keys.
+    FileKeysMissing = "BL1307",
+    /// Env mode Secret needs the store.
+    StoreMissing = "BL1308",
+    /// Env mode Secret needs an admission request.
+    SecretNeedsRequest = "BL1309",
+    /// The env mode needs the postStart hook, which the profile disables.
+    HookDisabled = "BL1310",
+    /// The task would run without the boot env, unnoticed.
+    EnvNotVerified = "BL1311",
+    /// The boot configuration is too large.
+    SpecTooLarge = "BL1312",
+    /// The configuration in a pod that is already injected cannot be parsed.
+    InjectedSpecUnreadable = "BL1401",
+    /// A pod that is already injected differs from what Bootlace would inject.
+    InjectedSpecDiffers = "BL1402",
+    /// The boot image annotation is empty.
+    InitImageEmpty = "BL1501",
+    /// The boot image annotation is not an image reference.
+    InitImageInvalid = "BL1502",
+    /// The profile does not allow the boot image.
+    InitImageNotAllowed = "BL1503",
+    /// The pipe-out annotation is not a YAML list.
+    OutputsInvalid = "BL1601",
+    /// An output is invalid.
+    OutputInvalid = "BL1602",
+    /// Two outputs have the same key.
+    OutputDuplicate = "BL1603",
+    /// An output names a container that is not a task.
+    OutputContainerUnknown = "BL1604",
+    /// An output names an init container.
+    OutputInitContainer = "BL1605",
+    /// An output does not name its container.
+    OutputContainerAmbiguous = "BL1606",
+    /// The pod has too many outputs.
+    TooManyOutputs = "BL1607",
+    /// The run of a pod with outputs is unknown.
+    OutputsNeedRun = "BL1608",
+    /// Outputs need the store.
+    OutputsNeedStore = "BL1609",
+    /// The Kubernetes version does not support outputs.
+    OutputsTooOld = "BL1610",
+    /// An output is not in a volume that the sidecar can share.
+    OutputVolumeNotShared = "BL1611",
+    /// An output is in a mount with subPathExpr.
+    OutputSubPathExpression = "BL1612",
+    /// Waiting for an output needs the store.
+    WaitNeedsStore = "BL1613",
+    /// The Kubernetes version does not support waiting for an output.
+    WaitTooOld = "BL1614",
+    /// The configuration of the outputs is too large.
+    OutputsTooLarge = "BL1615",
+    /// The pipe-in annotation is not a YAML list.
+    InputsInvalid = "BL1701",
+    /// An input is invalid.
+    InputInvalid = "BL1702",
+    /// A field holds more than the name of a pipe.
+    PlaceholderNotAlone = "BL1703",
+    /// A placeholder has an invalid key.
+    PlaceholderKeyInvalid = "BL1704",
+    /// A placeholder is in a field that Bootlace does not replace.
+    PlaceholderNotReplaced = "BL1705",
+    /// The run of a pod with inputs is unknown.
+    InputsNeedRun = "BL1706",
+    /// The pod reads from too many runs.
+    TooManyRuns = "BL1707",
+    /// An input is not stored yet.
+    InputNotStored = "BL1708",
+    /// Several tasks stored an input under the same key.
+    InputTaskAmbiguous = "BL1709",
+    /// Several map indexes stored an input under the same key.
+    InputIndexAmbiguous = "BL1710",
+    /// An input is not of the kind that the field needs.
+    InputKindMismatch = "BL1711",
+    /// An input is not of the kind that the annotation names.
+    InputKindDiffers = "BL1712",
+    /// An input has several files, and a variable needs one.
+    InputFileAmbiguous = "BL1713",
+    /// A volume of the pod has a name that is reserved for Bootlace.
+    InputNameTaken = "BL1714",
+    /// An input cannot be looked up.
+    InputLookupFailed = "BL1715",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error with a code.
+pub trait Coded {
+    /// The code of the message.
+    fn code(&self) -> Code;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        assert!(Code::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+    }
+}

@@ -1,0 +1,174 @@
+//! What the custom resources have in common: conditions as Kubernetes' own objects have them, and integers that the API
+//! server knows.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+/// The condition that `kubectl wait` and kstatus look at: whether the object is what it is there for.
+pub const READY: &str = "Ready";
+/// The condition that kstatus takes for a failure: the object stays as it is until somebody changes it. It is there only
+/// where that is so.
+pub const STALLED: &str = "Stalled";
+
+/// Bytes of a condition's message (`maxLength` of Kubernetes' own type).
+const MAX_MESSAGE: usize = 32_768;
+
+/// A condition as it is now. Its last transition is that of the same one in `before`, unless its status changes `now`.
+pub fn condition(
+    type_: &str,
+    status: &str,
+    reason: &str,
+    mut message: String,
+    before: &[Condition],
+    now: Timestamp,
+) -> Condition {
+    message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+    let same = find(before, type_).filter(|condition| condition.status == status);
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+        observed_generation: None,
+    }
+}
+
+/// The condition of a type.
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// The schema of a list of conditions: what `metav1.Condition` says of itself by its markers, which its Rust type does not
+/// hold.
+/// <https://github.com/kubernetes/apimachinery/blob/master/pkg/apis/meta/v1/types.go>
+pub fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "description": "One aspect of the object's state.",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "type": {
+                    "type": "string",
+                    "description": "Type of the condition, in CamelCase.",
+                    "maxLength": 316,
+                    "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?\
+                                (([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+                },
+                "status": {
+                    "type": "string",
+                    "description": "`True`, `False` or `Unknown`.",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "reason": {
+                    "type": "string",
+                    "description": "Why, in one word.",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "message": {
+                    "type": "string",
+                    "description": "Why, in a sentence.",
+                    "maxLength": MAX_MESSAGE,
+                },
+                "lastTransitionTime": {
+                    "type": "string",
+                    "description": "When `status` changed last.",
+                    "format": "date-time",
+                },
+                "observedGeneration": {
+                    "type": "integer",
+                    "description": "The `metadata.generation` that the condition is about.",
+                    "format": "int64",
+                    "minimum": 0,
+                },
+            },
+        },
+    })
+}
+
+/// Gives integers the formats that the API server knows, `int32` and `int64`, and their Rust types' bounds instead: a
+/// schema's own bounds stay. The API server warns of any other format, and checks none of them.
+pub fn known_integers(schema: &mut Schema) {
+    schemars::transform::transform_subschemas(&mut known_integers, schema);
+    let Some(format) = schema.get("format").and_then(Value::as_str) else { return };
+    let (known, bounds) = match format {
+        "int8" => ("int32", Some((i64::from(i8::MIN), i64::from(i8::MAX)))),
+        "int16" => ("int32", Some((i64::from(i16::MIN), i64::from(i16::MAX)))),
+        "uint8" => ("int32", Some((0, i64::from(u8::MAX)))),
+        "uint16" => ("int32", Some((0, i64::from(u16::MAX)))),
+        "uint32" => ("int64", Some((0, i64::from(u32::MAX)))),
+        "uint64" | "uint" => ("int64", Some((0, i64::MAX))),
+        "int" => ("int64", None),
+        _ => return,
+    };
+    schema.insert("format".to_owned(), json!(known));
+    let Some((minimum, maximum)) = bounds else { return };
+    let object = schema.ensure_object();
+    object.entry("minimum").or_insert(json!(minimum));
+    // 64 bits are what the API server has, and more than the number of a schema holds exactly.
+    if maximum != i64::MAX {
+        object.entry("maximum").or_insert(json!(maximum));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::transform::Transform as _;
+
+    use super::*;
+
+    #[test]
+    fn a_condition_changes_its_time_with_its_status_alone() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let one = condition(READY, "False", "Invalid", "one".to_owned(), &[], at(1));
+        assert_eq!(one.last_transition_time, Time(at(1)));
+        let two = condition(READY, "False", "Other", "two".to_owned(), std::slice::from_ref(&one), at(2));
+        assert_eq!((&two.last_transition_time, &*two.message), (&Time(at(1)), "two"));
+        let three = condition(READY, "True", "InForce", String::new(), &[two], at(3));
+        assert_eq!(three.last_transition_time, Time(at(3)));
+        // Another type's is none of it.
+        let other = condition(STALLED, "True", "Invalid", String::new(), &[three], at(4));
+        assert_eq!(other.last_transition_time, Time(at(4)));
+    }
+
+    #[test]
+    fn a_message_is_no_longer_than_a_condition_may_have() {
+        let long = condition(READY, "False", "Invalid", "ü".repeat(20_000), &[], Timestamp::UNIX_EPOCH);
+        assert_eq!(long.message.len(), MAX_MESSAGE);
+        let odd = format!("a{}", "ü".repeat(20_000));
+        let long = condition(READY, "False", "Invalid", odd, &[], Timestamp::UNIX_EPOCH);
+        assert_eq!(long.message.len(), MAX_MESSAGE - 1);
+    }
+
+    #[test]
+    fn integers_get_formats_that_the_api_server_knows_and_keep_their_bounds() {
+        let known = |mut schema: Schema| {
+            known_integers.transform(&mut schema);
+            schema.to_value()
+        };
+        for (format, expected) in [
+            ("uint8", json!({"format": "int32", "minimum": 0, "maximum": 255})),
+            ("int16", json!({"format": "int32", "minimum": -32768, "maximum": 32767})),
+            ("uint32", json!({"format": "int64", "minimum": 0, "maximum": 4_294_967_295_u32})),
+            ("uint64", json!({"format": "int64", "minimum": 0})),
+            ("uint", json!({"format": "int64", "minimum": 0})),
+            ("int64", json!({"format": "int64"})),
+            ("date-time", json!({"format": "date-time"})),
+        ] {
+            assert_eq!(known(json_schema!({"format": format})), expected, "{format}");
+        }
+        let nested =
+            json_schema!({"properties": {"a": {"items": {"format": "uint32", "minimum": 1, "maximum": 9}}}});
+        let expected =
+            json!({"properties": {"a": {"items": {"format": "int64", "minimum": 1, "maximum": 9}}}});
+        assert_eq!(known(nested), expected);
+    }
+}

@@ -1,0 +1,214 @@
+//! Env variables that a source may give.
+
+use std::borrow::Borrow;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+use bootlace_launch::environ::{InvalidRecord, Record};
+
+/// Linux takes at most 32 pages in one env string (`MAX_ARG_STRLEN`), its name, `=` and ending NUL included:
+/// with more, the task's exec fails. Counted in pages of 4 KiB, the smallest that there are.
+pub const MAX_RECORD_BYTES: usize = 32 * 4096;
+
+/// A variable's name as Kubernetes takes it in a pod: printable ASCII without `=`.
+/// <https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/>
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EnvName(String);
+
+impl EnvName {
+    /// Checks a name that a source gives, of which `rename` says what its author can do about it.
+    pub fn parse(name: &str, rename: Rename) -> Result<Self, EnvError> {
+        if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=') {
+            return Err(EnvError::NotAName { rename });
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+/// Where a name is written, and so what its author can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// In the profile itself.
+    Inline,
+    /// It is a key of an object.
+    Keys,
+    /// In JSON that a server or a store gives.
+    Json,
+    /// In a job of Optimus.
+    Job,
+    /// A boot image of the pod's own wrote it.
+    InitImage,
+}
+
+impl fmt::Display for Rename {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inline => "write another name in the profile",
+            Self::Keys => "give the key another name with items[].as, or leave it out with exclude",
+            Self::Json => "rename it where the JSON is made, or leave it out with json[].exclude",
+            Self::Job => "rename it in the Optimus job",
+            Self::InitImage => "have the boot image write it under another name",
+        })
+    }
+}
+
+/// Compares as its text does.
+impl Borrow<str> for EnvName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl EnvName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EnvName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A variable's value: any bytes but NUL. It may be a secret whatever its source says, so it can be written to env files
+/// only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EnvValue {
+    bytes: Vec<u8>,
+    secret: bool,
+}
+
+impl EnvValue {
+    /// Checks the value of the variable `name`, which its source keeps secret or does not.
+    pub fn parse(name: &EnvName, bytes: Vec<u8>, secret: bool) -> Result<Self, EnvError> {
+        let size = name.0.len() + bytes.len() + "=\0".len();
+        if size > MAX_RECORD_BYTES {
+            return Err(EnvError::TooLong { size });
+        }
+        let value = Self { bytes, secret };
+        value.record(name)?;
+        Ok(value)
+    }
+
+    /// The variable as a record of the env file.
+    pub fn record<'a>(&'a self, name: &'a EnvName) -> Result<Record<'a>, EnvError> {
+        Ok(Record::new(OsStr::new(&name.0), OsStr::from_bytes(&self.bytes))?)
+    }
+
+    /// What it is. It may be a secret.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its size in bytes.
+    pub fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Whether its source keeps it secret.
+    pub fn is_secret(&self) -> bool {
+        self.secret
+    }
+}
+
+/// Shows the size only.
+impl fmt::Debug for EnvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EnvValue({} bytes)", self.bytes.len())
+    }
+}
+
+/// Why a source cannot give a variable.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvError {
+    /// The name is not one.
+    #[error("a variable's name is made of printable ASCII characters other than =: {rename}")]
+    NotAName {
+        /// What to do about it.
+        rename: Rename,
+    },
+    /// The name is one that decides which code runs.
+    #[error(
+        "this variable decides {decides}, so a source cannot set it by itself: list it under env.allow of the \
+         BootProfile, set it in the pod's spec, or {rename}"
+    )]
+    Reserved {
+        /// What it decides.
+        decides: &'static str,
+        /// What else to do about it.
+        rename: Rename,
+    },
+    /// Name and value are more than Linux takes.
+    #[error(
+        "name and value take {size} bytes, and Linux takes {MAX_RECORD_BYTES} at most in one variable: give it as a \
+         file"
+    )]
+    TooLong {
+        /// Their size in bytes.
+        size: usize,
+    },
+    /// The name or the value cannot be written to the env file.
+    #[error("{0}: give it as a file")]
+    Invalid(#[from] InvalidRecord),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> EnvName {
+        EnvName::parse(text, Rename::Keys).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_what_kubernetes_takes() {
+        for text in
+            ["A", "_1", "LDAP_HOST", "1A", "db-user", "spring.datasource.url", "Logging:LogLevel", "A B", "~"]
+        {
+            assert_eq!(name(text).to_string(), text);
+        }
+        for text in ["", "A=B", "=", "A\0", "A\n", "\u{7f}", "Ä"] {
+            let refused = EnvName::parse(text, Rename::Json);
+            assert_eq!(refused, Err(EnvError::NotAName { rename: Rename::Json }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_holds_any_byte_but_nul() {
+        let name = name("TOKEN");
+        let bytes: Vec<u8> = (1..=255).collect();
+        assert_eq!(EnvValue::parse(&name, bytes.clone(), false).unwrap().bytes, bytes);
+        let error = EnvValue::parse(&name, b"hunter2\0".to_vec(), true).unwrap_err();
+        assert_eq!(error, EnvError::Invalid(InvalidRecord::NulInValue));
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn debug_hides_the_value() {
+        let name = name("TOKEN");
+        let value = EnvValue::parse(&name, b"hunter2".to_vec(), true).unwrap();
+        assert_eq!(format!("{value:?}"), "EnvValue(7 bytes)");
+    }
+
+    /// Against the kernel that the test runs on: the longest record that is taken here can be given to a
+    /// process, and one byte more cannot (where pages are no larger than 4 KiB).
+    #[test]
+    fn the_longest_record_is_the_kernels() {
+        let name = name("LONG");
+        let longest = MAX_RECORD_BYTES - "LONG=\0".len();
+        let spawn = |length: usize| {
+            std::process::Command::new("/bin/true").env_clear().env("LONG", "x".repeat(length)).status()
+        };
+        assert!(EnvValue::parse(&name, vec![b'x'; longest], false).is_ok());
+        assert!(spawn(longest).unwrap().success());
+        assert_eq!(
+            EnvValue::parse(&name, vec![b'x'; longest + 1], false),
+            Err(EnvError::TooLong { size: MAX_RECORD_BYTES + 1 })
+        );
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(spawn(longest + 1).unwrap_err().kind(), std::io::ErrorKind::ArgumentListTooLong);
+    }
+}

@@ -1,0 +1,237 @@
+//! Where a source may put a file: paths that stay below the assets folder, and trees that can exist.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+/// Longest name of a file or folder (`NAME_MAX`).
+const MAX_NAME_BYTES: usize = 255;
+
+/// Longest path below the assets folder: what Linux takes in one call (`PATH_MAX`), without the ending NUL and
+/// the longest `assets.mountPath` that the profile's schema allows with what the Optimus layout puts behind it (`/in/`).
+/// So every file can be opened under its full path.
+const MAX_PATH_BYTES: usize = 4096 - 1 - 254;
+
+/// A file's path below the assets folder: names divided by single slashes, none of which leads out of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AssetPath(String);
+
+impl AssetPath {
+    /// Checks a path. It is taken as it is written: nothing is cleaned up, so that two spellings never mean
+    /// the same file.
+    pub fn parse(path: &str) -> Result<Self, PathError> {
+        if path.is_empty() {
+            return Err(PathError::Empty);
+        }
+        if path.starts_with('/') {
+            return Err(PathError::Absolute);
+        }
+        if path.len() > MAX_PATH_BYTES {
+            return Err(PathError::PathTooLong { size: path.len() });
+        }
+        path.split('/').try_for_each(check_name)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// The path as the file system takes it.
+    pub fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+
+    /// The folders that it needs, outermost first.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        self.0.match_indices('/').filter_map(|(slash, _)| self.0.get(..slash))
+    }
+}
+
+impl fmt::Display for AssetPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Checks the name of one file or folder.
+pub fn check_name(name: &str) -> Result<(), PathError> {
+    match name {
+        "" => Err(PathError::EmptyName),
+        "." | ".." => Err(PathError::Dots),
+        _ if name.contains('\0') => Err(PathError::Nul),
+        _ if name.contains('/') => Err(PathError::Slash),
+        _ if name.len() > MAX_NAME_BYTES => Err(PathError::NameTooLong { size: name.len() }),
+        _ => Ok(()),
+    }
+}
+
+/// Why a path is none for a file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// It has no bytes.
+    #[error("the path is empty: name a file")]
+    Empty,
+    /// It begins with a slash.
+    #[error("the path is absolute: write it relative to the assets folder, without the first slash")]
+    Absolute,
+    /// Two slashes follow each other, or the last byte is one.
+    #[error("the path holds an empty name: write single slashes, and none at the end")]
+    EmptyName,
+    /// A name is `.` or `..`.
+    #[error("the path holds . or .., so it may leave the assets folder: write it without them")]
+    Dots,
+    /// A name holds a NUL byte.
+    #[error("the path holds a NUL byte, which no file's name can: rename it")]
+    Nul,
+    /// What should be one name is a path.
+    #[error("the name holds a slash: write a single name")]
+    Slash,
+    /// A name is longer than Linux takes.
+    #[error("a name in the path takes {size} bytes, and Linux takes {MAX_NAME_BYTES} at most: shorten it")]
+    NameTooLong {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// The path is longer than Linux takes.
+    #[error("the path takes {size} bytes, and boot takes {MAX_PATH_BYTES} at most: shorten it")]
+    PathTooLong {
+        /// Its size in bytes.
+        size: usize,
+    },
+}
+
+/// Files by path, such that they can exist beside each other: no file is also a folder of another.
+#[derive(Debug)]
+pub struct FileTree<T> {
+    files: BTreeMap<AssetPath, T>,
+}
+
+impl<T> Default for FileTree<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> FileTree<T> {
+    /// A tree without files.
+    pub fn new() -> Self {
+        Self { files: BTreeMap::new() }
+    }
+
+    /// The file at `path`.
+    pub fn get(&self, path: &AssetPath) -> Option<&T> {
+        self.files.get(path)
+    }
+
+    /// The file that `path` cannot exist beside: it lies where `path` needs a folder, or below `path` itself.
+    pub fn obstacle(&self, path: &AssetPath) -> Option<(&AssetPath, &T)> {
+        let above = path.folders().find_map(|folder| self.files.get_key_value(&AssetPath(folder.to_owned())));
+        above.or_else(|| {
+            let inside = format!("{path}/");
+            let mut after = self.files.range(AssetPath(inside.clone())..);
+            after.next().filter(|(other, _)| other.0.starts_with(&inside))
+        })
+    }
+
+    /// Puts a file at `path` and gives the one that lay there. Ask for the [`obstacle`](Self::obstacle) first.
+    pub fn insert(&mut self, path: AssetPath, file: T) -> Option<T> {
+        self.files.insert(path, file)
+    }
+
+    /// Keeps the files that `keep` says yes to.
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.files.retain(|_, file| keep(file));
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The files, by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&AssetPath, &T)> {
+        self.files.iter()
+    }
+}
+
+impl<T> IntoIterator for FileTree<T> {
+    type Item = (AssetPath, T);
+    type IntoIter = std::collections::btree_map::IntoIter<AssetPath, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.files.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::{Component, PathBuf};
+
+    #[test]
+    fn a_path_is_names_divided_by_slashes() {
+        for path in ["a", "sql/a.sql", "..data", "a/..b/c..", "...", "-", "line\nbreak", "ä/ö", " "] {
+            assert_eq!(AssetPath::parse(path).unwrap().to_string(), path);
+        }
+    }
+
+    #[test]
+    fn what_leaves_the_folder_or_cannot_be_made_is_refused() {
+        for (path, error) in [
+            ("", PathError::Empty),
+            ("/etc/passwd", PathError::Absolute),
+            ("..", PathError::Dots),
+            ("../a", PathError::Dots),
+            ("a/../../b", PathError::Dots),
+            ("a/..", PathError::Dots),
+            ("./a", PathError::Dots),
+            ("a//b", PathError::EmptyName),
+            ("a/", PathError::EmptyName),
+            ("a\0b", PathError::Nul),
+            (&"x".repeat(256), PathError::NameTooLong { size: 256 }),
+            (&format!("a/{}/b", "ä".repeat(150)), PathError::NameTooLong { size: 300 }),
+            (&"x/".repeat(1921), PathError::PathTooLong { size: 3842 }),
+        ] {
+            assert_eq!(AssetPath::parse(path), Err(error), "{path:?}");
+        }
+        assert!(AssetPath::parse(&"x".repeat(255)).is_ok());
+        assert_eq!(check_name("a/b"), Err(PathError::Slash));
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let path = |path: &str| AssetPath::parse(path).unwrap();
+        let mut tree = FileTree::new();
+        for file in ["a/b/c", "a-z", "a.b"] {
+            assert!(tree.obstacle(&path(file)).is_none());
+            assert_eq!(tree.insert(path(file), ()), None);
+        }
+        let obstacle = |at: &str| tree.obstacle(&path(at)).map(|(found, ())| found.to_string());
+        assert_eq!(obstacle("a"), Some("a/b/c".to_owned()));
+        assert_eq!(obstacle("a/b"), Some("a/b/c".to_owned()));
+        assert_eq!(obstacle("a/b/c/d"), Some("a/b/c".to_owned()));
+        assert_eq!(obstacle("a-z/x/y"), Some("a-z".to_owned()));
+        assert_eq!(obstacle("a/b/c"), None);
+        assert_eq!(obstacle("a/b/d"), None);
+        assert_eq!(obstacle("a/bc"), None);
+        assert_eq!(tree.insert(path("a.b"), ()), Some(()));
+    }
+
+    proptest! {
+        /// Judged by std, which splits paths its own way, and by what Linux takes.
+        #[test]
+        fn a_path_is_taken_if_it_stays_in_its_folder_as_written(path in r"([a.\x00/]|\.\.|/|x{250}){0,20}") {
+            let read = Path::new(&path);
+            let inside = read.components().all(|part| matches!(part, Component::Normal(_)));
+            let as_written = read.components().collect::<PathBuf>().into_os_string() == *path;
+            let possible = !path.is_empty()
+                && !path.contains('\0')
+                && path.len() <= MAX_PATH_BYTES
+                && read.iter().all(|name| name.len() <= MAX_NAME_BYTES);
+            let taken = AssetPath::parse(&path);
+            prop_assert_eq!(taken.is_ok(), inside && as_written && possible, "{:?}", taken);
+            if let Ok(taken) = taken {
+                let folders: Vec<_> = read.ancestors().skip(1).filter(|at| !at.as_os_str().is_empty()).collect();
+                prop_assert!(taken.folders().map(Path::new).eq(folders.into_iter().rev()));
+            }
+        }
+    }
+}

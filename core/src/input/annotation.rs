@@ -1,0 +1,246 @@
+//! What the annotation `bootlace.dev/pipe-in` says: what the pod takes without naming it in its spec, and which of several
+//! a key means.
+
+use bootlace_launch::handover::is_data_key;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::InputError;
+use super::references::PREFIX;
+use super::wait_spec::MAX_WAIT_SECONDS;
+use crate::names;
+use crate::output::{ObjectKind, key};
+use crate::pod::Pod;
+use crate::yaml_list;
+
+/// One entry. Without `mountPath` and `env` it only says which of several its key means, for the placeholders of the
+/// spec.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct PipeIn {
+    /// The key that the earlier task declared.
+    pub(super) key: String,
+    /// A folder of the task containers that its files are mounted at; the file's own path where `file` names one.
+    pub(super) mount_path: Option<String>,
+    /// A variable of the task containers whose value is its one file.
+    pub(super) env: Option<String>,
+    /// One of its files.
+    pub(super) file: Option<String>,
+    /// The container that takes it, where not every task container does.
+    pub(super) container: Option<String>,
+    /// The scheduler's short name, where it is another than the pod's own.
+    pub(super) scheduler: Option<String>,
+    /// The same of the workflow,
+    pub(super) workflow: Option<String>,
+    /// and of the run.
+    pub(super) run: Option<String>,
+    /// The task that handed it over.
+    pub(super) task: Option<String>,
+    /// The element of a mapped task that did.
+    #[serde(deserialize_with = "text_or_number")]
+    pub(super) map_index: Option<String>,
+    /// What it is stored as; needed where nothing is there yet to tell.
+    pub(super) kind: Option<ObjectKind>,
+    /// Seconds that the pod waits for it, where it is not stored yet.
+    #[serde(deserialize_with = "seconds")]
+    pub(super) wait: Option<u32>,
+}
+
+impl PipeIn {
+    /// Whether it takes something itself.
+    pub(super) fn has_use(&self) -> bool {
+        self.mount_path.is_some() || self.env.is_some()
+    }
+
+    /// Where what it takes goes, in words.
+    pub(super) fn describe(&self) -> String {
+        match (&self.mount_path, &self.env) {
+            (Some(path), _) => format!("mount {path}"),
+            (None, Some(name)) => format!("variable {name}"),
+            (None, None) => format!("the annotation {}", names::ANNOTATION_PIPE_IN),
+        }
+    }
+}
+
+/// The entries of a pod, in their order.
+pub(super) fn of(pod: &Pod<'_>) -> Result<Vec<PipeIn>, InputError> {
+    let Some(text) = pod.annotations.get(names::ANNOTATION_PIPE_IN) else { return Ok(Vec::new()) };
+    let list = yaml_list::read(text).map_err(|why| InputError::NoList { why })?;
+    let mut entries: Vec<PipeIn> = Vec::with_capacity(list.len());
+    for (position, value) in list.into_iter().enumerate() {
+        let wrong = |what: String| InputError::Entry { position, what };
+        let mut entry: PipeIn = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+        let spelled = key::of_placeholder(&entry.key).or_else(|| entry.key.strip_prefix(PREFIX));
+        if let Some(key) = spelled.map(str::to_owned) {
+            entry.key = key;
+        }
+        check(&entry).map_err(|what| wrong(what.to_owned()))?;
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+fn check(entry: &PipeIn) -> Result<(), &'static str> {
+    let PipeIn { key, mount_path, env, file, .. } = entry;
+    if !is_data_key(key) {
+        return Err("write key: with the key that the earlier task declares, of letters, digits, -, _ and .");
+    }
+    if entry.wait.is_some() {
+        check_wait(entry)?;
+    }
+    match (mount_path, env) {
+        (Some(_), Some(_)) => Err(
+            "an entry is mounted or a variable: write one of mountPath and env, and a second entry for the other",
+        ),
+        (Some(path), None) if !path.starts_with('/') || path.contains(':') || path == "/" => {
+            Err("mountPath is an absolute path without a colon: write /etc/tls")
+        }
+        (None, Some(name)) if name.is_empty() || name.contains(['=', '\0']) => {
+            Err("env is the name of a variable: write one without an equals sign")
+        }
+        (None, None) if file.is_some() || entry.container.is_some() => {
+            Err("file and container belong to mountPath or env: add one of these")
+        }
+        _ => match file {
+            Some(file) if !is_data_key(file) => Err("file is one file's name, without its folder"),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// Checks that all can be told before there is anything: what is awaited is named in the pod's spec, for good.
+fn check_wait(entry: &PipeIn) -> Result<(), &'static str> {
+    if entry.kind.is_none() || entry.task.is_none() {
+        return Err(
+            "with wait, nothing is there yet to tell what the pipe is and whose: add kind: ConfigMap or Secret, task:, \
+             and mapIndex: where that task is mapped",
+        );
+    }
+    if entry.env.is_some() && entry.file.is_none() {
+        return Err("with wait, nothing is there yet to tell which file a variable takes: add file:");
+    }
+    Ok(())
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let number = Option::<Value>::deserialize(deserializer)?;
+    number
+        .map(|number| {
+            let seconds = number.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+            seconds.filter(|seconds| (1..=MAX_WAIT_SECONDS).contains(seconds)).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "wait is a number of seconds, from 1 to {MAX_WAIT_SECONDS}: write wait: 300"
+                ))
+            })
+        })
+        .transpose()
+}
+
+/// YAML writes an index as a number.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "mapIndex is neither a number nor a string")]
+    enum Index {
+        Number(u64),
+        Text(String),
+    }
+    Ok(Option::<Index>::deserialize(deserializer)?.map(|index| match index {
+        Index::Number(number) => number.to_string(),
+        Index::Text(text) => text,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pod::Json;
+
+    fn entries(text: &str) -> Result<Vec<PipeIn>, String> {
+        let pod = json!({"metadata": {"annotations": {names::ANNOTATION_PIPE_IN: text}}});
+        of(&Pod::read(&Json::from(&pod)).unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn entries_are_read_with_all_that_they_can_say() {
+        let own = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            entries(
+                "- {key: Cert, mountPath: /etc/tls, task: gencert, mapIndex: 3}\n- key: '{{.Pipes.B}}'\n  env: TOKEN\n  \
+                 file: token\n- {key: 'pipe:C', run: r, workflow: w, scheduler: airflow, mapIndex: '1-2'}\n"
+            )
+            .unwrap(),
+            [
+                PipeIn {
+                    key: "Cert".to_owned(),
+                    mount_path: own("/etc/tls"),
+                    task: own("gencert"),
+                    map_index: own("3"),
+                    ..PipeIn::default()
+                },
+                PipeIn { key: "B".to_owned(), env: own("TOKEN"), file: own("token"), ..PipeIn::default() },
+                PipeIn {
+                    key: "C".to_owned(),
+                    run: own("r"),
+                    workflow: own("w"),
+                    scheduler: own("airflow"),
+                    map_index: own("1-2"),
+                    ..PipeIn::default()
+                },
+            ]
+        );
+        assert_eq!(
+            entries("- {key: D, env: D, file: d, wait: 300, kind: ConfigMap, task: t}").unwrap(),
+            [PipeIn {
+                key: "D".to_owned(),
+                env: own("D"),
+                file: own("d"),
+                wait: Some(300),
+                kind: Some(ObjectKind::ConfigMap),
+                task: own("t"),
+                ..PipeIn::default()
+            }]
+        );
+        assert_eq!(entries("[]").unwrap(), []);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_a_sentence() {
+        for (text, sentence) in [
+            ("key: A", "is no YAML list (it is not a list)"),
+            ("- [", "is no YAML list ("),
+            ("- {key: A, path: /a}", "its entry 1: unknown field `path`"),
+            ("- {mountPath: /a}", "its entry 1: write key:"),
+            ("- {key: a b, mountPath: /a}", "its entry 1: write key:"),
+            ("- {key: A, mountPath: /a, env: A}", "its entry 1: an entry is mounted or a variable"),
+            ("- {key: A, mountPath: a}", "its entry 1: mountPath is an absolute path"),
+            ("- {key: A, mountPath: /}", "its entry 1: mountPath is an absolute path"),
+            ("- {key: A, env: A=B}", "its entry 1: env is the name of a variable"),
+            ("- {key: A, file: a}", "its entry 1: file and container belong to"),
+            ("- {key: A, env: A, file: a/b}", "its entry 1: file is one file's name"),
+            ("- {key: A, mapIndex: [1]}", "its entry 1: mapIndex is neither"),
+            (
+                "- {key: A, mountPath: /a}\n- {key: A, env: A, wait: 5m}",
+                "its entry 2: wait is a number of seconds",
+            ),
+            (
+                "- {key: A, mountPath: /a, wait: 0}",
+                "its entry 1: wait is a number of seconds, from 1 to 3600",
+            ),
+            ("- {key: A, mountPath: /a, wait: 3601}", "its entry 1: wait is a number of seconds"),
+            ("- {key: A, mountPath: /a, wait: -1}", "its entry 1: wait is a number of seconds"),
+            ("- {key: A, mountPath: /a, wait: 9, task: t}", "its entry 1: with wait, nothing is there yet"),
+            (
+                "- {key: A, wait: 9, kind: Secret}",
+                "its entry 1: with wait, nothing is there yet to tell what",
+            ),
+            ("- {key: A, wait: 9, kind: Pod, task: t}", "its entry 1: unknown variant `Pod`"),
+            ("- {key: A, env: A, wait: 9, kind: Secret, task: t}", "which file a variable takes: add file:"),
+        ] {
+            let error = entries(text).unwrap_err();
+            assert!(error.contains(sentence), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What becomes of a pod by what it takes.
+
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use serde_json::{Map, Value, json};
+
+use super::annotation::PipeIn;
+use super::references::ObjectReference;
+use super::resolve::PipeQuery;
+use super::wait_spec::OutputVolume;
+use super::{AwaitedOutput, InputError, Inputs, ResolvedInput, ResolvedPipe};
+use crate::names;
+use crate::output::{ObjectKind, Pipe};
+use crate::pod::{Container, List, Operation, Pod};
+
+const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
+const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
+const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
+
+/// The changes to one pod, as they gather.
+pub(super) struct PodEdits<'p, 'a> {
+    pod: &'p Pod<'a>,
+    tasks: &'p [&'p Container<'a>],
+    inputs: Inputs,
+    /// The volumes that are added, by what they hold.
+    volumes: Vec<ResolvedInput>,
+    /// The arrays that are added and were not there.
+    made: Vec<PointerBuf>,
+    /// Variables and paths that are added, by their container.
+    used: Vec<(&'p str, String)>,
+}
+
+impl<'p, 'a> PodEdits<'p, 'a> {
+    /// None yet, for a pod with these task containers.
+    pub(super) fn new(pod: &'p Pod<'a>, tasks: &'p [&'p Container<'a>]) -> Self {
+        let (volumes, made, used) = (Vec::new(), Vec::new(), Vec::new());
+        Self { pod, tasks, inputs: Inputs::default(), volumes, made, used }
+    }
+
+    /// The object's name in place of its key.
+    pub(super) fn name(
+        &mut self,
+        reference: &ObjectReference,
+        asked: &PipeQuery,
+        meant: ResolvedPipe<'_>,
+    ) -> Result<(), InputError> {
+        let taken = self.take(&meant);
+        if taken.kind != reference.kind {
+            return Err(InputError::WrongKind {
+                field: reference.field.clone(),
+                expected: reference.kind.as_str(),
+                asked: asked.words(),
+                found: taken.kind,
+            });
+        }
+        self.inputs.operations.push(Operation::replace(reference.pointer.clone(), taken.object));
+        if let ResolvedPipe::Awaited(awaits) = meant {
+            self.wait_in(reference, *awaits);
+        }
+        Ok(())
+    }
+
+    /// A field names what is not there yet.
+    fn wait_in(&mut self, reference: &ObjectReference, mut awaits: AwaitedOutput) {
+        let volume = reference.volume.as_ref();
+        let name = volume.and_then(|volume| Some(self.pod.volumes.as_ref()?.get(volume.index)?.name));
+        let in_init = |name: &str| {
+            let containers = self.pod.init_containers.iter();
+            containers
+                .flat_map(|container| container.mounts.iter().flatten())
+                .any(|mount| mount.volume == name)
+        };
+        self.inputs.boot.wait_first |= reference.is_in_init_container() || name.is_some_and(in_init);
+        let paths = volume.map(|volume| volume.paths.clone()).unwrap_or_default();
+        awaits.files.extend(reference.files.iter().cloned());
+        awaits.folders.extend(name.map(|name| OutputVolume { volume: name.to_owned(), paths }));
+        self.wait(awaits);
+        if let Some(parent) = reference.pointer.parent() {
+            // A pod whose volume it is must come to run the container that waits; a variable is never left out.
+            let optional = parent.with_trailing_token("optional");
+            self.inputs.operations.push(Operation::add(optional, volume.is_some()));
+        }
+    }
+
+    /// What an entry of the annotation asks for.
+    pub(super) fn enter(
+        &mut self,
+        position: usize,
+        entry: &PipeIn,
+        asked: &PipeQuery,
+        meant: ResolvedPipe<'_>,
+    ) -> Result<(), InputError> {
+        let wrong = |what: String| InputError::Entry { position, what };
+        let tasks = self.containers(entry).map_err(&wrong)?;
+        let taken = self.take(&meant);
+        let file = match &meant {
+            ResolvedPipe::Stored(pipe) => file(entry, asked, pipe)?,
+            ResolvedPipe::Awaited(_) => entry.file.as_deref(),
+        };
+        for container in tasks {
+            if let Some(path) = &entry.mount_path {
+                self.mount(container, path, file, &taken, &wrong)?;
+            } else if let (Some(name), Some(file)) = (&entry.env, file) {
+                self.variable(container, name, file, &taken, &wrong)?;
+            }
+        }
+        if let ResolvedPipe::Awaited(mut awaits) = meant {
+            awaits.files.extend(file.map(str::to_owned));
+            if entry.mount_path.is_some() {
+                awaits.folders.push(OutputVolume { volume: self.volume(&taken)?, paths: Vec::new() });
+            }
+            self.wait(*awaits);
+        }
+        Ok(())
+    }
+
+    /// What is awaited, once for each object: the shortest time counts.
+    fn wait(&mut self, awaits: AwaitedOutput) {
+        let all = &mut self.inputs.boot.awaits;
+        let Some(known) = all.iter_mut().find(|known| known.object == awaits.object) else {
+            return all.push(awaits);
+        };
+        known.seconds = known.seconds.min(awaits.seconds);
+        known.files.extend(awaits.files);
+        for folder in awaits.folders {
+            if !known.folders.contains(&folder) {
+                known.folders.push(folder);
+            }
+        }
+    }
+
+    /// The containers that an entry is for, or what is wrong with it.
+    fn containers(&self, entry: &PipeIn) -> Result<Vec<&'p Container<'a>>, String> {
+        let Some(name) = &entry.container else { return Ok(self.tasks.to_vec()) };
+        // An init container takes something only where it is a task, and so comes after those that wait.
+        let init = self.tasks.iter().copied().filter(|task| task.list == List::Init);
+        let all = || self.pod.containers.iter().chain(init.clone());
+        all().find(|container| container.name == name).map(|container| vec![container]).ok_or_else(|| {
+            let known: Vec<_> = all().map(|container| container.name).collect();
+            format!("the pod has no container {name:?}: write one of {}", known.join(", "))
+        })
+    }
+
+    fn mount(
+        &mut self,
+        container: &'p Container<'a>,
+        path: &str,
+        file: Option<&str>,
+        taken: &ResolvedInput,
+        wrong: &impl Fn(String) -> InputError,
+    ) -> Result<(), InputError> {
+        let taken_by = container.mounts.iter().flatten().find(|mount| mount.is_at(path));
+        if let Some(mount) = taken_by {
+            return Err(wrong(format!(
+                "container {:?} mounts {:?} at {path} already: write another mountPath",
+                container.name, mount.volume
+            )));
+        }
+        self.use_once(container, path.trim_end_matches('/'), wrong)?;
+        let volume = self.volume(taken)?;
+        let mount = match file {
+            None => json!({"name": volume, "mountPath": path, "readOnly": true}),
+            Some(file) => json!({"name": volume, "mountPath": path, "subPath": file, "readOnly": true}),
+        };
+        let mounts = place(container).with_trailing_token("volumeMounts");
+        self.append(mounts, container.mounts.is_some(), mount);
+        Ok(())
+    }
+
+    fn variable(
+        &mut self,
+        container: &'p Container<'a>,
+        name: &str,
+        file: &str,
+        taken: &ResolvedInput,
+        wrong: &impl Fn(String) -> InputError,
+    ) -> Result<(), InputError> {
+        if container.env.contains(&name) {
+            return Err(wrong(format!(
+                "container {:?} sets {name} itself: remove one of the two",
+                container.name
+            )));
+        }
+        self.use_once(container, name, wrong)?;
+        let field = match taken.kind {
+            ObjectKind::Secret => "secretKeyRef",
+            ObjectKind::ConfigMap => "configMapKeyRef",
+        };
+        let variable = json!({"name": name, "valueFrom": {field: {"name": taken.object, "key": file}}});
+        let env = place(container).with_trailing_token("env");
+        self.append(env, container.has_env(), variable);
+        Ok(())
+    }
+
+    /// No two entries put something in one place.
+    fn use_once(
+        &mut self,
+        container: &'p Container<'a>,
+        place: &str,
+        wrong: &impl Fn(String) -> InputError,
+    ) -> Result<(), InputError> {
+        let used = (container.name, place.to_owned());
+        if self.used.contains(&used) {
+            return Err(wrong(format!("an earlier entry has {place} already: write another")));
+        }
+        self.used.push(used);
+        Ok(())
+    }
+
+    /// The name of the volume that holds what is taken.
+    fn volume(&mut self, taken: &ResolvedInput) -> Result<String, InputError> {
+        let known = self.volumes.iter().position(|known| known == taken);
+        let number = known.unwrap_or(self.volumes.len());
+        let name = format!("{}{number}", names::VOLUME_PIPE_PREFIX);
+        if known.is_none() {
+            if self.pod.volumes.iter().flatten().any(|volume| volume.name == name) {
+                return Err(InputError::NameTaken { name });
+            }
+            let (source, field) = match taken.kind {
+                ObjectKind::Secret => ("secret", "secretName"),
+                ObjectKind::ConfigMap => ("configMap", "name"),
+            };
+            let mut says = Map::from_iter([(field.to_owned(), taken.object.clone().into())]);
+            if taken.awaited {
+                // So that the pod comes to run the container that waits.
+                says.insert("optional".to_owned(), true.into());
+            }
+            let volume = json!({"name": name, source: says});
+            self.append(VOLUMES.to_buf(), self.pod.volumes.is_some(), volume);
+            self.volumes.push(taken.clone());
+        }
+        Ok(name)
+    }
+
+    /// What a source of the profile takes.
+    pub(super) fn source(&mut self, position: usize, pipe: &Pipe) {
+        let taken = self.take(&ResolvedPipe::Stored(pipe));
+        self.inputs.boot.sources.push((position, Some(taken)));
+    }
+
+    /// An optional source takes nothing.
+    pub(super) fn without_source(&mut self, position: usize, name: &str, asked: &PipeQuery) {
+        self.inputs.boot.sources.push((position, None));
+        self.inputs.warnings.push(format!(
+            "bootlace: source {name:?} is optional, and {} is not stored: the task boots without it",
+            asked.words()
+        ));
+    }
+
+    pub(super) fn finish(self) -> Inputs {
+        let mut inputs = self.inputs;
+        let warning = |awaits: &AwaitedOutput| {
+            let (what, seconds) = (awaits.words(), awaits.seconds);
+            format!("bootlace: {what} is not stored yet: the pod waits for it, {seconds} s at most")
+        };
+        inputs.warnings.extend(inputs.boot.awaits.iter().map(warning));
+        inputs
+    }
+
+    fn take(&mut self, meant: &ResolvedPipe<'_>) -> ResolvedInput {
+        let (key, kind, object, awaited) = match meant {
+            ResolvedPipe::Stored(pipe) => (&pipe.spec.key, pipe.spec.kind, &pipe.spec.object, false),
+            ResolvedPipe::Awaited(awaits) => (&awaits.key, awaits.kind, &awaits.object, true),
+        };
+        let taken = ResolvedInput { key: key.clone(), kind, object: object.clone(), awaited };
+        if !self.inputs.taken.contains(&taken) {
+            self.inputs.taken.push(taken.clone());
+        }
+        taken
+    }
+
+    /// Adds at the end of an array, which is made where it is absent.
+    fn append(&mut self, array: PointerBuf, present: bool, value: Value) {
+        let operation = if present || self.made.contains(&array) {
+            Operation::add(array.with_trailing_token("-"), value)
+        } else {
+            self.made.push(array.clone());
+            Operation::add(array, json!([value]))
+        };
+        self.inputs.operations.push(operation);
+    }
+}
+
+fn place(container: &Container<'_>) -> PointerBuf {
+    let list = match container.list {
+        List::Init => INIT_CONTAINERS,
+        List::App => CONTAINERS,
+    };
+    list.with_trailing_token(container.index)
+}
+
+/// The one file of the object that an entry means; none where it means all of them.
+fn file<'e>(entry: &'e PipeIn, asked: &PipeQuery, pipe: &'e Pipe) -> Result<Option<&'e str>, InputError> {
+    let files = &pipe.spec.files;
+    match (&entry.file, files.as_slice()) {
+        (Some(file), files) if files.contains(file) => Ok(Some(file)),
+        (None, _) if entry.env.is_none() => Ok(None),
+        (None, [only]) => Ok(Some(only)),
+        _ => Err(InputError::WhichFile { asked: asked.words(), files: files.clone() }),
+    }
+}

@@ -1,0 +1,282 @@
+//! Fields of a pod that name an object by a pipe's key: `{{.Pipes.KEY}}` or `pipe:KEY` in place of the name.
+//!
+//! They are found in the raw JSON, and only their strings are replaced: all around them stays to the byte.
+
+use std::fmt::Write as _;
+
+use bootlace_launch::handover::is_data_key;
+use json_patch::jsonptr::PointerBuf;
+
+use super::InputError;
+use crate::output::{ObjectKind, key};
+use crate::pod::{Fields, Json};
+
+/// The second spelling, for templates that know `{{ }}` themselves.
+pub(super) const PREFIX: &str = "pipe:";
+
+/// A field that names an object by a pipe's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ObjectReference {
+    /// Where its string stands.
+    pub(super) pointer: PointerBuf,
+    /// The same, as people write it.
+    pub(super) field: String,
+    /// The kind of object that it takes.
+    pub(super) kind: ObjectKind,
+    /// The key.
+    pub(super) key: String,
+    /// Files of the object that it names: the key of a variable, or the items of a volume.
+    pub(super) files: Vec<String>,
+    /// The volume that it is in; none in a container.
+    pub(super) volume: Option<VolumeReference>,
+}
+
+/// A volume that holds an object, alone or with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct VolumeReference {
+    /// Its place among the pod's.
+    pub(super) index: usize,
+    /// The paths in it that its items have; empty where every file has its own name.
+    pub(super) paths: Vec<String>,
+}
+
+impl ObjectReference {
+    /// Whether one of the pod's own init containers names it.
+    pub(super) fn is_in_init_container(&self) -> bool {
+        self.pointer.tokens().nth(1).is_some_and(|token| token.decoded() == "initContainers")
+    }
+}
+
+/// All of them, in the pod's order.
+///
+/// # Errors
+/// Where a placeholder is no whole name, or stands in a field that names no object.
+pub(super) fn find<'a>(pod: &'a Json<'a>) -> Result<Vec<ObjectReference>, InputError> {
+    let Some(spec) = pod.as_object().and_then(|pod| pod.get("spec")) else { return Ok(Vec::new()) };
+    let mut walk = Walk { place: vec![Step::Field("spec")], around: Vec::new(), found: Vec::new() };
+    walk.visit(spec)?;
+    Ok(walk.found)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step<'a> {
+    Field(&'a str),
+    Element(usize),
+}
+
+struct Walk<'a> {
+    place: Vec<Step<'a>>,
+    /// The objects that the place is in, from the outermost.
+    around: Vec<&'a Fields<'a>>,
+    found: Vec<ObjectReference>,
+}
+
+impl<'a> Walk<'a> {
+    fn visit(&mut self, value: &'a Json<'a>) -> Result<(), InputError> {
+        match value {
+            Json::String(text) => self.text(text)?,
+            Json::Array(elements) => {
+                for (position, element) in elements.iter().enumerate() {
+                    self.place.push(Step::Element(position));
+                    self.visit(element)?;
+                    self.place.pop();
+                }
+            }
+            Json::Object(fields) => {
+                self.around.push(fields);
+                for (name, field) in fields.iter() {
+                    self.place.push(Step::Field(name));
+                    self.visit(field)?;
+                    self.place.pop();
+                }
+                self.around.pop();
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), InputError> {
+        let (short, holds) = (text.starts_with(PREFIX), holds_placeholder(text));
+        // Most strings of most pods.
+        if !short && !holds {
+            return Ok(());
+        }
+        let Some(kind) = names_object(&self.place) else {
+            // The short spelling is anybody's elsewhere.
+            return if holds { Err(InputError::Elsewhere { field: self.field() }) } else { Ok(()) };
+        };
+        let key = match text.strip_prefix(PREFIX) {
+            Some(key) if !holds => key.to_owned(),
+            _ => key::of_placeholder(text)
+                .ok_or_else(|| InputError::Inside { field: self.field(), text: text.to_owned() })?
+                .to_owned(),
+        };
+        if !is_data_key(&key) {
+            return Err(InputError::NoKey { field: self.field(), text: text.to_owned() });
+        }
+        let (pointer, field, items) = (self.pointer(), self.field(), self.items());
+        let volume = match self.place.as_slice() {
+            [_, Step::Field("volumes"), Step::Element(index), ..] => Some(VolumeReference {
+                index: *index,
+                paths: items.iter().map(|(_, path)| path.clone()).collect(),
+            }),
+            _ => None,
+        };
+        let file = self.around.last().and_then(|fields| fields.get("key")?.as_str()).map(str::to_owned);
+        let files = items.into_iter().map(|(file, _)| file).chain(file).collect();
+        self.found.push(ObjectReference { pointer, field, kind, key, files, volume });
+        Ok(())
+    }
+
+    /// Keys and paths of the `items` beside the name.
+    fn items(&self) -> Vec<(String, String)> {
+        let Some(Json::Array(items)) = self.around.last().and_then(|fields| fields.get("items")) else {
+            return Vec::new();
+        };
+        let item = |item: &Json<'_>| {
+            let field = |name| item.as_object()?.get(name)?.as_str().map(str::to_owned);
+            field("key").zip(field("path"))
+        };
+        items.iter().filter_map(item).collect()
+    }
+
+    fn field(&self) -> String {
+        self.place.iter().fold(String::new(), |mut field, step| {
+            let dot = if field.is_empty() { "" } else { "." };
+            // Writing to a String cannot fail.
+            let _ = match step {
+                Step::Field(name) => write!(field, "{dot}{name}"),
+                Step::Element(position) => write!(field, "[{position}]"),
+            };
+            field
+        })
+    }
+
+    fn pointer(&self) -> PointerBuf {
+        let mut pointer = PointerBuf::new();
+        for step in &self.place {
+            match *step {
+                Step::Field(name) => pointer.push_back(name),
+                Step::Element(position) => pointer.push_back(position),
+            }
+        }
+        pointer
+    }
+}
+
+fn holds_placeholder(text: &str) -> bool {
+    // By one byte first, which most texts do not hold and which is found much faster.
+    text.contains('{') && text.contains("{{") && text.contains(".Pipes.")
+}
+
+/// The kind of object that is named at a place; none where no object is named there, or one that no pipe is stored as.
+fn names_object(place: &[Step<'_>]) -> Option<ObjectKind> {
+    use Step::{Element, Field};
+    let [Field("spec"), Field(list), Element(_), field @ ..] = place else { return None };
+    let words = field.iter().map(|step| match step {
+        Field(name) => name,
+        Element(_) => "[]",
+    });
+    let words: Vec<_> = words.collect();
+    match (*list, words.as_slice()) {
+        ("volumes", ["secret", "secretName"] | ["projected", "sources", "[]", "secret", "name"]) => {
+            Some(ObjectKind::Secret)
+        }
+        ("volumes", ["configMap", "name"] | ["projected", "sources", "[]", "configMap", "name"]) => {
+            Some(ObjectKind::ConfigMap)
+        }
+        (
+            "containers" | "initContainers",
+            ["env", "[]", "valueFrom", "secretKeyRef", "name"] | ["envFrom", "[]", "secretRef", "name"],
+        ) => Some(ObjectKind::Secret),
+        (
+            "containers" | "initContainers",
+            ["env", "[]", "valueFrom", "configMapKeyRef", "name"] | ["envFrom", "[]", "configMapRef", "name"],
+        ) => Some(ObjectKind::ConfigMap),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(text: &str) -> Value {
+        json!({"metadata": {"annotations": {"note": "{{.Pipes.Note}}"}}, "spec": {
+            "volumes": [
+                {"name": "a", "secret": {"secretName": text}},
+                {"name": "b", "configMap": {"name": text}},
+                {"name": "c", "projected": {"sources": [
+                    {"downwardAPI": {}}, {"secret": {"name": text}}, {"configMap": {"name": text}},
+                ]}},
+            ],
+            "initContainers": [{"name": "i", "envFrom": [{"secretRef": {"name": text}}]}],
+            "containers": [{"name": "m",
+                "env": [
+                    {"name": "A", "valueFrom": {"secretKeyRef": {"name": text, "key": "k"}}},
+                    {"name": "B", "valueFrom": {"configMapKeyRef": {"name": text, "key": "k"}}},
+                ],
+                "envFrom": [{"configMapRef": {"name": text}}],
+            }],
+        }})
+    }
+
+    #[test]
+    fn every_field_that_names_an_object_is_found() {
+        for text in ["{{.Pipes.Cert}}", "{{ .Pipes.Cert }}", "pipe:Cert"] {
+            let pod = pod(text);
+            let mut found = find(&Json::from(&pod)).unwrap();
+            for reference in &found {
+                assert_eq!(reference.pointer.resolve(&pod).unwrap(), text);
+                assert_eq!(reference.key, "Cert");
+            }
+            found.sort_by(|one, two| one.field.cmp(&two.field));
+            let found: Vec<_> = found
+                .iter()
+                .map(|reference| format!("{} {}", reference.field, reference.kind.as_str()))
+                .collect();
+            assert_eq!(
+                found,
+                [
+                    "spec.containers[0].envFrom[0].configMapRef.name ConfigMap",
+                    "spec.containers[0].env[0].valueFrom.secretKeyRef.name Secret",
+                    "spec.containers[0].env[1].valueFrom.configMapKeyRef.name ConfigMap",
+                    "spec.initContainers[0].envFrom[0].secretRef.name Secret",
+                    "spec.volumes[0].secret.secretName Secret",
+                    "spec.volumes[1].configMap.name ConfigMap",
+                    "spec.volumes[2].projected.sources[1].secret.name Secret",
+                    "spec.volumes[2].projected.sources[2].configMap.name ConfigMap",
+                ]
+            );
+        }
+        for text in ["settings", "{{ params.x }}", "Pipes.A", "my-pipe:x"] {
+            assert_eq!(find(&Json::from(&pod(text))).unwrap(), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_name_is_refused() {
+        for (text, sentence) in [
+            ("x-{{.Pipes.Cert}}", "a pipe's key stands for the whole name"),
+            ("{{.Pipes.A}}{{.Pipes.B}}", "a pipe's key stands for the whole name"),
+            ("pipe:{{.Pipes.A}}", "a pipe's key stands for the whole name"),
+            ("{{.Pipes.}}", "a pipe's key has letters"),
+            ("pipe:", "a pipe's key has letters"),
+            ("pipe:a/b", "a pipe's key has letters"),
+        ] {
+            let error = find(&Json::from(&pod(text))).unwrap_err().to_string();
+            assert!(error.contains(sentence) && error.contains(text), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_where_nothing_replaces_it_is_refused_and_the_short_form_is_left() {
+        let arguments = |text: &str| json!({"spec": {"containers": [{"name": "m", "args": ["a", text]}]}});
+        let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err().to_string();
+        assert!(error.starts_with("spec.containers[0].args[1] holds"), "{error}");
+        assert_eq!(find(&Json::from(&arguments("pipe:Cert"))).unwrap(), []);
+    }
+}

@@ -1,0 +1,227 @@
+//! Which of the stored outputs a key means.
+
+use super::annotation::PipeIn;
+use super::{AwaitedOutput, InputError};
+use crate::identity::Identity;
+use crate::output::{ObjectKind, Pipe};
+
+/// How many of a run's pipes a refusal lists.
+const LISTED: usize = 10;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PipeQuery {
+    /// The key.
+    pub(super) key: String,
+    /// Scheduler, workflow and run, and nothing else.
+    pub(super) run: Identity,
+    /// The task, where it is named.
+    pub(super) task: Option<String>,
+    /// The element, where it is named.
+    map_index: Option<String>,
+    /// The element that the asking task is itself.
+    own_index: Option<String>,
+    /// What it must be stored as, where that is said.
+    pub(super) kind: Option<ObjectKind>,
+    /// Seconds that the pod waits where it is not stored yet.
+    pub(super) wait: Option<u32>,
+}
+
+impl PipeQuery {
+    /// `key`, as the pod of `own` means it, and `entry` says more of.
+    pub(super) fn new(key: &str, own: &Identity, entry: Option<&PipeIn>) -> Self {
+        let named = |field: fn(&PipeIn) -> &Option<String>| entry.and_then(|entry| field(entry).clone());
+        let workflow = named(|entry| &entry.workflow);
+        let scheduler = named(|entry| &entry.scheduler);
+        let run = named(|entry| &entry.run);
+        Self {
+            key: key.to_owned(),
+            run: Identity {
+                scheduler: scheduler.or_else(|| own.scheduler.clone()),
+                workflow: workflow.or_else(|| own.workflow.clone()),
+                run: run.or_else(|| own.run.clone()),
+                ..Identity::default()
+            },
+            task: named(|entry| &entry.task),
+            map_index: named(|entry| &entry.map_index),
+            own_index: own.map_index.clone(),
+            kind: entry.and_then(|entry| entry.kind),
+            wait: entry.and_then(|entry| entry.wait),
+        }
+    }
+
+    /// In words: `pipe Cert of etl, run r1`.
+    pub(super) fn words(&self) -> String {
+        match self.run.describe() {
+            run if run.is_empty() => format!("pipe {}", self.key),
+            run => format!("pipe {} of {run}", self.key),
+        }
+    }
+
+    /// What the pod waits for where that is not stored yet; nothing where it does not wait.
+    pub(super) fn awaits(&self) -> Option<AwaitedOutput> {
+        let from =
+            Identity { task: self.task.clone(), map_index: self.map_index.clone(), ..self.run.clone() };
+        Some(AwaitedOutput::new(&self.key, self.kind?, from, self.wait?))
+    }
+
+    /// The newest of `pipes` that is meant.
+    pub(super) fn choose<'p>(&self, pipes: &'p [Pipe]) -> Result<&'p Pipe, InputError> {
+        let of_run: Vec<_> =
+            pipes.iter().filter(|pipe| pipe.is_there() && pipe.spec.producer.is_of_run(&self.run)).collect();
+        let named = |pipe: &&&Pipe| {
+            let producer = &pipe.spec.producer;
+            pipe.spec.key == self.key
+                && (self.task.is_none() || producer.task == self.task)
+                && (self.map_index.is_none() || producer.map_index == self.map_index)
+        };
+        let named: Vec<_> = of_run.iter().filter(named).copied().collect();
+
+        let tasks = distinct(named.iter().filter_map(|pipe| pipe.spec.producer.task.as_deref()));
+        if tasks.len() > 1 {
+            return Err(InputError::ManyTasks { asked: self.words(), tasks });
+        }
+        let meant = self.element(named)?;
+        meant.into_iter().max_by(|one, two| one.by_age(two)).ok_or_else(|| InputError::NotYet {
+            asked: self.words(),
+            task: self.task.clone(),
+            known: known(&of_run),
+        })
+    }
+
+    /// Those of the element that is meant: the asking task's own, where it is one of a mapped task too.
+    fn element<'p>(&self, pipes: Vec<&'p Pipe>) -> Result<Vec<&'p Pipe>, InputError> {
+        let indexes = distinct(pipes.iter().filter_map(|pipe| pipe.spec.producer.map_index.as_deref()));
+        if self.map_index.is_some() || indexes.is_empty() {
+            return Ok(pipes);
+        }
+        match &self.own_index {
+            None => Err(InputError::ManyIndexes { asked: self.words(), indexes }),
+            Some(own) => {
+                let is_own = |pipe: &&Pipe| pipe.spec.producer.map_index.as_ref() == Some(own);
+                Ok(pipes.into_iter().filter(is_own).collect())
+            }
+        }
+    }
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::new();
+    for name in names {
+        if !distinct.iter().any(|known| known == name) {
+            distinct.push(name.to_owned());
+        }
+    }
+    distinct.sort_unstable();
+    distinct
+}
+
+/// What there is of the run, for whoever wrote another key.
+fn known(of_run: &[&Pipe]) -> String {
+    if of_run.is_empty() {
+        return String::new();
+    }
+    let word = |pipe: &&Pipe| match &pipe.spec.producer.task {
+        Some(task) => format!("{} by task {task}", pipe.spec.key),
+        None => pipe.spec.key.clone(),
+    };
+    let words: Vec<_> = of_run.iter().map(word).collect();
+    let words = distinct(words.iter().map(String::as_str));
+    let more = if words.len() > LISTED { ", …" } else { "" };
+    let words: Vec<_> = words.into_iter().take(LISTED).collect();
+    format!(" (of this run there are {}{more})", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// `key task index attempt stored`, `-` for none, of the run `r` of `etl`.
+    fn pipe(text: &str) -> Pipe {
+        let words: Vec<_> = text.split_whitespace().map(|word| (word != "-").then_some(word)).collect();
+        let [key, task, index, attempt, stored] = words[..] else { panic!("{text}") };
+        serde_json::from_value(json!({
+            "metadata": {"name": text.replace(' ', "-").to_lowercase()},
+            "spec": {"key": key, "kind": "Secret", "object": text, "size": 1, "hash": "", "producer": {
+                "scheduler": "airflow", "workflow": "etl", "run": "r", "task": task, "mapIndex": index,
+                "attempt": attempt, "pod": "p", "podUid": "u", "container": "base",
+            }},
+            "status": {"stored": stored},
+        }))
+        .unwrap()
+    }
+
+    fn own(index: Option<&str>) -> Identity {
+        let own = |text: &str| Some(text.to_owned());
+        Identity {
+            scheduler: own("airflow"),
+            workflow: own("etl"),
+            run: own("r"),
+            task: own("later"),
+            map_index: index.map(str::to_owned),
+            ..Identity::default()
+        }
+    }
+
+    fn chosen(entry: &str, index: Option<&str>, pipes: &[Pipe]) -> Result<String, String> {
+        let entry: PipeIn = serde_saphyr::from_str(entry).unwrap();
+        let asked = PipeQuery::new("A", &own(index), Some(&entry));
+        asked.choose(pipes).map(|pipe| pipe.spec.object.clone()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_newest_attempt_of_the_run_is_taken() {
+        let pipes = ["A t - 2 10:01", "A t - 1 10:02", "B t - 3 10:03", "A t - 3 -"].map(pipe);
+        assert_eq!(chosen("{}", None, &pipes).unwrap(), "A t - 2 10:01");
+        let pipes = ["A t - - 10:01", "A t - - 10:02"].map(pipe);
+        assert_eq!(chosen("{}", None, &pipes).unwrap(), "A t - - 10:02");
+    }
+
+    #[test]
+    fn another_run_is_taken_only_where_it_is_named() {
+        let mut pipes = ["A t - 1 10:01"].map(pipe);
+        pipes[0].spec.producer.run = Some("R".to_owned());
+        assert!(chosen("{}", None, &pipes).unwrap_err().contains("pipe A of etl, run r is not stored yet"));
+        assert_eq!(chosen("{run: R}", None, &pipes).unwrap(), "A t - 1 10:01");
+        for other in ["{run: R, workflow: other}", "{run: R, scheduler: job}", "{run: R, task: u}"] {
+            chosen(other, None, &pipes).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn of_several_tasks_one_must_be_named() {
+        let pipes = ["A t - 1 10:01", "A u - 9 10:02"].map(pipe);
+        let error = chosen("{}", None, &pipes).unwrap_err();
+        assert!(error.contains("was handed over by the tasks t, u: name one of them as task:"), "{error}");
+        assert_eq!(chosen("{task: t}", None, &pipes).unwrap(), "A t - 1 10:01");
+    }
+
+    #[test]
+    fn a_mapped_task_takes_from_its_own_element() {
+        let pipes = ["A t 0 1 10:01", "A t 1 1 10:02", "A t 1 2 10:01"].map(pipe);
+        assert_eq!(chosen("{}", Some("1"), &pipes).unwrap(), "A t 1 2 10:01");
+        assert_eq!(chosen("{mapIndex: 0}", Some("1"), &pipes).unwrap(), "A t 0 1 10:01");
+        assert_eq!(chosen("{mapIndex: 0}", None, &pipes).unwrap(), "A t 0 1 10:01");
+        assert!(chosen("{}", Some("2"), &pipes).unwrap_err().contains("is not stored yet"));
+        let error = chosen("{}", None, &pipes).unwrap_err();
+        assert!(error.contains("map indexes so far are 0, 1") && error.contains("mapIndex:"), "{error}");
+        // One that is not mapped hands over to every element of a later one.
+        assert_eq!(chosen("{}", Some("1"), &["A t - 1 10:01"].map(pipe)).unwrap(), "A t - 1 10:01");
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_told_with_what_is() {
+        let error =
+            chosen("{task: gencert}", None, &["B t - 1 10:01", "B t - 2 10:02"].map(pipe)).unwrap_err();
+        assert_eq!(
+            error,
+            "pipe A of etl, run r is not stored yet (of this run there are B by task t): let task gencert, which should \
+             have stored it, run earlier, or wait for it to end; the request can be tried again"
+        );
+        assert!(
+            chosen("{}", None, &[]).unwrap_err().contains("stored yet: let the task that declares it run")
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! What Bootlace does to a pod: from an admission review to the patch that answers it.
+//!
+//! # The way of the data
+//! ```text
+//! AdmissionReview → selection → profile → identity → input → plan → patch → AdmissionResponse
+//! ```
+//! [`admission::review`] runs these steps once. The webhook, `bootlace inject`, `bootlace explain`, the tests, the benches
+//! and the fuzz targets all call it.
+//!
+//! | step | module | what it answers |
+//! |---|---|---|
+//! | parse the request | [`review`] | what does the API server ask, and how does the answer look |
+//! | view the pod | [`pod`] | what is in the pod, without a copy and without a panic |
+//! | select | [`selection`] | is this pod a task, and which profile does it name |
+//! | look up the profile | [`profile`] | what does that profile contain |
+//! | identify | [`identity`] | which scheduler created the task, and which container runs it |
+//! | resolve inputs | [`input`], [`output`] | which objects of earlier tasks does the pod name, and which does it store |
+//! | render | [`template`] | which values do the profile's templates have for this pod |
+//! | plan | [`plan`] | what does the pod become, and why |
+//! | sign | [`signature`] | what of it may the store act on |
+//! | patch | [`patch`] | the plan as JSON patch operations, applied once before they are returned |
+//!
+//! The crate depends on no client, no async runtime and no clock (`tests/dependencies.rs`), so the same input always has the
+//! same answer. The roles that run it are in the package `bootlace`. What runs in the task's own container is the package
+//! `bootlace-launch`.
+
+pub mod admission;
+pub mod code;
+pub mod crd;
+pub mod entry;
+pub mod identity;
+pub mod injected_config;
+pub mod input;
+pub mod json_error;
+pub mod names;
+pub mod output;
+pub mod patch;
+pub mod plan;
+pub mod pod;
+pub mod profile;
+pub mod quantity;
+pub mod review;
+pub mod selection;
+pub mod shorten;
+pub mod signature;
+pub mod template;
+pub mod yaml_list;

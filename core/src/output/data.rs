@@ -1,0 +1,104 @@
+//! What an output holds: files by name, as an object's data. Checked by the sidecar before it sends them, and by the store.
+
+use std::collections::BTreeMap;
+
+use bootlace_launch::handover::{MAX_FILES, is_data_key};
+use k8s_openapi::ByteString;
+
+/// An output's files, by the names that they have in the object.
+pub type ObjectData = BTreeMap<String, ByteString>;
+
+/// Bytes that an object may hold, the names of its keys included. The API server counts the values alone
+/// (`ValidateSecret`, `ValidateConfigMap`), so what is taken here it takes too.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// Bytes of an output, names included.
+#[must_use]
+pub fn size(data: &ObjectData) -> usize {
+    data.iter().map(|(name, value)| name.len() + value.0.len()).sum()
+}
+
+/// Checks that an object can hold it, and gives its size.
+///
+/// # Errors
+/// Where there is nothing in it, or too much of it, or a name is no data key.
+pub fn check(data: &ObjectData) -> Result<u32, DataError> {
+    if data.is_empty() {
+        return Err(DataError::Empty);
+    }
+    if let Some(name) = data.keys().find(|name| !is_data_key(name)) {
+        return Err(DataError::Name(name.chars().take(253).collect()));
+    }
+    if data.len() > MAX_FILES {
+        return Err(DataError::TooMany(data.len()));
+    }
+    let bytes = size(data);
+    match u32::try_from(bytes) {
+        Ok(size) if bytes <= MAX_BYTES => Ok(size),
+        _ => Err(DataError::TooLarge(bytes)),
+    }
+}
+
+/// The text of a file that a `ConfigMap` can hold among its `data`; nothing where it is binary.
+///
+/// Control characters, which JSON writes with six bytes each, are binary too: a file that is full of them would be more
+/// than the API server takes of a request.
+#[must_use]
+pub fn text(bytes: &[u8]) -> Option<&str> {
+    let control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t');
+    str::from_utf8(bytes).ok().filter(|_| !bytes.iter().any(control))
+}
+
+/// Why no object can hold an output.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DataError {
+    /// There is no file.
+    #[error("there is no file in it: write at least one")]
+    Empty,
+    /// A file's name.
+    #[error(
+        "{0:?} is no name of a file in a ConfigMap or Secret: use letters, digits, `-`, `_` and `.`, 253 at most"
+    )]
+    Name(String),
+    /// How many files there are.
+    #[error("there are {0} files in it, and {MAX_FILES} are taken at most: pack them into one")]
+    TooMany(usize),
+    /// Its size.
+    #[error(
+        "it takes {0} bytes, names of files included, and a ConfigMap or Secret holds {MAX_BYTES} at most: store large \
+         files elsewhere, and their address as the output"
+    )]
+    TooLarge(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(files: &[(&str, usize)]) -> ObjectData {
+        files.iter().map(|(name, size)| ((*name).to_owned(), ByteString(vec![b'x'; *size]))).collect()
+    }
+
+    #[test]
+    fn names_count_and_one_byte_more_is_too_much() {
+        assert_eq!(check(&data(&[("a.txt", 0)])), Ok(5));
+        assert_eq!(check(&data(&[("a", MAX_BYTES - 3), ("bc", 0)])), Ok(1 << 20));
+        assert_eq!(check(&data(&[("a", MAX_BYTES - 3), ("bc", 1)])), Err(DataError::TooLarge(MAX_BYTES + 1)));
+        assert_eq!(check(&data(&[])), Err(DataError::Empty));
+        let files = |count: usize| (0..count).map(|name| (name.to_string(), ByteString(vec![]))).collect();
+        check(&files(100)).unwrap();
+        assert_eq!(check(&files(101)), Err(DataError::TooMany(101)));
+        for name in ["", ".", "..", "..a", "a/b", "a b", "ü", &"n".repeat(254)] {
+            assert!(matches!(check(&data(&[(name, 1)])), Err(DataError::Name(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_text_is_binary() {
+        assert_eq!(text("words\r\n\tü ✓".as_bytes()), Some("words\r\n\tü ✓"));
+        assert_eq!(text(b""), Some(""));
+        for binary in [&b"\xff"[..], b"a\0b", b"\x1b[31m", b"\x7f"] {
+            assert_eq!(text(binary), None, "{binary:?}");
+        }
+    }
+}

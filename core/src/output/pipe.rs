@@ -1,0 +1,314 @@
+//! The `Pipe` custom resource: the record of a stored output, which owns the object that holds it.
+//!
+//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails when they differ.
+
+use std::cmp::Ordering;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::sidecar_config::ObjectKind;
+use crate::crd::{self, READY};
+use crate::identity::Identity;
+
+/// An output of a task, stored: which object holds it, who wrote it, and how long it is kept.
+///
+/// Written by Bootlace's store. Deleting it deletes the object, which it owns.
+#[derive(CustomResource, JsonSchema, Deserialize, Serialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "bootlace.dev",
+    version = "v1alpha1",
+    kind = "Pipe",
+    plural = "pipes",
+    category = "bootlace",
+    namespaced,
+    status = "PipeStatus",
+    derive = "PartialEq",
+    printcolumn = r#"{"name":"Run","type":"string","jsonPath":".spec.producer.run"}"#,
+    printcolumn = r#"{"name":"Task","type":"string","jsonPath":".spec.producer.task"}"#,
+    printcolumn = r#"{"name":"Key","type":"string","jsonPath":".spec.key"}"#,
+    printcolumn = r#"{"name":"Kind","type":"string","jsonPath":".spec.kind"}"#,
+    printcolumn = r#"{"name":"Size","type":"integer","jsonPath":".spec.size","description":"Bytes, names of the data's keys included"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status","description":"Whether it is stored, so that later tasks can take it"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"Object","type":"string","priority":1,"jsonPath":".spec.object"}"#,
+    printcolumn = r#"{"name":"Stored","type":"date","priority":1,"jsonPath":".status.stored"}"#,
+    printcolumn = r#"{"name":"Expires","type":"string","priority":1,"jsonPath":".spec.expires"}"#
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = crd::known_integers)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.key == oldSelf.key && self.kind == oldSelf.kind && self.object == oldSelf.object && self.size == oldSelf.size && self.files == oldSelf.files && self.hash == oldSelf.hash",
+    "message": "what a Pipe says of its object cannot change: the object cannot either",
+}, {
+    "rule": "!has(oldSelf.awaited) || (has(self.awaited) && self.awaited == oldSelf.awaited)",
+    "message": "the name that a Pipe is awaited under cannot change: pods that wait hold it in their specs",
+}]))]
+pub struct PipeSpec {
+    /// The key that later tasks name it by.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+    /// What it is stored as.
+    pub kind: ObjectKind,
+    /// Name of the object, in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub object: String,
+    /// Bytes of the object's data, names of its keys included.
+    pub size: u32,
+    /// Names of its files, which are the keys of the object's data.
+    #[serde(default)]
+    #[schemars(length(max = 100), inner(length(max = 253)))]
+    pub files: Vec<String>,
+    /// Hash of the data: `sha256:` and 64 hexadecimal digits.
+    #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub hash: String,
+    /// Name of a second object with the same data, where the output is declared as awaited: a pod that waits for it could
+    /// name this one before it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub awaited: Option<String>,
+    /// Who wrote it last. The same content written again, by a later attempt say, changes this alone.
+    pub producer: Producer,
+    /// When it is deleted, where no object of the run's own owns it: RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub expires: Option<String>,
+}
+
+/// Who wrote an output: the task as its scheduler calls it, and the pod that ran it.
+#[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Producer {
+    /// The scheduler's short name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
+    /// DAG, workflow template, pipeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// One execution of the workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// The step of the workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Which try of the task it was, as the scheduler counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
+    /// Which element of a mapped or indexed task it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map_index: Option<String>,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's uid.
+    pub pod_uid: String,
+    /// The container.
+    pub container: String,
+}
+
+impl Producer {
+    /// A task's container in a pod.
+    #[must_use]
+    pub fn new(task: &Identity, pod: &str, pod_uid: &str, container: &str) -> Self {
+        // The time that the run was scheduled for is the run's, and says no more than that.
+        let Identity { scheduler, workflow, run, task, attempt, map_index, scheduled_time: _ } = task.clone();
+        let (pod, pod_uid, container) = (pod.to_owned(), pod_uid.to_owned(), container.to_owned());
+        Self { scheduler, workflow, run, task, attempt, map_index, pod, pod_uid, container }
+    }
+
+    /// Whether it is of the run that `task` is of: the exact scheduler, workflow and run, and not what is left of them
+    /// in a label or a name.
+    #[must_use]
+    pub fn is_of_run(&self, task: &Identity) -> bool {
+        (&self.scheduler, &self.workflow, &self.run) == (&task.scheduler, &task.workflow, &task.run)
+    }
+
+    /// Whether it is the same task of the same run, and the same element of it, whatever the attempt and the pod.
+    #[must_use]
+    pub fn is_of_task(&self, other: &Self) -> bool {
+        fn exact(one: &Producer) -> ([&Option<String>; 5], &str) {
+            let Producer { scheduler, workflow, run, task, map_index, container, .. } = one;
+            ([scheduler, workflow, run, task, map_index], container)
+        }
+        exact(self) == exact(other)
+    }
+
+    /// Which try of the task it was, where the scheduler counts them.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u64> {
+        self.attempt.as_deref()?.parse().ok()
+    }
+}
+
+/// How far the store is with it.
+#[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+// kstatus takes an object without conditions for one that is ready.
+#[schemars(extend("default" = {"conditions": [pending()]}))]
+pub struct PipeStatus {
+    /// `Ready`: whether it is stored, so that later tasks can take it. What a Pipe stores never changes, so `Ready` stays
+    /// `True` whoever else writes the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crd::conditions")]
+    pub conditions: Vec<Condition>,
+    /// When the producer's output was stored: RFC 3339, in UTC, to the microsecond. Without it the object may not be
+    /// there, and no task takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub stored: Option<String>,
+    /// What became of the second object; nothing where the output is not declared as awaited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaited: Option<AwaitedStatus>,
+}
+
+/// The condition of a Pipe that nobody has written a status of yet.
+fn pending() -> Condition {
+    let message = "the store has not stored it yet".to_owned();
+    crd::condition(READY, "Unknown", "Pending", message, &[], Timestamp::UNIX_EPOCH)
+}
+
+impl PipeStatus {
+    /// The conditions of a Pipe that is stored. Their last transition is that of `before`, where it was stored already.
+    #[must_use]
+    pub fn stored_conditions(record: &PipeSpec, before: Option<&Self>, now: Timestamp) -> Vec<Condition> {
+        let before = before.map_or(&[][..], |status| &status.conditions);
+        let message = format!("stored as {} {}", record.kind, record.object);
+        vec![crd::condition(READY, "True", "Stored", message, before, now)]
+    }
+}
+
+/// What became of the object under the name that pods wait for.
+#[derive(JsonSchema, Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AwaitedStatus {
+    /// It holds this Pipe's data.
+    Stored,
+    /// It holds other data: an earlier attempt's, whose content was another one.
+    Taken,
+}
+
+impl Pipe {
+    /// When it was stored; none while the object may not be there.
+    #[must_use]
+    pub fn stored(&self) -> Option<&str> {
+        self.status.as_ref()?.stored.as_deref()
+    }
+
+    /// Whether a task may take it: it is stored, and not being deleted.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.stored().is_some() && self.metadata.deletion_timestamp.is_none()
+    }
+
+    /// What became of the object under the name that pods wait for.
+    #[must_use]
+    pub fn by_name(&self) -> Option<AwaitedStatus> {
+        self.status.as_ref()?.awaited
+    }
+
+    /// Orders by age: of one task, and one element of it, a later attempt is newer, where the scheduler counts them;
+    /// else what was stored later.
+    #[must_use]
+    pub fn by_age(&self, other: &Self) -> Ordering {
+        let (one, two) = (&self.spec.producer, &other.spec.producer);
+        let by_attempt = match (one.attempt(), two.attempt()) {
+            (Some(first), Some(second)) if one.is_of_task(two) => first.cmp(&second),
+            _ => Ordering::Equal,
+        };
+        // All times are written by the store in one form, in which texts are in the order of times.
+        by_attempt.then_with(|| self.stored().cmp(&other.stored()))
+    }
+}
+
+/// The value of the label that a run's Pipes carry ([`crate::names::LABEL_PIPE_RUN`]): a hash of the exact scheduler,
+/// workflow and run, so that runs whose names look alike once they are made safe are kept apart. A reader still compares
+/// the record ([`Producer::is_of_run`]), because anyone who may write Pipes can write labels.
+#[must_use]
+pub fn run_label(task: &Identity) -> String {
+    let mut hash = Sha256::new_with_prefix(b"bootlace run\0");
+    for part in [&task.scheduler, &task.workflow, &task.run] {
+        super::name::add(&mut hash, part.as_deref().map(str::as_bytes));
+    }
+    super::name::hex(&hash.finalize(), 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(scheduler: Option<&str>, workflow: Option<&str>, run: Option<&str>) -> Identity {
+        let own = |part: Option<&str>| part.map(str::to_owned);
+        Identity { scheduler: own(scheduler), workflow: own(workflow), run: own(run), ..Identity::default() }
+    }
+
+    fn pipe(task: &str, attempt: Option<&str>, stored: &str) -> Pipe {
+        let spec = json!({
+            "key": "A", "kind": "Secret", "object": "a", "size": 1, "hash": "", "producer": {
+                "task": task, "attempt": attempt, "pod": "p", "podUid": "u", "container": "c",
+            },
+        });
+        serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": spec, "status": {"stored": stored}}))
+            .unwrap()
+    }
+
+    #[test]
+    fn runs_that_look_alike_have_labels_of_their_own() {
+        let labels: Vec<_> = [
+            run(None, None, None),
+            run(None, None, Some("")),
+            run(None, Some("a"), Some("b")),
+            run(Some("a"), None, Some("b")),
+            run(Some("a"), Some("b"), None),
+            run(None, Some("ab"), Some("")),
+            run(None, Some("A"), Some("b")),
+            run(None, Some("a"), Some("b.")),
+        ]
+        .iter()
+        .map(run_label)
+        .collect();
+        for (at, label) in labels.iter().enumerate() {
+            assert_eq!(label.len(), 32);
+            assert!(!labels[..at].contains(label), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_later_attempt_is_newer_however_early_it_was_stored() {
+        let (early, late) = ("2026-11-21T10:00:00.000000Z", "2026-11-21T10:00:00.000001Z");
+        for (older, newer) in [
+            (pipe("t", Some("9"), late), pipe("t", Some("10"), early)),
+            (pipe("t", Some("1"), early), pipe("t", Some("1"), late)),
+            (pipe("t", None, early), pipe("t", None, late)),
+            (pipe("t", Some("x"), early), pipe("t", Some("1"), late)),
+            // Attempts of different tasks say nothing about each other.
+            (pipe("t", Some("2"), early), pipe("other", Some("1"), late)),
+        ] {
+            assert_eq!(older.by_age(&newer), Ordering::Less, "{older:?} {newer:?}");
+            assert_eq!(newer.by_age(&older), Ordering::Greater);
+        }
+    }
+
+    #[test]
+    fn what_is_not_stored_or_being_deleted_is_not_there() {
+        let mut pipe = pipe("t", None, "2026-11-21T10:00:00.000000Z");
+        assert!(pipe.is_there());
+        pipe.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-21T10:00:00Z")).unwrap();
+        assert!(!pipe.is_there());
+        pipe.metadata.deletion_timestamp = None;
+        pipe.status = None;
+        assert!(!pipe.is_there());
+    }
+
+    #[test]
+    fn a_producer_is_its_run_to_the_letter() {
+        let task = run(Some("airflow"), Some("etl"), Some("r"));
+        let producer = Producer::new(&task, "p", "u", "base");
+        assert!(producer.is_of_run(&task));
+        assert!(!producer.is_of_run(&run(Some("airflow"), Some("etl"), Some("R"))));
+        assert!(!producer.is_of_run(&run(Some("airflow"), Some("etl"), None)));
+    }
+}

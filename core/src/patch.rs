@@ -1,0 +1,191 @@
+//! The plan as JSON patch operations (RFC 6902), written by hand, op by op.
+//!
+//! Never a diff of two documents: a diff of a typed round trip drops fields that the types do not know, and
+//! takes time that grows with the square of the pod. All operations add, but for three: a postStart handler of
+//! the pod's own is replaced by the hook that takes it over, Bootlace's own init containers are moved behind one that
+//! another webhook has added since, and the signature that a copied pod came with is replaced by its own.
+
+use std::sync::Arc;
+
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use serde_json::{Value, json};
+
+use crate::names;
+use crate::plan::{EnvDelivery, Plan, TaskCommand, TaskContainer};
+use crate::pod::{List, Op, Operation, Pod};
+use crate::profile::spec::Position;
+
+const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
+const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
+const PULL_SECRETS: &Pointer = Pointer::from_static("/spec/imagePullSecrets");
+const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
+const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
+
+/// A part of the plan cannot be written as JSON: a defect of Bootlace's, never of the pod's, told instead of hidden.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the plan cannot be written as JSON ({0}): report this as a defect of Bootlace")]
+pub struct PatchError(#[from] serde_json::Error);
+
+/// The operations that turn `pod` into what `plan` says.
+///
+/// # Errors
+/// See [`PatchError`].
+pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchError> {
+    let mut patch = Patch::default();
+    annotate(&mut patch, &plan, pod)?;
+    patch.append_or_make(VOLUMES, pod.volumes.is_some(), &plan.volumes);
+    patch.append(VOLUMES, plan.own_volumes);
+    if !plan.pull_secrets.is_empty() {
+        patch.append_or_make(PULL_SECRETS, pod.pull_secrets.is_some(), &plan.pull_secrets);
+    }
+    // The pod's own init containers, before others stand in front of them.
+    for others in plan.others {
+        let list = INIT_CONTAINERS.with_trailing_token(others.index).with_trailing_token("volumeMounts");
+        if others.has_mounts {
+            patch.append(&list, others.mounts);
+        } else {
+            patch.add(list, others.mounts);
+        }
+    }
+    let (init, app): (Vec<_>, Vec<_>) = plan.tasks.into_iter().partition(|task| task.list == List::Init);
+    for task in init {
+        change(&mut patch, INIT_CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
+    }
+    let (mut first, mut last) = (plan.wait, plan.boot);
+    if plan.position == Position::First {
+        first.append(&mut last);
+    } else if !plan.wait_first {
+        last.splice(..0, first.drain(..));
+    }
+    if pod.has_init_containers {
+        for (index, container) in first.into_iter().enumerate() {
+            patch.add(INIT_CONTAINERS.with_trailing_token(index), container);
+        }
+        patch.append(INIT_CONTAINERS, last);
+    } else {
+        first.append(&mut last);
+        patch.add(INIT_CONTAINERS.to_buf(), Value::Array(first));
+    }
+    for task in app {
+        change(&mut patch, CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
+    }
+    Ok(patch.0)
+}
+
+/// The operations that put the init containers at `places`, which ascend, behind all others, in their order.
+#[must_use]
+pub fn behind_all(places: &[usize], pod: &Pod<'_>) -> Vec<Operation> {
+    let last = INIT_CONTAINERS.with_trailing_token(pod.init_containers.len().saturating_sub(1));
+    // Those that were moved before it stood in front of it.
+    let from =
+        |(moved, place): (usize, &usize)| INIT_CONTAINERS.with_trailing_token(place.saturating_sub(moved));
+    places.iter().enumerate().map(|place| Operation::move_from(from(place), last.clone())).collect()
+}
+
+/// The operation that gives the boot container of an injected pod this signature; none where there is no such container.
+#[must_use]
+pub fn signature(signature: String, pod: &Pod<'_>) -> Option<Operation> {
+    let boot = pod.init_containers.iter().find(|container| container.name == names::CONTAINER_BOOT)?;
+    let env = INIT_CONTAINERS.with_trailing_token(boot.index).with_trailing_token("env");
+    let place = boot.variables().position(|variable| variable.name == names::ENV_SIGNATURE);
+    let variable = json!({"name": names::ENV_SIGNATURE, "value": signature});
+    Some(match place {
+        None if boot.variables().next().is_none() => Operation::add(env, json!([variable])),
+        Some(place) => Operation::replace(
+            env.with_trailing_token(place).with_trailing_token("value"),
+            Value::String(signature),
+        ),
+        None => Operation { path: env.with_trailing_token("-"), op: Op::Add(Arc::new(variable)) },
+    })
+}
+
+fn annotate(patch: &mut Patch, plan: &Plan, pod: &Pod<'_>) -> Result<(), PatchError> {
+    let value = serde_json::to_string(&plan.injected)?;
+    if pod.annotations.is_present() {
+        patch.add(ANNOTATIONS.with_trailing_token(names::ANNOTATION_INJECTED), value);
+    } else {
+        patch.add(ANNOTATIONS.to_buf(), json!({ names::ANNOTATION_INJECTED: value }));
+    }
+    Ok(())
+}
+
+fn change(
+    patch: &mut Patch,
+    list: &Pointer,
+    task: TaskContainer,
+    mounts: &[Arc<Value>],
+    env_from: Option<&Value>,
+) {
+    let container = list.with_trailing_token(task.index);
+    let list = container.with_trailing_token("volumeMounts");
+    patch.append_or_make(&list, task.has.mounts, mounts);
+    patch.append(&list, task.mounts);
+    let command = container.with_trailing_token("command");
+    match task.command {
+        // Added in front one by one: the command's own words are never written again.
+        TaskCommand::Prefixed(words) => patch.prepend_all(&command, words),
+        TaskCommand::Explicit { words, .. } => patch.add(command, words),
+        TaskCommand::Unchanged => {}
+    }
+    // In front of the pod's own, because a later entry wins over an earlier one, and `env` over all of them.
+    if let (EnvDelivery::Secret, Some(entry)) = (task.way, env_from) {
+        let list = container.with_trailing_token("envFrom");
+        if task.has.env_from {
+            patch.add(list.with_trailing_token(0_usize), entry.clone());
+        } else {
+            patch.add(list, json!([entry]));
+        }
+    }
+    let env = container.with_trailing_token("env");
+    match (task.env.is_empty(), task.has.env) {
+        (true, _) => {}
+        (false, true) => patch.prepend_all(&env, task.env),
+        (false, false) => patch.add(env, task.env),
+    }
+    if let Some(command) = task.hook {
+        let hook = json!({"exec": {"command": command}});
+        let lifecycle = container.with_trailing_token("lifecycle");
+        match (task.has.lifecycle, task.has.handler) {
+            (_, true) => patch.replace(lifecycle.with_trailing_token("postStart"), hook),
+            (true, false) => patch.add(lifecycle.with_trailing_token("postStart"), hook),
+            (false, false) => patch.add(lifecycle, json!({"postStart": hook})),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Patch(Vec<Operation>);
+
+impl Patch {
+    fn add(&mut self, path: PointerBuf, value: impl Into<Value>) {
+        self.0.push(Operation::add(path, value));
+    }
+
+    fn replace(&mut self, path: PointerBuf, value: Value) {
+        self.0.push(Operation::replace(path, value));
+    }
+
+    /// Adds at the start of an array that is there.
+    fn prepend_all<T: Into<Value>>(&mut self, path: &Pointer, values: Vec<T>) {
+        let first = path.with_trailing_token(0_usize);
+        for value in values.into_iter().rev() {
+            self.add(first.clone(), value);
+        }
+    }
+
+    /// Adds at the end of an array that is there.
+    fn append(&mut self, path: &Pointer, values: impl IntoIterator<Item = impl Into<Arc<Value>>>) {
+        for value in values {
+            self.0.push(Operation { path: path.with_trailing_token("-"), op: Op::Add(value.into()) });
+        }
+    }
+
+    /// The same, or makes the array where it is absent: adding to an absent one fails.
+    fn append_or_make(&mut self, path: &Pointer, present: bool, values: &[Arc<Value>]) {
+        if present {
+            self.append(path, values.iter().cloned());
+        } else {
+            self.add(path.to_buf(), values.iter().map(|value| Value::clone(value)).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Which way the boot env takes into the task containers of a pod.
+
+use super::entrypoint::{CommandSource, ContainerCommand};
+use super::{EnvDelivery, PlanError, PreparedProfile, Version};
+use crate::names;
+use crate::pod::{Container, Pod};
+use crate::profile::spec::{EnvMode, Layout};
+
+/// The mode that somebody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestedMode {
+    pub(super) mode: EnvMode,
+    by: ModeSource,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ModeSource {
+    Profile,
+    Annotation,
+}
+
+impl RequestedMode {
+    /// What the pod's annotation asks for, else the profile.
+    pub(super) fn by(pod: &Pod<'_>, recipe: &PreparedProfile) -> Result<Self, PlanError> {
+        let Some(text) = pod.annotations.get(names::ANNOTATION_ENV_MODE) else {
+            return Ok(Self { mode: recipe.profile.spec.env.mode, by: ModeSource::Profile });
+        };
+        let mode = EnvMode::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text));
+        let mode = mode.ok_or_else(|| PlanError::EnvMode { says: text.to_owned() })?;
+        Ok(Self { mode, by: ModeSource::Annotation })
+    }
+
+    /// Who asks, for messages.
+    pub(super) fn asks(self, recipe: &PreparedProfile) -> String {
+        match self.by {
+            ModeSource::Profile => {
+                format!("BootProfile {:?} has env.mode {}", recipe.profile.name, self.mode.as_str())
+            }
+            ModeSource::Annotation => {
+                format!("the annotation {} is {}", names::ANNOTATION_ENV_MODE, self.mode.as_str())
+            }
+        }
+    }
+
+    /// Why a pod takes its env from a Secret, and how it need not.
+    pub(super) fn why_secret(self, recipe: &PreparedProfile) -> (String, &'static str) {
+        match self.mode {
+            EnvMode::Secret => (
+                self.asks(recipe),
+                "set the mode to Auto and add the image's entrypoint as `command` to each task container that has none",
+            ),
+            _ => (
+                "a task container has no command, so no launcher can load it".to_owned(),
+                "add the image's entrypoint as `command` to each task container that has none",
+            ),
+        }
+    }
+
+    /// Whether it matters what a container runs, and it is worth asking a registry.
+    pub(super) fn asks_registry(self, recipe: &PreparedProfile) -> bool {
+        match self.mode {
+            EnvMode::Launch => true,
+            EnvMode::Auto => !recipe.given.is_empty(),
+            EnvMode::Secret | EnvMode::File | EnvMode::Hook => false,
+        }
+    }
+
+    /// The way into a container that runs `runs`, and why it is that one.
+    pub(super) fn resolve(
+        self,
+        container: &Container<'_>,
+        runs: &ContainerCommand,
+        recipe: &PreparedProfile,
+    ) -> Result<(EnvDelivery, String), PlanError> {
+        match (self.mode, runs) {
+            (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Spec) => {
+                Ok((EnvDelivery::Launch, "the spec names its command".to_owned()))
+            }
+            (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Image { told_by, .. }) => Ok((
+                EnvDelivery::Launch,
+                format!("its image's entrypoint is known from {}", source(*told_by)),
+            )),
+            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask)
+                if recipe.profile.spec.assets.layout == Layout::Optimus =>
+            {
+                Ok((EnvDelivery::Sourced, "images of the layout Optimus source it".to_owned()))
+            }
+            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask)
+                if recipe.store.is_some() =>
+            {
+                Ok((EnvDelivery::Secret, format!("its command is not known{}", runs.why_unknown())))
+            }
+            (EnvMode::Secret, _) if recipe.store.is_none() => {
+                Err(PlanError::NoStore { asks: self.asks(recipe) })
+            }
+            (EnvMode::Secret, _) => Ok((EnvDelivery::Secret, self.asks(recipe))),
+            (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask) => {
+                Ok((EnvDelivery::None, format!("its command is not known{}", runs.why_unknown())))
+            }
+            (EnvMode::Launch, ContainerCommand::Unknown { .. } | ContainerCommand::Ask) => {
+                let (container, asks) = (container.name.to_owned(), self.asks(recipe));
+                Err(PlanError::CommandUnknown { container, because: runs.why_unknown(), asks })
+            }
+            (EnvMode::File, _) => {
+                self.check_file(recipe)?;
+                Ok((EnvDelivery::File, self.asks(recipe)))
+            }
+            (EnvMode::Hook, _) => Ok((EnvDelivery::Hook, self.asks(recipe))),
+        }
+    }
+
+    fn check_file(self, recipe: &PreparedProfile) -> Result<(), PlanError> {
+        if let Some(version) = recipe.kubernetes.filter(|version| *version < Version::FILE_KEY_REF) {
+            return Err(PlanError::TooOldForFile { asks: self.asks(recipe), version });
+        }
+        if recipe.profile.spec.env.file.keys.is_empty() {
+            let profile = recipe.profile.name.clone();
+            return Err(PlanError::NoFileKeys { asks: self.asks(recipe), profile });
+        }
+        Ok(())
+    }
+}
+
+fn source(told_by: CommandSource) -> String {
+    match told_by {
+        CommandSource::Annotation => format!("the annotation {}", names::ANNOTATION_ENTRYPOINT),
+        CommandSource::Profile => "the profile's env.images".to_owned(),
+        CommandSource::Registry => "its registry".to_owned(),
+    }
+}

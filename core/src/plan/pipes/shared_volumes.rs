@@ -1,0 +1,117 @@
+//! Outputs of tasks that no launcher starts: the sidecar reads the file itself, from the volume that it lies on.
+
+use super::PipesError;
+use crate::names;
+use crate::pod::{Container, Mount};
+use crate::profile::pipes::Output;
+
+/// The volumes that the sidecar shares with tasks.
+#[derive(Debug, Default)]
+pub(super) struct SharedVolumes<'a>(Vec<(&'a str, Option<&'a str>)>);
+
+impl<'a> SharedVolumes<'a> {
+    /// Where the sidecar sees the file of `output`, which `container` writes without a launcher `because` of something.
+    pub(super) fn file(
+        &mut self,
+        output: &Output,
+        container: &Container<'a>,
+        because: &str,
+    ) -> Result<String, PipesError> {
+        let Some((mount, rest)) = lies_on(container, &output.file) else {
+            return Err(PipesError::NotShared {
+                key: output.key.clone(),
+                container: container.name.to_owned(),
+                file: output.file.clone(),
+                because: because.to_owned(),
+            });
+        };
+        if mount.sub_path_expr {
+            return Err(PipesError::Expression {
+                key: output.key.clone(),
+                container: container.name.to_owned(),
+                file: output.file.clone(),
+                volume: mount.volume.to_owned(),
+            });
+        }
+        let volume = (mount.volume, mount.sub_path);
+        let number = self.0.iter().position(|known| *known == volume).unwrap_or_else(|| {
+            self.0.push(volume);
+            self.0.len() - 1
+        });
+        Ok(format!("{}{rest}", path(number)))
+    }
+
+    /// The volumes, each with its folder and with the path that the sidecar mounts it at.
+    pub(super) fn mounts(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>, String)> {
+        self.0.iter().enumerate().map(|(number, (volume, sub_path))| (*volume, *sub_path, path(number)))
+    }
+}
+
+fn path(number: usize) -> String {
+    format!("{}/{number}", names::MOUNT_SHARED)
+}
+
+/// The mount that a file of the container lies on, and the rest of its path: the innermost where one is in another.
+fn lies_on<'c, 'a, 'f>(container: &'c Container<'a>, file: &'f str) -> Option<(&'c Mount<'a>, &'f str)> {
+    let below = |mount: &'c Mount<'a>| {
+        let rest = file.strip_prefix(mount.path.trim_end_matches('/'))?;
+        rest.starts_with('/').then_some((mount, rest))
+    };
+    container.mounts.iter().flatten().filter_map(below).min_by_key(|(_, rest)| rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::output::ObjectKind;
+    use crate::pod::{Json, Pod};
+
+    #[test]
+    fn a_file_is_found_on_the_innermost_volume_and_nowhere_else() {
+        let pod = json!({"spec": {"containers": [{"name": "main", "volumeMounts": [
+            {"name": "out", "mountPath": "/out/"},
+            {"name": "deep", "mountPath": "/out/deep", "subPath": "a/b"},
+            {"name": "named", "mountPath": "/named", "subPathExpr": "$(POD)"},
+        ]}]}});
+        let pod = Json::from(&pod);
+        let pod = Pod::read(&pod).unwrap();
+        let mut shared = SharedVolumes::default();
+        let mut file = |file: &str| {
+            let (key, file) = ("A".to_owned(), file.to_owned());
+            let output = Output {
+                key,
+                file,
+                kind: ObjectKind::Secret,
+                container: None,
+                optional: false,
+                awaited: false,
+            };
+            shared.file(&output, &pod.containers[0], "it is so").map_err(|error| error.to_string())
+        };
+        assert_eq!(file("/out/a.txt").unwrap(), "/bootlace-shared/0/a.txt");
+        assert_eq!(file("/out/deep/*.txt").unwrap(), "/bootlace-shared/1/*.txt");
+        assert_eq!(file("/out/deeper/x").unwrap(), "/bootlace-shared/0/deeper/x");
+        for (path, sentence) in [
+            (
+                "/tmp/a",
+                "is /tmp/a, which lies on no volume of the pod, and no launcher can hand it over because it is so",
+            ),
+            ("/out", "lies on no volume"),
+            ("/outer/a", "lies on no volume"),
+            ("/named/a", "on volume \"named\" with a subPathExpr"),
+        ] {
+            let error = file(path).unwrap_err();
+            assert!(error.contains(sentence), "{path}: {error}");
+        }
+        let mounts: Vec<_> = shared.mounts().collect();
+        assert_eq!(
+            mounts,
+            [
+                ("out", None, "/bootlace-shared/0".to_owned()),
+                ("deep", Some("a/b"), "/bootlace-shared/1".to_owned()),
+            ]
+        );
+    }
+}

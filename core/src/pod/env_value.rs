@@ -1,0 +1,228 @@
+//! The values of a container's `env`, as far as they are known before the container starts.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use bootlace_launch::expansion::{self, Piece};
+
+use super::Container;
+
+/// The longest value that is expanded: Linux takes no longer variable in one string (`MAX_ARG_STRLEN`).
+const MAX_VALUE_BYTES: usize = 32 * 4096;
+/// Bytes of all values together that hold a reference. A few short variables can each repeat the one before them many
+/// times, so without a limit a small pod could take all memory.
+const MAX_EXPANDED_BYTES: usize = 2 << 20;
+
+/// Why a variable's value is not known before its container starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnknownValue<'a> {
+    /// `valueFrom`: the kubelet reads it.
+    ValueFrom,
+    /// The value refers to a variable that the kubelet reads, or that somebody else may give.
+    Reference {
+        /// The name in `$(…)`.
+        name: &'a str,
+        /// Why that one is not known.
+        because: Unresolved,
+    },
+    /// With its references it is longer than a variable can be.
+    TooLong,
+}
+
+/// Why a reference cannot be resolved before the container starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unresolved {
+    /// An earlier variable has that name, and its own value is not known.
+    Earlier,
+    /// A later variable has that name; the kubelet resolves earlier ones only.
+    Later,
+    /// No variable in `env` has that name: `envFrom`, a Service or the boot env may give it.
+    Elsewhere,
+}
+
+impl fmt::Display for UnknownValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ValueFrom => f.write_str("its value comes from valueFrom"),
+            Self::Reference { name, because } => {
+                let reference = expansion::unresolved(name);
+                match because {
+                    Unresolved::Earlier => {
+                        write!(f, "it refers to {reference}, whose value is not known either")
+                    }
+                    Unresolved::Later => {
+                        write!(
+                            f,
+                            "it refers to {reference}, which stands behind it in env, and references are resolved \
+                                   from earlier variables only"
+                        )
+                    }
+                    Unresolved::Elsewhere => write!(f, "it refers to {reference}, which env does not set"),
+                }
+            }
+            Self::TooLong => write!(f, "with its references it is longer than {MAX_VALUE_BYTES} bytes"),
+        }
+    }
+}
+
+/// A variable's value, or why it is not known.
+type Value<'a> = Result<Cow<'a, str>, UnknownValue<'a>>;
+
+impl<'a> Container<'a> {
+    /// The values of `env` by name, expanded as the kubelet expands them: `$(NAME)` is a reference to an earlier
+    /// variable, `$$` stands for one `$`, and any other `$` stands for itself. Where a name comes twice the last one
+    /// counts.
+    #[must_use]
+    pub fn env_values(&self) -> BTreeMap<&'a str, Result<Cow<'a, str>, UnknownValue<'a>>> {
+        let mut values: BTreeMap<&'a str, Value<'a>> = BTreeMap::new();
+        let mut left = MAX_EXPANDED_BYTES;
+        // Asked once a variable: in a list, a pod of many would take the square of their number.
+        let names: BTreeSet<&str> = self.env.iter().copied().collect();
+        for variable in self.variables() {
+            let value = match variable.text {
+                None if variable.has_value_from => Err(UnknownValue::ValueFrom),
+                None => Ok(Cow::Borrowed("")),
+                Some(text) if !text.contains('$') => Ok(Cow::Borrowed(text)),
+                Some(text) => expanded(text, &names, &values, left).inspect(|value| left -= value.len()),
+            };
+            values.insert(variable.name, value);
+        }
+        values
+    }
+}
+
+/// A value with its references resolved from `earlier` variables; `names` are those of all the container's variables.
+fn expanded<'a>(
+    text: &'a str,
+    names: &BTreeSet<&str>,
+    earlier: &BTreeMap<&'a str, Value<'a>>,
+    left: usize,
+) -> Value<'a> {
+    let limit = MAX_VALUE_BYTES.min(left);
+    let mut expanded = String::new();
+    for piece in expansion::pieces(text) {
+        let part = match piece {
+            Piece::Text(text) => text,
+            // No variable has an empty name, so this one is never resolved.
+            Piece::Reference("") => "$()",
+            Piece::Reference(name) => match earlier.get(name) {
+                Some(Ok(value)) => value,
+                Some(Err(_)) => return Err(UnknownValue::Reference { name, because: Unresolved::Earlier }),
+                None => {
+                    let later = names.contains(name);
+                    let because = if later { Unresolved::Later } else { Unresolved::Elsewhere };
+                    return Err(UnknownValue::Reference { name, because });
+                }
+            },
+        };
+        if expanded.len().saturating_add(part.len()) > limit {
+            return Err(UnknownValue::TooLong);
+        }
+        expanded.push_str(part);
+    }
+    Ok(Cow::Owned(expanded))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Document, json};
+
+    use super::*;
+    use crate::pod::{Json, Pod};
+
+    fn values(env: &Document) -> BTreeMap<String, Result<String, String>> {
+        let pod = json!({"spec": {"containers": [{"name": "main", "env": env}]}});
+        let json = Json::from(&pod);
+        let pod = Pod::read(&json).unwrap();
+        let own = |value: Value<'_>| value.map(Cow::into_owned).map_err(|why| why.to_string());
+        let values = pod.containers[0].env_values().into_iter();
+        values.map(|(name, value)| (name.to_owned(), own(value))).collect()
+    }
+
+    #[test]
+    fn a_value_is_what_the_kubelet_makes_of_it() {
+        let values = values(&json!([
+            {"name": "A", "value": "a"},
+            {"name": "LONE", "value": "pa$word"},
+            {"name": "LAST", "value": "cost 5$"},
+            {"name": "OPEN", "value": "$(A"},
+            {"name": "SHELL", "value": "${A} $A"},
+            {"name": "EMPTY_NAME", "value": "$()"},
+            {"name": "ESCAPED", "value": "$$(A)"},
+            {"name": "DOUBLE", "value": "$$"},
+            {"name": "TRIPLE", "value": "$$$(A)"},
+            {"name": "REF", "value": "<$(A)$(LONE)>"},
+            {"name": "with.dot", "value": "$(REF)"},
+            {"name": "DOT", "value": "$(with.dot)"},
+            {"name": "NOT_AGAIN", "value": "$(ESCAPED)"},
+            {"name": "EMPTY", "value": ""},
+            {"name": "OF_EMPTY", "value": "[$(EMPTY)]"},
+            {"name": "PATH", "value": "/bin"},
+            {"name": "PATH", "value": "$(PATH):/opt"},
+        ]));
+        for (name, expected) in [
+            ("LONE", "pa$word"),
+            ("LAST", "cost 5$"),
+            ("OPEN", "$(A"),
+            ("SHELL", "${A} $A"),
+            ("EMPTY_NAME", "$()"),
+            ("ESCAPED", "$(A)"),
+            ("DOUBLE", "$"),
+            ("TRIPLE", "$a"),
+            ("REF", "<apa$word>"),
+            ("DOT", "<apa$word>"),
+            ("NOT_AGAIN", "$(A)"),
+            ("EMPTY", ""),
+            ("OF_EMPTY", "[]"),
+            ("PATH", "/bin:/opt"),
+        ] {
+            assert_eq!(values[name].as_deref(), Ok(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_kubelet_knows_is_not_guessed() {
+        let secret = json!({"secretKeyRef": {"name": "s", "key": "k"}});
+        let values = values(&json!([
+            {"name": "SECRET", "valueFrom": secret},
+            {"name": "OF_SECRET", "value": "x$(SECRET)"},
+            {"name": "OF_THAT", "value": "$(OF_SECRET)"},
+            {"name": "OF_LATER", "value": "$(LATER)"},
+            {"name": "LATER", "value": "1"},
+            {"name": "OF_SERVICE", "value": "http://$(DB_SERVICE_HOST)"},
+            {"name": "REPLACED", "value": "1"},
+            {"name": "REPLACED", "valueFrom": secret},
+            {"name": "SELF", "value": "$(SELF):1"},
+        ]));
+        for (name, why) in [
+            ("SECRET", "its value comes from valueFrom"),
+            ("REPLACED", "its value comes from valueFrom"),
+            ("OF_SECRET", "it refers to $(SECRET), whose value is not known either"),
+            ("OF_THAT", "it refers to $(OF_SECRET), whose value is not known either"),
+            ("OF_LATER", "it refers to $(LATER), which stands behind it in env"),
+            ("OF_SERVICE", "it refers to $(DB_SERVICE_HOST), which env does not set"),
+            ("SELF", "it refers to $(SELF), which"),
+        ] {
+            let said = values[name].as_deref().unwrap_err();
+            assert!(said.starts_with(why), "{name}: {said}");
+        }
+        assert_eq!(values["LATER"].as_deref(), Ok("1"));
+    }
+
+    /// Each variable is twice the one before it: without a limit the last would take 16 GiB.
+    #[test]
+    fn values_that_repeat_each_other_take_bounded_memory() {
+        let mut env = vec![json!({"name": "V0", "value": "x".repeat(1024)})];
+        env.extend(
+            (1..25).map(|n| json!({"name": format!("V{n}"), "value": format!("$(V{0})$(V{0})", n - 1)})),
+        );
+        // As large as a variable can be, often.
+        env.extend((0..100).map(|n| json!({"name": format!("W{n}"), "value": "$(V6)"})));
+        let values = values(&Document::from(env));
+        assert_eq!(values["V6"].as_ref().map(String::len), Ok(64 * 1024));
+        assert!(values["V8"].as_ref().unwrap_err().contains("longer than 131072 bytes"));
+        let bytes: usize = values.values().flatten().map(String::len).sum();
+        assert!(bytes < 3 << 20, "{bytes} bytes");
+    }
+}

@@ -1,0 +1,112 @@
+//! The address of a request that a profile names.
+
+use url::Url;
+
+/// What the profile names is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{url:?} is no address that boot can ask: {why}")]
+pub struct InvalidAddress {
+    /// What it names.
+    pub url: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// The whole address. `path` may come from a template: it only ever goes on where `base` ends.
+///
+/// # Errors
+/// Where it is none, or where `path` leaves `base`.
+pub fn join<'q>(
+    base: &str,
+    path: &str,
+    query: impl IntoIterator<Item = (&'q String, &'q String)>,
+) -> Result<Url, InvalidAddress> {
+    let joined = match path {
+        "" => base.to_owned(),
+        path => format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')),
+    };
+    let refused = |why: String| InvalidAddress { url: joined.clone(), why };
+    let start = Url::parse(base).map_err(|error| refused(format!("{error}: correct it in the profile")))?;
+    if !["http", "https"].contains(&start.scheme())
+        || !start.username().is_empty()
+        || start.password().is_some()
+    {
+        return Err(refused(
+            "write http or https and a host, and credentials into client.headersFromSecret".to_owned(),
+        ));
+    }
+    let mut url = start.clone();
+    if !path.is_empty() {
+        // Compared in the parser's own spelling: it reads `%2e%2e` and a backslash as browsers do.
+        url = Url::parse(&joined).map_err(|error| refused(error.to_string()))?;
+        let whole = start.path().trim_end_matches('/');
+        let below = url.path().strip_prefix(whole).is_some_and(|rest| rest.starts_with('/'));
+        let climbs = url.path_segments().into_iter().flatten().count() != joined_segments(&joined);
+        if url.origin() != start.origin()
+            || !below
+            || climbs
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
+            let why = "its path leaves the address that it goes on from, or holds a query: write it without . and .., \
+                       ? and #, each encoded where it is meant as it stands";
+            return Err(refused(why.to_owned()));
+        }
+    }
+    let mut query = query.into_iter().peekable();
+    if query.peek().is_some() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    Ok(url)
+}
+
+/// How many segments the path of an address has as it is written.
+fn joined_segments(address: &str) -> usize {
+    let behind_scheme = address.split_once("://").map_or(address, |(_, rest)| rest);
+    behind_scheme.matches('/').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_path_goes_on_where_the_profile_ends() {
+        let to = |base: &str, path: &str| join(base, path, &BTreeMap::new()).map(String::from);
+        for (base, path, whole) in [
+            ("https://a.example", "", "https://a.example/"),
+            ("https://a.example/v1", "", "https://a.example/v1"),
+            ("https://a.example/v1", "b/c.tar.gz", "https://a.example/v1/b/c.tar.gz"),
+            ("https://a.example/v1/", "/b", "https://a.example/v1/b"),
+            ("https://a.example:8443", "a%2Fb%20c", "https://a.example:8443/a%2Fb%20c"),
+            ("http://[::1]:80", "a@b:c", "http://[::1]/a@b:c"),
+        ] {
+            assert_eq!(to(base, path).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn a_path_leads_nowhere_else() {
+        let to = |base: &str, path: &str| join(base, path, &BTreeMap::new()).map(String::from);
+        for path in ["..", "../b", "a/../../b", "a/..", "./a", "%2e%2e/b", "a\\..\\..\\b", "a?x=1", "a#b"] {
+            let error = to("https://a.example/v1", path).unwrap_err().to_string();
+            assert!(error.contains("write it without . and .."), "{path}: {error}");
+        }
+        // What would be another host behind `https://a.example` is a path's segment here.
+        assert_eq!(to("https://a.example", "@evil.example").unwrap(), "https://a.example/@evil.example");
+        assert_eq!(to("https://a.example", ".evil.example").unwrap(), "https://a.example/.evil.example");
+        for base in ["a.example", "ftp://a.example", "https://user:hunter2@a.example", "https://"] {
+            to(base, "").unwrap_err();
+        }
+    }
+
+    #[test]
+    fn query_values_are_encoded() {
+        let query =
+            BTreeMap::from([("ref".to_owned(), "a&b=c#d/é +".to_owned()), ("x".to_owned(), String::new())]);
+        let url = join("https://a.example/v1", "b", &query).unwrap();
+        assert_eq!(url.as_str(), "https://a.example/v1/b?ref=a%26b%3Dc%23d%2F%C3%A9+%2B&x=");
+    }
+}

@@ -1,0 +1,401 @@
+//! What boot would refuse for every pod, as far as the profile alone tells: names of variables, paths, addresses, sizes.
+//! A template's value is a pod's, so fields that hold one are left to admission.
+
+use std::collections::BTreeMap;
+
+use http::HeaderValue;
+
+use super::address;
+use super::object_store::ObjectStore;
+use super::remote::{Archive, Client, Http, JsonPart, Limits};
+use super::rules::BrokenRule;
+use super::size::Size;
+use super::spec::{BootProfileSpec, Inline, Item, Layout, Source, SourceTarget};
+use crate::entry::{self, AssetPath, EnvName, EnvValue, FileTree, Rename};
+use crate::names;
+use crate::pod::Image;
+use crate::template;
+
+/// Bytes of what boot is told at most. The API server takes pods of about 1.5 MiB, the pod's own part included.
+pub const MAX_SPEC_BYTES: usize = 512 * 1024;
+
+/// Checks what `spec` itself says of entries.
+///
+/// # Errors
+/// The first thing that boot would refuse for every pod.
+pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
+    // Files that every boot of the profile gives, with the fields that name them.
+    let mut sure: FileTree<String> = FileTree::new();
+    if spec.assets.layout == Layout::Optimus {
+        for name in [names::FILE_OPTIMUS_ENV, names::FILE_OPTIMUS_SECRET] {
+            if let Ok(path) = AssetPath::parse(name) {
+                sure.insert(path, "assets.layout Optimus".to_owned());
+            }
+        }
+    }
+    let mut inline_bytes = 0;
+    for (position, source) in spec.sources.iter().enumerate() {
+        let field = format!("spec.sources[{position}]");
+        let one = OneSource { spec, field: &field };
+        let files = one.check(source)?;
+        for (path, named) in &files {
+            if let Some((other, by)) = sure.obstacle(path) {
+                let why = format!(
+                    "{by} gives the file {:?}, and a path cannot be both a file and a folder",
+                    other.to_string()
+                );
+                return Err(broken(named, format!("{why}: rename one of them")));
+            }
+            if spec.assets.layout == Layout::Optimus
+                && let Some(by) = sure.get(path).filter(|by| by.starts_with("assets.layout"))
+            {
+                let path = path.to_string();
+                return Err(broken(named, format!("{by} puts an env file at {path:?}: rename it")));
+            }
+        }
+        if !is_optional(source) {
+            for (path, named) in files {
+                sure.insert(path, named);
+            }
+        }
+        inline_bytes += source.inline.as_ref().map_or(0, size);
+    }
+    if inline_bytes > MAX_SPEC_BYTES {
+        let why = format!(
+            "the inline sources take {inline_bytes} bytes, and boot can be told {MAX_SPEC_BYTES} at most: move them to a \
+             ConfigMap"
+        );
+        return Err(broken("spec.sources", why));
+    }
+    Ok(())
+}
+
+fn broken(field: impl std::convert::Into<String>, message: impl std::fmt::Display) -> BrokenRule {
+    BrokenRule { field: field.into(), message: message.to_string() }
+}
+
+/// Whether the task may start without what the source gives.
+fn is_optional(source: &Source) -> bool {
+    let object = source.config_map.as_ref().or(source.secret.as_ref());
+    // A pod that takes no such output boots without the source.
+    source.optional || source.pipe.is_some() || object.is_some_and(|object| object.optional)
+}
+
+/// Bytes that an inline source takes at least, wherever it is written.
+fn size(inline: &Inline) -> usize {
+    inline.env.iter().chain(&inline.files).map(|(name, value)| name.len() + value.len()).sum()
+}
+
+/// One of the profile's sources.
+struct OneSource<'a> {
+    spec: &'a BootProfileSpec,
+    field: &'a str,
+}
+
+/// Files that a source gives, with the fields that name them.
+type Files = Vec<(AssetPath, String)>;
+
+impl OneSource<'_> {
+    fn check(&self, source: &Source) -> Result<Files, BrokenRule> {
+        let at = |kind: &str| format!("{}.{kind}", self.field);
+        let mut files = Vec::new();
+        if let Some(inline) = &source.inline {
+            files = self.inline(&at("inline"), inline, source.limits.as_ref())?;
+        }
+        for (kind, object) in [("configMap", &source.config_map), ("secret", &source.secret)] {
+            if let Some(object) = object {
+                files = self.keys(&at(kind), object.into, &object.prefix, &object.items)?;
+            }
+        }
+        if let Some(pipe) = &source.pipe {
+            files = self.keys(&at("pipe"), pipe.into, &pipe.prefix, &pipe.items)?;
+        }
+        if let Some(says) = &source.http {
+            files = of_http(&at("http"), says)?;
+        }
+        if let Some(says) = &source.optimus {
+            client(&at("optimus.client"), &says.client)?;
+            address::join(&says.host, "", []).map_err(|error| broken(at("optimus.host"), error))?;
+        }
+        if let Some(says) = &source.object_store {
+            files = of_object_store(&at("objectStore"), says)?;
+        }
+        if let Some(says) = &source.oci {
+            start_of_path(&at("oci.prefix"), &says.prefix)?;
+            client(&at("oci.client"), &says.client)?;
+            if !template::is_one(&says.reference) {
+                Image::parse(&says.reference).map_err(|error| broken(at("oci.reference"), error))?;
+            }
+        }
+        Ok(files)
+    }
+
+    fn inline(&self, field: &str, inline: &Inline, limits: Option<&Limits>) -> Result<Files, BrokenRule> {
+        let mut bytes = 0;
+        for (name, value) in &inline.env {
+            let field = format!("{field}.env[{name:?}]");
+            let name = self.variable(&field, name, Rename::Inline)?;
+            if !template::is_one(value) {
+                bytes += value.len();
+                EnvValue::parse(&name, value.clone().into(), false).map_err(|error| broken(&field, error))?;
+            }
+        }
+        let mut files = Tree::default();
+        for (path, content) in &inline.files {
+            files.add(&format!("{field}.files[{path:?}]"), path)?;
+            bytes += if template::is_one(content) { 0 } else { content.len() };
+        }
+        if let Some(limits) = limits {
+            let field = format!("{}.limits", self.field);
+            let most = limits.size.as_ref().map_or(u64::MAX, Size::bytes);
+            if bytes as u64 > most {
+                return Err(broken(
+                    field,
+                    format!("the source itself gives {bytes} bytes: raise size to that"),
+                ));
+            }
+            if inline.files.len() > limits.files as usize {
+                let files = inline.files.len();
+                return Err(broken(
+                    field,
+                    format!("the source itself gives {files} files: raise files to that"),
+                ));
+            }
+        }
+        Ok(files.0.into_iter().collect())
+    }
+
+    /// What the keys of an object, or the files of an output, become.
+    fn keys(
+        &self,
+        field: &str,
+        into: SourceTarget,
+        prefix: &str,
+        items: &[Item],
+    ) -> Result<Files, BrokenRule> {
+        let mut files = Tree::default();
+        let mut variables = BTreeMap::new();
+        match into {
+            SourceTarget::Env => start_of_name(&format!("{field}.prefix"), prefix)?,
+            SourceTarget::Files => start_of_path(&format!("{field}.prefix"), prefix)?,
+        }
+        for (position, item) in items.iter().enumerate() {
+            let field = format!("{field}.items[{position}].as");
+            let name = format!("{prefix}{}", item.target);
+            match into {
+                SourceTarget::Files => files.add(&field, &name)?,
+                SourceTarget::Env => {
+                    let name = self.variable(&field, &name, Rename::Keys)?;
+                    if let Some(earlier) = variables.insert(name, field.clone()) {
+                        return Err(twice(&field, &earlier));
+                    }
+                }
+            }
+        }
+        Ok(files.0.into_iter().collect())
+    }
+
+    /// A variable that the profile names itself.
+    fn variable(&self, field: &str, name: &str, rename: Rename) -> Result<EnvName, BrokenRule> {
+        if let Some(decides) = entry::decides(name, &self.spec.env.allow) {
+            let why = format!(
+                "{name:?} decides {decides}, so a source cannot set it by itself: list it under env.allow, or {rename}"
+            );
+            return Err(broken(field, why));
+        }
+        let parsed = EnvName::parse(name, rename).map_err(|error| broken(field, error))?;
+        if self.spec.assets.layout == Layout::Optimus && !entry::can_be_sourced(name) {
+            let why = format!(
+                "no shell takes a variable called {name:?} from the env files of assets.layout Optimus: {rename}, of letters, \
+                 digits and _, or set the layout to Bootlace"
+            );
+            return Err(broken(field, why));
+        }
+        Ok(parsed)
+    }
+}
+
+fn of_http(field: &str, says: &Http) -> Result<Files, BrokenRule> {
+    client(&format!("{field}.client"), &says.client)?;
+    let path = if template::is_one(&says.path) { "" } else { &says.path };
+    address::join(&says.url, path, []).map_err(|error| broken(field, error))?;
+    becomes(field, says.file.as_deref(), &says.json, says.archive.as_ref())
+}
+
+fn of_object_store(field: &str, says: &ObjectStore) -> Result<Files, BrokenRule> {
+    for (name, key) in [("object", &says.object), ("prefix", &says.prefix)] {
+        let Some(key) = key.as_deref().filter(|key| !template::is_one(key)) else { continue };
+        let written = if name == "prefix" { key.trim_end_matches('/') } else { key };
+        if !is_object_key(written) {
+            let why = "it holds an empty part, . or .., or a control character, and boot cannot ask for it: correct it";
+            return Err(broken(format!("{field}.{name}"), why));
+        }
+    }
+    if let Some(folder) = &says.folder {
+        start_of_path(&format!("{field}.folder"), &format!("{folder}/"))?;
+    }
+    becomes(field, says.file.as_deref(), &says.json, says.archive.as_ref())
+}
+
+/// Whether the client for object stores accepts `key`, and requests it as it is written: its parts are not empty, `.` or
+/// `..`, and contain no ASCII control character. Written here because the client's crate brings an async runtime; the test
+/// `object_keys_are_those_of_the_client` of the package `bootlace` compares the two.
+pub fn is_object_key(key: &str) -> bool {
+    let is_part = |part: &str| {
+        !["", ".", ".."].contains(&part) && !part.chars().any(|character| character.is_ascii_control())
+    };
+    key.is_empty() || key.split('/').all(is_part)
+}
+
+/// Files of one source.
+#[derive(Default)]
+struct Tree(FileTree<String>);
+
+impl Tree {
+    /// Adds the file that `field` names, unless a pod has a part in its name.
+    fn add(&mut self, field: &str, path: &str) -> Result<(), BrokenRule> {
+        if template::is_one(path) {
+            return Ok(());
+        }
+        let path = AssetPath::parse(path).map_err(|error| broken(field, error))?;
+        if let Some(earlier) = self.0.get(&path) {
+            return Err(twice(field, earlier));
+        }
+        if let Some((other, _)) = self.0.obstacle(&path) {
+            let other = other.to_string();
+            let why = format!(
+                "the source also gives the file {other:?}, and a path cannot be both a file and a folder: rename one"
+            );
+            return Err(broken(field, why));
+        }
+        self.0.insert(path, field.to_owned());
+        Ok(())
+    }
+}
+
+fn twice(field: &str, earlier: &str) -> BrokenRule {
+    broken(field, format!("{earlier} gives the same: rename one of them"))
+}
+
+/// What an answer or an object becomes.
+fn becomes(
+    field: &str,
+    file: Option<&str>,
+    json: &[JsonPart],
+    archive: Option<&Archive>,
+) -> Result<Files, BrokenRule> {
+    let mut files = Tree::default();
+    if let Some(path) = file {
+        files.add(&format!("{field}.file"), path)?;
+    }
+    for (position, part) in json.iter().enumerate() {
+        let field = format!("{field}.json[{position}].prefix");
+        match part.into {
+            SourceTarget::Env => start_of_name(&field, &part.prefix)?,
+            SourceTarget::Files => start_of_path(&field, &part.prefix)?,
+        }
+    }
+    if let Some(archive) = archive {
+        start_of_path(&format!("{field}.archive.prefix"), &archive.prefix)?;
+    }
+    Ok(files.0.into_iter().collect())
+}
+
+/// Checks what stands in front of every path of a source.
+fn start_of_path(field: &str, prefix: &str) -> Result<(), BrokenRule> {
+    if template::is_one(prefix) {
+        return Ok(());
+    }
+    AssetPath::parse(&format!("{prefix}x")).map(drop).map_err(|error| broken(field, error))
+}
+
+/// Checks what stands in front of every name of a source.
+fn start_of_name(field: &str, prefix: &str) -> Result<(), BrokenRule> {
+    EnvName::parse(&format!("{prefix}X"), Rename::Inline).map(drop).map_err(|error| broken(field, error))
+}
+
+/// Checks the headers that a profile writes itself.
+fn client(field: &str, says: &Client) -> Result<(), BrokenRule> {
+    for (position, header) in says.headers.iter().enumerate() {
+        let field = format!("{field}.headers[{position}]");
+        let same = |earlier: &&super::remote::Header| earlier.name.eq_ignore_ascii_case(&header.name);
+        if says.headers.iter().take(position).any(|earlier| same(&earlier)) {
+            return Err(broken(field, "the header stands there twice, as case does not count: remove one"));
+        }
+        if !template::is_one(&header.value) && HeaderValue::from_str(&header.value).is_err() {
+            return Err(broken(field, "value holds a line end or another control character: remove it"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::profile::Profile;
+
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        message: String,
+        spec: Value,
+    }
+
+    fn problem(spec: &Value) -> Option<String> {
+        let spec = serde_json::from_value(spec.clone()).unwrap();
+        Profile::new("default", 1, spec).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_no_pod_could_boot_with_is_found_when_it_is_read() {
+        let samples: Vec<Sample> =
+            serde_saphyr::from_str(include_str!("../../tests/profiles/not_in_force.yaml")).unwrap();
+        assert!(samples.len() > 10);
+        for Sample { message, spec } in samples {
+            let said = problem(&spec).unwrap_or_default();
+            assert!(said.starts_with(&message), "{message:?} is not what is said: {said:?}");
+        }
+    }
+
+    #[test]
+    fn what_differs_from_pod_to_pod_is_left_to_admission() {
+        for spec in [
+            json!({"sources": [{"name": "s", "inline": {
+                "env": {"A": "{{ run }}", "spring.datasource.url": "x", "db-user": "x", "1A": "x"},
+                "files": {"{{ task }}.sql": "x", "sql/{{ task }}": "x", "a": "x"},
+            }}]}),
+            json!({"env": {"allow": ["LD_*", "PATH"]}, "sources": [{"name": "s", "inline": {
+                "env": {"PATH": "/opt", "LD_LIBRARY_PATH": "/opt"},
+            }}]}),
+            json!({"sources": [{"name": "s", "http": {
+                "url": "https://git.example.com/v1", "path": "{{ run }}/x", "file": "{{ task }}",
+            }}]}),
+            // What need not be there cannot be in the way.
+            json!({"sources": [
+                {"name": "a", "optional": true, "http": {"url": "https://a.example.com", "file": "a"}},
+                {"name": "b", "inline": {"files": {"a/b": "x"}}},
+            ]}),
+            // The later one wins.
+            json!({"sources": [
+                {"name": "a", "inline": {"files": {"a": "x"}, "env": {"A": "x"}}},
+                {"name": "b", "inline": {"files": {"a": "y"}, "env": {"A": "y"}}},
+            ]}),
+            json!({"sources": [{"name": "s", "secret": {"name": "s", "into": "Env", "exclude": ["a.*"]}}]}),
+            json!({"assets": {"layout": "Optimus"}, "sources": [{"name": "s", "inline": {"files": {"env": "x"}}}]}),
+        ] {
+            assert_eq!(problem(&spec), None, "{spec}");
+        }
+    }
+
+    #[test]
+    fn inline_sources_have_a_limit_together() {
+        let source = |name: &str| json!({"name": name, "inline": {"files": {"a": "x".repeat(300 * 1024)}}});
+        assert_eq!(problem(&json!({"sources": [source("a")]})), None);
+        let said = problem(&json!({"sources": [source("a"), source("b")]})).unwrap();
+        assert!(said.contains("take 614402 bytes, and boot can be told 524288 at most"), "{said}");
+        let long = json!({"sources": [{"name": "a", "inline": {"env": {"A": "x".repeat(131_072)}}}]});
+        let said = problem(&long).unwrap();
+        assert!(said.contains("inline.env[\"A\"]: name and value take 131075 bytes"), "{said}");
+    }
+}

@@ -1,0 +1,693 @@
+//! What a schema cannot say of a profile: rules that the API server checks, written in CEL, and their twins in Rust, for
+//! profiles that are read from files. Each stands here once, in both languages, with the sentence that both say.
+//!
+//! Evaluating CEL itself would bring an interpreter into a binary that runs in every pod. `tests/profiles` holds what
+//! breaks each rule: one test has the twins refuse it, and a scenario the API server, with the same sentence.
+
+use std::collections::BTreeMap;
+
+use bootlace_launch::handover::is_data_key;
+use serde_json::{Value, json};
+
+use super::env::ImageCommand;
+use super::hook::{Hook, HookWhen};
+use super::init_image::AllowedImage;
+use super::object_store::{ObjectStore, ObjectStoreCredentials};
+use super::oci::Oci;
+use super::pipes::{Output, Pipe};
+use super::remote::{Archive, Ca, Client, Header, Http, JsonPart, Method};
+use super::spec::{BootProfileSpec, Env, EnvMode, Inline, Mounted, Resources, Source, SourceTarget, Volume};
+use crate::entry;
+use crate::pod::Resource;
+use crate::quantity::Quantity;
+
+/// A rule about a part of a profile.
+pub struct Rule<T: 'static> {
+    /// It in CEL, `self` being the part.
+    cel: &'static str,
+    /// What to say where it is broken: what to write.
+    message: &'static str,
+    /// Whether the part keeps it.
+    holds: fn(&T) -> bool,
+}
+
+/// The memory that boot needs beside the volume's content; the rule says the same in CEL.
+const BOOT_MEMORY_BYTES: u64 = 16 << 20;
+
+pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
+    Rule {
+        cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
+        message: "with env.mode Hook the postStart hook writes the env, with File it alone notices a node that does not \
+              read the file, and hook.when is Never: set hook.when to Auto, or another env.mode",
+        holds: |says| says.hook.when != HookWhen::Never || !says.env.mode.needs_hook(),
+    },
+    Rule {
+        cel: "!has(self.sources) || (has(self.env) && has(self.env.allow)) || self.sources.all(s, !has(s.inline) || \
+          !has(s.inline.env) || s.inline.env.all(n, !(n in ['PATH', 'HOME', 'IFS', 'ENV', 'BASH_ENV', 'SHELLOPTS', \
+          'BASHOPTS', 'PS4', 'GLIBC_TUNABLES', 'GCONV_PATH', 'LOCPATH', 'PYTHONPATH', 'PYTHONHOME', 'PYTHONUSERBASE', \
+          'PYTHONSTARTUP', 'PYTHONWARNINGS', 'PYTHONBREAKPOINT', 'PERL5LIB', 'PERLLIB', 'PERL5OPT', 'PERL5DB', 'RUBYLIB', \
+          'RUBYOPT', 'NODE_PATH', 'NODE_OPTIONS', 'CLASSPATH', 'JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', \
+          '_JAVA_OPTIONS']) && !n.startsWith('LD_') && !n.startsWith('BASH_FUNC_')))",
+        message: "inline.env sets a variable that decides which code runs (PATH, HOME, LD_*, PYTHONPATH and others): list it \
+              under env.allow, or remove it",
+        holds: |says| {
+            let inline = says.sources.iter().filter_map(|source| source.inline.as_ref());
+            let mut names = inline.flat_map(|inline| inline.env.keys());
+            !says.env.allow.is_empty() || names.all(|name| entry::decides(name, &[]).is_none())
+        },
+    },
+    Rule {
+        cel: "!has(self.boot) || !has(self.boot.resources) || !has(self.boot.resources.limits) || \
+              !('memory' in self.boot.resources.limits) || !isQuantity(self.boot.resources.limits['memory']) || \
+              !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
+              quantity(self.boot.resources.limits['memory']).compareTo(\
+              quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
+        message: "boot.resources.limits.memory must hold the volume's content and 16Mi for boot itself, because what boot \
+                  writes counts as its memory: write volume.sizeLimit and 16Mi, or a smaller volume.sizeLimit, or remove it",
+        holds: |says| holds_volume(Some(&says.boot.resources), says),
+    },
+    Rule {
+        cel: "!has(self.boot) || !has(self.boot.initImage) || !has(self.boot.initImage.resources) || \
+              !has(self.boot.initImage.resources.limits) || !('memory' in self.boot.initImage.resources.limits) || \
+              !isQuantity(self.boot.initImage.resources.limits['memory']) || \
+              !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
+              quantity(self.boot.initImage.resources.limits['memory']).compareTo(\
+              quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
+        message: "boot.initImage.resources.limits.memory must hold what the image writes and 16Mi for itself, because that \
+                  counts as its memory: write volume.sizeLimit and 16Mi, or a smaller volume.sizeLimit, or remove it",
+        holds: |says| {
+            let image = says.boot.init_image.as_ref();
+            holds_volume(image.and_then(|image| image.resources.as_ref()), says)
+        },
+    },
+];
+
+fn holds_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> bool {
+    let memory = resources.and_then(|resources| resources.limits.get("memory"));
+    let limit = memory.and_then(|memory| Quantity::parse(memory).ok());
+    let volume = Quantity::parse(&profile.volume.size_limit).ok();
+    match (limit, volume) {
+        (Some(limit), Some(volume)) => limit >= volume.plus(Quantity::from_bytes(BOOT_MEMORY_BYTES)),
+        _ => true,
+    }
+}
+
+pub(super) const HOOK: &[Rule<Hook>] = &[Rule {
+    cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
+    message: "commands run in the postStart hook, and when is Never: remove commands, or set when to Auto",
+    holds: |says| says.when != HookWhen::Never || says.commands.is_empty(),
+}];
+
+pub(super) const RESOURCES: &[Rule<Resources>] = &[
+    Rule {
+        cel: "(!has(self.requests) || self.requests.all(k, isQuantity(self.requests[k]))) && \
+              (!has(self.limits) || self.limits.all(k, isQuantity(self.limits[k])))",
+        message: "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
+        holds: |says| quantities(says).all(|(_, value)| value.is_some()),
+    },
+    Rule {
+        cel: "(!has(self.requests) || self.requests.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])) && \
+              (!has(self.limits) || self.limits.all(k, k in ['cpu', 'memory', 'ephemeral-storage']))",
+        message: "an injected container takes cpu, memory and ephemeral-storage: remove everything else under requests and \
+                  limits",
+        holds: |says| {
+            quantities(says).all(|(name, _)| Resource::ALL.iter().any(|resource| resource.name() == name))
+        },
+    },
+    Rule {
+        cel: "(!has(self.requests) || self.requests.all(k, !isQuantity(self.requests[k]) || \
+              quantity(self.requests[k]).compareTo(quantity('0')) >= 0)) && (!has(self.limits) || self.limits.all(k, \
+              !isQuantity(self.limits[k]) || quantity(self.limits[k]).compareTo(quantity('0')) > 0))",
+        message: "requests must not be below zero, and limits must be above it: correct the value, or remove it",
+        holds: |says| {
+            let is_right = |map: &BTreeMap<String, String>, zero| {
+                let mut quantities = map.values().filter_map(|text| Quantity::parse(text).ok());
+                quantities.all(|quantity| !quantity.is_negative() && (zero || !quantity.is_zero()))
+            };
+            is_right(&says.requests, true) && is_right(&says.limits, false)
+        },
+    },
+    Rule {
+        cel: "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || \
+              !isQuantity(self.requests[k]) || !isQuantity(self.limits[k]) || \
+              quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
+        message: "requests must not be above limits: raise the limit or lower the request",
+        holds: |says| {
+            says.requests.iter().all(|(name, request)| {
+                let limit = says.limits.get(name).and_then(|limit| Quantity::parse(limit).ok());
+                Quantity::parse(request).ok().zip(limit).is_none_or(|(request, limit)| request <= limit)
+            })
+        },
+    },
+];
+
+fn quantities(says: &Resources) -> impl Iterator<Item = (&str, Option<Quantity>)> {
+    says.requests.iter().chain(&says.limits).map(|(name, text)| (&**name, Quantity::parse(text).ok()))
+}
+
+pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
+    Rule {
+        cel: "self.registry != 'index.docker.io'",
+        message: "images of Docker's registry are compared by its name docker.io: write registry: docker.io",
+        holds: |says| says.registry != "index.docker.io",
+    },
+    Rule {
+        cel: "self.registry != 'docker.io' || self.repository == '**' || self.repository.contains('/')",
+        message: "repositories of docker.io have two parts: write library/NAME for an official image",
+        holds: |says| {
+            says.registry != "docker.io" || says.repository == "**" || says.repository.contains('/')
+        },
+    },
+];
+
+pub(super) const ENV: &[Rule<Env>] = &[Rule {
+    cel: "self.mode != 'File' || (has(self.file) && self.file.keys.size() > 0)",
+    message: "mode File hands over the variables that file.keys names: list them there",
+    holds: |says| says.mode != EnvMode::File || !says.file.keys.is_empty(),
+}];
+
+pub(super) const IMAGE_COMMAND: &[Rule<ImageCommand>] = &[Rule {
+    cel: "has(self.entrypoint) || has(self.cmd)",
+    message: "an image runs its entrypoint, its cmd or both: write at least one of them",
+    holds: |says| !says.entrypoint.is_empty() || !says.cmd.is_empty(),
+}];
+
+pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
+    cel: "isQuantity(self.sizeLimit) && quantity(self.sizeLimit).compareTo(quantity('0')) > 0",
+    message: "sizeLimit must be a quantity above zero: write 64Mi",
+    holds: |says| Quantity::parse(&says.size_limit).is_ok_and(|size| size > Quantity::ZERO),
+}];
+
+pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
+    cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
+          has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
+    message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus, objectStore, oci or \
+              pipe",
+    holds: |says| {
+        let Source {
+            inline,
+            config_map,
+            secret,
+            http,
+            optimus,
+            object_store,
+            oci,
+            pipe,
+            name: _,
+            optional: _,
+            limits: _,
+        } = says;
+        is_one([
+            inline.is_some(),
+            config_map.is_some(),
+            secret.is_some(),
+            http.is_some(),
+            optimus.is_some(),
+            object_store.is_some(),
+            oci.is_some(),
+            pipe.is_some(),
+        ])
+    },
+}];
+
+/// A path that boot takes, but for its length: no part of it is empty, `.` or `..`. Where a template may stand, one is
+/// left to admission.
+macro_rules! is_path {
+    ($path:literal) => {
+        concat!("!(", $path, ").matches('(^|/)[.]{0,2}(/|$)')")
+    };
+}
+
+fn is_path(path: &str) -> bool {
+    path.split('/').all(|part| !["", ".", ".."].contains(&part))
+}
+
+/// The same of what stands in front of a path.
+fn is_start_of_path(prefix: &str) -> bool {
+    is_path(&format!("{prefix}x"))
+}
+
+fn may_be_template(text: &str) -> bool {
+    text.contains('{')
+}
+
+/// A variable's name as Kubernetes takes it; its regular expression is `^[ -<>-~]+$`.
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
+}
+
+const PREFIX_OF_NAMES: &str = "prefix is the start of every variable's name where into is Env: write printable ASCII \
+                               characters other than =";
+const PREFIX_OF_PATHS: &str = "prefix is the start of every file's path below the assets folder: write it without a first \
+                               slash, and without empty parts, . and ..";
+const PATH: &str = "file is a path below the assets folder: write it without a first or last slash, and without empty \
+                    parts, . and ..";
+
+/// Rules for what becomes of keys: the same for an object's and an output's.
+macro_rules! keys {
+    ($part:ty) => {
+        &[
+            Rule {
+                cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, i.__as__.matches('^[ -<>-~]+$'))",
+                message: "items[].as is a variable's name where into is Env: write printable ASCII characters other than =",
+                holds: |says: &$part| {
+                    says.into != Into::Env || says.items.iter().all(|item| is_variable(&item.target))
+                },
+            },
+            Rule {
+                cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
+                message: PREFIX_OF_NAMES,
+                holds: |says| says.into != Into::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+            },
+            Rule {
+                // Behind a prefix it would cost more than the API server's budget for a rule.
+                cel: concat!(
+                    "self.into != 'Files' || !has(self.items) || has(self.prefix) || self.items.all(i, ",
+                    is_path!("i.__as__"),
+                    ")"
+                ),
+                message: "items[].as is a path below the assets folder where into is Files: write it without a first or \
+                          last slash, and without empty parts, . and ..",
+                holds: |says| {
+                    let is_ours = says.into == Into::Files && says.prefix.is_empty();
+                    !is_ours || says.items.iter().all(|item| is_path(&item.target))
+                },
+            },
+            Rule {
+                cel: concat!("self.into != 'Files' || !has(self.prefix) || ", is_path!("self.prefix + 'x'")),
+                message: PREFIX_OF_PATHS,
+                holds: |says| says.into != Into::Files || is_start_of_path(&says.prefix),
+            },
+            Rule {
+                cel: "!has(self.exclude) || !has(self.items)",
+                message: "exclude leaves keys out where all are taken, and items names those that are: write one of them",
+                holds: |says| says.exclude.is_empty() || says.items.is_empty(),
+            },
+        ]
+    };
+}
+
+pub(super) const MOUNTED: &[Rule<Mounted>] = keys!(Mounted);
+
+pub(super) const PIPE: &[Rule<Pipe>] = keys!(Pipe);
+
+pub(super) const INLINE: &[Rule<Inline>] = &[Rule {
+    // The API server cannot bound the length of a map's keys, so that no regular expression fits its budget.
+    cel: "!has(self.files) || self.files.all(p, p != '' && p != '.' && p != '..' && !p.startsWith('/') && \
+          !p.endsWith('/') && !p.startsWith('../') && !p.startsWith('./') && !p.endsWith('/..') && !p.endsWith('/.'))",
+    message: "files holds paths below the assets folder: write each without a first or last slash, and without . and .. \
+              as its parts",
+    holds: |says| {
+        says.files.keys().all(|path| {
+            let ends = [path.split('/').next(), path.rsplit('/').next()];
+            ends.into_iter().flatten().all(|part| !["", ".", ".."].contains(&part))
+        })
+    },
+}];
+
+pub(super) const JSON_PART: &[Rule<JsonPart>] = &[
+    Rule {
+        cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
+        message: PREFIX_OF_NAMES,
+        holds: |says| says.into != SourceTarget::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+    },
+    Rule {
+        cel: concat!(
+            "self.into != 'Files' || !has(self.prefix) || self.prefix.contains('{') || ",
+            is_path!("self.prefix + 'x'")
+        ),
+        message: PREFIX_OF_PATHS,
+        holds: |says| {
+            says.into != SourceTarget::Files
+                || may_be_template(&says.prefix)
+                || is_start_of_path(&says.prefix)
+        },
+    },
+];
+
+pub(super) const ARCHIVE: &[Rule<Archive>] = &[Rule {
+    cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", is_path!("self.prefix + 'x'")),
+    message: PREFIX_OF_PATHS,
+    holds: |says| may_be_template(&says.prefix) || is_start_of_path(&says.prefix),
+}];
+
+pub(super) const OUTPUT: &[Rule<Output>] = &[
+    Rule {
+        cel: "self.key.matches('^[-._a-zA-Z0-9]+$') && self.key != '.' && !self.key.startsWith('..')",
+        message: "key is the word that later tasks name: write letters, digits, -, _ and ., and nothing that begins \
+                  with ..",
+        holds: |says| is_data_key(&says.key),
+    },
+    Rule {
+        cel: "self.file.startsWith('/') && !self.file.endsWith('/')",
+        message: "file is an absolute path in the task's container: write /out/report.json, or /out/*.json for \
+                  several files",
+        holds: |says| says.file.starts_with('/') && !says.file.ends_with('/'),
+    },
+    Rule {
+        cel: "!self.file.contains('**') && !self.file.matches('/[.][.]?(/|$)')",
+        message: "file holds no folder . or .. and no **: write the path itself, with a * for each folder that may \
+                  have any name",
+        holds: |says| {
+            !says.file.contains("**") && says.file.split('/').all(|part| part != "." && part != "..")
+        },
+    },
+];
+
+pub(super) const HTTP: &[Rule<Http>] = &[
+    Rule {
+        cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
+        message: "the answer becomes exactly one thing: write one of file, json or archive",
+        holds: |says| is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()]),
+    },
+    Rule {
+        cel: concat!("!has(self.file) || self.file.contains('{') || ", is_path!("self.file")),
+        message: PATH,
+        holds: |says| says.file.as_deref().is_none_or(|file| may_be_template(file) || is_path(file)),
+    },
+    Rule {
+        cel: "!has(self.body) || self.method == 'POST'",
+        message: "only a POST has a body: add method: POST, or remove body",
+        holds: |says| says.body.is_none() || says.method == Method::Post,
+    },
+];
+
+pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
+    Rule {
+        cel: "[has(self.s3), has(self.gcs), has(self.azure)].filter(store, store).size() == 1",
+        message: "the objects are in one store: write one of s3, gcs or azure",
+        holds: |says| is_one([says.s3.is_some(), says.gcs.is_some(), says.azure.is_some()]),
+    },
+    Rule {
+        cel: "has(self.object) != has(self.prefix)",
+        message: "a source fetches one object or all below a prefix: write one of object or prefix",
+        holds: |says| says.object.is_some() != says.prefix.is_some(),
+    },
+    Rule {
+        cel: "!has(self.object) || [has(self.file), has(self.json), has(self.archive)].filter(kind, kind).size() == 1",
+        message: "the object becomes exactly one thing: write one of file, json or archive",
+        holds: |says| {
+            says.object.is_none()
+                || is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()])
+        },
+    },
+    Rule {
+        cel: "!has(self.prefix) || !(has(self.file) || has(self.json) || has(self.archive) || has(self.sha256))",
+        message: "what lies below a prefix becomes files: file, json, archive and sha256 belong to object",
+        holds: |says| {
+            let of_an_object = says.file.is_some()
+                || !says.json.is_empty()
+                || says.archive.is_some()
+                || says.sha256.is_some();
+            says.prefix.is_none() || !of_an_object
+        },
+    },
+    Rule {
+        cel: "!has(self.folder) || has(self.prefix)",
+        message: "folder belongs to prefix: an object's path is written in file, json[].prefix or archive.prefix",
+        holds: |says| says.folder.is_none() || says.prefix.is_some(),
+    },
+    Rule {
+        cel: concat!("!has(self.file) || self.file.contains('{') || ", is_path!("self.file")),
+        message: PATH,
+        holds: |says| says.file.as_deref().is_none_or(|file| may_be_template(file) || is_path(file)),
+    },
+    Rule {
+        cel: concat!("!has(self.folder) || self.folder.contains('{') || ", is_path!("self.folder")),
+        message: "folder is a path below the assets folder: write it without a first or last slash, and without empty \
+                  parts, . and ..",
+        holds: |says| says.folder.as_deref().is_none_or(|folder| may_be_template(folder) || is_path(folder)),
+    },
+];
+
+pub(super) const CREDENTIALS: &[Rule<ObjectStoreCredentials>] = &[Rule {
+    cel: "has(self.secret) != (has(self.anonymous) && self.anonymous)",
+    message: "credentials come from a Secret or there are none: write one of secret or anonymous: true, or leave \
+              credentials out for the pod's workload identity",
+    holds: |says| says.secret.is_some() != says.anonymous,
+}];
+
+pub(super) const OCI: &[Rule<Oci>] = &[
+    Rule {
+        cel: "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
+        message: "reference ends in a tag or a digest: write registry.example.com/team/assets:v3 or …@sha256:…",
+        holds: |says| match says.reference.rsplit_once('@') {
+            Some((_, digest)) => digest.strip_prefix("sha256:").is_some_and(|hex| {
+                hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            }),
+            None => {
+                says.reference.rsplit_once(':').is_some_and(|(_, tag)| !tag.is_empty() && !tag.contains('/'))
+            }
+        },
+    },
+    Rule {
+        cel: "!has(self.client) || !(has(self.client.headers) || has(self.client.headersFromSecret) || \
+              has(self.client.token))",
+        message: "a registry takes its credentials from pullSecret, and no headers: remove client.headers, \
+                  client.headersFromSecret and client.token",
+        holds: |says| {
+            let Client { headers, headers_from_secret, token, .. } = &says.client;
+            headers.is_empty() && headers_from_secret.is_none() && token.is_none()
+        },
+    },
+    Rule {
+        cel: concat!("!has(self.prefix) || self.prefix.contains('{') || ", is_path!("self.prefix + 'x'")),
+        message: PREFIX_OF_PATHS,
+        holds: |says| may_be_template(&says.prefix) || is_start_of_path(&says.prefix),
+    },
+];
+
+pub(super) const CA: &[Rule<Ca>] = &[Rule {
+    cel: "has(self.configMap) != has(self.secret)",
+    message: "a CA comes from one object: write one of configMap or secret",
+    holds: |says| says.config_map.is_some() != says.secret.is_some(),
+}];
+
+pub(super) const HEADER: &[Rule<Header>] = &[
+    Rule {
+        cel: "!(self.name.lowerAscii() in ['authorization', 'cookie', 'proxy-authorization'])",
+        message: "this header is a credential, and here it would show in every pod's spec: write it into the Secret of \
+                  headersFromSecret",
+        holds: |says| !is_one_of(&says.name, &["authorization", "cookie", "proxy-authorization"]),
+    },
+    Rule {
+        cel: "!(self.name.lowerAscii() in ['connection', 'content-length', 'content-type', 'host', 'transfer-encoding'])",
+        message: "this header is boot's own to write: remove it, or write contentType of the request",
+        holds: |says| {
+            let own = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+            !is_one_of(&says.name, &own)
+        },
+    },
+];
+
+fn is_one<const N: usize>(things: [bool; N]) -> bool {
+    things.into_iter().filter(|thing| *thing).count() == 1
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Rules as the API server reads them.
+pub(super) fn cel<T>(rules: &[Rule<T>]) -> Value {
+    rules.iter().map(|rule| json!({"rule": rule.cel, "message": rule.message})).collect()
+}
+
+/// A rule that a profile breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct BrokenRule {
+    /// The part that breaks it: `spec.sources[1].http`.
+    pub field: String,
+    /// What to write.
+    pub message: String,
+}
+
+/// Checks `spec` as the API server would.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
+    all(SPEC, "spec", spec)?;
+    all(HOOK, "spec.hook", &spec.hook)?;
+    all(RESOURCES, "spec.boot.resources", &spec.boot.resources)?;
+    if let Some(says) = &spec.boot.init_image {
+        for (position, image) in says.allow.iter().enumerate() {
+            all(ALLOWED_IMAGE, &format!("spec.boot.initImage.allow[{position}]"), image)?;
+        }
+        if let Some(resources) = &says.resources {
+            all(RESOURCES, "spec.boot.initImage.resources", resources)?;
+        }
+    }
+    all(VOLUME, "spec.volume", &spec.volume)?;
+    all(ENV, "spec.env", &spec.env)?;
+    for (position, image) in spec.env.images.iter().enumerate() {
+        all(IMAGE_COMMAND, &format!("spec.env.images[{position}]"), image)?;
+    }
+    for (position, source) in spec.sources.iter().enumerate() {
+        let field = format!("spec.sources[{position}]");
+        if spec.sources.iter().take(position).any(|earlier| earlier.name == source.name) {
+            return Err(twice(field, "name", &source.name));
+        }
+        all(SOURCE, &field, source)?;
+        let Source {
+            inline,
+            config_map,
+            secret,
+            http,
+            optimus,
+            object_store,
+            oci,
+            pipe,
+            name: _,
+            optional: _,
+            limits: _,
+        } = source;
+        optional(INLINE, &format!("{field}.inline"), inline.as_ref())?;
+        if let Some(says) = config_map {
+            all(MOUNTED, &format!("{field}.configMap"), says)?;
+        }
+        if let Some(says) = secret {
+            all(MOUNTED, &format!("{field}.secret"), says)?;
+        }
+        if let Some(says) = http {
+            let field = format!("{field}.http");
+            all(HTTP, &field, says)?;
+            becomes(&field, &says.json, says.archive.as_ref())?;
+            client(&field, &says.client)?;
+        }
+        if let Some(says) = optimus {
+            client(&format!("{field}.optimus"), &says.client)?;
+        }
+        if let Some(says) = object_store {
+            let field = format!("{field}.objectStore");
+            all(OBJECT_STORE, &field, says)?;
+            becomes(&field, &says.json, says.archive.as_ref())?;
+            optional(CREDENTIALS, &format!("{field}.credentials"), says.credentials.as_ref())?;
+            optional(CA, &format!("{field}.client.ca"), says.client.ca.as_ref())?;
+        }
+        if let Some(says) = oci {
+            let field = format!("{field}.oci");
+            client(&field, &says.client)?;
+            all(OCI, &field, says)?;
+        }
+        optional(PIPE, &format!("{field}.pipe"), pipe.as_ref())?;
+    }
+    for (position, says) in spec.pipes.outputs.iter().enumerate() {
+        let field = format!("spec.pipes.outputs[{position}]");
+        if spec.pipes.outputs.iter().take(position).any(|earlier| earlier.key == says.key) {
+            return Err(twice(field, "key", &says.key));
+        }
+        output(&field, says)?;
+    }
+    optional(RESOURCES, "spec.pipes.resources", spec.pipes.resources.as_ref())
+}
+
+/// What an answer or an object becomes.
+fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<(), BrokenRule> {
+    for (position, part) in json.iter().enumerate() {
+        all(JSON_PART, &format!("{field}.json[{position}]"), part)?;
+    }
+    optional(ARCHIVE, &format!("{field}.archive"), archive)
+}
+
+/// Checks one output, of a profile or of a pod.
+pub fn output(field: &str, says: &Output) -> Result<(), BrokenRule> {
+    all(OUTPUT, field, says)
+}
+
+fn client(field: &str, says: &Client) -> Result<(), BrokenRule> {
+    for (position, header) in says.headers.iter().enumerate() {
+        let field = format!("{field}.client.headers[{position}]");
+        if says.headers.iter().take(position).any(|earlier| earlier.name == header.name) {
+            return Err(twice(field, "name", &header.name));
+        }
+        all(HEADER, &field, header)?;
+    }
+    optional(CA, &format!("{field}.client.ca"), says.ca.as_ref())
+}
+
+fn optional<T>(rules: &[Rule<T>], field: &str, part: Option<&T>) -> Result<(), BrokenRule> {
+    part.map_or(Ok(()), |part| all(rules, field, part))
+}
+
+fn all<T>(rules: &[Rule<T>], field: &str, part: &T) -> Result<(), BrokenRule> {
+    match rules.iter().find(|rule| !(rule.holds)(part)) {
+        None => Ok(()),
+        Some(rule) => Err(BrokenRule { field: field.to_owned(), message: rule.message.to_owned() }),
+    }
+}
+
+/// Two entries of a list with one value of its `key`, in the API server's own words.
+fn twice(field: String, key: &str, value: &str) -> BrokenRule {
+    BrokenRule { field, message: format!("Duplicate value: {}", json!({ key: value })) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use kube::CustomResourceExt as _;
+
+    use super::*;
+    use crate::profile::BootProfile;
+
+    /// What breaks a rule, where, and what is said of it. The scenario `refused` gives the same to an API server.
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        field: String,
+        message: String,
+        spec: Value,
+    }
+
+    fn samples() -> Vec<Sample> {
+        serde_saphyr::from_str(include_str!("../../tests/profiles/refused.yaml")).unwrap()
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_refused_with_its_sentence() {
+        for Sample { field, message, spec } in samples() {
+            let spec: BootProfileSpec = serde_json::from_value(spec).unwrap();
+            assert_eq!(check(&spec), Err(BrokenRule { field, message }));
+        }
+    }
+
+    /// Every rule of the CRD, at every place where it stands.
+    #[test]
+    fn each_rule_of_the_crd_has_its_twin() {
+        fn collect(schema: &Value, field: &str, rules: &mut BTreeSet<(String, String)>) {
+            for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+                rules.insert((field.to_owned(), rule["message"].as_str().unwrap().to_owned()));
+            }
+            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+                collect(schema, &format!("{field}.{name}"), rules);
+            }
+            if schema["items"].is_object() {
+                collect(&schema["items"], &format!("{field}[0]"), rules);
+            }
+        }
+        let crd = serde_json::to_value(BootProfile::crd()).unwrap();
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let mut rules = BTreeSet::new();
+        collect(spec, "spec", &mut rules);
+        assert!(rules.len() > 10, "{rules:?}");
+        let known: BTreeSet<_> = samples().into_iter().map(|sample| (sample.field, sample.message)).collect();
+        let missing: Vec<_> = rules.difference(&known).collect();
+        assert!(missing.is_empty(), "tests/profiles/refused.yaml holds nothing that breaks {missing:#?}");
+    }
+
+    /// Its names are written out, as a rule's text is a constant.
+    #[test]
+    fn the_rule_on_reserved_names_lists_all_of_them() {
+        let cel = SPEC.iter().map(|rule| rule.cel).find(|cel| cel.contains("s.inline.env")).unwrap();
+        for (pattern, _) in entry::RESERVED {
+            let listed = match pattern.strip_suffix('*') {
+                Some(start) => format!("!n.startsWith('{start}')"),
+                None => format!("'{pattern}'"),
+            };
+            assert!(cel.contains(&listed), "{listed}");
+        }
+        assert_eq!(cel.matches('\'').count(), 2 * entry::RESERVED.len(), "{cel}");
+    }
+}

@@ -1,0 +1,282 @@
+//! Which fields of a profile may be templates, and where each one's values land.
+//!
+//! To let another field be one, add its line to its source's [`Templated`] here. It is then checked when the profile is
+//! read and filled in at admission, and its slot sees to it that a pod's values stay in their place. A source that has
+//! none yet implements the trait, and stands in [`templated`].
+
+use std::collections::BTreeMap;
+
+use super::object_store::ObjectStore;
+use super::oci::Oci;
+use super::remote::{Client, Http, Optimus};
+use super::spec::{Inline, Source, SourceTarget};
+use crate::template::{self, Context, InvalidTemplateSyntax, RenderError, Slot};
+
+/// Why a field's template is none, or none for a pod.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("source {source_name:?}, {field}: {error}")]
+pub struct InvalidTemplate {
+    /// The source's name.
+    pub source_name: String,
+    /// The field below it: `inline.env.DAY`.
+    pub field: String,
+    /// What is wrong with it.
+    pub error: FieldError,
+}
+
+/// What is wrong with a field's template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// No pod could make it work.
+    #[error(transparent)]
+    Unreadable(#[from] InvalidTemplateSyntax),
+    /// It does not work for this pod.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The field takes none.
+    #[error("no template can stand here: {0}")]
+    Fixed(&'static str),
+    /// Two paths become the same.
+    #[error("{path:?} is the path of another file of this source too")]
+    Twice {
+        /// The path.
+        path: String,
+    },
+}
+
+/// Checks all templates of `sources`, and gives the positions of the sources that have any.
+///
+/// # Errors
+/// Where one could work for no pod: the error names source and field.
+pub fn check(sources: &[Source]) -> Result<Vec<usize>, InvalidTemplate> {
+    let mut positions = Vec::new();
+    for (position, source) in sources.iter().enumerate() {
+        let mut any = false;
+        visit(&mut source.clone(), &mut |text, slot| {
+            any = true;
+            Ok(template::check(text, slot)?)
+        })?;
+        positions.extend(any.then_some(position));
+    }
+    Ok(positions)
+}
+
+/// Fills all templates of `source` in with what `context` tells.
+///
+/// # Errors
+/// Where one does not work for this pod: the error names source and field.
+pub fn fill(source: &mut Source, context: &Context) -> Result<(), InvalidTemplate> {
+    visit(source, &mut |text, slot| {
+        *text = template::render(text, context, slot)?;
+        Ok(())
+    })
+}
+
+/// What is done to each template.
+type Work<'w> = dyn FnMut(&mut String, Slot) -> Result<(), FieldError> + 'w;
+
+/// Does `work` to each field of `source` that is a template.
+fn visit(source: &mut Source, work: &mut Work<'_>) -> Result<(), InvalidTemplate> {
+    let mut fields = Fields { work };
+    let visited = templated(source).map_or(Ok(()), |source| source.templates(&mut fields));
+    visited.map_err(|(field, error)| InvalidTemplate { source_name: source.name.clone(), field, error })
+}
+
+/// A source's kind that takes templates; `None` for one that takes none.
+fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
+    let Source {
+        inline,
+        http,
+        optimus,
+        object_store,
+        oci,
+        config_map: _,
+        secret: _,
+        pipe: _,
+        name: _,
+        optional: _,
+        limits: _,
+    } = source;
+    let inline = inline.as_mut().map(|kind| kind as &mut dyn Templated);
+    let http = http.as_mut().map(|kind| kind as &mut dyn Templated);
+    let optimus = optimus.as_mut().map(|kind| kind as &mut dyn Templated);
+    let object_store = object_store.as_mut().map(|kind| kind as &mut dyn Templated);
+    let oci = oci.as_mut().map(|kind| kind as &mut dyn Templated);
+    inline.or(http).or(optimus).or(object_store).or(oci)
+}
+
+/// Why scheme and host are the profile's alone.
+const ADDRESS: &str = "what a pod says never chooses whom boot calls; write the address as it is, and what differs from \
+                       pod to pod in the fields behind it";
+
+/// Why names are the profile's alone.
+const NAME: &str =
+    "what a pod says never chooses a name; write the name as it is, and the template in its value";
+
+/// A part of a source that has fields which may be templates.
+trait Templated {
+    /// Names each of them to `fields`, with its slot.
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited;
+}
+
+impl Templated for Inline {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        self.env.keys().try_for_each(|name| fixed("a name in inline.env", name, NAME))?;
+        fields.values("inline.env", &mut self.env, Slot::Text)?;
+        fields.values("inline.files", &mut self.files, Slot::Text)?;
+        fields.keys("inline.files", &mut self.files, Slot::FilePath)
+    }
+}
+
+impl Templated for Http {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        fixed("http.url", &self.url, ADDRESS)?;
+        fields.text("http.path", &mut self.path, Slot::UrlPath)?;
+        self.query.keys().try_for_each(|name| fixed("a name in http.query", name, NAME))?;
+        // Boot encodes the query's values, so that here they are text.
+        fields.values("http.query", &mut self.query, Slot::Text)?;
+        if let Some(body) = &mut self.body {
+            match body_slot(&self.content_type) {
+                Some(slot) => fields.text("http.body", body, slot)?,
+                None => fixed("http.body", body, BODY)?,
+            }
+        }
+        if let Some(file) = &mut self.file {
+            fields.text("http.file", file, Slot::FilePath)?;
+        }
+        for part in self.json.iter_mut().filter(|part| part.into == SourceTarget::Files) {
+            fields.text("http.json[].prefix", &mut part.prefix, Slot::FilePath)?;
+        }
+        if let Some(archive) = &mut self.archive {
+            fields.text("http.archive.path", &mut archive.path, Slot::FilePath)?;
+            fields.text("http.archive.prefix", &mut archive.prefix, Slot::FilePath)?;
+        }
+        self.client.templates(fields)
+    }
+}
+
+impl Templated for Optimus {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        fixed("optimus.host", &self.host, ADDRESS)?;
+        // Boot writes them into the path and the body, each encoded as it must be there.
+        fields.text("optimus.project", &mut self.project, Slot::Name)?;
+        fields.text("optimus.job", &mut self.job, Slot::Name)?;
+        fields.text("optimus.scheduledAt", &mut self.scheduled_at, Slot::Name)?;
+        fields.text("optimus.instanceName", &mut self.instance_name, Slot::Name)?;
+        self.client.templates(fields)
+    }
+}
+
+impl Templated for ObjectStore {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        let endpoints = [
+            ("objectStore.s3.endpoint", self.s3.as_ref().and_then(|store| store.endpoint.as_deref())),
+            ("objectStore.gcs.endpoint", self.gcs.as_ref().and_then(|store| store.endpoint.as_deref())),
+            ("objectStore.azure.endpoint", self.azure.as_ref().and_then(|store| store.endpoint.as_deref())),
+            ("client.proxy", self.client.proxy.as_deref()),
+        ];
+        for (field, address) in endpoints {
+            fixed(field, address.unwrap_or_default(), ADDRESS)?;
+        }
+        // A key's parts are names, as a path's are: a value is (part of) one.
+        for (field, key) in [
+            ("objectStore.object", &mut self.object),
+            ("objectStore.prefix", &mut self.prefix),
+            ("objectStore.folder", &mut self.folder),
+            ("objectStore.file", &mut self.file),
+        ] {
+            if let Some(key) = key {
+                fields.text(field, key, Slot::FilePath)?;
+            }
+        }
+        for part in self.json.iter_mut().filter(|part| part.into == SourceTarget::Files) {
+            fields.text("objectStore.json[].prefix", &mut part.prefix, Slot::FilePath)?;
+        }
+        if let Some(archive) = &mut self.archive {
+            fields.text("objectStore.archive.path", &mut archive.path, Slot::FilePath)?;
+            fields.text("objectStore.archive.prefix", &mut archive.prefix, Slot::FilePath)?;
+        }
+        Ok(())
+    }
+}
+
+impl Templated for Oci {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        // A name without a slash has no registry, and what a value put there could become one.
+        let registry = self.reference.split_once('/').map_or(&*self.reference, |(registry, _)| registry);
+        fixed("the registry in oci.reference", registry, ADDRESS)?;
+        fields.text("oci.reference", &mut self.reference, Slot::ImageReference)?;
+        fields.text("oci.path", &mut self.path, Slot::FilePath)?;
+        fields.text("oci.prefix", &mut self.prefix, Slot::FilePath)?;
+        self.client.templates(fields)
+    }
+}
+
+impl Templated for Client {
+    fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
+        if let Some(proxy) = &self.proxy {
+            fixed("client.proxy", proxy, ADDRESS)?;
+        }
+        for header in &mut self.headers {
+            fields.text(&format!("client.headers[{:?}]", header.name), &mut header.value, Slot::Header)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a body's type takes no template.
+const BODY: &str = "it is not known how a value is written in a body of this contentType; use JSON, \
+                    application/x-www-form-urlencoded or text/plain";
+
+/// How values are written in a body of this type (RFC 9110, section 8.3.1: parameters may follow, case does not count).
+fn body_slot(content_type: &str) -> Option<Slot> {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match &*essence {
+        "application/x-www-form-urlencoded" => Some(Slot::Form),
+        "text/plain" => Some(Slot::Text),
+        "application/json" => Some(Slot::Json),
+        other if other.ends_with("+json") => Some(Slot::Json),
+        _ => None,
+    }
+}
+
+/// Takes the fields of a source, and does the work to those that are templates.
+struct Fields<'f, 'w> {
+    work: &'f mut Work<'w>,
+}
+
+/// The field at fault, and its fault.
+type Visited = Result<(), (String, FieldError)>;
+
+impl Fields<'_, '_> {
+    /// A field that may be a template.
+    fn text(&mut self, field: &str, text: &mut String, slot: Slot) -> Visited {
+        if !template::is_one(text) {
+            return Ok(());
+        }
+        (self.work)(text, slot).map_err(|error| (field.to_owned(), error))
+    }
+
+    /// The values of a map.
+    fn values(&mut self, field: &str, map: &mut BTreeMap<String, String>, slot: Slot) -> Visited {
+        map.iter_mut().try_for_each(|(key, value)| self.text(&format!("{field}[{key:?}]"), value, slot))
+    }
+
+    /// The keys of a map, which are paths.
+    fn keys(&mut self, field: &str, map: &mut BTreeMap<String, String>, slot: Slot) -> Visited {
+        for (key, value) in std::mem::take(map) {
+            let field = format!("path {key:?} in {field}");
+            let mut path = key;
+            self.text(&field, &mut path, slot)?;
+            if map.insert(path.clone(), value).is_some() {
+                return Err((field, FieldError::Twice { path }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A text that is no template, and why it cannot be one.
+fn fixed(field: &str, text: &str, why: &'static str) -> Visited {
+    if template::is_one(text) { Err((field.to_owned(), FieldError::Fixed(why))) } else { Ok(()) }
+}

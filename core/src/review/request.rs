@@ -1,0 +1,224 @@
+//! Reading a review.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::values::has_more_than;
+use super::{API_VERSION, MAX_BYTES, MAX_VALUES, probe};
+use crate::pod::Json;
+
+/// A pod that the API server asks about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReviewRequest<'a> {
+    /// To be handed back in the answer.
+    pub uid: String,
+    /// The pod's namespace. The object's own may be empty at admission.
+    pub namespace: String,
+    /// The pod, as it came.
+    pub object: Json<'a>,
+}
+
+/// What came in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParsedReview<'a> {
+    /// A pod that is being created.
+    Pod(ReviewRequest<'a>),
+    /// Something that the webhook was not installed for: it is let through, with a word to whoever reads.
+    NotForUs {
+        /// To be handed back in the answer.
+        uid: String,
+        /// What it was, and what to change.
+        warning: String,
+    },
+}
+
+/// A review that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct MalformedReview {
+    /// The request's uid, where it could be found.
+    pub uid: String,
+    /// What is wrong and what to change.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawReview<'a> {
+    #[serde(borrow)]
+    api_version: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    request: Option<RawRequest<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RawRequest<'a> {
+    #[serde(borrow, default)]
+    uid: Cow<'a, str>,
+    #[serde(borrow, default)]
+    kind: RawKind<'a>,
+    #[serde(borrow, default)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    operation: Cow<'a, str>,
+    #[serde(borrow, default, rename = "subResource")]
+    sub_resource: Cow<'a, str>,
+    #[serde(borrow, default)]
+    object: Json<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct RawKind<'a> {
+    #[serde(borrow, default)]
+    group: Cow<'a, str>,
+    #[serde(borrow, default)]
+    version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    kind: Cow<'a, str>,
+}
+
+/// Reads a review from a request's body.
+///
+/// # Errors
+/// Where the body is no `AdmissionReview` that could be answered; the error carries the uid as far as it could
+/// be found.
+pub fn parse(body: &[u8]) -> Result<ParsedReview<'_>, MalformedReview> {
+    let malformed = |message: String| MalformedReview { uid: probe(body), message };
+    if body.is_empty() {
+        return Err(malformed("the body is empty: send an AdmissionReview as JSON".to_owned()));
+    }
+    if body.len() > MAX_BYTES {
+        let message = format!("the review is larger than {} MiB: make the pod smaller", MAX_BYTES >> 20);
+        return Err(malformed(message));
+    }
+    if has_more_than(MAX_VALUES, body) {
+        let message = format!("the review holds more than {MAX_VALUES} JSON values: make the pod smaller");
+        return Err(malformed(message));
+    }
+    let unreadable = |error: &dyn fmt::Display| {
+        malformed(format!("the body cannot be read as an AdmissionReview ({error}): send valid JSON"))
+    };
+    // As a whole, which is much faster than string by string.
+    let text = str::from_utf8(body).map_err(|error| unreadable(&error))?;
+    let review: RawReview<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    let spoken = (review.api_version.as_deref(), review.kind.as_deref());
+    if spoken != (Some(API_VERSION), Some("AdmissionReview")) {
+        let (version, kind) = (spoken.0.unwrap_or("no apiVersion"), spoken.1.unwrap_or("no kind"));
+        let message = format!(
+            "the body is {version} {kind}: send {API_VERSION} AdmissionReview (admissionReviewVersions: [v1])"
+        );
+        return Err(malformed(message));
+    }
+    let Some(request) = review.request else {
+        return Err(malformed("the AdmissionReview holds no request: send one with a request".to_owned()));
+    };
+    if request.uid.is_empty() {
+        let message = "the request holds no uid: send request.uid, because the answer is matched by it";
+        return Err(malformed(message.to_owned()));
+    }
+    let uid = request.uid.into_owned();
+    let RawKind { group, version, kind } = &request.kind;
+    if (group.as_ref(), version.as_ref(), kind.as_ref()) != ("", "v1", "Pod")
+        || !request.sub_resource.is_empty()
+    {
+        let what = if request.sub_resource.is_empty() { kind } else { &request.sub_resource };
+        let warning = format!(
+            "bootlace handles core/v1 Pods only and left this {what} alone: narrow the rules of its \
+             MutatingWebhookConfiguration to the resource pods"
+        );
+        return Ok(ParsedReview::NotForUs { uid, warning });
+    }
+    if request.operation != "CREATE" {
+        let warning = format!(
+            "bootlace handles the creation of pods only and left this {} alone: narrow the rules of its \
+             MutatingWebhookConfiguration to the operation CREATE",
+            request.operation
+        );
+        return Ok(ParsedReview::NotForUs { uid, warning });
+    }
+    Ok(ParsedReview::Pod(ReviewRequest {
+        uid,
+        namespace: request.namespace.into_owned(),
+        object: request.object,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn review(request: &Value) -> Vec<u8> {
+        let review = json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "request": request});
+        serde_json::to_vec(&review).unwrap()
+    }
+
+    fn pod_kind() -> Value {
+        json!({"group": "", "version": "v1", "kind": "Pod"})
+    }
+
+    #[test]
+    fn a_pod_that_is_created_is_taken_with_its_object_as_it_came() {
+        let object = json!({"spec": {"somethingNew": [1, {"a": null}]}});
+        let body = review(&json!({
+            "uid": "u-1", "kind": pod_kind(), "operation": "CREATE", "namespace": "etl", "object": object,
+        }));
+        let object = Json::from(&object);
+        let expected = ReviewRequest { uid: "u-1".to_owned(), namespace: "etl".to_owned(), object };
+        assert_eq!(parse(&body), Ok(ParsedReview::Pod(expected)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_what_to_send() {
+        let big = format!(r#"{{"request":{{"uid":"u-1","x":"{}"}}}}"#, "x".repeat(MAX_BYTES));
+        let many = format!(r#"{{"request":{{"uid":"u-1","x":[{}null]}}}}"#, "null,".repeat(MAX_VALUES));
+        for (body, uid, message) in [
+            (String::new(), "", "body is empty"),
+            ("nonsense".to_owned(), "", "send valid JSON"),
+            (r#"{"request":{"uid":"u-1","object":{"#.to_owned(), "u-1", "send valid JSON"),
+            (r#"{"request":{"uid":"u-1"}}"#.to_owned(), "u-1", "no apiVersion no kind"),
+            (
+                r#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"u-1"}}"#
+                    .to_owned(),
+                "u-1",
+                "v1beta1 AdmissionReview: send admission.k8s.io/v1",
+            ),
+            (r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#.to_owned(), "", "no request"),
+            (
+                r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{}}"#.to_owned(),
+                "",
+                "holds no uid",
+            ),
+            (big, "u-1", "larger than 4 MiB"),
+            (many, "u-1", "holds more than 100000 JSON values"),
+        ] {
+            let malformed = parse(body.as_bytes()).unwrap_err();
+            assert_eq!(malformed.uid, uid, "{malformed}");
+            assert!(malformed.message.contains(message), "{malformed}");
+        }
+    }
+
+    #[test]
+    fn what_the_webhook_is_not_for_is_let_through_with_a_warning() {
+        let deployment = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+        for (kind, operation, sub_resource, hint) in [
+            (deployment, "CREATE", "", "to the resource pods"),
+            (pod_kind(), "CREATE", "ephemeralcontainers", "left this ephemeralcontainers alone"),
+            (pod_kind(), "UPDATE", "", "to the operation CREATE"),
+        ] {
+            let body = review(&json!({
+                "uid": "u-1", "kind": kind, "operation": operation, "subResource": sub_resource,
+            }));
+            let Ok(ParsedReview::NotForUs { uid, warning }) = parse(&body) else {
+                panic!("{kind} was taken")
+            };
+            assert_eq!(uid, "u-1");
+            assert!(warning.contains(hint), "{warning}");
+        }
+    }
+}

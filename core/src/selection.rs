@@ -1,0 +1,328 @@
+//! Whether a pod is a task that Bootlace boots, and which profile it names.
+
+use std::fmt;
+
+use crate::identity::{self, Scheduler};
+use crate::names;
+use crate::pod::Pod;
+
+/// What becomes of a pod.
+#[derive(Clone)]
+pub enum Selection<'a> {
+    /// It is a task: boot it.
+    Task {
+        /// The profile that it boots with.
+        profile: &'a str,
+        /// Who names that profile.
+        named_by: ProfileSelectedBy,
+        /// Why it counts as a task.
+        because: MatchReason,
+    },
+    /// It has been injected before, and since then init containers have come behind Bootlace's own that are to be the last.
+    /// These are the places of Bootlace's own that are to be moved, in their order.
+    Overtaken(Vec<usize>),
+    /// It is left alone.
+    Skip(SkipReason),
+}
+
+/// Who names the profile that a task boots with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProfileSelectedBy {
+    /// The pod, by its task label.
+    Pod,
+    /// Its namespace, by the profile label.
+    Namespace,
+    /// Nobody: it is the one that is called `default`.
+    Nobody,
+}
+
+impl fmt::Display for ProfileSelectedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod => write!(f, "the pod's label {} names it", names::LABEL_TASK),
+            Self::Namespace => write!(f, "the namespace's label {} names it", names::LABEL_PROFILE),
+            Self::Nobody => write!(
+                f,
+                "it is the default where neither the pod's label {} nor the namespace's label {} names one",
+                names::LABEL_TASK,
+                names::LABEL_PROFILE
+            ),
+        }
+    }
+}
+
+/// Why a pod counts as a task.
+#[derive(Clone, Copy)]
+pub enum MatchReason {
+    /// It carries the task label.
+    Label,
+    /// A known scheduler marked it as its own, in a namespace that opted in.
+    Scheduler(&'static dyn Scheduler),
+}
+
+impl fmt::Display for MatchReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label => write!(f, "it carries the label {}", names::LABEL_TASK),
+            Self::Scheduler(scheduler) => write!(
+                f,
+                "{} made it, and its namespace has opted in with {}={}",
+                scheduler.title(),
+                names::LABEL_SCHEDULERS,
+                names::SCHEDULERS_ENABLED
+            ),
+        }
+    }
+}
+
+/// Why a pod is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// Its label says `false`.
+    OptedOut,
+    /// It carries no task label, and no known scheduler made it.
+    NotATask,
+    /// It has been injected before.
+    AlreadyInjected,
+    /// It is the mirror of a static pod, which the API server cannot change.
+    MirrorPod,
+    /// It runs on Windows, and boot is a Linux program.
+    Windows,
+}
+
+impl SkipReason {
+    /// One word for metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OptedOut => "opted_out",
+            Self::NotATask => "not_a_task",
+            Self::AlreadyInjected => "already_injected",
+            Self::MirrorPod => "mirror_pod",
+            Self::Windows => "windows",
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OptedOut => write!(f, "its label {} is {:?}", names::LABEL_TASK, names::TASK_OFF),
+            Self::NotATask => write!(
+                f,
+                "it carries no label {}, and no scheduler that Bootlace knows marked it as its own",
+                names::LABEL_TASK
+            ),
+            Self::AlreadyInjected => write!(f, "it has been injected already"),
+            Self::MirrorPod => write!(f, "it mirrors a static pod, which only its node's kubelet can change"),
+            Self::Windows => write!(f, "it runs on Windows, and boot is a Linux program"),
+        }
+    }
+}
+
+/// Set by the kubelet on the mirror of a static pod.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror>
+const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Decides what becomes of a pod. The namespace's opt-in is the API server's own selector to judge: a pod
+/// without the task label reaches the webhook only from a namespace that opted in. `namespace_default` is the
+/// profile that the pod's namespace names for its tasks.
+#[must_use]
+pub fn select<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> Selection<'a> {
+    let label = pod.labels.get(names::LABEL_TASK);
+    if label == Some(names::TASK_OFF) {
+        return Selection::Skip(SkipReason::OptedOut);
+    }
+    let because = match (label, identity::detect(pod)) {
+        (Some(_), _) => MatchReason::Label,
+        (None, Some(scheduler)) if scheduler.opt_in_label().is_some() => MatchReason::Scheduler(scheduler),
+        (None, _) => return Selection::Skip(SkipReason::NotATask),
+    };
+    if pod.annotations.get(ANNOTATION_MIRROR).is_some() {
+        return Selection::Skip(SkipReason::MirrorPod);
+    }
+    if pod.windows {
+        return Selection::Skip(SkipReason::Windows);
+    }
+    if let Some(ours) = injected(pod) {
+        return ours;
+    }
+    let (profile, named_by) = profile(pod, namespace_default);
+    Selection::Task { profile, named_by, because }
+}
+
+/// The profile that a task boots with, and who names it.
+#[must_use]
+pub fn profile<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> (&'a str, ProfileSelectedBy) {
+    match (pod.labels.get(names::LABEL_TASK), namespace_default) {
+        (None | Some(names::TASK_DEFAULT), Some(name)) => (name, ProfileSelectedBy::Namespace),
+        (None | Some(names::TASK_DEFAULT), None) => (names::PROFILE_DEFAULT, ProfileSelectedBy::Nobody),
+        (Some(name), _) => (name, ProfileSelectedBy::Pod),
+    }
+}
+
+/// What becomes of a pod that has been injected before; `None` for all others.
+///
+/// The chart's match condition `is-not-done` says the same of pods that are signed, so that the API server does not ask at all where nothing is left
+/// to do (`bootlace.isNotDone` in templates/webhook/_selection.tpl).
+fn injected<'a>(pod: &Pod<'_>) -> Option<Selection<'a>> {
+    let mark = pod.annotations.get(names::ANNOTATION_INJECTED)?;
+    let name = |place: usize| pod.init_containers.get(place).map(|container| container.name);
+    let boot = pod.init_containers.iter().position(|container| container.name == names::CONTAINER_BOOT)?;
+    let has_sidecar = name(boot + 1) == Some(names::CONTAINER_PIPE);
+    let end = boot + if has_sidecar { 2 } else { 1 };
+    if end == pod.init_containers.len() || mark.contains(names::INJECTED_FIRST) {
+        return Some(Selection::Skip(SkipReason::AlreadyInjected));
+    }
+    // What stands in front of boot for it alone comes with it. `bootlace-wait` stands there too, but for pods whose own init
+    // containers wait, where it is in front of those.
+    let before = [
+        names::CONTAINER_INSTALL,
+        names::CONTAINER_INIT,
+        names::CONTAINER_WAIT,
+        names::CONTAINER_VOLUME_WAIT,
+    ];
+    let before = (0..boot).rev().take_while(|place| name(*place).is_some_and(|name| before.contains(&name)));
+    let mut ours: Vec<_> = before.collect();
+    ours.reverse();
+    ours.push(boot);
+    let sidecar =
+        pod.init_containers.iter().skip(boot).find(|container| container.name == names::CONTAINER_PIPE);
+    ours.extend(sidecar.map(|sidecar| sidecar.index));
+    Some(Selection::Overtaken(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::pod::Json;
+
+    fn pod(labels: &Value, annotations: &Value) -> Value {
+        json!({
+            "metadata": {"labels": labels, "annotations": annotations},
+            "spec": {"containers": [{"name": "base"}]}
+        })
+    }
+
+    fn outcome(pod: &Value) -> Result<String, SkipReason> {
+        match select(&Pod::read(&pod.into()).unwrap(), None) {
+            Selection::Task { profile, .. } => Ok(profile.to_owned()),
+            Selection::Skip(skip) => Err(skip),
+            Selection::Overtaken(_) => panic!("overtaken"),
+        }
+    }
+
+    #[test]
+    fn the_label_names_the_profile() {
+        for (value, profile) in [("true", "default"), ("default", "default"), ("etl", "etl")] {
+            assert_eq!(
+                outcome(&pod(&json!({names::LABEL_TASK: value}), &json!(null))),
+                Ok(profile.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn the_namespaces_default_counts_where_the_pod_names_none() {
+        for (label, default, expected) in [
+            (Some("true"), Some("ml"), ("ml", ProfileSelectedBy::Namespace)),
+            (None, Some("ml"), ("ml", ProfileSelectedBy::Namespace)),
+            (Some("etl"), Some("ml"), ("etl", ProfileSelectedBy::Pod)),
+            (Some("default"), Some("ml"), ("default", ProfileSelectedBy::Pod)),
+            (Some("true"), None, ("default", ProfileSelectedBy::Nobody)),
+            (None, None, ("default", ProfileSelectedBy::Nobody)),
+        ] {
+            let mut made = pod(&json!({"kubernetes_pod_operator": "True"}), &json!(null));
+            if let Some(label) = label {
+                made["metadata"]["labels"][names::LABEL_TASK] = json!(label);
+            }
+            let made = Json::from(&made);
+            let made = Pod::read(&made).unwrap();
+            let Selection::Task { profile, named_by, .. } = select(&made, default) else {
+                panic!("{label:?} is a task");
+            };
+            assert_eq!((profile, named_by), expected, "{label:?} in a namespace with {default:?}");
+        }
+    }
+
+    #[test]
+    fn false_wins_over_everything() {
+        let labels = json!({names::LABEL_TASK: "false", "kubernetes_pod_operator": "True"});
+        assert_eq!(outcome(&pod(&labels, &json!(null))), Err(SkipReason::OptedOut));
+    }
+
+    #[test]
+    fn a_schedulers_own_mark_is_enough() {
+        let airflow = json!({"kubernetes_pod_operator": "True"});
+        assert_eq!(outcome(&pod(&airflow, &json!(null))), Ok("default".to_owned()));
+        let other = json!({"kubernetes_pod_operator": "no"});
+        assert_eq!(outcome(&pod(&other, &json!(null))), Err(SkipReason::NotATask));
+    }
+
+    #[test]
+    fn a_job_is_a_task_only_by_its_label() {
+        let job = json!({"batch.kubernetes.io/job-name": "backup"});
+        assert_eq!(outcome(&pod(&job, &json!(null))), Err(SkipReason::NotATask));
+    }
+
+    #[test]
+    fn mirror_and_windows_pods_are_left_alone() {
+        let labels = json!({names::LABEL_TASK: "true"});
+        assert_eq!(outcome(&pod(&labels, &json!({ANNOTATION_MIRROR: "x"}))), Err(SkipReason::MirrorPod));
+        let mut windows = pod(&labels, &json!(null));
+        windows["spec"]["os"] = json!({"name": "windows"});
+        assert_eq!(outcome(&windows), Err(SkipReason::Windows));
+    }
+
+    #[test]
+    fn what_comes_behind_boot_is_seen_where_boot_is_to_be_the_last() {
+        let first = r#"{"profile":"a","position":"First"}"#;
+        let last = r#"{"profile":"a","position":"Last","because":"\"position\":\"First\""}"#;
+        for (init, mark, moved) in [
+            (&["own", "bootlace-boot"][..], last, None),
+            (&["bootlace-boot", "mesh"], first, None),
+            (&["bootlace-boot", "mesh"], last, Some(&[0][..])),
+            (&["bootlace-boot", "mesh"], "{}", Some(&[0])),
+            (&["own", "bootlace-boot", "mesh", "other"], last, Some(&[1])),
+            (&["own", "bootlace-boot", "bootlace-pipe"], last, None),
+            (&["bootlace-boot", "bootlace-pipe", "mesh"], last, Some(&[0, 1])),
+            (&["bootlace-boot", "mesh", "bootlace-pipe"], last, Some(&[0, 2])),
+            (
+                &[
+                    "bootlace-wait",
+                    "bootlace-look",
+                    "bootlace-install",
+                    "bootlace-init",
+                    "bootlace-boot",
+                    "mesh",
+                ],
+                last,
+                Some(&[0, 1, 2, 3, 4]),
+            ),
+            // An init container of the pod's own takes what is awaited.
+            (&["bootlace-wait", "own", "bootlace-boot", "mesh"], last, Some(&[2])),
+        ] {
+            let mut made =
+                pod(&json!({names::LABEL_TASK: "true"}), &json!({names::ANNOTATION_INJECTED: mark}));
+            made["spec"]["initContainers"] = init.iter().map(|name| json!({"name": name})).collect();
+            let made = Json::from(&made);
+            let made = Pod::read(&made).unwrap();
+            match (select(&made, None), moved) {
+                (Selection::Skip(SkipReason::AlreadyInjected), None) => {}
+                (Selection::Overtaken(places), Some(moved)) => assert_eq!(places, moved, "{init:?}"),
+                _ => panic!("{init:?} with {mark}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_annotation_alone_does_not_count_as_injected() {
+        let labels = json!({names::LABEL_TASK: "true"});
+        let mut claimed = pod(&labels, &json!({names::ANNOTATION_INJECTED: "{}"}));
+        assert_eq!(outcome(&claimed), Ok("default".to_owned()));
+        claimed["spec"]["initContainers"] = json!([{"name": names::CONTAINER_BOOT}]);
+        assert_eq!(outcome(&claimed), Err(SkipReason::AlreadyInjected));
+    }
+}

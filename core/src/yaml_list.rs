@@ -1,0 +1,98 @@
+//! An annotation whose value is a YAML list.
+//!
+//! A pod's author writes it, so its cost is bounded before anything is built: by its length before it is parsed, and by
+//! what the parser counts while it parses. Anchors, aliases and merge keys are refused: they let a few bytes stand for any
+//! amount of memory, and no annotation needs them.
+
+use serde_json::Value;
+
+/// Bytes of the annotation. The API server allows 256 KiB for all annotations of a pod together; the largest list that
+/// the entries' own limits allow is far below this.
+const MAX_BYTES: usize = 64 * 1024;
+/// Scalars, lists and mappings in it: 64 entries of a dozen fields take 1,600.
+const MAX_NODES: usize = 2_000;
+/// Lists and mappings inside each other. An entry needs two.
+const MAX_DEPTH: usize = 8;
+
+/// Reads the entries.
+///
+/// # Errors
+/// Why the text is not a list that can be used, in a few words.
+pub fn read(text: &str) -> Result<Vec<Value>, String> {
+    if text.len() > MAX_BYTES {
+        return Err(format!("it has {} bytes, and the limit is {MAX_BYTES}", text.len()));
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_anchors: 0,
+            max_aliases: 0,
+            max_merge_keys: 0,
+            max_nodes: MAX_NODES,
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_documents: 1,
+            max_total_scalar_bytes: MAX_BYTES,
+        },
+        // An excerpt would repeat the annotation in messages and logs.
+        with_snippet: false,
+    };
+    match serde_saphyr::from_str_with_options(text, options) {
+        Ok(Value::Array(entries)) => Ok(entries),
+        Ok(_) => Err("it is not a list".to_owned()),
+        Err(error) => Err(describe(&error)),
+    }
+}
+
+fn describe(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::budget::BudgetBreach as Breach;
+    if let serde_saphyr::Error::Budget { breach, .. } = error {
+        return match breach {
+            Breach::Anchors { .. } | Breach::Aliases { .. } | Breach::MergeKeys { .. } => {
+                "it uses a YAML anchor, alias or merge key; write each entry in full".to_owned()
+            }
+            Breach::Nodes { .. } => format!("it has more than {MAX_NODES} values"),
+            Breach::Depth { .. } => format!("its lists and mappings are nested more than {MAX_DEPTH} deep"),
+            other => format!("it is too large ({other:?})"),
+        };
+    }
+    let message = error.to_string();
+    message.lines().next().unwrap_or_default().trim_end_matches([':', '.']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Six lines of aliases that stand for 9^6 values.
+    fn bomb() -> String {
+        let list = |item: &str| format!("[{}]", [item; 9].join(","));
+        let items = [("a", "\"x\""), ("b", "*a"), ("c", "*b"), ("d", "*c"), ("e", "*d"), ("f", "*e")];
+        items.map(|(name, item)| format!("- &{name} {}\n", list(item))).concat()
+    }
+
+    #[test]
+    fn values_that_cost_more_than_they_weigh_are_refused() {
+        for (text, reason) in [
+            (bomb(), "anchor, alias or merge key"),
+            ("- &a 1".to_owned(), "anchor, alias or merge key"),
+            (format!("- &a {}\n{}", "x".repeat(60_000), "- *a\n".repeat(100)), "anchor, alias or merge key"),
+            ("- {<<: {a: b}}".to_owned(), "anchor, alias or merge key"),
+            ("- x\n".repeat(MAX_NODES), "more than 2000 values"),
+            ("- ".repeat(100) + "x", "nested more than 8 deep"),
+            ("- ".to_owned() + &"[".repeat(1000), "recursion limit exceeded"),
+            ("-".to_owned() + &" ".repeat(MAX_BYTES), "and the limit is 65536"),
+            ("[]\n---\n[]".to_owned(), ""),
+            ("{}".to_owned(), "it is not a list"),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(error.contains(reason), "{}: {error}", text.get(..40).unwrap_or(&text));
+            assert!(error.len() < 200, "the message repeats the annotation: {error}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_any_ordinary_length_is_read() {
+        let entries = "- {key: A, mountPath: /a, task: t, run: r, kind: ConfigMap}\n".repeat(100);
+        assert_eq!(read(&entries).unwrap().len(), 100);
+    }
+}

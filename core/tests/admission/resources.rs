@@ -1,0 +1,529 @@
+//! What injected containers ask for: a pod that a namespace takes is taken injected, in the same class of service.
+
+use bootlace_core::admission::{self, Decision, Injection};
+use bootlace_core::injected_config::StoreEndpoint;
+use bootlace_core::names;
+use bootlace_core::plan::{InstallationSettings, PreparedProfiles, Version};
+use bootlace_core::profile::Profile;
+use bootlace_core::quantity::Quantity;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+fn recipes(profile: &Value) -> PreparedProfiles {
+    let spec = serde_json::from_value(profile.clone()).unwrap();
+    let profile = Profile { name: "default".to_owned(), generation: 2, spec };
+    let store = Some(StoreEndpoint { url: "https://store".to_owned(), ca: String::new() });
+    let settings = InstallationSettings {
+        store,
+        kubernetes: Version::read("1", "37"),
+        ..InstallationSettings::default()
+    };
+    PreparedProfiles::new([profile].into_iter().collect(), &settings).unwrap()
+}
+
+fn pod(outputs: bool, spec: &Value) -> Value {
+    let mut pod = json!({
+        "metadata": {"name": "etl", "labels": {names::LABEL_TASK: "true"}, "annotations": {names::ANNOTATION_RUN: "r1"}},
+        "spec": spec,
+    });
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            container["image"] = json!("etl");
+            container["command"] = json!(["run"]);
+        }
+    }
+    if outputs {
+        pod["metadata"]["annotations"][names::ANNOTATION_PIPE_OUT] =
+            json!("- {key: A, file: /a, kind: ConfigMap, container: main}");
+    }
+    pod
+}
+
+fn decide(pod: &Value, profile: &Value) -> Result<Injection, String> {
+    match admission::admit(pod.clone(), "team", &recipes(profile)) {
+        Decision::Inject(injection) => Ok(*injection),
+        Decision::Reorder(_) => panic!("reordered"),
+        Decision::Skip(skip) => panic!("skipped: {skip}"),
+        Decision::Refuse(refusal) => Err(refusal.message),
+    }
+}
+
+/// The resources of the injected container `name`.
+fn resources<'a>(injection: &'a Injection, name: &str) -> &'a Value {
+    let all = injection.pod["spec"]["initContainers"].as_array().unwrap();
+    &all.iter().find(|container| container["name"] == name).unwrap()["resources"]
+}
+
+fn one(resources: &Value) -> Value {
+    json!({"containers": [{"name": "main", "resources": resources}]})
+}
+
+fn quantity(value: &Value) -> Option<Quantity> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Some(Quantity::parse(&text).unwrap())
+}
+
+/// A request and a limit.
+type Pair = (Option<Quantity>, Option<Quantity>);
+
+/// Request and limit of a container as the API server works with them.
+fn pair(container: &Value, resource: &str) -> Pair {
+    let limit = quantity(&container["resources"]["limits"][resource]);
+    (quantity(&container["resources"]["requests"][resource]).or(limit), limit)
+}
+
+fn list<'a>(pod: &'a Value, name: &str) -> &'a [Value] {
+    pod["spec"][name].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn all(pod: &Value) -> impl Iterator<Item = &Value> {
+    list(pod, "initContainers").iter().chain(list(pod, "containers"))
+}
+
+/// `AggregateContainerRequests` and `AggregateContainerLimits` of `k8s.io/component-helpers/resource`.
+fn aggregate(pod: &Value, resource: &str, amount: fn(Pair) -> Option<Quantity>) -> Option<Quantity> {
+    let amount = |container| amount(pair(container, resource));
+    let add = |a: Option<Quantity>, b: Option<Quantity>| match (a, b) {
+        (Some(a), Some(b)) => Some(a.plus(b)),
+        (a, b) => a.or(b),
+    };
+    let mut sum = list(pod, "containers").iter().map(amount).fold(None, add);
+    let (mut sidecars, mut most) = (None, None);
+    for container in list(pod, "initContainers") {
+        let in_use = add(sidecars, amount(container));
+        if container["restartPolicy"] == "Always" {
+            sum = add(sum, amount(container));
+            sidecars = in_use;
+        }
+        most = most.max(in_use);
+    }
+    sum.max(most)
+}
+
+/// `ComputePodQOS`, once `spec.resources.requests` have their defaults.
+fn class(pod: &Value) -> &'static str {
+    let of = |pairs: [Pair; 2]| {
+        let zero = |amount: Option<Quantity>| amount.unwrap_or_default();
+        let classes = pairs.map(|(request, limit)| match (zero(request), zero(limit)) {
+            (request, limit) if request != limit => "Burstable",
+            (request, _) if request.is_zero() => "BestEffort",
+            _ => "Guaranteed",
+        });
+        if classes[0] == classes[1] { classes[0] } else { "Burstable" }
+    };
+    let own = &pod["spec"]["resources"];
+    if own.is_object() {
+        return of(["cpu", "memory"].map(|resource| {
+            let limit = quantity(&own["limits"][resource]);
+            let request = quantity(&own["requests"][resource]);
+            let defaults = || aggregate(pod, resource, |(request, _)| request).or(limit);
+            (request.or_else(defaults), limit)
+        }));
+    }
+    let mut classes =
+        all(pod).map(|container| of(["cpu", "memory"].map(|resource| pair(container, resource))));
+    let first = classes.next().unwrap();
+    if classes.all(|class| class == first) { first } else { "Burstable" }
+}
+
+/// Why the API server would refuse the resources of a pod (`validatePodResourceConsistency` among others).
+fn invalid(pod: &Value) -> Option<String> {
+    for container in all(pod) {
+        for resource in ["cpu", "memory", "ephemeral-storage"] {
+            let (request, limit) = pair(container, resource);
+            if request.zip(limit).is_some_and(|(request, limit)| request > limit) {
+                return Some(format!("{resource} of {container}"));
+            }
+        }
+    }
+    let own = &pod["spec"]["resources"];
+    ["cpu", "memory"].into_iter().find_map(|resource| {
+        let requests = aggregate(pod, resource, |(request, _)| request)?;
+        let (asks, most) = (quantity(&own["requests"][resource]), quantity(&own["limits"][resource]));
+        (asks.is_some_and(|asks| requests > asks) || most.is_some_and(|most| requests > most))
+            .then(|| format!("{resource}: containers request {requests} together"))
+    })
+}
+
+#[test]
+fn every_class_is_kept() {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Case {
+        name: String,
+        class: String,
+        #[serde(default)]
+        outputs: bool,
+        refused: Option<String>,
+        spec: Value,
+    }
+    let cases: Vec<Case> =
+        serde_saphyr::from_str(include_str!("../../../tests/pods/resources.yaml")).unwrap();
+    assert!(cases.len() > 30);
+    for Case { name, class: expected, outputs, refused, spec } in cases {
+        let pod = pod(outputs, &spec);
+        assert_eq!(class(&pod), expected, "{name}");
+        assert_eq!(invalid(&pod), None, "{name}");
+        match (decide(&pod, &json!({})), refused) {
+            (Ok(injection), None) => {
+                assert_eq!(class(&injection.pod), expected, "{name}: {}", injection.pod["spec"]);
+                assert_eq!(invalid(&injection.pod), None, "{name}: {}", injection.pod["spec"]);
+            }
+            (Err(message), Some(sentence)) => assert!(message.contains(&sentence), "{name}: {message}"),
+            (decided, _) => panic!("{name}: {:?}", decided.map(|injection| injection.pod)),
+        }
+    }
+}
+
+#[test]
+fn boot_has_what_the_largest_container_has() {
+    let small =
+        json!({"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}});
+    let large = json!({"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "4Gi"}});
+    let spec =
+        json!({"containers": [{"name": "main", "resources": small}, {"name": "b", "resources": large}]});
+    let injection = decide(&pod(false, &spec), &json!({})).unwrap();
+    let expected =
+        json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}});
+    assert_eq!(resources(&injection, names::CONTAINER_BOOT), &expected);
+    assert_eq!(injection.warnings, Vec::<String>::new());
+    // As it is written, without what is left out.
+    let limits = json!({"limits": {"cpu": 1, "memory": "1024Mi"}});
+    let injection = decide(&pod(false, &one(&limits)), &json!({})).unwrap();
+    assert_eq!(
+        resources(&injection, names::CONTAINER_BOOT),
+        &json!({"limits": {"cpu": "1", "memory": "1024Mi"}})
+    );
+    assert_eq!(
+        resources(&decide(&pod(false, &one(&json!({}))), &json!({})).unwrap(), names::CONTAINER_BOOT),
+        &Value::Null
+    );
+}
+
+#[test]
+fn what_the_profile_says_counts_as_far_as_the_class_allows() {
+    let profile = json!({"boot": {"resources": {
+        "requests": {"cpu": "50m", "memory": "100Mi"}, "limits": {"cpu": "500m", "memory": "512Mi"},
+    }}});
+    let boot = |spec: &Value, profile: &Value| {
+        let injection = decide(&pod(false, spec), profile).unwrap();
+        resources(&injection, names::CONTAINER_BOOT).clone()
+    };
+    let both = |cpu: &str, memory: &str| json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}});
+    // Guaranteed: the requests at least, else no more than the pod's own.
+    assert_eq!(
+        boot(&one(&json!({"limits": {"cpu": "100m", "memory": "256Mi"}})), &profile),
+        both("100m", "256Mi")
+    );
+    assert_eq!(
+        boot(&one(&json!({"limits": {"cpu": "10m", "memory": "64Mi"}})), &profile),
+        both("50m", "100Mi")
+    );
+    assert_eq!(
+        boot(&one(&json!({"limits": {"cpu": "4", "memory": "8Gi"}})), &profile),
+        both("500m", "512Mi")
+    );
+    // Burstable and BestEffort: to the letter.
+    let says = &profile["boot"]["resources"];
+    assert_eq!(&boot(&one(&json!({"requests": {"cpu": "1m"}})), &profile), says);
+    assert_eq!(&boot(&one(&json!({})), &profile), says);
+    // The pod's own bound it.
+    let own =
+        json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, "containers": [{"name": "main"}]});
+    assert_eq!(boot(&own, &profile), Value::Null);
+    // One half alone: the other is the container's, moved where it would contradict.
+    let burstable =
+        json!({"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}});
+    let half = |half: Value| {
+        boot(&one(&burstable), &json!({"volume": {"sizeLimit": "8Mi"}, "boot": {"resources": half}}))
+    };
+    assert_eq!(
+        half(json!({"requests": {"memory": "128Mi"}})),
+        json!({"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}})
+    );
+    assert_eq!(
+        half(json!({"limits": {"cpu": "50m", "memory": "24Mi"}})),
+        json!({"requests": {"cpu": "50m", "memory": "24Mi"}, "limits": {"cpu": "50m", "memory": "24Mi"}})
+    );
+}
+
+#[test]
+fn a_pod_below_what_boot_needs_gets_that_and_its_author_is_told() {
+    let injection =
+        decide(&pod(false, &one(&json!({"limits": {"cpu": "10m", "memory": "12Mi"}}))), &json!({})).unwrap();
+    let expected =
+        json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "10m", "memory": "16Mi"}});
+    // As it is written: the limit alone says the request, but for what was raised.
+    let boot = resources(&injection, names::CONTAINER_BOOT);
+    assert_eq!(pair(&json!({"resources": boot}), "memory"), pair(&json!({"resources": expected}), "memory"));
+    assert_eq!(boot["limits"]["cpu"], "10m");
+    assert!(
+        injection.warnings[0].contains("12Mi of memory each at most")
+            && injection.warnings[0].contains("16Mi")
+    );
+    // A Burstable pod keeps its request.
+    let spec = one(&json!({"requests": {"memory": "4Mi"}, "limits": {"memory": "12Mi"}}));
+    let injection = decide(&pod(false, &spec), &json!({})).unwrap();
+    let expected = json!({"requests": {"memory": "4Mi"}, "limits": {"memory": "16Mi"}});
+    assert_eq!(resources(&injection, names::CONTAINER_BOOT), &expected);
+    // What stands in the profile has its room.
+    let files = json!({"big.txt": "x".repeat(400 << 10)});
+    let profile = json!({"sources": [{"name": "a", "inline": {"files": files}}]});
+    let error = decide(
+        &pod(false, &json!({"resources": {"limits": {"memory": "16Mi"}}, "containers": [{"name": "main"}]})),
+        &profile,
+    );
+    let error = error.map(drop).unwrap_err();
+    assert!(
+        error.contains(
+            "bootlace: pod etl: spec.resources.limits.memory is 16Mi, and bootlace-boot needs 17Mi"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_volume_that_takes_much_of_the_pods_memory_is_warned_of() {
+    let network = |more: Value| {
+        let mut source =
+            json!({"name": "model", "http": {"url": "https://models.example.com", "file": "model.bin"}});
+        for (name, value) in more.as_object().unwrap() {
+            source[name] = value.clone();
+        }
+        json!({"sources": [{"name": "settings", "inline": {"env": {"A": "1"}}}, source]})
+    };
+    let warnings = |memory: &str, profile: &Value| {
+        let tight =
+            json!({"limits": {"memory": memory, "cpu": "1"}, "requests": {"memory": "32Mi", "cpu": "100m"}});
+        decide(&pod(false, &one(&tight)), profile).unwrap().warnings
+    };
+    let [warning] = &warnings("64Mi", &network(json!({})))[..] else { panic!("one warning is expected") };
+    for part in
+        ["up to 64Mi", "source \"model\": 64Mi", "memory limit of 64Mi", "limits.size", "volume.sizeLimit"]
+    {
+        assert!(warning.contains(part), "{part:?} is not in {warning}");
+    }
+    // Nobody hears of it where there is room, where the sources are bounded, or where they bring little.
+    let none = Vec::<String>::new();
+    assert_eq!(warnings("256Mi", &network(json!({}))), none);
+    assert_eq!(warnings("64Mi", &network(json!({"limits": {"size": "8Mi"}}))), none);
+    let objects = json!({"sources": [{"name": "a", "secret": {"name": "a", "into": "Env"}}, {"name": "b", "configMap": {"name": "b"}}]});
+    for profile in [json!({}), objects] {
+        assert_eq!(warnings("64Mi", &profile), none, "{profile}");
+        assert_eq!(warnings("32Mi", &profile), none, "{profile}");
+    }
+    // A limit of boot's own counts for the pod, and a container without one has none.
+    let mut generous = network(json!({}));
+    generous["boot"] = json!({"resources": {"limits": {"memory": "256Mi"}}});
+    assert_eq!(warnings("64Mi", &generous), none);
+    let free = json!({"containers": [{"name": "main", "resources": {"limits": {"memory": "64Mi"}}}, {"name": "free"}]});
+    assert_eq!(decide(&pod(false, &free), &network(json!({}))).unwrap().warnings, none);
+    // The pod's own limit counts too.
+    let own =
+        json!({"resources": {"limits": {"cpu": "1", "memory": "64Mi"}}, "containers": [{"name": "main"}]});
+    assert_eq!(decide(&pod(false, &own), &network(json!({}))).unwrap().warnings.len(), 1);
+}
+
+#[test]
+fn a_sidecar_asks_for_little_and_keeps_to_the_ratio_of_the_pods_containers() {
+    let sidecar = |container: Value| {
+        let injection = decide(&pod(true, &one(&container)), &json!({})).unwrap();
+        resources(&injection, names::CONTAINER_PIPE).clone()
+    };
+    let of = |request: [&str; 2], limit: [&str; 2]| {
+        let map = |of: [&str; 2]| json!({"cpu": of[0], "memory": of[1]});
+        json!({"requests": map(request), "limits": map(limit)})
+    };
+    // Guaranteed: both are one, and far below the limits that others have.
+    assert_eq!(
+        sidecar(json!({"limits": {"cpu": "1", "memory": "1Gi"}})),
+        of(["20m", "32Mi"], ["20m", "32Mi"])
+    );
+    assert_eq!(sidecar(of(["1", "1Gi"], ["2", "2Gi"])), of(["10m", "16Mi"], ["20m", "32Mi"]));
+    assert_eq!(sidecar(of(["10m", "32Mi"], ["2", "2Gi"])), of(["5m", "16Mi"], ["200m", "64Mi"]));
+    assert_eq!(sidecar(of(["10m", "8Mi"], ["100m", "48Mi"])), of(["5m", "16Mi"], ["50m", "48Mi"]));
+    // Nothing bounds limits where a container has none.
+    assert_eq!(
+        sidecar(json!({"requests": {"cpu": "1", "memory": "1Gi"}})),
+        of(["5m", "16Mi"], ["200m", "64Mi"])
+    );
+    assert_eq!(
+        sidecar(json!({"limits": {"cpu": "1"}})),
+        json!({"requests": {"cpu": "20m"}, "limits": {"cpu": "20m"}})
+    );
+    assert_eq!(sidecar(json!({})), Value::Null);
+}
+
+const CPU: [&str; 7] = ["1m", "100m", "0.1", "1", "1000m", "1e0", "2"];
+const MEMORY: [&str; 7] = ["16Mi", "64Mi", "67108864", "65536Ki", "1Gi", "1024Mi", "1073741824"];
+
+/// Resources that the API server takes: no request above its limit.
+fn container() -> impl Strategy<Value = Value> {
+    let pair = |texts: &'static [&'static str]| (option::of(select(texts)), option::of(select(texts)));
+    (pair(&CPU), pair(&MEMORY), option::of(select(&["100Mi", "1Gi"][..])), 0..3_u8).prop_map(
+        |(cpu, memory, storage, kind)| {
+            let mut resources = json!({"requests": {}, "limits": {}});
+            for (name, (request, limit)) in
+                [("cpu", cpu), ("memory", memory), ("ephemeral-storage", (storage, storage))]
+            {
+                let order = |text: Option<&str>| text.map(|text| Quantity::parse(text).unwrap());
+                let swapped = limit.is_some() && order(request) > order(limit);
+                // A third of them is Guaranteed by design, or the class would be rare.
+                let (request, limit) = match kind {
+                    0 => (limit.or(request), limit.or(request)),
+                    _ if swapped => (limit, request),
+                    _ => (request, limit),
+                };
+                for (kind, text) in [("requests", request), ("limits", limit)] {
+                    if let Some(text) = text {
+                        resources[kind][name] = json!(text);
+                    }
+                }
+            }
+            resources
+        },
+    )
+}
+
+/// A pod with resources that the API server takes.
+fn pods() -> impl Strategy<Value = Value> {
+    let containers = prop::collection::vec(container(), 1..4);
+    let init = prop::collection::vec((container(), any::<bool>()), 0..3);
+    (containers, init, option::of((0..2_u8, any::<bool>())), any::<bool>(), any::<bool>(), 0..4_u8).prop_map(
+        |(mut containers, mut init, own, outputs, image, uniform)| {
+            if uniform == 0 {
+                containers = vec![json!({}); containers.len()];
+                for (resources, _) in &mut init {
+                    *resources = json!({});
+                }
+            }
+            if uniform == 1 {
+                let resources = json!({"limits": {"cpu": "100m", "memory": "64Mi"}});
+                containers = vec![resources.clone(); containers.len()];
+                for (of, _) in &mut init {
+                    *of = resources.clone();
+                }
+            }
+            let name = |index| if index == 0 { "main".to_owned() } else { format!("c{index}") };
+            let containers: Vec<_> = containers
+                .into_iter()
+                .enumerate()
+                .map(|(index, of)| json!({"name": name(index), "resources": of}))
+                .collect();
+            let init = init.into_iter().enumerate().map(|(index, (of, sidecar))| {
+                let mut container = json!({"name": format!("i{index}"), "resources": of});
+                if sidecar {
+                    container["restartPolicy"] = json!("Always");
+                }
+                container
+            });
+            let init: Vec<_> = init.collect();
+            let mut pod = pod(outputs, &json!({"containers": containers, "initContainers": init}));
+            if image {
+                pod["metadata"]["annotations"][names::ANNOTATION_INIT_IMAGE] =
+                    json!("r.example.com/data/boot");
+            }
+            if let Some((slack, limits_only)) = own {
+                let mut resources = json!({"requests": {}, "limits": {}});
+                for resource in ["cpu", "memory"] {
+                    let least = Quantity::parse(if resource == "cpu" { "1" } else { "64Mi" }).unwrap();
+                    let sum = aggregate(&pod, resource, |(request, _)| request).unwrap_or(least);
+                    let limits = all(&pod).filter_map(|container| pair(container, resource).1).max();
+                    let most = sum.max(limits.unwrap_or_default()).max(least);
+                    resources["limits"][resource] = json!(most.to_string());
+                    if !limits_only {
+                        let asks = if slack == 0 { sum } else { most };
+                        resources["requests"][resource] = json!(asks.to_string());
+                    }
+                }
+                pod["spec"]["resources"] = resources;
+            }
+            pod
+        },
+    )
+}
+
+fn profile() -> Value {
+    json!({"boot": {"initImage": {"allow": [{"registry": "r.example.com", "repository": "data/*"}]}}})
+}
+
+fn is_ours(container: &Value) -> bool {
+    container["name"].as_str().unwrap().starts_with("bootlace-")
+}
+
+proptest! {
+    #[test]
+    fn the_class_is_kept_and_a_valid_pod_stays_valid(pod in pods(), first in any::<bool>(), says in any::<bool>()) {
+        prop_assert_eq!(invalid(&pod), None);
+        let mut profile = profile();
+        if first {
+            profile["boot"]["position"] = json!("First");
+        }
+        if says && class(&pod) != "BestEffort" {
+            let resources = json!({"requests": {"cpu": "50m", "memory": "80Mi"}, "limits": {"cpu": "200m", "memory": "128Mi"}});
+            profile["boot"]["resources"] = resources.clone();
+            profile["pipes"]["resources"] = resources;
+        }
+        let injected = decide(&pod, &profile).unwrap().pod;
+        prop_assert_eq!(class(&injected), class(&pod), "{}", injected["spec"]);
+        prop_assert_eq!(invalid(&injected), None, "{}", injected["spec"]);
+    }
+
+    /// What counts in a quota.
+    #[test]
+    fn booting_costs_a_pod_nothing(mut pod in pods()) {
+        pod["metadata"]["annotations"].as_object_mut().unwrap().remove(names::ANNOTATION_PIPE_OUT);
+        let injected = decide(&pod, &profile()).unwrap().pod;
+        for resource in ["cpu", "memory", "ephemeral-storage"] {
+            let amounts: [fn(Pair) -> Option<Quantity>; 2] = [|(request, _)| request, |(_, limit)| limit];
+            for amount in amounts {
+                prop_assert_eq!(aggregate(&injected, resource, amount), aggregate(&pod, resource, amount), "{}", resource);
+            }
+        }
+    }
+
+    /// A limit range that the pod's own containers keep, as narrow as can be.
+    #[test]
+    fn a_limit_range_that_the_pod_keeps_is_kept(pod in pods()) {
+        let injected = decide(&pod, &profile()).unwrap().pod;
+        for resource in ["cpu", "memory", "ephemeral-storage"] {
+            let own: Vec<_> = all(&pod).map(|container| pair(container, resource)).collect();
+            let ratio = |(request, limit): Pair| {
+                Some(Quantity::parse("1").unwrap().scaled(limit?, request.filter(|request| !request.is_zero())?, true))
+            };
+            let lowest = own.iter().map(|(request, _)| *request).collect::<Option<Vec<_>>>().map(|all| all.into_iter().min());
+            let highest = own.iter().map(|(_, limit)| *limit).collect::<Option<Vec<_>>>().map(|all| all.into_iter().max());
+            let widest = own.iter().map(|pair| ratio(*pair)).collect::<Option<Vec<_>>>().map(|all| all.into_iter().max());
+            let ours = list(&injected, "initContainers").iter().filter(|container| is_ours(container));
+            for container in ours {
+                let (request, limit) = pair(container, resource);
+                let sidecar = container["restartPolicy"] == "Always";
+                // A sidecar asks for less than a limit range may, or the pod would be twice as large.
+                if let (Some(lowest), false) = (lowest, sidecar) {
+                    prop_assert!(request >= lowest, "{}", container);
+                }
+                if pod["spec"]["resources"].is_object() && sidecar {
+                    continue;
+                }
+                // A limit range fills in what a sidecar leaves out.
+                if sidecar && resource == "ephemeral-storage" {
+                    continue;
+                }
+                // Less than this is none of the pods that a sidecar can be in.
+                let least = Quantity::parse(if resource == "cpu" { "20m" } else { "32Mi" }).ok();
+                if let Some(highest) = highest.filter(|highest| !sidecar || *highest >= least) {
+                    prop_assert!(limit.is_some() && limit <= highest, "{}", container);
+                }
+                if let Some(widest) = widest {
+                    prop_assert!(ratio((request, limit)) <= widest, "{} {:?}", container, widest);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What one body becomes: a file, an archive's files, or what objects in JSON hold.
+
+use super::SourceError;
+use crate::boot::sink::{EntryKind, Sink};
+use crate::boot::{archive, json};
+use crate::http::Body;
+use bootlace_core::profile::remote::{Archive, JsonPart};
+
+/// The profile's word for it. It says exactly one of them.
+pub(super) struct ContentKind<'a> {
+    pub(super) file: Option<&'a str>,
+    pub(super) archive: Option<&'a Archive>,
+    pub(super) json: &'a [JsonPart],
+}
+
+impl ContentKind<'_> {
+    /// Gives to `sink` what is made of `body`.
+    pub(super) async fn write(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        if let Some(path) = self.file {
+            sink.has_memory(body.announced().unwrap_or_default())?;
+            let mut file = sink.create(path)?;
+            while let Some(chunk) = body.chunk().await? {
+                file.write(&chunk)?;
+            }
+            return sink.finish(file);
+        }
+        if let Some(archive) = self.archive {
+            return archive::unpack(body, archive, sink).await;
+        }
+        let answer = json::read(body, sink).await?;
+        for part in self.json {
+            let pairs = json::object(&answer, &part.pointer)?;
+            let gives = EntryKind::new(part.into, part.secret);
+            json::give(pairs, gives, &part.prefix, &part.exclude, sink)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! Which store it is, and who asks.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::object_store::{BackoffConfig, RetryConfig};
+use reqwest::Url;
+use tokio::time::Instant;
+
+use super::service::Connector;
+use super::{azure, gcs, s3, errors};
+use crate::boot::source::{Keys, SourceError, read_object};
+use crate::http::{HttpClient, HttpError, ErrorMapping, Transport};
+use bootlace_core::plan::boot_spec::DIR_CREDENTIALS;
+use bootlace_core::profile::object_store::ObjectStore;
+
+/// A store that can be asked.
+pub(super) struct OpenStore {
+    pub(super) objects: Arc<dyn ::object_store::ObjectStore>,
+    /// Its kind, for a sentence: `S3`.
+    pub(super) kind: &'static str,
+    pub(super) transport: Arc<Transport>,
+}
+
+/// What a store of any kind is opened with.
+pub(super) struct StoreConfig {
+    pub(super) who: Credentials,
+    pub(super) connector: Connector,
+    pub(super) retry: RetryConfig,
+}
+
+/// Who asks.
+pub(super) enum Credentials {
+    /// Whoever the cloud takes the pod for.
+    Workload,
+    /// Whoever the keys of a Secret say.
+    Secret {
+        /// The Secret's name, for errors.
+        name: String,
+        keys: Keys,
+    },
+    /// Nobody.
+    Anonymous,
+}
+
+impl Credentials {
+    /// The value of a key, if the Secret has it, without the line end of the file that it may have been made of.
+    pub(super) fn key(&self, key: &str) -> Result<Option<String>, SourceError> {
+        let Self::Secret { name, keys } = self else { return Ok(None) };
+        let text = |value: &Vec<u8>| str::from_utf8(value).map(|text| text.trim_end().to_owned());
+        let text = keys.get(key).map(text).transpose();
+        text.map_err(|_| refused(name, key, "is not text: correct it"))
+    }
+
+    /// The same, for a key that must be there.
+    pub(super) fn required(&self, key: &str, keys: &str) -> Result<String, SourceError> {
+        let name = self.secret();
+        self.key(key)?.filter(|value| !value.is_empty()).ok_or_else(|| {
+            SourceError::Missing(format!(
+                "Secret {name} of credentials.secret has no key {key}: give it {keys}"
+            ))
+        })
+    }
+
+    /// A key whose value cannot be used.
+    pub(super) fn refused(&self, key: &str, why: &str) -> SourceError {
+        refused(self.secret(), key, why)
+    }
+
+    fn secret(&self) -> &str {
+        match self {
+            Self::Secret { name, .. } => name,
+            _ => "",
+        }
+    }
+}
+
+fn refused(secret: &str, key: &str, why: &str) -> SourceError {
+    HttpError::Setup(format!("key {key} of Secret {secret}, which credentials.secret names, {why}")).into()
+}
+
+/// Reads the credentials that the kubelet mounted below `mount`, and makes ready to ask. Nothing is asked yet.
+pub(super) async fn open(
+    says: &ObjectStore,
+    client: &HttpClient<'_>,
+    mount: &Path,
+) -> Result<OpenStore, SourceError> {
+    let who = credentials(says, mount).await?;
+    let identity = match who {
+        Credentials::Secret { .. } => "correct or renew what the Secret of credentials.secret holds",
+        Credentials::Workload | Credentials::Anonymous => {
+            "give the pod's service account an identity of the cloud, name a Secret in credentials.secret, or set \
+             credentials.anonymous where the bucket is public"
+        }
+    };
+    let secrets = match &who {
+        Credentials::Secret { keys, .. } => {
+            keys.values().map(|value| String::from_utf8_lossy(value).trim_end().to_owned()).collect()
+        }
+        Credentials::Workload | Credentials::Anonymous => Vec::new(),
+    };
+    let terms = ErrorMapping { said: errors::said, remedy: errors::remedy, identity };
+    let address = address(says, s3::region_of_workload())?;
+    let url = url(&address)?;
+    let transport = Arc::new(client.transport(&url, secrets, terms)?);
+    let retry = retry(says.client.attempts, client.deadline());
+    let setup = StoreConfig { who, connector: Connector::new(Arc::clone(&transport)), retry };
+    let (objects, kind) = match (&says.s3, &says.gcs, &says.azure) {
+        (Some(s3), ..) => (s3::open(s3, &address, setup)?, "S3"),
+        (_, Some(gcs), _) => (gcs::open(gcs, &address, setup)?, "Google Cloud Storage"),
+        (.., Some(azure)) => (azure::open(azure, &address, setup)?, "Azure Blob Storage"),
+        _ => return Err(HttpError::Setup("the source names no store".to_owned()).into()),
+    };
+    Ok(OpenStore { objects, kind, transport })
+}
+
+/// Where the store is, where the cloud tells `region_of_workload`.
+pub(super) fn address(says: &ObjectStore, region_of_workload: Option<String>) -> Result<String, HttpError> {
+    match (&says.s3, &says.gcs, &says.azure) {
+        (Some(s3), ..) => Ok(s3::address(s3, region_of_workload)),
+        (_, Some(gcs), _) => Ok(gcs::address(gcs)),
+        (.., Some(azure)) => Ok(azure::address(azure)),
+        _ => Err(HttpError::Setup("the source names no store".to_owned())),
+    }
+}
+
+/// The same as a URL.
+pub(super) fn url(address: &str) -> Result<Url, HttpError> {
+    address.parse().map_err(|error| HttpError::Address {
+        url: address.to_owned(),
+        why: format!("{error}: correct endpoint in the profile"),
+    })
+}
+
+async fn credentials(says: &ObjectStore, mount: &Path) -> Result<Credentials, SourceError> {
+    let Some(credentials) = &says.credentials else { return Ok(Credentials::Workload) };
+    let Some(name) = &credentials.secret else { return Ok(Credentials::Anonymous) };
+    let keys = read_object(&mount.join(DIR_CREDENTIALS)).await?;
+    if keys.is_empty() {
+        return Err(SourceError::Missing(format!(
+            "Secret {name} of credentials.secret does not exist in the pod's namespace, or it has no keys: create it"
+        )));
+    }
+    Ok(Credentials::Secret { name: name.clone(), keys })
+}
+
+/// When the library asks again itself: for the rest of an object that broke off. All else is the transport's.
+fn retry(attempts: u32, deadline: Instant) -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(250),
+            max_backoff: Duration::from_secs(10),
+            base: 2.0,
+        },
+        max_retries: usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX),
+        retry_timeout: deadline - Instant::now(),
+    }
+}
+
+/// A variable that the cloud gave the boot container.
+pub(super) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Those of `names` that it gave, and that a file lies where one of them says so: the library would tell of it in words
+/// that say nothing of the pod.
+pub(super) fn workload<K: Copy>(names: &[(&str, K)]) -> Result<Vec<(K, String)>, SourceError> {
+    let mut given = Vec::new();
+    for &(name, key) in names {
+        let Some(value) = env(name) else { continue };
+        if name.ends_with("_FILE") {
+            let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(&value), error };
+            std::fs::File::open(&value).map_err(unreadable)?;
+        }
+        given.push((key, value));
+    }
+    Ok(given)
+}

@@ -1,0 +1,192 @@
+//! What a store's error means, and what is to be done.
+
+use std::error::Error;
+
+use ::object_store::path::Error as PathError;
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+use super::credentials::OpenStore;
+use crate::boot::source::SourceError;
+use crate::http::{self, HttpError, ServerError};
+
+/// What S3, Google Cloud Storage and Azure answer an error with, each in XML; AWS' token service wraps it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Xml {
+    code: String,
+    message: String,
+    /// Where the bucket is, as S3 tells whoever asks in another region.
+    region: String,
+    error: Option<Box<Xml>>,
+}
+
+/// What those who give tokens answer, RFC 6749, section 5.2.
+#[derive(Deserialize)]
+struct Json {
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+/// The server's own words in an error's body.
+pub(super) fn said(headers: &HeaderMap, body: &[u8]) -> Option<ServerError> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut said = xml(body).or_else(|| json(body)).or_else(|| {
+        header("x-ms-error-code").map(|code| ServerError { code: code.to_owned(), message: String::new() })
+    });
+    if let Some(region) = header("x-amz-bucket-region") {
+        let code = "the bucket is in another region".to_owned();
+        said.get_or_insert(ServerError { code, message: String::new() }).message = format!("its region is {region}");
+    }
+    said
+}
+
+fn xml(body: &[u8]) -> Option<ServerError> {
+    let mut xml: Xml = quick_xml::de::from_reader(body).ok()?;
+    if let Some(inner) = xml.error.take() {
+        xml = *inner;
+    }
+    let Xml { code, mut message, region, .. } = xml;
+    if !region.is_empty() {
+        message = format!("the bucket's region is {region}");
+    }
+    Some(ServerError { code, message }).filter(|said| !said.code.is_empty())
+}
+
+fn json(body: &[u8]) -> Option<ServerError> {
+    let Json { error, error_description } = serde_json::from_slice(body).ok()?;
+    Some(ServerError { code: error, message: error_description })
+}
+
+/// What to do about an error.
+pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
+    match code {
+        "NoSuchBucket" | "ContainerNotFound" => {
+            "correct the bucket's name in the profile, or create the bucket"
+        }
+        "NoSuchKey" | "BlobNotFound" => "correct object in the profile, or put it there",
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
+            "correct the keys in the Secret of credentials.secret, and s3.region if the store has several"
+        }
+        "AuthenticationFailed" => {
+            "correct or renew what the Secret of credentials.secret holds; if it is right, set the clock of the node"
+        }
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "ExpiredTokenException" => {
+            "renew the temporary keys in the Secret of credentials.secret"
+        }
+        "RequestTimeTooSkewed" => {
+            "set the clock of the pod's node: what boot signs is valid for minutes only"
+        }
+        "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" => {
+            "set s3.region to the bucket's, and s3.endpoint, if it is set, to that region's"
+        }
+        "AuthenticationRequired" | "NoAuthenticationInformation" | "PublicAccessNotPermitted" => {
+            "the store wants to know who asks: name a Secret in credentials.secret, or leave credentials out where the \
+             pod has an identity of the cloud"
+        }
+        "AccessDenied" => {
+            "let the store give whoever asks the right to read this, and to list it: without that one S3 denies what \
+             is not there, too"
+        }
+        "InvalidObjectState" | "BlobArchived" => "restore the object from the archive that it was moved to",
+        _ => of_status(status),
+    }
+}
+
+fn of_status(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            "name a Secret in credentials.secret, correct what it holds, or give the pod's service account an identity \
+             of the cloud"
+        }
+        StatusCode::FORBIDDEN => "let the store give whoever asks the right to read and to list this",
+        StatusCode::NOT_FOUND => {
+            "correct endpoint, bucket and key in the profile, or put there what it should hold"
+        }
+        status if status.is_redirection() => {
+            "boot follows no redirect of a store: correct endpoint and region in the profile"
+        }
+        status => http::remedy(status),
+    }
+}
+
+/// What an error of the library comes to.
+pub(super) fn of(store: &OpenStore, error: &::object_store::Error) -> SourceError {
+    if let Some(error) = told(error) {
+        return error.into();
+    }
+    if let ::object_store::Error::InvalidPath { source } = error {
+        let key = match source {
+            PathError::EmptySegment { path } | PathError::BadSegment { path, .. } => path.as_str(),
+            _ => "",
+        };
+        return SourceError::Content(format!(
+            "the object {key:?} has an empty part, . or .., or a control character in its key, and boot makes no file of \
+             that: rename it, or take another prefix"
+        ));
+    }
+    SourceError::Content(strange(store.kind))
+}
+
+/// The same, for one that ends an object half way.
+pub(super) fn of_body(kind: &'static str, address: &str, error: &::object_store::Error) -> HttpError {
+    told(error).unwrap_or_else(|| HttpError::Broke { place: address.to_owned(), what: strange(kind) })
+}
+
+/// Why a store cannot even be asked.
+pub(super) fn unusable(what: &str) -> SourceError {
+    HttpError::Setup(format!("{what} of the boot container or the profile cannot be used: correct it")).into()
+}
+
+fn strange(kind: &str) -> String {
+    format!("the answer is not one of {kind}: does endpoint name such a store?")
+}
+
+/// What the transport said, which the library wraps in its own errors.
+fn told(error: &::object_store::Error) -> Option<HttpError> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<HttpError>() {
+            return Some(error.clone());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(headers: &[(&'static str, &'static str)], body: &str) -> Option<(String, String)> {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        said(&headers.collect(), body.as_bytes()).map(|said| (said.code, said.message))
+    }
+
+    #[test]
+    fn the_words_of_each_store_are_found() {
+        let of = |code: &str, message: &str| Some((code.to_owned(), message.to_owned()));
+        let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code><Message>It's &lt;gone&gt;.\
+                   </Message><Key>a</Key></Error>";
+        assert_eq!(words(&[], xml), of("NoSuchKey", "It's <gone>."));
+        let sts = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>\
+                   ExpiredTokenException</Code><Message>Token expired</Message></Error><RequestId>1</RequestId>\
+                   </ErrorResponse>";
+        assert_eq!(words(&[], sts), of("ExpiredTokenException", "Token expired"));
+        let region = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>x</Message><Region>eu-west-1</Region></Error>";
+        assert_eq!(
+            words(&[], region),
+            of("AuthorizationHeaderMalformed", "the bucket's region is eu-west-1")
+        );
+        let json = r#"{"error": "invalid_grant", "error_description": "Bad Request"}"#;
+        assert_eq!(words(&[], json), of("invalid_grant", "Bad Request"));
+        assert_eq!(words(&[("x-ms-error-code", "BlobNotFound")], ""), of("BlobNotFound", ""));
+        let moved = words(&[("x-amz-bucket-region", "eu-west-1")], "");
+        assert_eq!(moved, of("the bucket is in another region", "its region is eu-west-1"));
+        for body in ["", "<html><body>Bad Gateway</body></html>", "{}", "hunter2", "<Error></Error>"] {
+            assert_eq!(words(&[], body), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The client of the API server, with a time limit on every request.
+//!
+//! kube sets none for answers, because it would also end watches. Without one, a single connection whose other end is gone
+//! holds up the loop that waits for it until the kernel gives up, which takes a quarter of an hour or never happens.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::body::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use hyper::body::{Body, Frame, SizeHint};
+use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
+use tokio::time::{Sleep, sleep, timeout};
+use tower::{BoxError, Layer, Service};
+
+use super::watch_errors;
+
+/// How long a request may take, from sending it until its answer is read. API servers that have a lot to do let a request
+/// wait for up to a quarter of their own 60 seconds before they begin with it.
+pub const TIME: Duration = Duration::from_secs(15);
+
+/// How long a connection may take.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Connects to the cluster that the process runs in, or that KUBECONFIG names.
+///
+/// # Errors
+/// Where neither is there, or the configuration cannot be used.
+pub async fn connect() -> anyhow::Result<Client> {
+    let mut config = Config::infer().await?;
+    config.connect_timeout = Some(CONNECT_TIME);
+    let builder = ClientBuilder::try_from(config).context("the client of the API server cannot be set up")?;
+    Ok(builder.with_layer(&TimeoutLayer(TIME)).build())
+}
+
+/// What comes of asking the API server for its version.
+#[derive(Debug)]
+pub enum ServerVersion {
+    /// It told it.
+    Version(Box<Info>),
+    /// It answered, but does not tell it.
+    Refused(String),
+    /// It did not answer, or cannot at the moment.
+    None(String),
+}
+
+/// Asks the API server for its version.
+pub async fn version(client: &Client) -> ServerVersion {
+    match client.apiserver_version().await {
+        Ok(info) => ServerVersion::Version(Box::new(info)),
+        Err(error) => {
+            let why = watch_errors::describe_api_error("the API server's version cannot be read", &error);
+            match error {
+                kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+                    ServerVersion::Refused(why)
+                }
+                kube::Error::SerdeError(_) => ServerVersion::Refused(why),
+                _ => ServerVersion::None(why),
+            }
+        }
+    }
+}
+
+/// Limits the time of requests. Of a watch only until its answer begins: kube's watcher limits how long a watch may be idle.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeoutLayer(pub Duration);
+
+impl<S> Layer<S> for TimeoutLayer {
+    type Service = TimeoutService<S>;
+
+    fn layer(&self, inner: S) -> TimeoutService<S> {
+        TimeoutService { inner, time: self.0 }
+    }
+}
+
+/// A client whose requests are limited.
+#[derive(Debug, Clone)]
+pub struct TimeoutService<S> {
+    inner: S,
+    time: Duration,
+}
+
+/// What a request that takes too long ends with.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server did not answer within {} s", .0.as_secs_f64())]
+pub struct RequestTimedOut(Duration);
+
+impl<S, R, B> Service<Request<R>> for TimeoutService<S>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<TimeoutBody<B>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<R>) -> Self::Future {
+        let time = self.time;
+        let end = (!is_watch(&request)).then(|| Box::pin(sleep(time)));
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = timeout(time, answer).await.map_err(|_| RequestTimedOut(time))?.map_err(Into::into)?;
+            Ok(answer.map(|body| TimeoutBody { body: Box::pin(body), end, time }))
+        })
+    }
+}
+
+fn is_watch<R>(request: &Request<R>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"))
+}
+
+/// A body that has to be read by its request's end.
+pub struct TimeoutBody<B> {
+    body: Pin<Box<B>>,
+    /// None for a watch.
+    end: Option<Pin<Box<Sleep>>>,
+    time: Duration,
+}
+
+impl<B> Body for TimeoutBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(end) = &mut self.end
+            && end.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Some(Err(RequestTimedOut(self.time).into())));
+        }
+        self.body.as_mut().poll_frame(context).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt as _, TryStreamExt as _};
+    use k8s_openapi::api::core::v1::{Pod, Secret};
+    use kube::Api;
+    use kube::api::WatchParams;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A client of an API server that sends `head` and then, a second later, `rest`; what is absent never comes.
+    fn client(head: Option<&'static str>, rest: Option<&'static str>) -> Client {
+        let service = tower::service_fn(move |_: Request<kube::client::Body>| async move {
+            let Some(head) = head else { return std::future::pending().await };
+            let later = futures::stream::once(async move {
+                sleep(Duration::from_secs(1)).await;
+                match rest {
+                    Some(rest) => rest,
+                    None => std::future::pending().await,
+                }
+            });
+            let parts = futures::stream::iter([head]).chain(later).map(Ok::<_, Infallible>);
+            Ok::<_, Infallible>(Response::new(axum::body::Body::from_stream(parts)))
+        });
+        ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(TIME)).build()
+    }
+
+    const SECRET: [&str; 2] = [r#"{"metadata": "#, r#"{"name": "a"}}"#];
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_come_or_does_not_end_is_an_error() {
+        for (head, rest) in [(None, None), (Some(SECRET[0]), None)] {
+            let begun = Instant::now();
+            let secrets: Api<Secret> = Api::default_namespaced(client(head, rest));
+            let error = secrets.get("a").await.unwrap_err();
+            let told = crate::server::watch_errors::describe_api_error("Secret a cannot be read", &error);
+            assert!(told.contains("the API server did not answer within 15 s"), "{told}");
+            assert_eq!(begun.elapsed().as_secs(), TIME.as_secs(), "{head:?}");
+        }
+        let secrets: Api<Secret> = Api::default_namespaced(client(Some(SECRET[0]), Some(SECRET[1])));
+        assert_eq!(secrets.get("a").await.unwrap().metadata.name.as_deref(), Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_is_limited_until_it_begins() {
+        let begun = Instant::now();
+        let pods: Api<Pod> = Api::default_namespaced(client(None, None));
+        pods.watch(&WatchParams::default(), "0").await.map(drop).unwrap_err();
+        assert_eq!(begun.elapsed().as_secs(), TIME.as_secs());
+        let pods: Api<Pod> = Api::default_namespaced(client(Some(""), None));
+        let mut events = pods.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+        let idle = timeout(TIME * 10, events.try_next()).await;
+        assert!(idle.is_err(), "the watch ended: {idle:?}");
+    }
+}

@@ -1,0 +1,312 @@
+use std::cell::RefCell;
+use std::fs;
+use std::future::pending;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+
+use bootlace_launch::handover::{self, Attempt, Kind, Manifest, Outcome, Output, OneLine, StoreResult};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::*;
+
+/// A store that remembers what it was asked.
+#[derive(Default)]
+struct Remembers {
+    put: RefCell<Vec<String>>,
+    told: RefCell<Vec<String>>,
+    /// The key that it does not take.
+    refuses: Option<&'static str>,
+    /// Whether it never answers.
+    hangs: bool,
+}
+
+impl OutputStore for Remembers {
+    type Error = &'static str;
+
+    async fn put(&self, object: OutputObject) -> Result<(), &'static str> {
+        let OutputObject { container, key, kind, files } = &object;
+        let file = |file: &OutputFile| format!("{}={}", file.name, String::from_utf8_lossy(&file.bytes));
+        let files: Vec<_> = files.iter().map(file).collect();
+        self.put.borrow_mut().push(format!("{container} {key} {} {}", kind.as_str(), files.join(" ")));
+        if self.hangs {
+            pending::<()>().await;
+        }
+        if self.refuses == Some(key) { Err("the quota of the namespace is used up") } else { Ok(()) }
+    }
+
+    async fn tell(&self, container: &str, why: &OneLine) {
+        self.told.borrow_mut().push(format!("{container}: {why}"));
+    }
+}
+
+/// A volume with the launchers' side of it.
+struct Volume(tempfile::TempDir);
+
+impl Volume {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn begin(&self, container: &str) -> Attempt {
+        Attempt::begin(&self.0.path().join(container)).unwrap()
+    }
+
+    /// Serves `base` and `other` until `until` is over.
+    async fn serve(&self, store: &Remembers, until: impl Future<Output = ()>) {
+        assert!(!self.serve_that(SidecarLifetime::WhenTold, store, until).await);
+    }
+
+    async fn serve_that(&self, ends: SidecarLifetime, store: &Remembers, until: impl Future<Output = ()>) -> bool {
+        let containers = ["base".to_owned(), "other".to_owned()];
+        serve(self.0.path(), &containers, ends, store, until, Duration::from_secs(20)).await.unwrap()
+    }
+}
+
+/// Hands files over, each an output of its own.
+fn hand_over(attempt: &Attempt, exit: u8, outputs: &[(&str, &str)]) {
+    for (index, (_, content)) in outputs.iter().enumerate() {
+        attempt.create(index).unwrap().write_all(content.as_bytes()).unwrap();
+    }
+    let output = |(key, content): &(&str, &str)| Output {
+        key: (*key).to_owned(),
+        kind: Kind::Secret,
+        files: vec![handover::File { name: "file".to_owned(), size: content.len() as u64 }],
+    };
+    let outcome = Outcome::Outputs(outputs.iter().map(output).collect());
+    attempt.publish(&Manifest::new(exit, outcome).unwrap()).unwrap();
+}
+
+async fn word(attempt: &Attempt) -> StoreResult {
+    loop {
+        if let Some(word) = attempt.word().unwrap() {
+            return word;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outputs_are_stored_while_the_task_waits_and_answered_once() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    volume
+        .serve(&store, async {
+            // The launcher comes later than the sidecar, and its task takes its time.
+            sleep(Duration::from_mins(1)).await;
+            let attempt = volume.begin("base");
+            sleep(Duration::from_mins(1)).await;
+            hand_over(&attempt, 0, &[("A", "one"), ("B", "two")]);
+            let handed_over = Instant::now();
+            assert_eq!(word(&attempt).await, StoreResult::Stored);
+            assert!(handed_over.elapsed() <= 3 * LOOK);
+            sleep(Duration::from_mins(1)).await;
+        })
+        .await;
+    assert_eq!(*store.put.borrow(), ["base A Secret file=one", "base B Secret file=two"]);
+    assert!(store.told.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_the_launchers_word_and_an_event() {
+    let (volume, store) = (Volume::new(), Remembers { refuses: Some("A"), ..Remembers::default() });
+    let attempt = volume.begin("base");
+    hand_over(&attempt, 0, &[("A", "one"), ("B", "two")]);
+    volume.serve(&store, async {}).await;
+    let sentence = "output A: the quota of the namespace is used up";
+    assert_eq!(attempt.word().unwrap(), Some(StoreResult::Failed(OneLine::new(sentence))));
+    assert_eq!(*store.told.borrow(), [format!("base: {sentence}")]);
+    assert_eq!(store.put.borrow().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_launcher_refused_becomes_an_event() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    let attempt = volume.begin("base");
+    let why = Outcome::Refused(OneLine::new("output A: out is a folder"));
+    attempt.publish(&Manifest::new(0, why).unwrap()).unwrap();
+    volume.serve(&store, sleep(Duration::from_mins(1))).await;
+    assert_eq!(*store.told.borrow(), ["base: output A: out is a folder"]);
+    assert!(store.put.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_task_has_nothing_stored_but_what_was_asked_for() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    volume.begin("base").publish(&Manifest::nothing(1)).unwrap();
+    let log = volume.begin("other");
+    hand_over(&log, 3, &[("Log", "words")]);
+    volume.serve(&store, async {}).await;
+    assert_eq!(*store.put.borrow(), ["other Log Secret file=words"]);
+    assert_eq!(log.word().unwrap(), Some(StoreResult::Stored));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_container_does_not_wait_for_another() {
+    let (volume, store) = (Volume::new(), Remembers { hangs: true, ..Remembers::default() });
+    for container in ["base", "other"] {
+        hand_over(&volume.begin(container), 0, &[("A", "one")]);
+    }
+    volume.serve(&store, async {}).await;
+    assert_eq!(store.put.borrow().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_handed_over_is_finished_after_the_tasks_have_ended_within_the_grace() {
+    let (volume, store) = (Volume::new(), Remembers { hangs: true, ..Remembers::default() });
+    let (tell, told) = oneshot::channel();
+    let attempt = volume.begin("base");
+    let begun = Instant::now();
+    let served = volume.serve(&store, async { told.await.unwrap() });
+    hand_over(&attempt, 0, &[("A", "one")]);
+    tell.send(()).unwrap();
+    served.await;
+    assert_eq!(*store.put.borrow(), ["base A Secret file=one"]);
+    assert_eq!(begun.elapsed().as_secs(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_was_started_anew_goes_on_where_the_other_was() {
+    let (volume, store) = (Volume::new(), Remembers { hangs: true, ..Remembers::default() });
+    let attempt = volume.begin("base");
+    hand_over(&attempt, 0, &[("A", "one")]);
+    // Killed while it stores.
+    timeout(Duration::from_secs(1), volume.serve(&store, pending())).await.unwrap_err();
+    assert_eq!(attempt.word().unwrap(), None);
+
+    let store = Remembers::default();
+    volume.serve(&store, async {}).await;
+    assert_eq!(attempt.word().unwrap(), Some(StoreResult::Stored));
+    volume.serve(&store, async {}).await;
+    assert_eq!(store.put.borrow().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_starts_again_is_served_again() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    volume
+        .serve(&store, async {
+            for content in ["first", "second"] {
+                let attempt = volume.begin("base");
+                hand_over(&attempt, 0, &[("A", content)]);
+                assert_eq!(word(&attempt).await, StoreResult::Stored);
+            }
+        })
+        .await;
+    assert_eq!(*store.put.borrow(), ["base A Secret file=first", "base A Secret file=second"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_read_but_regular_files_that_were_handed_over() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("file-0"), "one").unwrap();
+    for spoil in [
+        (|file, outside| symlink(outside, file).unwrap()) as fn(&Path, &Path),
+        |file, _| fs::create_dir(file).unwrap(),
+        |file, _| fs::write(file, "more than one").unwrap(),
+        |file, _| fs::write(file, "").unwrap(),
+        |file, _| fs::File::create(file).unwrap().set_len(1 << 31).unwrap(),
+        |file, _| {
+            let made = std::process::Command::new("mkfifo").arg(file).status().unwrap();
+            assert!(made.success());
+        },
+        |_, _| {},
+    ] {
+        let (volume, store) = (Volume::new(), Remembers::default());
+        let attempt = volume.begin("base");
+        hand_over(&attempt, 0, &[("A", "one")]);
+        let file = volume.0.path().join("base/1/file-0");
+        fs::remove_file(&file).unwrap();
+        spoil(&file, &outside.path().join("file-0"));
+        volume.serve(&store, async {}).await;
+        assert!(store.put.borrow().is_empty());
+        assert!(
+            matches!(attempt.word().unwrap(), Some(StoreResult::Failed(why)) if why.as_str().starts_with("output A: "))
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_its_task_spoiled_is_left_alone() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    let elsewhere = Volume::new();
+    hand_over(&elsewhere.begin("other"), 0, &[("A", "one")]);
+    // Another's handover folder, by a link in place of the container's own.
+    symlink(elsewhere.0.path().join("other"), volume.0.path().join("base")).unwrap();
+    fs::create_dir(volume.0.path().join("other")).unwrap();
+    fs::write(volume.0.path().join("other/attempt"), "../1").unwrap();
+    volume.serve(&store, sleep(Duration::from_secs(1))).await;
+    assert!(store.put.borrow().is_empty() && store.told.borrow().is_empty());
+
+    // A manifest that is none is answered, as its launcher may be waiting.
+    let attempt = elsewhere.begin("base");
+    fs::write(elsewhere.0.path().join("base/1/manifest"), "bootlace-handover 9\nend\n").unwrap();
+    elsewhere.serve(&store, async {}).await;
+    assert!(
+        matches!(attempt.word().unwrap(), Some(StoreResult::Failed(why)) if why.as_str().contains("the manifest is damaged"))
+    );
+}
+
+/// As the kubelet would see it: what a task's launcher says last, and then its end.
+fn ends(volume: &Volume, container: &str, exit: u8) {
+    let attempt = volume.begin(container);
+    attempt.publish(&Manifest::nothing(exit)).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_pod_is_over_with_its_tasks_so_is_the_sidecar() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    let launchers = async {
+        ends(&volume, "other", 3);
+        let attempt = volume.begin("base");
+        hand_over(&attempt, 0, &[("A", "one")]);
+        assert_eq!(word(&attempt).await, StoreResult::Stored);
+        // Answered, but not ended.
+        sleep(Duration::from_mins(1)).await;
+        drop(attempt);
+        Instant::now()
+    };
+    let (over, ended) = tokio::join!(volume.serve_that(SidecarLifetime::WithTasks, &store, pending()), launchers);
+    assert!(over && ended.elapsed() <= LOOK, "{:?} after the last task", ended.elapsed());
+    assert_eq!(*store.put.borrow(), ["base A Secret file=one"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_failed_task_is_started_again_the_sidecar_waits_for_that() {
+    let (volume, store) = (Volume::new(), Remembers { refuses: Some("A"), ..Remembers::default() });
+    let launchers = async {
+        ends(&volume, "other", 0);
+        ends(&volume, "base", 3);
+        sleep(Duration::from_mins(1)).await;
+        // It has succeeded, but its output is not stored: the container fails.
+        let attempt = volume.begin("base");
+        hand_over(&attempt, 0, &[("A", "one")]);
+        assert!(matches!(word(&attempt).await, StoreResult::Failed(_)));
+        drop(attempt);
+        sleep(Duration::from_mins(1)).await;
+        ends(&volume, "base", 0);
+        Instant::now()
+    };
+    let (over, ended) = tokio::join!(volume.serve_that(SidecarLifetime::WithSuccess, &store, pending()), launchers);
+    assert!(over && ended.elapsed() <= 2 * LOOK, "{:?} after the last task", ended.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launcher_that_was_killed_says_nothing_and_the_sidecar_is_told_to_end() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    drop(volume.begin("base"));
+    ends(&volume, "other", 0);
+    assert!(!volume.serve_that(SidecarLifetime::WithTasks, &store, sleep(Duration::from_mins(1))).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_was_started_anew_when_all_is_over_ends_at_once() {
+    let (volume, store) = (Volume::new(), Remembers::default());
+    ends(&volume, "other", 0);
+    let attempt = volume.begin("base");
+    hand_over(&attempt, 0, &[("A", "one")]);
+    attempt.answer(&StoreResult::Stored).unwrap();
+    drop(attempt);
+    let begun = Instant::now();
+    assert!(volume.serve_that(SidecarLifetime::WithSuccess, &store, pending()).await);
+    assert!(begun.elapsed() <= LOOK && store.put.borrow().is_empty());
+}

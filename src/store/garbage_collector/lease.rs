@@ -1,0 +1,91 @@
+//! Which replica does what one of them has to do: it holds a Lease.
+//!
+//! Written here, because what there is in crates brings another client or a task of its own for a dozen lines of
+//! comparing. Nothing depends on there being only one holder: what is done under it is done twice at worst.
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use bootlace_core::names;
+
+/// A Lease that this process asks for.
+pub struct LeaderLease {
+    leases: Api<Lease>,
+    name: String,
+    holder: String,
+    /// How long it lasts after it was renewed.
+    duration: Duration,
+    /// The version of it that was seen last, and since when: that a holder is gone shows by its not being renewed, on
+    /// this process's own clock, as clocks of several differ.
+    seen: Option<(Option<String>, Instant)>,
+}
+
+impl LeaderLease {
+    /// Asks for the Lease `name` of a namespace as `holder`, which no other process is called.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: String, holder: String, duration: Duration) -> Self {
+        Self { leases: Api::namespaced(client, namespace), name, holder, duration, seen: None }
+    }
+
+    /// Takes the Lease, or renews it. False where another process holds it.
+    ///
+    /// # Errors
+    /// Where the API server refuses.
+    pub async fn try_acquire(&mut self) -> Result<bool, kube::Error> {
+        let params = PostParams::default();
+        let taken = match self.leases.get_opt(&self.name).await? {
+            None => self.leases.create(&params, &self.renewed(None)).await,
+            Some(lease) if self.may_take(&lease, Instant::now()) => {
+                self.leases.replace(&self.name, &params, &self.renewed(Some(lease))).await
+            }
+            Some(_) => return Ok(false),
+        };
+        match taken {
+            Ok(_) => Ok(true),
+            // Another was faster.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn may_take(&mut self, lease: &Lease, now: Instant) -> bool {
+        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
+        if holder.is_empty() || holder == self.holder {
+            return true;
+        }
+        let version = &lease.metadata.resource_version;
+        match &self.seen {
+            Some((seen, since)) if seen == version => now.duration_since(*since) > self.duration,
+            _ => {
+                self.seen = Some((version.clone(), now));
+                false
+            }
+        }
+    }
+
+    fn renewed(&self, lease: Option<Lease>) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        let mut lease = lease.unwrap_or_else(|| Lease {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
+                ..ObjectMeta::default()
+            },
+            spec: None,
+        });
+        let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
+        if spec.holder_identity.as_ref() != Some(&self.holder) {
+            spec.lease_transitions = Some(spec.lease_transitions.map_or(0, |count| count.saturating_add(1)));
+            spec.acquire_time = Some(now.clone());
+        }
+        spec.holder_identity = Some(self.holder.clone());
+        spec.lease_duration_seconds = i32::try_from(self.duration.as_secs()).ok();
+        spec.renew_time = Some(now);
+        lease
+    }
+}

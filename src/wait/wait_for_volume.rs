@@ -1,0 +1,69 @@
+//! Looks until the pod's volumes hold what is awaited.
+//!
+//! They were empty when the pod started, as they may be. The kubelet fills them when it next looks at the pod (`SyncPod`,
+//! `ReprocessPod`), which the end of an init container has it do. But it starts the next container at the same time, and so
+//! the task could be quicker than its files.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::WaitError;
+use bootlace_core::input::AwaitedOutput;
+
+/// How often a volume is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the kubelet may take. It looks at a pod once a minute by itself (`syncFrequency`), and lengthens that by up to
+/// a half.
+const TIME: Duration = Duration::from_mins(3);
+
+/// Waits until every volume that holds what is awaited holds all of its `files`.
+///
+/// # Errors
+/// Where the kubelet does not bring them in time.
+pub(super) async fn arrived(root: &Path, awaits: &AwaitedOutput, files: &[String]) -> Result<(), WaitError> {
+    let deadline = Instant::now() + TIME;
+    for folder in &awaits.folders {
+        let volume = root.join(&folder.volume);
+        let paths = if folder.paths.is_empty() { files } else { &folder.paths };
+        // At first the kubelet links one file after the other.
+        while let Some(missing) = paths.iter().find(|path| !volume.join(path).exists()) {
+            if Instant::now() >= deadline {
+                return Err(WaitError::NotMounted {
+                    awaited: awaits.words(),
+                    volume: folder.volume.clone(),
+                    missing: missing.clone(),
+                    seconds: TIME.as_secs(),
+                });
+            }
+            sleep(LOOK).await;
+        }
+        tracing::info!(volume = folder.volume, files = paths.len(), "{} is in its place", awaits.words());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootlace_core::identity::Identity;
+    use bootlace_core::input::wait_spec::OutputVolume;
+    use bootlace_core::output::ObjectKind;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_volume_that_stays_without_a_file_is_named_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("cert")).unwrap();
+        std::fs::write(root.path().join("cert/tls.crt"), "hunter2").unwrap();
+        let from = Identity { task: Some("gencert".to_owned()), ..Identity::default() };
+        let mut awaits = AwaitedOutput::new("Cert", ObjectKind::Secret, from, 60);
+        awaits.folders = vec![OutputVolume { volume: "cert".to_owned(), paths: Vec::new() }];
+        let files = ["tls.crt", "tls.key"].map(str::to_owned);
+        let error = arrived(root.path(), &awaits, &files).await.unwrap_err();
+        let sentence = "pipe Cert by task gencert is stored, but the pod's volume \"cert\" is without its file \"tls.key\" \
+                        after 180 s";
+        assert!(error.exit_code() == 74 && error.to_string().contains(sentence), "{error}");
+        arrived(root.path(), &awaits, &files[..1]).await.unwrap();
+    }
+}
