@@ -16,6 +16,7 @@ pub const STALLED: &str = "Stalled";
 const MAX_MESSAGE: usize = 32_768;
 
 /// A condition as it is now. Its last transition is that of the same one in `before`, unless its status changes `now`.
+#[must_use]
 pub fn condition(
     type_: &str,
     status: &str,
@@ -37,6 +38,7 @@ pub fn condition(
 }
 
 /// The condition of a type.
+#[must_use]
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
@@ -44,6 +46,7 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
 /// The schema of a list of conditions: what `metav1.Condition` says of itself by its markers, which its Rust type does not
 /// hold.
 /// <https://github.com/kubernetes/apimachinery/blob/master/pkg/apis/meta/v1/types.go>
+#[must_use]
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",

@@ -1,6 +1,7 @@
 //! What is wrong with JSON that may hold secrets, in words that quote none.
 
 /// The parser's own sentence quotes the value where one has the wrong type, so it is only repeated where it names fields.
+#[must_use]
 pub fn describe(error: &serde_json::Error) -> String {
     const NAME_FIELDS: [&str; 4] = ["missing field", "unknown field", "duplicate field", "unknown variant"];
     let sentence = error.to_string();

@@ -2,7 +2,7 @@
 //! `1073741824`.
 //!
 //! Hand-written, because `kube_quantity` 0.9 panics where a sum leaves its 96-bit decimal, and `k8s_quantity_parser` 0.1
-//! computes in floating-point numbers. `tests/quantities` holds what Kubernetes' own package makes of some hundred texts,
+//! computes in floating-point numbers. `core/tests/quantities` holds what Kubernetes' own package makes of some hundred texts,
 //! and the tests below compare with it.
 
 use std::fmt;
@@ -220,7 +220,7 @@ mod tests {
         Quantity::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
     }
 
-    /// Judged by Kubernetes' own package: `tests/quantities/main.go` wrote the table.
+    /// Judged by Kubernetes' own package: `core/tests/quantities/main.go` wrote the table.
     #[test]
     fn each_text_is_what_kubernetes_makes_of_it() {
         let table = include_str!("../tests/quantities/quantities.tsv");

@@ -11,7 +11,7 @@ use super::error::BootError;
 use super::merge::MergedContent;
 use crate::store::client::{Client, ClientError};
 use crate::store::env::is_key;
-use crate::store::protocol::{EnvRequest, EnvStored, MAX_ENV_BYTES, MAX_NAME_BYTES, EventKind, PATH_ENV};
+use crate::store::protocol::{EnvRequest, EnvStored, EventKind, MAX_ENV_BYTES, MAX_NAME_BYTES, PATH_ENV};
 
 /// How long boot tries to have its env stored: time for a replica to be started anew.
 const ENV_TIME: Duration = Duration::from_mins(1);
@@ -40,7 +40,11 @@ pub(super) async fn put_env(
 }
 
 /// Tells how the boot went, in bounded time.
-pub(super) async fn report_outcome(client: &Client<'_>, outcome: EventKind, note: String) -> Result<(), ClientError> {
+pub(super) async fn report_outcome(
+    client: &Client<'_>,
+    outcome: EventKind,
+    note: String,
+) -> Result<(), ClientError> {
     let time = if outcome == EventKind::Booted { SUCCESS_TIME } else { FAILURE_TIME };
     client.report(outcome, note, time).await
 }
@@ -55,7 +59,8 @@ pub(super) fn env(content: &MergedContent<'_>) -> Result<EnvRequest, BootError> 
     for (name, from) in &content.env {
         let value = from.given.record(name)?.value().as_bytes();
         let name = name.to_string();
-        let unfit = |why| EnvSecretError::Unfit { source_name: from.source.to_owned(), name: name.clone(), why };
+        let unfit =
+            |why| EnvSecretError::Unfit { source_name: from.source.to_owned(), name: name.clone(), why };
         if !is_key(&name) {
             return Err(unfit(UnfitVariable::NotAKey).into());
         }

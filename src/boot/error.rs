@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use super::env_file::NotInFile;
+use super::env_secret::EnvSecretError;
 use super::layout::LayoutError;
 use super::source::SourceError;
-use super::env_secret::EnvSecretError;
 use super::volume::VolumeError;
 use bootlace_core::entry::{EnvError, PathError};
-use crate::{json_error, names};
+use bootlace_core::{json_error, names};
 
 /// Why a task cannot be booted. Each message is one line that names the source, the entry and the remedy, and
 /// holds no value of a source.

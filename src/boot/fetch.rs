@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::error::{BootError, SourceFailure};
 use super::event::LogEvent;
 use super::report::BootLog;
-use super::sink::{SourceContent, Sink};
+use super::sink::{Sink, SourceContent};
 use super::source::{NamedSource, SourceError};
 use super::volume::Volume;
 use bootlace_core::plan::BootSpec;
@@ -80,8 +80,8 @@ mod tests {
     use super::*;
     use crate::boot::source::FetchSource;
     use bootlace_core::entry::Rename;
-    use bootlace_core::profile::spec::{Layout, LogFormat};
     use bootlace_core::injected_config::ProfileRef;
+    use bootlace_core::profile::spec::{Layout, LogFormat};
 
     /// A source that does what its closure does.
     struct Fake<F>(F);

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 
 use super::BootError;
+use super::merge::{FromSource, MergedContent};
 use super::per_container::ContainerFiles;
-use super::merge::{MergedContent, FromSource};
 use bootlace_core::entry::{AssetPath, EnvName, EnvValue, can_be_sourced};
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
@@ -39,7 +39,10 @@ pub(crate) fn env_files(
     }
 }
 
-fn optimus(content: &MergedContent<'_>, containers: &[ContainerFiles<'_>]) -> Result<Vec<EnvFile>, BootError> {
+fn optimus(
+    content: &MergedContent<'_>,
+    containers: &[ContainerFiles<'_>],
+) -> Result<Vec<EnvFile>, BootError> {
     // Sourced, they would win over what the pod's spec sets itself: what does is left out.
     let kept: HashSet<&str> = containers.iter().flat_map(|container| &container.keep).copied().collect();
     let mut env = EnvFile { name: names::FILE_OPTIMUS_ENV, content: Vec::new() };

@@ -47,7 +47,7 @@ impl MemoryBudget {
     }
 
     /// Whether `bytes` more can be used, which then count as used.
-    pub(crate) fn reserve(&self, bytes: u64) -> Result<(MemoryExhaustedted> {
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), MemoryExhausted> {
         let unseen = self.unseen.get();
         if self.group.is_none() || bytes <= unseen {
             self.unseen.set(unseen.saturating_sub(bytes));
@@ -140,7 +140,7 @@ mod tests {
         let (_root, memory) = version_2_with(&(64 * MIB).to_string(), 40 * MIB, 10 * MIB);
         assert_eq!(memory.reserve(20 * MIB), Ok(()));
         let (limit, used, wanted) = (64 * MIB, 30 * MIB, 34 * MIB);
-        assert_eq!(memory.reserve(wanted), EMemoryExhaustedted { limit, used, wanted }));
+        assert_eq!(memory.reserve(wanted), Err(MemoryExhausted { limit, used, wanted }));
         assert_eq!(memory.check(33 * MIB), Ok(()));
         assert_eq!(memory.check(wanted), Err(MemoryExhausted { limit, used, wanted }));
     }

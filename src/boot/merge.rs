@@ -30,12 +30,17 @@ pub(crate) struct FromSource<'a, T> {
 ///
 /// # Errors
 /// Where one source's file lies where another's needs a folder.
-pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &BootLog<'_>) -> Result<MergedContent<'a>, BootError> {
+pub(crate) fn merge<'a>(
+    sources: Vec<Fetched<'a>>,
+    report: &BootLog<'_>,
+) -> Result<MergedContent<'a>, BootError> {
     let mut content = MergedContent { env: BTreeMap::new(), files: FileTree::new() };
     for Fetched { name: source, found } in sources {
         for (name, given) in found.env {
             let entry = name.to_string();
-            if let Some(FromSource { source: earlier, .. }) = content.env.insert(name, FromSource { source, given }) {
+            if let Some(FromSource { source: earlier, .. }) =
+                content.env.insert(name, FromSource { source, given })
+            {
                 let (entry, name) = (EntryName::Variable, &*entry);
                 report.log(&LogEvent::Overridden { source, entry, name, earlier });
             }
@@ -50,7 +55,9 @@ pub(crate) fn merge<'a>(sources: Vec<Fetched<'a>>, report: &BootLog<'_>) -> Resu
                     other: other.to_string(),
                 });
             }
-            if let Some(FromSource { source: earlier, .. }) = content.files.insert(path, FromSource { source, given }) {
+            if let Some(FromSource { source: earlier, .. }) =
+                content.files.insert(path, FromSource { source, given })
+            {
                 let (entry, name) = (EntryName::File, &*entry);
                 report.log(&LogEvent::Overridden { source, entry, name, earlier });
             }

@@ -26,8 +26,8 @@
 //! to the log, to an error or to an argument: the types that hold one (`entry::EnvValue`) cannot show it.
 
 mod archive;
-mod per_container;
 mod env_file;
+mod env_secret;
 mod error;
 mod event;
 mod exclude;
@@ -38,10 +38,10 @@ mod json;
 mod layout;
 mod memory;
 mod merge;
+mod per_container;
 mod report;
 mod sink;
 mod source;
-mod env_secret;
 mod volume;
 
 use std::ffi::OsString;
@@ -55,15 +55,15 @@ use bootlace_launch::termination;
 pub use error::BootError;
 pub(crate) use source::address;
 
-use bootlace_core::names;
-use bootlace_core::plan::BootSpec;
 use crate::store::client::{Client, token_file};
 use crate::store::protocol::EventKind;
 use bootlace_core::injected_config::ProfileRef;
+use bootlace_core::names;
+use bootlace_core::plan::BootSpec;
+use env_secret::EnvSecretError;
 use event::LogEvent;
 use memory::MemoryBudget;
 use report::BootLog;
-use env_secret::EnvSecretError;
 use tokio::runtime::Runtime;
 use volume::Volume;
 
@@ -109,7 +109,11 @@ pub fn run(args: &BootCommandArgs) -> ExitCode {
 ///
 /// # Errors
 /// Where the task cannot be booted: the error says why and what to change, and holds no value of a source.
-pub fn run_to(args: &BootCommandArgs, env: &[(OsString, OsString)], log: &mut dyn Write) -> Result<(), BootError> {
+pub fn run_to(
+    args: &BootCommandArgs,
+    env: &[(OsString, OsString)],
+    log: &mut dyn Write,
+) -> Result<(), BootError> {
     let report = BootLog::new(log);
     let failed = |error: &BootError| report.failure(error, &args.termination_log);
     let spec = read_spec(env).inspect_err(failed)?;
@@ -160,14 +164,22 @@ fn boot(
 }
 
 /// Has an Event written on the pod. A boot does not fail because nobody could be told of it.
-async fn tell(args: &BootCommandArgs, spec: &BootSpec<'_>, result: &Result<String, BootError>, report: &BootLog<'_>) {
+async fn tell(
+    args: &BootCommandArgs,
+    spec: &BootSpec<'_>,
+    result: &Result<String, BootError>,
+    report: &BootLog<'_>,
+) {
     let Some(store) = spec.store.as_deref() else { return };
     let ProfileRef { name, generation } = &spec.profile;
     let (outcome, note) = match result {
-        Ok(done) => (EventKind::Booted, format!("{done}, with BootProfile {name:?}, generation {generation}")),
+        Ok(done) => {
+            (EventKind::Booted, format!("{done}, with BootProfile {name:?}, generation {generation}"))
+        }
         Err(error) => (EventKind::Failed, error.to_string()),
     };
-    let told = async { env_secret::report_outcome(&Client::new(store, &args.store_token)?, outcome, note).await };
+    let told =
+        async { env_secret::report_outcome(&Client::new(store, &args.store_token)?, outcome, note).await };
     // Where the boot failed, the log ends with the sentence that says why.
     if let (Err(error), Ok(_)) = (told.await, result) {
         report.log(&LogEvent::EventNotRecorded { why: error.to_string() });

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::event::Amount;
-use super::source::{EntryName, EntryError, SourceError};
+use super::source::{EntryError, EntryName, SourceError};
 use super::volume::{Scratch, Staged, StagedFile, Volume};
 use bootlace_core::entry::{self, AssetPath, EnvError, EnvName, EnvValue, FileTree, Rename};
 use bootlace_core::plan::boot_spec::SourceLimits;
@@ -127,7 +127,11 @@ impl<'v> Sink<'v> {
 
     /// Where the source stands.
     pub(crate) fn mark(&self) -> SinkPosition {
-        SinkPosition { next: self.volume.next_number(), given: self.given.get(), notes: self.found.notes.len() }
+        SinkPosition {
+            next: self.volume.next_number(),
+            given: self.given.get(),
+            notes: self.found.notes.len(),
+        }
     }
 
     /// Forgets the files and the notes that were given since `mark`.
@@ -155,7 +159,12 @@ impl<'v> Sink<'v> {
     }
 
     /// Gives a variable or a file that is at hand.
-    pub(crate) fn write_entry(&mut self, gives: EntryKind, name: &str, content: &[u8]) -> Result<(), SourceError> {
+    pub(crate) fn write_entry(
+        &mut self,
+        gives: EntryKind,
+        name: &str,
+        content: &[u8],
+    ) -> Result<(), SourceError> {
         match gives {
             EntryKind::Env => self.env(name, content.to_vec()),
             EntryKind::Secrets => self.secret(name, content.to_vec()),

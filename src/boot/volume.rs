@@ -32,16 +32,16 @@ use std::rc::Rc;
 use bootlace_launch::{environ, pod_env};
 
 use super::BootError;
-use super::per_container::ContainerFiles;
 use super::event::Bytes;
 use super::layout::EnvFile;
-use super::memory::{MemoryExhausted, MemoryBudget};
+use super::memory::{MemoryBudget, MemoryExhausted};
 use super::merge::MergedContent;
+use super::per_container::ContainerFiles;
 use bootlace_core::entry::check_name;
 use bootlace_core::identity::Identity;
+use bootlace_core::injected_config::ProfileRef;
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
-use bootlace_core::injected_config::ProfileRef;
 
 /// Where files are written before they are renamed to their place, below the volume's root.
 const DIR_STAGING: &str = ".staging";
@@ -240,12 +240,12 @@ impl Volume {
     fn write_containers(&self, containers: &[ContainerFiles<'_>]) -> Result<(), BootError> {
         let [keep, references, file] = [names::DIR_ENV_KEEP, names::DIR_ENV_REFERENCES, names::DIR_ENV_FILE]
             .map(|dir| self.root.join(dir));
-        self.make_folder(&pod_env)?;
+        self.make_folder(&keep)?;
         for container in containers {
             check_name(container.name)
                 .map_err(|error| BootError::Container { container: container.name.to_owned(), error })?;
             let kept = pod_env::encode(container.keep.iter().map(OsStr::new));
-            self.write_file(&pod_env.join(container.name), &kept)?;
+            self.write_file(&keep.join(container.name), &kept)?;
             for (folder, content) in [(&references, &container.references), (&file, &container.env_file)] {
                 if let Some(content) = content {
                     self.make_folder(folder)?;

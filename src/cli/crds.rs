@@ -179,9 +179,12 @@ mod tests {
     fn the_chart_holds_what_the_types_say() {
         let differs = "differs from the types: run `make manifests` and commit what it writes";
         let chart = include_str!("../../charts/bootlace/crds/bootprofiles.yaml");
-        assert!(chart == yaml(Resource::BootProfiles).unwrap(), "the CRD of src/profile/spec.rs {differs}");
+        assert!(
+            chart == yaml(Resource::BootProfiles).unwrap(),
+            "the CRD of core/src/profile/spec.rs {differs}"
+        );
         let chart = include_str!("../../charts/bootlace/crds/pipes.yaml");
-        assert!(chart == yaml(Resource::Pipes).unwrap(), "the CRD of src/output/record.rs {differs}");
+        assert!(chart == yaml(Resource::Pipes).unwrap(), "the CRD of core/src/output/record.rs {differs}");
     }
 
     #[test]

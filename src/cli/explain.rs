@@ -11,7 +11,7 @@ mod render;
 use anyhow::bail;
 
 use super::manifest::{self, PodInManifest};
-use super::offline::{warnings, explain_refusal};
+use super::offline::{explain_refusal, warnings};
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::selection::SkipReason;
 
@@ -64,7 +64,9 @@ fn explain(found: &PodInManifest<'_>, decision: Decision) -> anyhow::Result<Stri
             render::describe(&reordering.pod, &[], &[])?
         )),
         Decision::Skip(skip) => Ok(format!("{place} is left alone: {skip}\n")),
-        Decision::Refuse(refusal) => Ok(format!("{place} is refused: {}\n", explain_refusal(found, &refusal))),
+        Decision::Refuse(refusal) => {
+            Ok(format!("{place} is refused: {}\n", explain_refusal(found, &refusal)))
+        }
     }
 }
 
@@ -73,10 +75,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use bootlace_core::plan::{PreparedProfiles, InstallationSettings, Version};
+    use bootlace_core::injected_config::StoreEndpoint;
+    use bootlace_core::plan::{InstallationSettings, PreparedProfiles, Version};
     use bootlace_core::profile::init_image::{AllowedImage, InitImage};
     use bootlace_core::profile::{Profile, Profiles};
-    use bootlace_core::injected_config::StoreEndpoint;
 
     fn recipes() -> PreparedProfiles {
         let mut profile = Profile { name: "default".to_owned(), ..Profile::default() };
@@ -146,7 +148,8 @@ mod tests {
             spec: serde_json::from_value(spec.clone()).unwrap(),
             ..Profile::default()
         };
-        let recipes = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
+        let recipes =
+            PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
         let pod = json!({
             "metadata": {"name": "etl", "labels": {"bootlace.dev/task": "true"}},
             "spec": {"containers": [container]},
@@ -271,8 +274,11 @@ mod tests {
         profile.spec.boot.position = Position::First;
         profile.spec.env.file.keys = vec!["A".to_owned()];
         let text = |profile: &Profile| {
-            let recipes =
-                PreparedProfiles::new([profile.clone()].into_iter().collect(), &InstallationSettings::default()).unwrap();
+            let recipes = PreparedProfiles::new(
+                [profile.clone()].into_iter().collect(),
+                &InstallationSettings::default(),
+            )
+            .unwrap();
             let pod = json!({
                 "metadata": {
                     "name": "etl", "labels": {"bootlace.dev/task": "true"},
@@ -316,7 +322,8 @@ mod tests {
         pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "mesh-proxy"}));
         let decision = admission::admit(pod.clone(), "etl", &recipes());
         let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-        let text = explain(&PodInManifest { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap();
+        let text =
+            explain(&PodInManifest { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap();
         assert!(
             text.starts_with("pod etl is a booted task, and boots behind mesh-proxy, which came later"),
             "{text}"
@@ -327,7 +334,11 @@ mod tests {
     fn with_store() -> PreparedProfiles {
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
         let store = Some(StoreEndpoint { url: "https://store".to_owned(), ca: String::new() });
-        let settings = InstallationSettings { store, kubernetes: Version::read("1", "36"), ..InstallationSettings::default() };
+        let settings = InstallationSettings {
+            store,
+            kubernetes: Version::read("1", "36"),
+            ..InstallationSettings::default()
+        };
         PreparedProfiles::new([profile].into_iter().collect(), &settings).unwrap()
     }
 

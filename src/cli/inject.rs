@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use super::manifest::{self, Document};
-use super::offline::{warnings, explain_refusal};
+use super::offline::{explain_refusal, warnings};
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::plan::PreparedProfiles;
 
@@ -69,7 +69,8 @@ mod tests {
 
     fn injected(text: &str) -> String {
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        let recipes = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
+        let recipes =
+            PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
         manifest::documents(text)
             .unwrap()
             .iter()
@@ -122,7 +123,9 @@ spec:
         let refused = |text: &str, value: &str| {
             let spec = serde_json::json!({"sources": [{"name": "s", "inline": {"env": {"A": value}}}]});
             let profile = Profile::new("default", 0, serde_json::from_value(spec).unwrap()).unwrap();
-            let recipes = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
+            let recipes =
+                PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default())
+                    .unwrap();
             inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err().to_string()
         };
         let pod = "{metadata: {labels: {bootlace.dev/task: 'true'}}, spec: {containers: [{name: a, command: [a]}]}}";
@@ -167,7 +170,8 @@ spec:
         let text = "kind: Pod\nmetadata: {name: a, labels: {bootlace.dev/task: 'true'}, annotations: {bootlace.dev/run: r}}\n\
                     spec: {containers: [{name: a, command: [a]}], volumes: [{name: v, secret: {secretName: 'pipe:Cert'}}]}\n";
         let profile = Profile { name: "default".to_owned(), ..Profile::default() };
-        let recipes = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
+        let recipes =
+            PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).unwrap();
         let error = inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err().to_string();
         assert!(
             error.contains(

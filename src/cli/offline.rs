@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::manifest::PodInManifest;
-use bootlace_core::admission::Injection;
-use bootlace_core::plan::{PreparedProfiles, InstallationSettings};
 use crate::profile_files;
+use crate::webhook::boot_args::BootArgs;
+use bootlace_core::admission::Injection;
+use bootlace_core::injected_config::StoreEndpoint;
+use bootlace_core::plan::{InstallationSettings, PreparedProfiles};
 use bootlace_core::profile::Profile;
 use bootlace_core::review::Refusal;
-use bootlace_core::injected_config::StoreEndpoint;
-use crate::webhook::boot_args::BootArgs;
 
 /// Arguments that `inject` and `explain` share.
 #[derive(Debug, clap::Args)]

@@ -79,8 +79,9 @@ impl Resolve for Resolver {
                     return Err(ResolveError::NotFound { name, what }.into());
                 }
             };
-            let allowed =
-                |address: &&SocketAddr| from.is_none_or(|from| from.may_lead_to(NetworkZone::of(address.ip())));
+            let allowed = |address: &&SocketAddr| {
+                from.is_none_or(|from| from.may_lead_to(NetworkZone::of(address.ip())))
+            };
             let allowed: Vec<SocketAddr> = found.iter().filter(allowed).copied().collect();
             if !found.is_empty() && allowed.is_empty() {
                 return Err(ResolveError::NotAllowed.into());

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
 use super::FetchProgress;
-use super::address_class::{Resolver, NetworkZone};
+use super::address_class::{NetworkZone, Resolver};
 use super::error::HttpError;
 use super::transport::{ErrorMapping, Transport};
 use bootlace_core::profile::remote;

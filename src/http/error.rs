@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::header::HeaderValue;
 use reqwest::{StatusCode, Url};
 
-use super::address_class::{ResolveError, NetworkZone};
+use super::address_class::{NetworkZone, ResolveError};
 use super::redirect;
 use bootlace_core::profile::address::InvalidAddress;
 

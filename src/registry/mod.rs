@@ -26,7 +26,7 @@ pub(crate) mod reference;
 pub(crate) mod session;
 
 pub use config::ImageConfig;
-pub(crate) use credentials::{RegistryCredentials, KRegistryPattern Pattern};
+pub(crate) use credentials::{Keyring, RegistryCredentials, RegistryPattern};
 pub(crate) use digest::Digest;
 pub(crate) use manifest::{Descriptor, Image, Manifest};
 pub(crate) use platform::Platform;

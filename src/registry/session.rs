@@ -11,8 +11,8 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
-use super::{RegistryCredentials, Descriptor, Digest, Reference, manifest};
-use crate::http::{Body, HttpClient, AuthChallenge, Expected, HttpError, Request, NetworkZone};
+use super::{Descriptor, Digest, Reference, RegistryCredentials, manifest};
+use crate::http::{AuthChallenge, Body, Expected, HttpClient, HttpError, NetworkZone, Request};
 
 /// What a token's answer takes at most: tokens that list many rights take some kilobytes.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;

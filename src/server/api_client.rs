@@ -109,7 +109,8 @@ where
         let end = (!is_watch(&request)).then(|| Box::pin(sleep(time)));
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = timeout(time, answer).await.map_err(|_| RequestTimedOut(time))?.map_err(Into::into)?;
+            let answer =
+                timeout(time, answer).await.map_err(|_| RequestTimedOut(time))?.map_err(Into::into)?;
             Ok(answer.map(|body| TimeoutBody { body: Box::pin(body), end, time }))
         })
     }

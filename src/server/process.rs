@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::listener::{ShutdownController, ShutdownSignal, Limits, Server, ShutdownStage, Transport};
+use super::listener::{Limits, Server, ShutdownController, ShutdownSignal, ShutdownStage, Transport};
 use super::metrics::ServerMetrics;
 use super::readiness::{Part, Readiness};
 

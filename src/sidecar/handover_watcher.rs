@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bootlace_launch::handover::{Attempt, Folder, HandoverError, Outcome, Output, OneLine, StoreResult};
+use bootlace_launch::handover::{Attempt, Folder, HandoverError, OneLine, Outcome, Output, StoreResult};
 
 use super::output_store::{OutputFile, OutputObject, OutputStore};
 use bootlace_core::output::SidecarLifetime;
@@ -104,7 +104,12 @@ impl<'a> HandoverWatcher<'a> {
     }
 
     /// Has the outputs stored, one after another, so that one of them is in memory at a time.
-    async fn store(&self, attempt: &Attempt, outputs: &[Output], store: &impl OutputStore) -> Result<(), String> {
+    async fn store(
+        &self,
+        attempt: &Attempt,
+        outputs: &[Output],
+        store: &impl OutputStore,
+    ) -> Result<(), String> {
         let mut index = 0;
         for output in outputs {
             let of = |error: &dyn std::fmt::Display| format!("output {}: {error}", output.key);

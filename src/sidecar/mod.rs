@@ -19,10 +19,10 @@
 //! its exit code is always 0, because schedulers read those of sidecars too; the word and the Event say what failed.
 
 mod handover_watcher;
-mod store_client;
+mod output_store;
 pub mod run;
 mod shared_volume;
-mod output_store;
+mod store_client;
 #[cfg(test)]
 mod tests;
 
@@ -37,8 +37,8 @@ use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-pub use run::{SidecarArgs, run};
 pub use output_store::{OutputFile, OutputObject, OutputStore};
+pub use run::{SidecarArgs, run};
 
 use bootlace_core::output::SidecarLifetime;
 use handover_watcher::HandoverWatcher;
@@ -68,7 +68,8 @@ pub async fn serve(
 ) -> Result<bool, SidecarError> {
     let root = Folder::open(root).map_err(|error| SidecarError { path: root.to_owned(), error })?;
     let ending = Ending::default();
-    let desks = containers.iter().map(|container| ending.serve(HandoverWatcher::new(&root, container, ends), store));
+    let desks =
+        containers.iter().map(|container| ending.serve(HandoverWatcher::new(&root, container, ends), store));
     let limit = async {
         told_to_end.await;
         ending.begin();

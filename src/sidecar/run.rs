@@ -10,11 +10,11 @@ use tokio::time::timeout;
 
 use super::store_client::StoreClient;
 use super::{serve, shared_volume};
-use bootlace_core::names;
-use bootlace_core::output::SidecarConfig;
 use crate::server::logs::{self, LogArgs};
 use crate::server::process::{self, Termination};
 use crate::store::client::token_file;
+use bootlace_core::names;
+use bootlace_core::output::SidecarConfig;
 
 /// The command line of `bootlace pipe`. What to store comes in the env (`BOOTLACE_PIPES`), and the flags are there to
 /// try it without a pod.
@@ -68,7 +68,11 @@ async fn sidecar(args: &SidecarArgs, told: Result<SidecarConfig<'static>, SpecEr
 }
 
 /// Gives whether there is nothing more to come.
-async fn store(args: &SidecarArgs, told: &SidecarConfig<'_>, told_to_end: impl Future<Output = ()> + Clone) -> bool {
+async fn store(
+    args: &SidecarArgs,
+    told: &SidecarConfig<'_>,
+    told_to_end: impl Future<Output = ()> + Clone,
+) -> bool {
     let store = StoreClient::new(told, &args.store_token);
     let grace = Duration::from_secs(told.grace_seconds.into());
     let launched = told.outputs.iter().filter(|output| output.shared_file.is_none());

@@ -89,7 +89,12 @@ impl Search {
         Ok(())
     }
 
-    fn matching(&mut self, folder: &Folder, path: &Path, part: &str) -> Result<Vec<String>, SharedVolumeError> {
+    fn matching(
+        &mut self,
+        folder: &Folder,
+        path: &Path,
+        part: &str,
+    ) -> Result<Vec<String>, SharedVolumeError> {
         let bad = |why: &str| SharedVolumeError::Pattern(part.to_owned(), why.to_owned());
         if part.contains("**") {
             return Err(bad("`**` is not known; write a `*` for each folder on the way"));

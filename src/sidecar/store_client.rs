@@ -8,9 +8,9 @@ use k8s_openapi::ByteString;
 use reqwest::Method;
 
 use super::output_store::{OutputObject, OutputStore};
-use bootlace_core::output::{ObjectData, SidecarConfig, data};
 use crate::store::client::Client;
 use crate::store::protocol::{EventKind, OutputRequest, OutputStored, PATH_PIPES};
+use bootlace_core::output::{ObjectData, SidecarConfig, data};
 
 /// How long an Event may take. The launcher says the same in the container's termination message.
 const EVENT_TIME: Duration = Duration::from_secs(5);

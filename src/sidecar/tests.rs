@@ -4,7 +4,7 @@ use std::future::pending;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 
-use bootlace_launch::handover::{self, Attempt, Kind, Manifest, Outcome, Output, OneLine, StoreResult};
+use bootlace_launch::handover::{self, Attempt, Kind, Manifest, OneLine, Outcome, Output, StoreResult};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -57,7 +57,12 @@ impl Volume {
         assert!(!self.serve_that(SidecarLifetime::WhenTold, store, until).await);
     }
 
-    async fn serve_that(&self, ends: SidecarLifetime, store: &Remembers, until: impl Future<Output = ()>) -> bool {
+    async fn serve_that(
+        &self,
+        ends: SidecarLifetime,
+        store: &Remembers,
+        until: impl Future<Output = ()>,
+    ) -> bool {
         let containers = ["base".to_owned(), "other".to_owned()];
         serve(self.0.path(), &containers, ends, store, until, Duration::from_secs(20)).await.unwrap()
     }
@@ -265,7 +270,8 @@ async fn where_the_pod_is_over_with_its_tasks_so_is_the_sidecar() {
         drop(attempt);
         Instant::now()
     };
-    let (over, ended) = tokio::join!(volume.serve_that(SidecarLifetime::WithTasks, &store, pending()), launchers);
+    let (over, ended) =
+        tokio::join!(volume.serve_that(SidecarLifetime::WithTasks, &store, pending()), launchers);
     assert!(over && ended.elapsed() <= LOOK, "{:?} after the last task", ended.elapsed());
     assert_eq!(*store.put.borrow(), ["base A Secret file=one"]);
 }
@@ -286,7 +292,8 @@ async fn where_a_failed_task_is_started_again_the_sidecar_waits_for_that() {
         ends(&volume, "base", 0);
         Instant::now()
     };
-    let (over, ended) = tokio::join!(volume.serve_that(SidecarLifetime::WithSuccess, &store, pending()), launchers);
+    let (over, ended) =
+        tokio::join!(volume.serve_that(SidecarLifetime::WithSuccess, &store, pending()), launchers);
     assert!(over && ended.elapsed() <= 2 * LOOK, "{:?} after the last task", ended.elapsed());
 }
 

@@ -21,24 +21,24 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use super::api_error::ApiError;
 use super::body;
 use super::caller::{Caller, CallerVerifier, PodIdentity};
-use super::api_error::ApiError;
 use super::event::EventQuota;
 use super::metrics::StoreMetrics;
 use super::pipe::awaited::AwaitedSearch;
 use super::pipe::{self, PipeWriter};
 use super::protocol::{
-    EnvRequest, EnvStored, OutputRequest, OutputStored, PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, ErrorResponse, EventRequest,
-    AwaitedResponse,
+    AwaitedResponse, EnvRequest, EnvStored, ErrorResponse, EventRequest, OutputRequest, OutputStored,
+    PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES,
 };
 use super::shares::{QuotaPermit, RequestQuota};
 use super::signing::VerificationKeys;
-use super::{env, event, authorize};
-use bootlace_core::json_error;
-use bootlace_core::output::{DataError, data, run_label};
+use super::{authorize, env, event};
 use crate::server::metrics::Counted;
 use crate::server::sampler::Sampler;
+use bootlace_core::json_error;
+use bootlace_core::output::{DataError, data, run_label};
 use bootlace_core::signature::Specs;
 
 /// Requests that are answered at once, bodies that are still on their way not included; more wait. Each waits for the API
@@ -144,7 +144,11 @@ impl StoreService {
     }
 
     /// The pod that asks, in the audit line too. Nobody has deleted it.
-    async fn caller(&self, headers: &HeaderMap, audit: &mut Audit) -> Result<(Caller, QuotaPermit<'_>), ApiError> {
+    async fn caller(
+        &self,
+        headers: &HeaderMap,
+        audit: &mut Audit,
+    ) -> Result<(Caller, QuotaPermit<'_>), ApiError> {
         let (caller, share) = self.caller_in_grace(headers, audit).await?;
         caller.check_not_deleted()?;
         Ok((caller, share))
@@ -329,7 +333,11 @@ async fn get_awaited(
     service.answer(&mut audit, async |audit| service.awaited(&headers, &object, audit).await).await
 }
 
-async fn post_event(State(service): State<Arc<StoreService>>, headers: HeaderMap, body: Body) -> Response<Body> {
+async fn post_event(
+    State(service): State<Arc<StoreService>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
     let mut audit = Audit::of("POST /v1/events");
     service.answer(&mut audit, async |audit| service.report(&headers, body, audit).await).await
 }
@@ -357,7 +365,8 @@ impl Audit {
 
     fn write(&self, denial: Option<&ApiError>) {
         let Self { request, object, size, outcome, .. } = self;
-        let caller = |part: fn(&PodIdentity) -> &String| self.caller.as_ref().map_or("", |caller| part(caller));
+        let caller =
+            |part: fn(&PodIdentity) -> &String| self.caller.as_ref().map_or("", |caller| part(caller));
         let (namespace, pod, uid) = (caller(|id| &id.namespace), caller(|id| &id.name), caller(|id| &id.uid));
         match denial {
             // Said again and again.
@@ -396,7 +405,8 @@ fn denied(denial: &ApiError) -> Response<Body> {
 }
 
 fn refuse(status: StatusCode, reason: &str, message: &str) -> Response<Body> {
-    let mut response = json(status, &ErrorResponse { reason: reason.to_owned(), message: message.to_owned() });
+    let mut response =
+        json(status, &ErrorResponse { reason: reason.to_owned(), message: message.to_owned() });
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, PUT, POST"));
     }

@@ -47,9 +47,9 @@ pub fn specs<'p>(pod: &'p Pod, namespace: &str, keys: &Keys) -> Result<Specs<'p>
     let (name, prefix) = (pod.name_any(), pod.metadata.generate_name.as_deref());
     match signature::verify(keys, &signature, namespace, (&name, prefix), &specs) {
         Ok(()) => Ok(specs),
-        Err(error @ Invalid::NewKey(_)) => {
-            Err(ApiError::unavailable(format!("the pod's signature cannot be verified, as {error}: try again")))
-        }
+        Err(error @ Invalid::NewKey(_)) => Err(ApiError::unavailable(format!(
+            "the pod's signature cannot be verified, as {error}: try again"
+        ))),
         Err(error) => Err(ApiError::forbidden(format!(
             "the pod's signature does not hold, as {error}: create the pod without what Bootlace injected"
         ))),
@@ -93,7 +93,9 @@ pub fn env_secret(pod: &Pod, specs: &Specs<'_>) -> Result<String, ApiError> {
         )));
     }
     if !takes_env_from(pod, &secret) {
-        return Err(ApiError::forbidden(format!("no container of the pod takes its env from Secret {secret}")));
+        return Err(ApiError::forbidden(format!(
+            "no container of the pod takes its env from Secret {secret}"
+        )));
     }
     Ok(secret)
 }

@@ -21,7 +21,10 @@ const DRAINED: usize = 16 * 1024 * 1024;
 /// Reads a body to its end.
 pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
     let late = |_| {
-        Err(ApiError::too_slow(format!("the body did not come within {} s: send it in one go", BODY_TIMEOUT.as_secs())))
+        Err(ApiError::too_slow(format!(
+            "the body did not come within {} s: send it in one go",
+            BODY_TIMEOUT.as_secs()
+        )))
     };
     timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or_else(late)
 }

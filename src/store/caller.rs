@@ -117,9 +117,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
              audience {:?}",
             names::AUDIENCE
         ))),
-        Some(token) if token.len() > MAX_TOKEN_BYTES => {
-            Err(ApiError::unauthorized(format!("the token is larger than {MAX_TOKEN_BYTES} bytes, as none is")))
-        }
+        Some(token) if token.len() > MAX_TOKEN_BYTES => Err(ApiError::unauthorized(format!(
+            "the token is larger than {MAX_TOKEN_BYTES} bytes, as none is"
+        ))),
         Some(token) => Ok(token),
     }
 }
@@ -133,7 +133,10 @@ fn identity(status: TokenReviewStatus) -> Result<PodIdentity, ApiError> {
     }
     let audience = |audience: &String| audience == names::AUDIENCE;
     if !status.audiences.iter().flatten().any(audience) {
-        return Err(ApiError::unauthorized(format!("the token is not for the audience {:?}", names::AUDIENCE)));
+        return Err(ApiError::unauthorized(format!(
+            "the token is not for the audience {:?}",
+            names::AUDIENCE
+        )));
     }
     pod(&status.user.unwrap_or_default()).ok_or_else(|| {
         ApiError::unauthorized(

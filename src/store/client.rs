@@ -20,9 +20,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::api;
-use super::protocol::{EventKind, PATH_EVENTS, ErrorResponse, EventRequest};
-use bootlace_core::names;
+use super::protocol::{ErrorResponse, EventKind, EventRequest, PATH_EVENTS};
 use bootlace_core::injected_config::StoreEndpoint;
+use bootlace_core::names;
 
 /// How long a connection may take. The store is in the same cluster.
 const CONNECT_TIME: Duration = Duration::from_secs(3);

@@ -12,8 +12,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use sha2::{Digest as _, Sha256};
 
-use super::caller::PodIdentity;
 use super::authorize;
+use super::caller::PodIdentity;
 use super::protocol::{EventKind, EventRequest};
 use bootlace_core::names;
 

@@ -26,15 +26,15 @@
 //! caller may ask again, another replica as well as this one.
 
 pub mod api;
+pub mod api_error;
 pub mod args;
+pub mod authorize;
 mod body;
 pub mod caller;
 pub mod client;
-pub mod api_error;
 pub mod env;
 pub mod event;
 pub mod garbage_collector;
-pub mod authorize;
 pub mod metrics;
 pub mod pipe;
 pub mod protocol;

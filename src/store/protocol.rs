@@ -168,8 +168,11 @@ mod tests {
     fn an_output_is_encoded_as_it_is_read() {
         let files =
             [("a".to_owned(), ByteString(b"hunter2\n\xff\0".to_vec())), ("b".to_owned(), ByteString(vec![]))];
-        let output =
-            OutputRequest { container: "base \"x\"".to_owned(), kind: ObjectKind::ConfigMap, files: files.into() };
+        let output = OutputRequest {
+            container: "base \"x\"".to_owned(),
+            kind: ObjectKind::ConfigMap,
+            files: files.into(),
+        };
         let body = output.clone().encode(12);
         assert_eq!(
             serde_json::from_slice::<serde_json::Value>(&body).unwrap(),

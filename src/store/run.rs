@@ -15,11 +15,11 @@ use super::garbage_collector::lease::LeaderLease;
 use super::metrics::StoreMetrics;
 use super::signing::VerificationKeys;
 use crate::server::api_client::{self, ServerVersion};
-use crate::server::listener::{ShutdownController, Limits, Server, Transport};
+use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::{Heartbeat, Liveness};
 use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
-use crate::server::tls::{Certificate, CertResolver, files};
+use crate::server::tls::{CertResolver, Certificate, files};
 use crate::server::{logs, status};
 
 /// How soon an API server that does not answer at the start is asked again.
@@ -53,12 +53,12 @@ async fn store(args: &StoreArgs) -> anyhow::Result<()> {
     let client = api_client::connect()
         .await
         .context("there is no cluster to be reached: run in a pod, or set KUBECONFIG")?;
-    tokio::spawn(await_api_server(api_client.clone(), Arc::clone(&readiness)));
+    tokio::spawn(await_api_server(client.clone(), Arc::clone(&readiness)));
     let beat = liveness.expect("expired Pipes");
-    tokio::spawn(remove_expired(args.clone(), api_client.clone(), Arc::clone(&metrics), beat));
+    tokio::spawn(remove_expired(args.clone(), client.clone(), Arc::clone(&metrics), beat));
     let server = Server {
         transport: Transport::Tls(TlsAcceptor::from(Arc::new(serving.config(None)?))),
-        app: StoreService::new(api_client, Arc::clone(&metrics), verifying).router(),
+        app: StoreService::new(client, Arc::clone(&metrics), verifying).router(),
         limits: Limits::default(),
         metrics: metrics.server.clone(),
         stage: director.follower(),
@@ -77,7 +77,7 @@ async fn store(args: &StoreArgs) -> anyhow::Result<()> {
 
 /// Is ready once the API server has answered: without it the store can do nothing.
 async fn await_api_server(client: Client, readiness: Arc<Readiness>) {
-    while let ServerVersion::None(why) = api_client::version(&api_client).await {
+    while let ServerVersion::None(why) = api_client::version(&client).await {
         warn!("{why}");
         readiness.missing(Part::ApiServer, why);
         tokio::time::sleep(AGAIN).await;
@@ -88,10 +88,10 @@ async fn await_api_server(client: Client, readiness: Arc<Readiness>) {
 /// Removes the Pipes whose time is over, as long as the process lives.
 async fn remove_expired(args: StoreArgs, client: Client, metrics: Arc<StoreMetrics>, beat: Heartbeat) {
     let StoreArgs { lease, holder, expiry_interval: every, patience, .. } = args;
-    let namespace = api_client.default_namespace().to_owned();
+    let namespace = client.default_namespace().to_owned();
     // Not held for the look after next: then the other replicas may take it.
-    let claim = LeaderLease::new(api_client.clone(), &namespace, lease, holder, every * 2);
-    Collector { api_client, claim, every, patience, metrics: &metrics, beat }.run().await;
+    let claim = LeaderLease::new(client.clone(), &namespace, lease, holder, every * 2);
+    Collector { client, claim, every, patience, metrics: &metrics, beat }.run().await;
 }
 
 /// Serves with the folder's certificate, and with those that come after it.

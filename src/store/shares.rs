@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::caller::PodIdentity;
 use super::api_error::ApiError;
+use super::caller::PodIdentity;
 
 /// Requests of one pod at once. Its sidecar stores one output after another, and its other containers ask beside it.
 const OF_POD: usize = 4;

@@ -1,8 +1,8 @@
 //! Why a task cannot start that waits for an earlier one, as one sentence and as an exit code.
 
+use crate::store::client::ClientError;
 use bootlace_core::input::wait_spec::MAX_WAIT_SECONDS;
 use bootlace_core::names;
-use crate::store::client::ClientError;
 
 /// Why what is awaited is not there. Each message is one line that names the pipe, its task and run, and the remedy.
 #[derive(Debug, thiserror::Error)]

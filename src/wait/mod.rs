@@ -12,8 +12,8 @@
 //!
 //! Nothing of the content passes through here: the pod's spec names the object, and the kubelet brings it.
 
-mod poll_store;
 mod error;
+mod poll_store;
 mod wait_for_volume;
 
 use std::path::PathBuf;
@@ -25,13 +25,13 @@ use futures::future::try_join_all;
 
 pub use error::WaitError;
 
-use bootlace_core::input::{AwaitedOutput, WaitSpec};
-use bootlace_core::json_error;
-use bootlace_core::names;
 use crate::server::logs::{self, LogArgs};
 use crate::server::process::{self, Termination};
 use crate::store::client::{Client, token_file};
 use crate::store::protocol::EventKind;
+use bootlace_core::input::{AwaitedOutput, WaitSpec};
+use bootlace_core::json_error;
+use bootlace_core::names;
 
 /// How long an Event may take. The termination message says the same.
 const EVENT_TIME: Duration = Duration::from_secs(5);

@@ -8,9 +8,9 @@ use reqwest::Method;
 use tokio::time::{Instant, sleep};
 
 use super::WaitError;
-use bootlace_core::input::AwaitedOutput;
 use crate::store::client::Client;
-use crate::store::protocol::{PATH_AWAITED, AwaitedResponse};
+use crate::store::protocol::{AwaitedResponse, PATH_AWAITED};
+use bootlace_core::input::AwaitedOutput;
 
 /// The pause between two questions, at first and after a minute or so; each is lengthened by chance up to its double. A
 /// question costs the API server a token's review, a pod and a page of Pipes: a hundred pods that have waited long ask

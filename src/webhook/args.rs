@@ -10,10 +10,10 @@ use k8s_openapi::jiff::SignedDuration;
 use super::boot_args::BootArgs;
 use super::entrypoints::EntrypointArgs;
 use super::reviews::CallerPolicy;
-use bootlace_core::plan::InstallationSettings;
 use crate::server::logs::LogArgs;
 use crate::server::process::{DRAIN_DELAY, seconds};
 use crate::server::tls::Lifetimes;
+use bootlace_core::plan::InstallationSettings;
 
 /// Serve admission reviews.
 #[derive(Debug, Clone, clap::Args)]
@@ -163,7 +163,9 @@ impl WebhookArgs {
     pub(super) fn callers(&self) -> CallerPolicy {
         match &self.client_ca {
             None => CallerPolicy::Any,
-            Some(_) => CallerPolicy::Named { names: self.client_names.clone(), others: !self.client_required },
+            Some(_) => {
+                CallerPolicy::Named { names: self.client_names.clone(), others: !self.client_required }
+            }
         }
     }
 

@@ -10,8 +10,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::entrypoints;
-use bootlace_core::admission::ReviewOutcome;
 use crate::server::metrics::{self, ServerMetrics};
+use bootlace_core::admission::ReviewOutcome;
 
 /// From a review that is skipped to one that a starved machine takes its time for; in seconds.
 const DURATIONS: [f64; 11] = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0, 3.0];
@@ -221,8 +221,8 @@ impl WebhookMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootlace_core::selection::SkipReason;
     use crate::server::listener::HandshakeFailure;
+    use bootlace_core::selection::SkipReason;
 
     #[test]
     fn the_page_holds_what_was_counted() {

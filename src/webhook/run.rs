@@ -18,12 +18,13 @@ use super::reviews::Reviews;
 use super::{signing, store_ca, version};
 use crate::profile_files;
 use crate::server::api_client;
-use crate::server::listener::{ShutdownController, Limits, Server, Transport};
+use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::Liveness;
 use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::tls::{
-    self, Certificate, ClientVerifier, Names, CertResolver, authority, ca_bundle, files, leaf_secret, rotation, ca_secret,
+    self, CertResolver, Certificate, ClientVerifier, Names, authority, ca_bundle, ca_secret, files,
+    leaf_secret, rotation,
 };
 use crate::server::{logs, status};
 
@@ -74,8 +75,8 @@ async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
     process::serve_status(probes, page, lasting.follower());
     let client = prepare(args, &shared).await?;
     let lookups = Lookups {
-        images: args.entrypoints.lookup(api_client.clone(), shared.metrics.entrypoints.clone())?,
-        pipes: api_client.map_or_else(PipeLookup::nowhere, PipeLookup::new),
+        images: args.entrypoints.lookup(client.clone(), shared.metrics.entrypoints.clone())?,
+        pipes: client.map_or_else(PipeLookup::nowhere, PipeLookup::new),
     };
 
     let clients = args.client_ca.clone().map(ClientVerifier::watch).transpose()?;
@@ -153,50 +154,50 @@ async fn prepare(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<Option<C
         "there is no cluster to be reached: run in a pod, set KUBECONFIG, or run without one with --profiles",
     )?;
     tokio::spawn(version::watch(
-        api_client.clone(),
+        client.clone(),
         version::EVERY,
         Arc::clone(&shared.profiles),
         Arc::clone(&shared.readiness),
         shared.liveness.expect("the API server's version"),
     ));
     tokio::spawn(profiles::namespaces::watch(
-        api_client.clone(),
+        client.clone(),
         Arc::clone(&shared.profiles),
         Arc::clone(&shared.readiness),
         shared.liveness.expect("namespaces"),
     ));
     tokio::spawn(profiles::watch::watch(
-        api_client.clone(),
+        client.clone(),
         Arc::clone(&shared.profiles),
         Arc::clone(&shared.readiness),
         Arc::clone(&shared.metrics),
         shared.liveness.expect("BootProfiles"),
     ));
     if let Some(secret) = &args.signing_secret {
-        let namespace = args.namespace.as_deref().unwrap_or_else(|| api_client.default_namespace());
+        let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
         let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
         let beat = shared.liveness.expect("the signing keys");
-        let secrets = Api::namespaced(api_client.clone(), namespace);
-        let keeper = signing::SigningKeyController::new(secrets, ca_secret, profiles, readiness, beat);
+        let secrets = Api::namespaced(client.clone(), namespace);
+        let keeper = signing::SigningKeyController::new(secrets, secret, profiles, readiness, beat);
         tokio::spawn(keeper.run());
     }
     if let (Some(secret), Some(service)) = (&args.tls_secret, &args.service) {
-        keep_secret(args, shared, &api_client, ca_secret, service);
+        keep_secret(args, shared, &client, secret, service);
     }
-    Ok(Some(api_client))
+    Ok(Some(client))
 }
 
 fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &str, service: &str) {
-    let namespace = args.namespace.as_deref().unwrap_or_else(|| api_client.default_namespace());
+    let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     let (bundle, bundles) = watch::channel(None);
     let timing = rotation::Timing { lifetimes: args.lifetimes(), ..rotation::Timing::default() };
-    let secrets: Api<_> = Api::namespaced(api_client.clone(), namespace);
+    let secrets: Api<_> = Api::namespaced(client.clone(), namespace);
     if let Some(url) = args.store_url.clone() {
         let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
         tokio::spawn(store_ca::watch(url, bundles.clone(), profiles, readiness));
     }
     if let (Some(name), Some(service)) = (args.store_tls_secret.clone(), &args.store_service) {
-        let (authority, names) = (ca_secret.to_owned(), Names::of_service(service, namespace));
+        let (authority, names) = (secret.to_owned(), Names::of_service(service, namespace));
         let keeper = leaf_secret::LeafSecretController {
             api: secrets.clone(),
             authority,
@@ -212,7 +213,7 @@ fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &st
     let (published, told) = watch::channel(None);
     let keeper = ca_secret::CaSecretController {
         api: secrets,
-        name: ca_secret.to_owned(),
+        name: secret.to_owned(),
         names: Names::of_service(service, namespace),
         serving: Arc::clone(&shared.serving),
         bundle,
@@ -225,8 +226,9 @@ fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &st
     tokio::spawn(keeper.run());
     if let Some(name) = args.configuration.clone() {
         let (readiness, beat) = (Arc::clone(&shared.readiness), shared.liveness.expect("the caBundle"));
-        let secret = (namespace, ca_secret.to_owned());
-        let keeper = ca_bundle::CaBundleController::new(api_client, name, ca_secret, bundles, published, readiness, beat);
+        let secret = (namespace, secret.to_owned());
+        let keeper =
+            ca_bundle::CaBundleController::new(client, name, secret, bundles, published, readiness, beat);
         tokio::spawn(keeper.run());
     }
 }
@@ -248,9 +250,9 @@ fn follow_files(folder: std::path::PathBuf, shared: &Shared) -> anyhow::Result<(
 fn make_certificate(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
     let issued = authority::issue(&Names::of_loopback(), now, tls::Lifetimes::default())?;
-    serve(shared, &Certificate::from_pem(leaf_secret.cert.as_bytes(), leaf_secret.key.as_bytes())?);
+    serve(shared, &Certificate::from_pem(issued.cert.as_bytes(), issued.key.as_bytes())?);
     if let Some(file) = &args.ca_out {
-        std::fs::write(file, &leaf_secret.ca_cert).with_context(|| {
+        std::fs::write(file, &issued.ca_cert).with_context(|| {
             format!("{} cannot be written: give another file with --ca-out", file.display())
         })?;
     }

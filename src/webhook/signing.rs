@@ -12,10 +12,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tracing::{info, warn};
 
 use super::profiles::ActiveProfiles;
-use bootlace_core::names;
 use crate::server::liveness::Heartbeat;
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watch_errors;
+use bootlace_core::names;
 use bootlace_core::signature::Keys;
 use bootlace_core::signature::keys::{self, KEY_BYTES};
 
@@ -73,7 +73,8 @@ impl SigningKeyController {
     /// Whether the keys are known.
     async fn reconcile(&mut self) -> Result<bool, String> {
         let name = &self.name;
-        let unreadable = |error| watch_errors::describe_api_error(&format!("Secret {name} cannot be read"), &error);
+        let unreadable =
+            |error| watch_errors::describe_api_error(&format!("Secret {name} cannot be read"), &error);
         let found = self.api.get_opt(name).await.map_err(unreadable)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let data = match &found {
@@ -133,7 +134,10 @@ impl SigningKeyController {
                 Ok(true)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-            Err(error) => Err(watch_errors::describe_api_error(&format!("Secret {} cannot be {doing}", self.name), &error)),
+            Err(error) => Err(watch_errors::describe_api_error(
+                &format!("Secret {} cannot be {doing}", self.name),
+                &error,
+            )),
         }
     }
 }

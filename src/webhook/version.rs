@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::profiles::ActiveProfiles;
-use bootlace_core::plan::Version;
 use crate::server::api_client::{ServerVersion, version};
 use crate::server::liveness::{self, Heartbeat};
 use crate::server::readiness::{Part, Readiness};
+use bootlace_core::plan::Version;
 
 /// How often it is asked for.
 pub const EVERY: Duration = Duration::from_mins(5);

@@ -1,7 +1,7 @@
 //! Roles of two versions side by side: pods of the version before at this store, and pods of a version to come.
 //!
 //! `versions/*.json` are pods as the webhook of the version before wrote them (commit 9c1baa8, which signed nothing). What
-//! this one writes is in `tests/admission/snapshots`. A binary of the version before is built by nobody here: it takes as
+//! this one writes is in `core/tests/admission/snapshots`. A binary of the version before is built by nobody here: it takes as
 //! long as all the tests.
 
 use std::collections::BTreeSet;
@@ -29,13 +29,13 @@ const NOW: [(&str, &str); 2] = [
     (
         OUTPUTS,
         include_str!(
-            "../admission/snapshots/admission__pipes_out__a_task_whose_command_is_known_hands_over_by_its_launcher.snap"
+            "../../core/tests/admission/snapshots/admission__pipes_out__a_task_whose_command_is_known_hands_over_by_its_launcher.snap"
         ),
     ),
     (
         WAITS,
         include_str!(
-            "../admission/snapshots/admission__pipes_wait__entries_name_the_objects_that_will_come_and_two_containers_see_to_it.snap"
+            "../../core/tests/admission/snapshots/admission__pipes_wait__entries_name_the_objects_that_will_come_and_two_containers_see_to_it.snap"
         ),
     ),
 ];

@@ -74,7 +74,7 @@ impl Replica {
         let keeper = ca_bundle::CaBundleController::new(
             client,
             "bootlace".to_owned(),
-            ca_secret,
+            secret,
             bundles,
             published,
             readiness,
@@ -106,19 +106,19 @@ pub(crate) fn configuration() -> Value {
 /// The CA that every webhook trusts, where they agree on one.
 pub(crate) fn trusted(api: &ApiServer) -> Option<Value> {
     let configuration = api.get(CONFIGURATION)?;
-    let webhooks = ca_bundle["webhooks"].as_array()?.clone();
+    let webhooks = configuration["webhooks"].as_array()?.clone();
     let bundle = webhooks.first()?["clientConfig"].get("caBundle")?.clone();
     webhooks.iter().all(|webhook| webhook["clientConfig"]["caBundle"] == bundle).then_some(bundle)
 }
 
 pub(crate) fn is_trusted(api: &ApiServer) -> bool {
-    api.get(SECRET).is_some_and(|secret| trusted(api).as_ref() == ca_secret["data"].get("ca.crt"))
+    api.get(SECRET).is_some_and(|secret| trusted(api).as_ref() == secret["data"].get("ca.crt"))
 }
 
 #[tokio::test]
 async fn replicas_that_start_together_share_one_secret_and_one_ca() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     let replicas = [Replica::start(&api), Replica::start(&api), Replica::start(&api)];
     for replica in &replicas {
         until("every replica to be ready", async || replica.readiness.report().is_empty()).await;
@@ -135,12 +135,12 @@ async fn replicas_that_start_together_share_one_secret_and_one_ca() {
 #[tokio::test]
 async fn a_bundle_that_somebody_resets_is_put_back() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     let replica = Replica::start(&api);
     until("the bundle", async || replica.readiness.report().is_empty()).await;
     let mut other = api.get(CONFIGURATION).unwrap();
     other["webhooks"][0]["clientConfig"]["caBundle"] = json!("bm90IG91cnM=");
-    for reset in [ca_bundle(), other] {
+    for reset in [configuration(), other] {
         api.put(CONFIGURATION, reset);
         until("the bundle to be put back", async || is_trusted(&api)).await;
     }
@@ -149,7 +149,7 @@ async fn a_bundle_that_somebody_resets_is_put_back() {
 #[tokio::test]
 async fn a_secret_that_somebody_deletes_is_put_back_with_the_same_ca() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     let replica = Replica::start(&api);
     until("the certificate", async || replica.readiness.report().is_empty()).await;
     let before = api.get(SECRET).unwrap();
@@ -179,7 +179,7 @@ async fn a_configuration_that_comes_later_is_waited_for() {
         replica.missing().contains("there is no MutatingWebhookConfiguration bootlace")
     })
     .await;
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     until("the bundle", async || replica.readiness.report().is_empty()).await;
     assert!(is_trusted(&api));
 }

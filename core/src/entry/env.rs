@@ -62,6 +62,7 @@ impl Borrow<str> for EnvName {
 
 impl EnvName {
     /// The name.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -99,16 +100,19 @@ impl EnvValue {
     }
 
     /// What it is. It may be a secret.
+    #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Its size in bytes.
+    #[must_use]
     pub fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 
     /// Whether its source keeps it secret.
+    #[must_use]
     pub fn is_secret(&self) -> bool {
         self.secret
     }

@@ -9,6 +9,6 @@ mod shell;
 pub use env::{EnvError, EnvName, EnvValue, MAX_RECORD_BYTES, Rename};
 pub use path::{AssetPath, FileTree, PathError, check_name};
 #[cfg(test)]
-pub use reserved::RESERVED;
+pub(crate) use reserved::RESERVED;
 pub use reserved::decides;
 pub use shell::can_be_sourced;

@@ -34,6 +34,7 @@ impl AssetPath {
     }
 
     /// The path as the file system takes it.
+    #[must_use]
     pub fn as_path(&self) -> &Path {
         Path::new(&self.0)
     }
@@ -111,16 +112,19 @@ impl<T> Default for FileTree<T> {
 
 impl<T> FileTree<T> {
     /// A tree without files.
+    #[must_use]
     pub fn new() -> Self {
         Self { files: BTreeMap::new() }
     }
 
     /// The file at `path`.
+    #[must_use]
     pub fn get(&self, path: &AssetPath) -> Option<&T> {
         self.files.get(path)
     }
 
     /// The file that `path` cannot exist beside: it lies where `path` needs a folder, or below `path` itself.
+    #[must_use]
     pub fn obstacle(&self, path: &AssetPath) -> Option<(&AssetPath, &T)> {
         let above = path.folders().find_map(|folder| self.files.get_key_value(&AssetPath(folder.to_owned())));
         above.or_else(|| {
@@ -141,6 +145,7 @@ impl<T> FileTree<T> {
     }
 
     /// How many files there are.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.files.len()
     }

@@ -2,7 +2,7 @@
 //! whoever may write a `ConfigMap` does not thereby choose the task's programs.
 
 /// The names, a star standing for any end, each with what it decides.
-pub const RESERVED: &[(&str, &str)] = &[
+pub(crate) const RESERVED: &[(&str, &str)] = &[
     ("PATH", "which programs are found by their names"),
     ("HOME", "where programs look for their settings"),
     ("IFS", "how a shell reads its commands"),
@@ -37,6 +37,7 @@ pub const RESERVED: &[(&str, &str)] = &[
 ];
 
 /// What `name` decides, where it is reserved and none of `allow` means it.
+#[must_use]
 pub fn decides(name: &str, allow: &[String]) -> Option<&'static str> {
     let (_, decides) = RESERVED.iter().find(|(pattern, _)| means(pattern, name))?;
     (!allow.iter().any(|pattern| means(pattern, name))).then_some(decides)

@@ -36,6 +36,7 @@ const SHELLS_OWN: &[&str] = &[
 ];
 
 /// Whether a shell takes a variable of this name from a file that it sources.
+#[must_use]
 pub fn can_be_sourced(name: &str) -> bool {
     is_shell_name(name) && !SHELLS_OWN.contains(&name)
 }

@@ -155,6 +155,9 @@ mod tests {
                 scheduler.opt_in_label().map(|mark| (scheduler.name(), mark.label, mark.value))
             })
             .collect();
-        assert_eq!(chart, ours, "make charts/bootlace/files/schedulers.yaml and src/identity say the same");
+        assert_eq!(
+            chart, ours,
+            "make charts/bootlace/files/schedulers.yaml and core/src/identity say the same"
+        );
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource;
 use serde_json::{Value, json};
 
-use super::boot_spec::{self, BootSource, MountedSource, RemoteSource, SourceKind, SourceLimits};
+use super::boot_spec::{self, BootSource, MountedSource, RemoteSpec, SourceKind, SourceLimits};
 use super::{
     BootSpec, EnvDelivery, InstallationSettings, PlanError, PreparedProfile, TaskContainer, env_secret,
     init_image, mounts, references,
@@ -60,13 +60,13 @@ fn from(position: usize, source: &Source) -> SourceKind {
     } else if let Some(says) = &source.secret {
         object(ObjectKind::Secret, says)
     } else if let Some(says) = &source.http {
-        SourceKind::Http(RemoteSource { request: Box::new(says.clone()), path })
+        SourceKind::Http(RemoteSpec { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.optimus {
-        SourceKind::Optimus(RemoteSource { request: Box::new(says.clone()), path })
+        SourceKind::Optimus(RemoteSpec { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.object_store {
-        SourceKind::ObjectStore(RemoteSource { request: Box::new(says.clone()), path })
+        SourceKind::ObjectStore(RemoteSpec { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.oci {
-        SourceKind::Oci(RemoteSource { request: Box::new(says.clone()), path })
+        SourceKind::Oci(RemoteSpec { request: Box::new(says.clone()), path })
     } else if let Some(says) = &source.pipe {
         // Kind and name are known once it is looked up for a pod: see `pipes::sources`.
         let (kind, name) = (ObjectKind::ConfigMap, String::new());

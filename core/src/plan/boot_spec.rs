@@ -130,13 +130,13 @@ pub enum SourceKind {
     /// A `ConfigMap` or `Secret` that the kubelet mounted.
     Mounted(MountedSource),
     /// An HTTP request.
-    Http(RemoteSource<Http>),
+    Http(RemoteSpec<Http>),
     /// What an Optimus server compiled.
-    Optimus(RemoteSource<Optimus>),
+    Optimus(RemoteSpec<Optimus>),
     /// Objects of a store.
-    ObjectStore(RemoteSource<ObjectStore>),
+    ObjectStore(RemoteSpec<ObjectStore>),
     /// What a registry holds.
-    Oci(RemoteSource<Oci>),
+    Oci(RemoteSpec<Oci>),
     /// What a boot image of the pod's own left.
     InitImage(InitImageSource),
 }
@@ -154,7 +154,7 @@ pub struct InitImageSource {
 /// What is fetched over the network, in the profile's own words.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub struct RemoteSource<T> {
+pub struct RemoteSpec<T> {
     /// What the profile says.
     pub request: Box<T>,
     /// The folder that the client's files are mounted below: [`DIR_HEADERS`], [`DIR_CA`], [`DIR_TOKEN`] and

@@ -39,7 +39,7 @@ pub struct InjectedAnnotation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaits: Vec<AwaitedPipe>,
     /// Which task containers have the postStart hook.
-    #[serde(default, skip_serializing_if = "When::is_always")]
+    #[serde(default, skip_serializing_if = "HookWhen::is_always")]
     pub hook_when: HookWhen,
 }
 

@@ -240,6 +240,7 @@ fn of_object_store(field: &str, says: &ObjectStore) -> Result<Files, BrokenRule>
 /// Whether the client for object stores accepts `key`, and requests it as it is written: its parts are not empty, `.` or
 /// `..`, and contain no ASCII control character. Written here because the client's crate brings an async runtime; the test
 /// `object_keys_are_those_of_the_client` of the package `bootlace` compares the two.
+#[must_use]
 pub fn is_object_key(key: &str) -> bool {
     let is_part = |part: &str| {
         !["", ".", ".."].contains(&part) && !part.chars().any(|character| character.is_ascii_control())

@@ -20,7 +20,7 @@ mod status;
 pub mod templates;
 
 pub use defaults::NamespaceDefaults;
-pub use entries::MAX_SPEC_BYTES;
+pub use entries::{MAX_SPEC_BYTES, is_object_key};
 pub use set::{InvalidProfile, NoProfile, Profile, Profiles};
 pub use spec::{BootProfile, BootProfileSpec};
 pub use status::{BootProfileStatus, LastValid};

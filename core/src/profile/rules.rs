@@ -1,7 +1,7 @@
 //! What a schema cannot say of a profile: rules that the API server checks, written in CEL, and their twins in Rust, for
 //! profiles that are read from files. Each stands here once, in both languages, with the sentence that both say.
 //!
-//! Evaluating CEL itself would bring an interpreter into a binary that runs in every pod. `tests/profiles` holds what
+//! Evaluating CEL itself would bring an interpreter into a binary that runs in every pod. `core/tests/profiles` holds what
 //! breaks each rule: one test has the twins refuse it, and a scenario the API server, with the same sentence.
 
 use std::collections::BTreeMap;
@@ -251,13 +251,13 @@ macro_rules! keys {
                 cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, i.__as__.matches('^[ -<>-~]+$'))",
                 message: "items[].as is a variable's name where into is Env: write printable ASCII characters other than =",
                 holds: |says: &$part| {
-                    says.into != Into::Env || says.items.iter().all(|item| is_variable(&item.target))
+                    says.into != SourceTarget::Env || says.items.iter().all(|item| is_variable(&item.target))
                 },
             },
             Rule {
                 cel: "self.into != 'Env' || !has(self.prefix) || self.prefix.matches('^[ -<>-~]+$')",
                 message: PREFIX_OF_NAMES,
-                holds: |says| says.into != Into::Env || says.prefix.is_empty() || is_variable(&says.prefix),
+                holds: |says| says.into != SourceTarget::Env || says.prefix.is_empty() || is_variable(&says.prefix),
             },
             Rule {
                 // Behind a prefix it would cost more than the API server's budget for a rule.
@@ -269,14 +269,14 @@ macro_rules! keys {
                 message: "items[].as is a path below the assets folder where into is Files: write it without a first or \
                           last slash, and without empty parts, . and ..",
                 holds: |says| {
-                    let is_ours = says.into == Into::Files && says.prefix.is_empty();
+                    let is_ours = says.into == SourceTarget::Files && says.prefix.is_empty();
                     !is_ours || says.items.iter().all(|item| is_path(&item.target))
                 },
             },
             Rule {
                 cel: concat!("self.into != 'Files' || !has(self.prefix) || ", is_path!("self.prefix + 'x'")),
                 message: PREFIX_OF_PATHS,
-                holds: |says| says.into != Into::Files || is_start_of_path(&says.prefix),
+                holds: |says| says.into != SourceTarget::Files || is_start_of_path(&says.prefix),
             },
             Rule {
                 cel: "!has(self.exclude) || !has(self.items)",
@@ -674,7 +674,10 @@ mod tests {
         assert!(rules.len() > 10, "{rules:?}");
         let known: BTreeSet<_> = samples().into_iter().map(|sample| (sample.field, sample.message)).collect();
         let missing: Vec<_> = rules.difference(&known).collect();
-        assert!(missing.is_empty(), "tests/profiles/refused.yaml holds nothing that breaks {missing:#?}");
+        assert!(
+            missing.is_empty(),
+            "core/tests/profiles/refused.yaml holds nothing that breaks {missing:#?}"
+        );
     }
 
     /// Its names are written out, as a rule's text is a constant.

@@ -35,7 +35,7 @@ impl Boot {
         let bytes = environ::encode(records.iter().map(|(name, value)| record(*name, value)));
         fs::create_dir_all(boot.keep().parent().unwrap()).unwrap();
         fs::write(boot.environ(), bytes).unwrap();
-        fs::write(boot.keep(), pod_env::encode(pod_env.iter().map(OsStr::new))).unwrap();
+        fs::write(boot.keep(), pod_env::encode(keep.iter().map(OsStr::new))).unwrap();
         fs::write(boot.termination_log(), "").unwrap();
         boot
     }

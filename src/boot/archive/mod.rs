@@ -6,8 +6,8 @@ mod zip;
 
 use super::sink::Sink;
 use super::source::SourceError;
-use bootlace_core::entry::AssetPath;
 use crate::http::Body;
+use bootlace_core::entry::AssetPath;
 use bootlace_core::profile::remote::{Archive, ArchiveFormat};
 
 /// Which of a tar's entries become files, and where.
@@ -38,7 +38,12 @@ pub(crate) enum ArchiveEntryKind {
 
 /// An archive that a profile takes as it is.
 impl SelectEntries for &Archive {
-    fn target(&mut self, path: &AssetPath, kind: ArchiveEntryKind, _: &Sink<'_>) -> Result<Option<String>, SourceError> {
+    fn target(
+        &mut self,
+        path: &AssetPath,
+        kind: ArchiveEntryKind,
+        _: &Sink<'_>,
+    ) -> Result<Option<String>, SourceError> {
         Ok(name::target(path, self).filter(|_| kind != ArchiveEntryKind::Folder))
     }
 

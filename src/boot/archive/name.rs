@@ -1,6 +1,6 @@
 //! What becomes of an entry's name.
 
-use crate::boot::source::{EntryName, EntryError, SourceError};
+use crate::boot::source::{EntryError, EntryName, SourceError};
 use bootlace_core::entry::{AssetPath, PathError};
 use bootlace_core::profile::remote::Archive;
 

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_tar::{Archive as Tar, EntryType};
 
-use super::{BREAKS_OFF, DAMAGED, ArchiveEntryKind, SelectEntries, broken, name, not_a_file};
+use super::{ArchiveEntryKind, BREAKS_OFF, DAMAGED, SelectEntries, broken, name, not_a_file};
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
 use crate::http::Body;

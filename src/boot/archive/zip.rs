@@ -10,7 +10,7 @@ use zip::result::ZipError;
 
 use super::{BREAKS_OFF, DAMAGED, FIELD, broken, name, not_a_file};
 use crate::boot::sink::Sink;
-use crate::boot::source::{EntryName, EntryError, SourceError};
+use crate::boot::source::{EntryError, EntryName, SourceError};
 use crate::http::Body;
 use bootlace_core::profile::remote::Archive;
 

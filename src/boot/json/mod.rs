@@ -120,7 +120,9 @@ pub(crate) fn give(
         }
         let (text, name) = (JsonText::parse(&name, value)?, format!("{prefix}{name}"));
         match gives {
-            EntryKind::Env | EntryKind::Secrets => sink.write_entry(gives, &name, text.whole()?.as_bytes())?,
+            EntryKind::Env | EntryKind::Secrets => {
+                sink.write_entry(gives, &name, text.whole()?.as_bytes())?
+            }
             EntryKind::Files => give_file(text, &name, sink)?,
         }
     }

@@ -149,7 +149,10 @@ mod tests {
                 for json in [json.clone(), json.replace('<', "\\u003c")] {
                     let value: &RawValue = serde_json::from_str(&json).unwrap();
                     assert!(JsonText::parse("X", value).unwrap().contains(words).unwrap(), "{before}");
-                    assert!(!JsonText::parse("X", value).unwrap().contains("<no values>").unwrap(), "{before}");
+                    assert!(
+                        !JsonText::parse("X", value).unwrap().contains("<no values>").unwrap(),
+                        "{before}"
+                    );
                 }
             }
         }

@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::boot::volume::VolumeError;
-use bootlace_core::entry::{EnvError, PathError};
 use crate::http::HttpError;
+use bootlace_core::entry::{EnvError, PathError};
 
 /// Why a source's content cannot be had. It names entries, never values.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use super::SourceError;
 use super::content::ContentKind;
 use super::remote::RemoteApi;
 use crate::boot::sink::Sink;
-use bootlace_core::entry::Rename;
 use crate::http::{Body, Expected, HttpError, Request};
+use bootlace_core::entry::Rename;
 use bootlace_core::profile::address;
 use bootlace_core::profile::remote::{self, Http};
 

@@ -14,7 +14,7 @@ use bootlace_launch::{environ, layout};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use super::{EntryName, EntryError, FetchSource, SourceError};
+use super::{EntryError, EntryName, FetchSource, SourceError};
 use crate::boot::sink::Sink;
 use bootlace_core::entry::{EnvError, MAX_RECORD_BYTES, Rename};
 use bootlace_core::names;

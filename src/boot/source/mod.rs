@@ -5,8 +5,8 @@
 //! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
 
 mod attempts;
-mod content;
 mod client;
+mod content;
 mod error;
 mod http;
 mod init_image;
@@ -19,7 +19,7 @@ mod remote;
 
 use futures::future::LocalBoxFuture;
 
-pub(crate) use self::error::{EntryName, EntryError, SourceError};
+pub(crate) use self::error::{EntryError, EntryName, SourceError};
 use self::init_image::InitImageFolder;
 use self::inline::InlineSource;
 use self::mounted::{Keys, MountedObject, read_object};

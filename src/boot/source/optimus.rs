@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::remote::RemoteApi;
 use super::{EntryName, SourceError};
-use crate::boot::json::{self, Pairs, JsonText};
+use crate::boot::json::{self, JsonText, Pairs};
 use crate::boot::sink::{EntryKind, Sink};
-use bootlace_core::entry::Rename;
 use crate::http::{Body, HttpError, Request};
+use bootlace_core::entry::Rename;
 use bootlace_core::profile::address;
 use bootlace_core::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
@@ -92,7 +92,9 @@ impl RemoteApi for Optimus {
                     .to_owned(),
             ));
         }
-        for (entry, pairs) in [(EntryName::Variable, &envs), (EntryName::File, &files), (EntryName::Variable, &secrets)] {
+        for (entry, pairs) in
+            [(EntryName::Variable, &envs), (EntryName::File, &files), (EntryName::Variable, &secrets)]
+        {
             check(entry, pairs, self.no_value, sink)?;
         }
         json::give(envs, EntryKind::Env, "", &[], sink)?;

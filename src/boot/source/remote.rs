@@ -9,9 +9,9 @@ use futures::future::LocalBoxFuture;
 use super::attempts::fetch;
 use super::{FetchSource, SourceError, client};
 use crate::boot::sink::Sink;
-use bootlace_core::entry::Rename;
 use crate::http::{Body, FetchProgress, Request};
-use bootlace_core::plan::boot_spec::RemoteSource;
+use bootlace_core::entry::Rename;
+use bootlace_core::plan::boot_spec::RemoteSpec;
 use bootlace_core::profile::remote;
 
 /// What a kind of server is asked, and what becomes of its answer.
@@ -39,25 +39,25 @@ pub(super) fn address(api: &impl RemoteApi) -> Result<String, SourceError> {
 
 /// A source that asks a server.
 pub(super) struct RemoteSource<'a, A> {
-    remote: &'a RemoteSource<A>,
+    remote: &'a RemoteSpec<A>,
     /// The time of the whole boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
 }
 
 impl<'a, A: RemoteApi> RemoteSource<'a, A> {
-    pub(super) fn new(remote: &'a RemoteSource<A>, seconds: u32) -> Self {
+    pub(super) fn new(remote: &'a RemoteSpec<A>, seconds: u32) -> Self {
         Self { remote, seconds, progress: Arc::default() }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let RemoteSource { request: api, path } = self.remote;
+        let RemoteSpec { request: api, path } = self.remote;
         let client = client::open(api.client(), Path::new(path), self.seconds, &self.progress).await?;
         let request = api.request(sink.limit())?;
         let take = async |mut body| {
             // An earlier attempt may have given half of it.
             sink.clear();
-            api.take(&mut body, sink).await
+            api.receive(&mut body, sink).await
         };
         fetch(&client, &request, take).await
     }

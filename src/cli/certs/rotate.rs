@@ -10,10 +10,10 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use bootlace_core::names;
 use crate::server::process::{runtime, seconds};
 use crate::server::tls::rotation::RotationRequest;
 use crate::server::{api_client, watch_errors};
+use bootlace_core::names;
 
 /// How often is looked whether it is done.
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,14 +43,14 @@ pub(super) fn run(args: &RotateArgs) -> anyhow::Result<()> {
         let client = api_client::connect()
             .await
             .context("there is no cluster to be reached: run in a pod, or set KUBECONFIG")?;
-        rotate(&api_client, args).await
+        rotate(&client, args).await
     })
 }
 
 async fn rotate(client: &Client, args: &RotateArgs) -> anyhow::Result<()> {
     let RotateArgs { what, secret: name, .. } = args;
-    let namespace = args.namespace.as_deref().unwrap_or_else(|| api_client.default_namespace());
-    let secrets: Api<Secret> = Api::namespaced(api_client.clone(), namespace);
+    let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let place = format!("Secret {name} of namespace {namespace}");
     // Metadata alone: nobody needs the keys here.
     let Some(found) = secrets.get_metadata_opt(name).await.map_err(|error| failed(&place, "read", &error))?
@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_secret_is_annotated_and_waited_for() {
         let (client, asked) = cluster(Some(names::MANAGED_BY), Some(3));
-        rotate(&api_client, &args(Duration::from_secs(30))).await.unwrap();
+        rotate(&client, &args(Duration::from_secs(30))).await.unwrap();
         let asked = asked.lock().unwrap();
         let patches: Vec<_> = asked.iter().filter(|asked| asked.starts_with("PATCH")).collect();
         assert_eq!(patches, [r#"PATCH {"metadata":{"annotations":{"bootlace.dev/rotate":"ca"}}}"#]);
@@ -171,10 +171,10 @@ mod tests {
             (Some(names::MANAGED_BY), None, "nothing came of it within 30 s"),
         ] {
             let (client, _) = cluster(label, reads);
-            let error = rotate(&api_client, &args(Duration::from_secs(30))).await.unwrap_err().to_string();
+            let error = rotate(&client, &args(Duration::from_secs(30))).await.unwrap_err().to_string();
             assert!(error.contains(hint), "{error}");
         }
         let (client, _) = cluster(Some(names::MANAGED_BY), None);
-        rotate(&api_client, &args(Duration::ZERO)).await.unwrap();
+        rotate(&client, &args(Duration::ZERO)).await.unwrap();
     }
 }

@@ -154,7 +154,9 @@ pub(super) fn describe_absent(when: HookWhen, env: &EnvArguments<'_>, has_handle
         (HookWhen::Auto, Way::Launcher) => {
             "hook.when is Auto, and the launcher does not start the task without the boot env"
         }
-        (HookWhen::Auto, Way::Sourced) => "hook.when is Auto, and no hook can prove what the image loads itself",
+        (HookWhen::Auto, Way::Sourced) => {
+            "hook.when is Auto, and no hook can prove what the image loads itself"
+        }
         (HookWhen::Auto, Way::Secret(_) | Way::File | Way::Home | Way::None) => {
             "hook.when is Auto, and the profile's sources give no env"
         }

@@ -13,7 +13,7 @@ use bootlace_core::names;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
 use bootlace_core::plan::{BootSpec, InjectedAnnotation};
 use bootlace_core::pod::{Container, Json, List, Pod};
-use bootlace_core::profile::object_store::{ObjectStoreCredentials, ObjectStore, ObjectStoreClient};
+use bootlace_core::profile::object_store::{ObjectStore, ObjectStoreClient, ObjectStoreCredentials};
 use bootlace_core::profile::remote::{Client, JsonPart, Optimus};
 use bootlace_core::profile::spec::SourceTarget;
 use bootlace_core::selection::{MatchReason, Selection, SkipReason, select};
@@ -100,7 +100,13 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
 }
 
 /// A task container.
-fn task(out: &mut Lines, injected: &Value, container: &Container<'_>, mark: &InjectedAnnotation, spec: &BootSpec<'_>) {
+fn task(
+    out: &mut Lines,
+    injected: &Value,
+    container: &Container<'_>,
+    mark: &InjectedAnnotation,
+    spec: &BootSpec<'_>,
+) {
     let (kind, list) = match container.list {
         List::Init => ("init container", "initContainers"),
         List::App => ("container", "containers"),
@@ -188,7 +194,11 @@ fn because(pod: &Pod<'_>) -> MatchReason {
         // It has no init containers here.
         Selection::Overtaken(_)
         | Selection::Skip(
-            SkipReason::OptedOut | SkipReason::NotATask | SkipReason::AlreadyInjected | SkipReason::MirrorPod | SkipReason::Windows,
+            SkipReason::OptedOut
+            | SkipReason::NotATask
+            | SkipReason::AlreadyInjected
+            | SkipReason::MirrorPod
+            | SkipReason::Windows,
         ) => MatchReason::Label,
     }
 }
@@ -291,7 +301,9 @@ fn what(source: &BootSource) -> String {
             let becomes = becomes(says.file.as_deref(), says.archive.is_some(), &says.json);
             format!("{} {address}: {becomes}{}", says.method.as_str(), client(&says.client))
         }
-        SourceKind::InitImage(_) => "env and files that bootlace-init left, which win over all above".to_owned(),
+        SourceKind::InitImage(_) => {
+            "env and files that bootlace-init left, which win over all above".to_owned()
+        }
         SourceKind::Optimus(remote) => {
             let says = &remote.request;
             let Optimus { project, job, .. } = &**says;
@@ -341,7 +353,9 @@ fn objects(says: &ObjectStore, address: &str) -> String {
     };
     let credentials = match &says.credentials {
         None => "by the pod's workload identity".to_owned(),
-        Some(ObjectStoreCredentials { secret: Some(secret), .. }) => format!("credentials from Secret {secret}"),
+        Some(ObjectStoreCredentials { secret: Some(secret), .. }) => {
+            format!("credentials from Secret {secret}")
+        }
         Some(_) => "without credentials".to_owned(),
     };
     let ObjectStoreClient { ca, proxy, .. } = &says.client;

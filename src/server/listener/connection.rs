@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::idle_timeout::{IdleTimer, TimedStream, TimedBody};
+use super::idle_timeout::{IdleTimer, TimedBody, TimedStream};
 use crate::server::tls::Peer;
 
 use super::{HandshakeFailure, Server, ShutdownStage, Transport, handshake};
@@ -60,7 +60,12 @@ pub(super) async fn serve(server: &Server, stream: TcpStream, pulse: &Arc<IdleTi
     }
 }
 
-async fn http<S: AsyncRead + AsyncWrite + Unpin>(server: &Server, stream: S, pulse: &Arc<IdleTimer>, peer: Peer) {
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(
+    server: &Server,
+    stream: S,
+    pulse: &Arc<IdleTimer>,
+    peer: Peer,
+) {
     let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(pulse)));
     let service = hyper::service::service_fn(|request| respond(server, pulse, &peer, request));
     let connection = http1::Builder::new()

@@ -5,9 +5,9 @@
 
 mod connection;
 mod handshake;
+mod idle_timeout;
 mod limits;
 mod open;
-mod idle_timeout;
 mod shutdown;
 
 use std::io;

@@ -136,7 +136,10 @@ impl CaBundleController {
         let bundle = match self.secrets.get_opt(&self.secret).await {
             Ok(secret) => secret.and_then(|secret| secret.data?.remove(CA)).map(|ca| ca.0)?,
             Err(error) => {
-                self.complain(watch_errors::describe_api_error(&format!("Secret {} cannot be read", self.secret), &error));
+                self.complain(watch_errors::describe_api_error(
+                    &format!("Secret {} cannot be read", self.secret),
+                    &error,
+                ));
                 return None;
             }
         };

@@ -18,19 +18,20 @@ use tracing::{info, warn};
 use super::authority::{self, Issued};
 use super::ca_bundle::PublishedBundle;
 use super::files::CA;
+use super::rotation::{Change, Published, RotationContext, Timing};
 use super::secret_state::{self, Good, Verdict};
-use super::rotation::{Change, RotationContext, Published, Timing};
-use super::{Names, CertResolver};
-use bootlace_core::names;
+use super::{CertResolver, Names};
 use crate::server::liveness::Heartbeat;
 use crate::server::metrics::ServerMetrics;
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watch_errors::{self, WatchedResource};
+use bootlace_core::names;
 
 /// What Bootlace's own Secrets are labelled with.
 pub(super) const MANAGED_BY: (&str, &str) = (names::LABEL_MANAGED_BY, names::MANAGED_BY);
 
-const WATCHING: WatchedResource = WatchedResource { resource: "secrets", absent: "create the webhook's namespace" };
+const WATCHING: WatchedResource =
+    WatchedResource { resource: "secrets", absent: "create the webhook's namespace" };
 
 /// Keeps the Secret, and serves with it.
 pub struct CaSecretController {
@@ -141,7 +142,8 @@ impl CaSecretController {
     /// The content of a Secret that can still be served with.
     fn still_good(&self, secret: Option<&Secret>, now: OffsetDateTime) -> Option<Issued> {
         let secret = secret?;
-        let is_good = matches!(secret_state::evaluate(secret, self.around(secret, now)), Verdict::Good { .. });
+        let is_good =
+            matches!(secret_state::evaluate(secret, self.around(secret, now)), Verdict::Good { .. });
         is_good.then(|| secret_state::content(secret)).flatten()
     }
 

@@ -33,7 +33,10 @@ impl CertResolver {
     ///
     /// # Errors
     /// None that is known: ring speaks the versions that rustls has by default.
-    pub fn config(self: &Arc<Self>, clients: Option<Arc<ClientVerifier>>) -> Result<ServerConfig, rustls::Error> {
+    pub fn config(
+        self: &Arc<Self>,
+        clients: Option<Arc<ClientVerifier>>,
+    ) -> Result<ServerConfig, rustls::Error> {
         let clients = match clients {
             Some(clients) => clients as Arc<dyn ClientCertVerifier>,
             None => WebPkiClientVerifier::no_client_auth(),

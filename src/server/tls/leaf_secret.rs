@@ -13,11 +13,11 @@ use tracing::{info, warn};
 
 use super::Names;
 use super::authority::Lifetimes;
-use super::secret_state::{self, Leaf};
 use super::ca_secret::MANAGED_BY;
-use bootlace_core::names;
+use super::secret_state::{self, Leaf};
 use crate::server::liveness::Heartbeat;
 use crate::server::watch_errors;
+use bootlace_core::names;
 
 /// How often is looked whether the certificate is still good.
 const EVERY: Duration = Duration::from_secs(10);
@@ -64,7 +64,8 @@ impl LeafSecretController {
     }
 
     async fn reconcile(&self) -> Result<(), String> {
-        let Some(authority) = self.read(&self.authority).await?.as_ref().and_then(secret_state::content) else {
+        let Some(authority) = self.read(&self.authority).await?.as_ref().and_then(secret_state::content)
+        else {
             // Not made yet; of anything else its own keeper tells.
             return Ok(());
         };
@@ -108,12 +109,16 @@ impl LeafSecretController {
             }
             // Another replica was faster.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-            Err(error) => Err(watch_errors::describe_api_error(&format!("Secret {} cannot be {doing}", self.name), &error)),
+            Err(error) => Err(watch_errors::describe_api_error(
+                &format!("Secret {} cannot be {doing}", self.name),
+                &error,
+            )),
         }
     }
 
     async fn read(&self, name: &str) -> Result<Option<Secret>, String> {
-        let unreadable = |error| watch_errors::describe_api_error(&format!("Secret {name} cannot be read"), &error);
+        let unreadable =
+            |error| watch_errors::describe_api_error(&format!("Secret {name} cannot be read"), &error);
         self.api.get_opt(name).await.map_err(unreadable)
     }
 }

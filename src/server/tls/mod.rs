@@ -15,19 +15,19 @@
 //! | [`configuration`] | tell the API server whom to trust |
 
 pub mod authority;
-pub mod certificate;
-pub mod clients;
 pub mod ca_bundle;
-pub mod files;
-pub mod leaf_secret;
-pub mod secret_state;
-pub mod names;
-pub mod rotation;
 pub mod ca_secret;
 pub mod cert_resolver;
+pub mod certificate;
+pub mod clients;
+pub mod files;
+pub mod leaf_secret;
+pub mod names;
+pub mod rotation;
+pub mod secret_state;
 
 pub use authority::{Issued, Lifetimes};
+pub use cert_resolver::CertResolver;
 pub use certificate::{Certificate, CertificateError};
 pub use clients::{ClientVerifier, Peer};
 pub use names::Names;
-pub use cert_resolver::CertResolver;

@@ -175,7 +175,11 @@ impl Cas {
 ///
 /// # Errors
 /// Where a certificate is due and cannot be made.
-pub fn step(issued: &Issued, leaf: &Facts, around: RotationContext<'_>) -> Result<Option<Change>, IssueError> {
+pub fn step(
+    issued: &Issued,
+    leaf: &Facts,
+    around: RotationContext<'_>,
+) -> Result<Option<Change>, IssueError> {
     let RotationContext { names, now, timing, request, .. } = around;
     let Some(cas) = Cas::of(issued) else { return Ok(None) };
     if cas.next.is_some() {
@@ -352,7 +356,8 @@ mod tests {
         request: Option<RotationRequest>,
     ) -> Option<Change> {
         let names = names();
-        step(issued, &leaf(issued), RotationContext { names: &names, now, timing, published, request }).unwrap()
+        step(issued, &leaf(issued), RotationContext { names: &names, now, timing, published, request })
+            .unwrap()
     }
 
     /// Whether a client that trusts `roots`, and whose clock says `now`, takes `cert` with its chain.

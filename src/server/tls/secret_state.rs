@@ -9,10 +9,10 @@ use time::OffsetDateTime;
 use tracing::warn;
 
 use super::authority::{self, Ca, Issued, Lifetimes};
+use super::ca_secret::MANAGED_BY;
 use super::certificate::{self, Facts};
 use super::files::{CA, CERT, KEY};
 use super::rotation::{self, Change, RotationContext, RotationRequest, is_due};
-use super::ca_secret::MANAGED_BY;
 use super::{Certificate, Names};
 use bootlace_core::names;
 

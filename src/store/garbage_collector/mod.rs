@@ -15,9 +15,9 @@ use tracing::{info, warn};
 
 use self::lease::LeaderLease;
 use super::metrics::StoreMetrics;
-use super::pipe::{self, PipePages, persist::exactly, pages::Place};
-use bootlace_core::output::Pipe;
+use super::pipe::{self, PipePages, pages::Place, persist::exactly};
 use crate::server::liveness::{self, Heartbeat};
+use bootlace_core::output::Pipe;
 
 /// Looks for Pipes whose time is over.
 pub struct Collector<'m> {
@@ -90,17 +90,17 @@ impl Collector<'_> {
             self.beat.now();
             let mut over = Vec::new();
             let visit = |mut pipe: Pipe| {
-                if let Some(why) = removal_reason(&pipe, now, self.patience) {
+                if let Some(reason) = removal_reason(&pipe, now, self.patience) {
                     // Deleting it takes its name, uid and version alone.
                     pipe.spec.files = Vec::new();
-                    over.push((pipe, removal_reason));
+                    over.push((pipe, reason));
                 }
                 ControlFlow::Continue(())
             };
             let flow = pages.page(None, None, &mut place, visit).await?;
-            for (pipe, why) in &over {
+            for (pipe, reason) in &over {
                 self.beat.now();
-                removed += usize::from(self.remove(pipe, *removal_reason).await?);
+                removed += usize::from(self.remove(pipe, *reason).await?);
             }
             if flow.is_break() {
                 return Ok(removed);
@@ -108,14 +108,14 @@ impl Collector<'_> {
         }
     }
 
-    async fn remove(&self, pipe: &Pipe, why: Reason) -> Result<bool, kube::Error> {
+    async fn remove(&self, pipe: &Pipe, reason: Reason) -> Result<bool, kube::Error> {
         let (namespace, name) = (pipe.namespace().unwrap_or_default(), pipe.name_any());
         let pipes: Api<Pipe> = Api::namespaced(self.client.clone(), &namespace);
         let params = DeleteParams::default().preconditions(exactly(pipe));
         match pipes.delete(&name, &params).await {
             Ok(_) => {
-                info!(namespace, pipe = name, why = why.as_str(), "removed a Pipe");
-                self.metrics.removed(removal_reason);
+                info!(namespace, pipe = name, reason = reason.as_str(), "removed a Pipe");
+                self.metrics.removed(reason);
                 Ok(true)
             }
             // Gone, or changed: looked at again next time.

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use kube::api::ObjectMeta;
 
+use crate::store::protocol::AwaitedResponse;
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::names;
 use bootlace_core::output::{AwaitedStatus, Pipe};
-use crate::store::protocol::AwaitedResponse;
 
 /// How many keys of the task's an answer lists.
 const LISTED: usize = 10;
@@ -207,8 +207,9 @@ mod tests {
 
     #[test]
     fn until_then_it_is_not_yet_with_what_there_is() {
-        let so_far =
-            |keys: &[&str]| AwaitedResponse::NotYet { so_far: keys.iter().map(ToString::to_string).collect() };
+        let so_far = |keys: &[&str]| AwaitedResponse::NotYet {
+            so_far: keys.iter().map(ToString::to_string).collect(),
+        };
         assert_eq!(judged(None, &[]), so_far(&[]));
         assert_eq!(
             judged(None, &["B Secret - 1 -", "B Secret - 2 -", "C ConfigMap - 1 -"]),

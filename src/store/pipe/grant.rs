@@ -3,12 +3,12 @@
 //! The webhook writes them into the env of the sidecar and of the container that waits, and signs them
 //! ([`crate::store::grant::specs`]).
 
+use crate::store::api_error::ApiError;
+use crate::store::authorize;
 use bootlace_core::input::{AwaitedOutput, WaitSpec};
 use bootlace_core::names;
 use bootlace_core::output::{DeclaredOutput, ObjectKind, SidecarConfig};
 use bootlace_core::signature::Specs;
-use crate::store::api_error::ApiError;
-use crate::store::authorize;
 
 /// What the pod's sidecar was told.
 ///
@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn a_pod_may_ask_about_what_it_waits_for_and_nothing_else() {
         let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
-        let awaits = AwaitedOutput::new("Cert", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60);
+        let awaits =
+            AwaitedOutput::new("Cert", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60);
         let told = json!({
             "profile": {"name": "default", "generation": 1},
             "store": {"url": "https://bootlace-store.bootlace.svc", "ca": ""}, "awaits": [awaits],
@@ -168,7 +169,10 @@ mod tests {
             (key(&spec, "cert").unwrap_err(), "declares no output \"cert\""),
             (key(&spec, "../Cert").unwrap_err(), "declares no output"),
             (output(&spec, "Cert", "other", ObjectKind::Secret).unwrap_err(), "not container \"other\"'s"),
-            (output(&spec, "Cert", "base", ObjectKind::ConfigMap).unwrap_err(), "declared as a Secret, and not as"),
+            (
+                output(&spec, "Cert", "base", ObjectKind::ConfigMap).unwrap_err(),
+                "declared as a Secret, and not as",
+            ),
         ] {
             assert!(denial.status == 403 && denial.message.contains(hint), "{denial}");
         }

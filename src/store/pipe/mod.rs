@@ -15,14 +15,14 @@
 
 pub mod awaited;
 pub mod grant;
-pub mod persist;
 pub mod objects;
 pub mod owner;
 pub mod pages;
+pub mod persist;
 mod quota;
 
-pub use persist::PipeWriter;
 pub use pages::PipePages;
+pub use persist::PipeWriter;
 
 use crate::server::watch_errors;
 

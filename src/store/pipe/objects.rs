@@ -12,7 +12,8 @@ use super::owner;
 use bootlace_core::names;
 use bootlace_core::output::pipe::Producer;
 use bootlace_core::output::{
-    Awaited, ContentHash, ObjectData, DeclaredOutput, ObjectKind, OutputIdentity, Pipe, SidecarConfig, PipeSpec, data, run_label,
+    Awaited, ContentHash, DeclaredOutput, ObjectData, ObjectKind, OutputIdentity, Pipe, PipeSpec,
+    SidecarConfig, data, run_label,
 };
 
 /// The Pipe of an output that `pod` hands over. It says nothing yet of being stored.
@@ -142,8 +143,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use bootlace_core::output::{SidecarLifetime, Quota};
     use bootlace_core::injected_config::{ProfileRef, StoreEndpoint};
+    use bootlace_core::output::{Quota, SidecarLifetime};
 
     fn told(seconds: u64) -> SidecarConfig<'static> {
         SidecarConfig {
@@ -237,7 +238,9 @@ mod tests {
     fn the_object_is_immutable_and_the_pipes() {
         let mut pipe = made(&json!([]), ObjectKind::Secret, 60);
         pipe.metadata.uid = Some("u-9".to_owned());
-        let OutputObjectBody::Secret(secret) = object(&pipe, files(&[("a", b"1")])) else { panic!("a Secret") };
+        let OutputObjectBody::Secret(secret) = object(&pipe, files(&[("a", b"1")])) else {
+            panic!("a Secret")
+        };
         let secret = serde_json::to_value(secret).unwrap();
         assert_eq!(
             secret["metadata"]["ownerReferences"],

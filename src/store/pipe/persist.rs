@@ -26,10 +26,10 @@ use serde_json::{Value, json};
 
 use super::objects::{self, OutputObjectBody};
 use super::{PipePages, quota};
+use crate::store::api_error::ApiError;
 use bootlace_core::names;
 use bootlace_core::output::pipe::PipeStatus;
-use bootlace_core::output::{AwaitedStatus, ObjectData, ObjectKind, Pipe, Quota, PipeSpec};
-use crate::store::api_error::ApiError;
+use bootlace_core::output::{AwaitedStatus, ObjectData, ObjectKind, Pipe, PipeSpec, Quota};
 
 /// Keeps outputs.
 #[derive(Clone)]

@@ -1,14 +1,19 @@
 //! How many Pipes there are, where the profile says how many there may be.
 
 use super::PipePages;
-use bootlace_core::output::Quota;
 use crate::store::api_error::ApiError;
+use bootlace_core::output::Quota;
 
 /// Checks that there are not more Pipes than the quota says, the one that is being made included.
 ///
 /// It is asked once that one is there, so that of tasks that end together none slips through. At the very limit it can
 /// refuse two where one would have fit.
-pub(super) async fn check(pages: &PipePages, namespace: &str, run: &str, quota: Quota) -> Result<(), ApiError> {
+pub(super) async fn check(
+    pages: &PipePages,
+    namespace: &str,
+    run: &str,
+    quota: Quota,
+) -> Result<(), ApiError> {
     let quotas = [
         (quota.per_run, Some(run), "of this run", "perRun"),
         (quota.per_namespace, None, "in the namespace", "perNamespace"),

@@ -9,7 +9,7 @@ use clap::builder::NonEmptyStringValueParser;
 use kube::Client;
 use tracing::warn;
 
-use super::{Entrypoints, EntrypointMetrics, EntrypointSettings};
+use super::{EntrypointMetrics, EntrypointSettings, Entrypoints};
 use crate::server::process::seconds;
 use crate::server::tls::files;
 use crate::webhook::lookups::{ImageLookup, PullSecretLookup};

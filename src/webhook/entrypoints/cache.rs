@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::LookupError;
-use crate::registry::{RegistryCredentials, Digest, ImageConfig, Platform, Reference};
+use crate::registry::{Digest, ImageConfig, Platform, Reference, RegistryCredentials};
 
 /// How many answers are kept, the lookups under way included.
 const MAX_ENTRIES: usize = 1_000;
@@ -38,7 +38,11 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(reference: &Reference, platform: &Platform, credentials: &[RegistryCredentials]) -> Self {
+    pub(super) fn new(
+        reference: &Reference,
+        platform: &Platform,
+        credentials: &[RegistryCredentials],
+    ) -> Self {
         Self {
             image: reference.to_string(),
             by_digest: reference.digest().is_some(),

@@ -12,8 +12,10 @@ use super::LookupError;
 use super::cache::CachedResult;
 use super::circuit_breaker::CircuitBreakers;
 use crate::http::{HttpClient, HttpError, NetworkZone};
+use crate::registry::{
+    Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, RegistryCredentials, Session,
+};
 use bootlace_core::profile::remote;
-use crate::registry::{RegistryCredentials, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Session};
 
 /// How many indexes may lead to an image: one is usual.
 const MAX_INDEXES: usize = 2;
@@ -39,7 +41,12 @@ pub(super) struct RegistryLookup {
 }
 
 impl RegistryLookup {
-    pub(super) fn new(roots: RootCertStore, deadline: Duration, loopback: bool, circuits: CircuitBreakers) -> Self {
+    pub(super) fn new(
+        roots: RootCertStore,
+        deadline: Duration,
+        loopback: bool,
+        circuits: CircuitBreakers,
+    ) -> Self {
         let reach = if loopback { NetworkZone::Loopback } else { NetworkZone::Network };
         // Whether a connection stands counts in the whole; a second attempt is the next pod's.
         let seconds = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX).max(1);

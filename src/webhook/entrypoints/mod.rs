@@ -31,7 +31,7 @@ pub use args::EntrypointArgs;
 pub use error::{LookupError, SetupError};
 pub use metrics::EntrypointMetrics;
 
-use crate::registry::{ImageConfig, Keyring, RegistryPattern, Platform, Reference};
+use crate::registry::{ImageConfig, Keyring, Platform, Reference, RegistryPattern};
 use cache::{Cache, Key};
 use circuit_breaker::CircuitBreakers;
 use lookup::RegistryLookup;
@@ -118,7 +118,10 @@ impl Entrypoints {
     /// # Errors
     /// Where there is no answer, or none in time: the error names the image's registry and what to do, and holds
     /// nothing of a secret. It is remembered for a while, too.
-    pub async fn resolve(&self, question: &EntrypointQuery<'_>) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
+    pub async fn resolve(
+        &self,
+        question: &EntrypointQuery<'_>,
+    ) -> Result<Arc<ImageConfig>, Arc<LookupError>> {
         let begun = tokio::time::Instant::now();
         let answer = self.answer(question).await;
         self.metrics.answered(&answer, begun.elapsed());

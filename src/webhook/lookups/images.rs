@@ -3,8 +3,8 @@
 use futures::future;
 
 use super::pull_secrets::{PullSecretLookup, PullSecretResult};
+use crate::webhook::entrypoints::{EntrypointQuery, Entrypoints, LookupError, SetupError};
 use bootlace_core::plan::{ImageConfig, ImageQuery};
-use crate::webhook::entrypoints::{Entrypoints, LookupError, EntrypointQuery, SetupError};
 
 /// Asks registries with the pull secrets of the pod that names the images.
 #[derive(Debug)]

@@ -42,12 +42,20 @@ pub struct Lookups {
 impl Lookups {
     /// What is known of a pod before anything is asked: nothing, but what can be asked.
     pub(super) fn begin(&self) -> LookupResults {
-        LookupResults { images: self.images.as_ref().map(|_| ImageConfigs::default()), pipes: Some(PipeAnswers::default()) }
+        LookupResults {
+            images: self.images.as_ref().map(|_| ImageConfigs::default()),
+            pipes: Some(PipeAnswers::default()),
+        }
     }
 
     /// Looks up what `lookup` asks for, and adds it to `found`: an answer to all that was asked, so that nothing is asked
     /// twice.
-    pub(super) async fn add(&self, lookup: PendingLookup, found: &mut LookupResults, metrics: &WebhookMetrics) {
+    pub(super) async fn add(
+        &self,
+        lookup: PendingLookup,
+        found: &mut LookupResults,
+        metrics: &WebhookMetrics,
+    ) {
         match lookup {
             PendingLookup::Images(lookup) => {
                 if let (Some(images), Some(known)) = (&self.images, &mut found.images) {

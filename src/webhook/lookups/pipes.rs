@@ -8,10 +8,10 @@ use kube::api::{Api, ListParams};
 use kube::{Client, Error};
 use tokio::time::{Instant, timeout};
 
+use crate::webhook::metrics::WebhookMetrics;
 use bootlace_core::identity::Identity;
 use bootlace_core::names;
 use bootlace_core::output::{Pipe, run_label};
-use crate::webhook::metrics::WebhookMetrics;
 
 /// How long a run's lookup may take, all of its requests together: less than the five seconds that the chart's webhook
 /// has, by what is looked up beside it.

@@ -10,10 +10,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 pub use catalogue::Catalogue;
 pub use status_writer::StatusWriter;
 
-use bootlace_core::plan::{PlanError, PreparedProfiles, InstallationSettings, Version};
+use bootlace_core::injected_config::StoreEndpoint;
+use bootlace_core::plan::{InstallationSettings, PlanError, PreparedProfiles, Version};
 use bootlace_core::profile::{NamespaceDefaults, Profiles};
 use bootlace_core::signature::Keys;
-use bootlace_core::injected_config::StoreEndpoint;
 
 /// The snapshot that reviews are answered from; none before the first lists. A review keeps the one that it
 /// began with.
@@ -43,7 +43,8 @@ impl Known {
     /// Makes the recipes anew.
     fn prepare(&mut self) -> Result<(), PlanError> {
         let profiles = self.profiles.clone();
-        self.recipes = profiles.map(|profiles| PreparedProfiles::new(profiles, &self.settings)).transpose()?;
+        self.recipes =
+            profiles.map(|profiles| PreparedProfiles::new(profiles, &self.settings)).transpose()?;
         self.renew();
         Ok(())
     }

@@ -13,18 +13,25 @@ use kube::{Api, Client, ResourceExt as _};
 use tracing::info;
 
 use super::ActiveProfiles;
-use bootlace_core::names;
-use bootlace_core::profile::NamespaceDefaults;
 use crate::server::liveness::{self, Heartbeat};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watch_errors::WatchedResource;
+use bootlace_core::names;
+use bootlace_core::profile::NamespaceDefaults;
 
-const WATCHING: WatchedResource =
-    WatchedResource { resource: "namespaces", absent: "this is no API server of Kubernetes: check its address" };
+const WATCHING: WatchedResource = WatchedResource {
+    resource: "namespaces",
+    absent: "this is no API server of Kubernetes: check its address",
+};
 
 /// Keeps the namespaces' defaults in `in_force` in step with the API server, for ever. Ready after the first list;
 /// when the watch breaks later on, what was known stays in force.
-pub async fn watch(client: Client, in_force: Arc<ActiveProfiles>, readiness: Arc<Readiness>, beat: Heartbeat) {
+pub async fn watch(
+    client: Client,
+    in_force: Arc<ActiveProfiles>,
+    readiness: Arc<Readiness>,
+    beat: Heartbeat,
+) {
     let config = watcher::Config::default().labels(names::LABEL_PROFILE);
     let events = watcher(Api::<PartialObjectMeta<Namespace>>::all(client), config).default_backoff();
     let mut events = std::pin::pin!(events);

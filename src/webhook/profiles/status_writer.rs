@@ -8,8 +8,8 @@ use kube::core::DynamicObject;
 use serde_json::json;
 use tracing::{debug, warn};
 
-use bootlace_core::profile::BootProfileStatus;
 use crate::server::watch_errors;
+use bootlace_core::profile::BootProfileStatus;
 
 /// A status that differs from what the object says.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,12 +9,12 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use tracing::{info, warn};
 
-use super::{Catalogue, ActiveProfiles, status_writer};
-use bootlace_core::profile::BootProfile;
+use super::{ActiveProfiles, Catalogue, status_writer};
 use crate::server::liveness::{self, Heartbeat};
 use crate::server::readiness::{Part, Readiness};
 use crate::server::watch_errors::WatchedResource;
 use crate::webhook::metrics::WebhookMetrics;
+use bootlace_core::profile::BootProfile;
 
 const WATCHING: WatchedResource = WatchedResource {
     resource: "bootprofiles.bootlace.dev",

@@ -35,14 +35,14 @@ impl Collected {
 
 /// Reads a body. The turn that a large one waits for ends when the [`Collected`] is dropped.
 pub(super) async fn collect(mut body: Body, turns: &Arc<Semaphore>) -> Collected {
-    let (bytes, endless) = collect(&mut body).await;
+    let (bytes, endless) = read_to_limit(&mut body).await;
     // Only now: a sender that stalls must not keep others from their turn.
     let large = if bytes.len() > LARGE { Arc::clone(turns).acquire_owned().await.ok() } else { None };
     Collected { bytes, endless, large }
 }
 
 /// The body up to the limit, and whether there is more than is worth reading.
-async fn collect(body: &mut Body) -> (Bytes, bool) {
+async fn read_to_limit(body: &mut Body) -> (Bytes, bool) {
     // Not as large as announced: memory for it is taken as it comes.
     let mut bytes = Vec::new();
     let mut drained = 0;

@@ -18,11 +18,11 @@ use self::body::Collected;
 use super::lookups::{Lookups, ROUNDS};
 use super::metrics::WebhookMetrics;
 use super::profiles::ActiveProfiles;
-use bootlace_core::admission::{self, Answered, LookupResults, ReviewOutcome};
-use bootlace_core::plan::PreparedProfiles;
 use crate::server::memory;
 use crate::server::metrics::Counted;
 use crate::server::tls::Peer;
+use bootlace_core::admission::{self, Answered, LookupResults, ReviewOutcome};
+use bootlace_core::plan::PreparedProfiles;
 use bootlace_core::shorten::shorten;
 
 /// The path that the API server posts to.
@@ -81,7 +81,11 @@ impl CallerPolicy {
 impl Reviews {
     /// Answers from `profiles`, as they are when a review comes, and from what `lookups` can find.
     #[must_use]
-    pub fn new(profiles: Arc<ActiveProfiles>, metrics: Arc<WebhookMetrics>, lookups: Arc<Lookups>) -> Arc<Self> {
+    pub fn new(
+        profiles: Arc<ActiveProfiles>,
+        metrics: Arc<WebhookMetrics>,
+        lookups: Arc<Lookups>,
+    ) -> Arc<Self> {
         let large = Arc::new(Semaphore::new(memory::LARGE_REVIEWS));
         Arc::new(Self { profiles, metrics, lookups, callers: CallerPolicy::Any, large })
     }
@@ -100,7 +104,12 @@ impl Reviews {
     }
 
     /// Answers a review, and looks up what that takes.
-    async fn answer(&self, collected: &Collected, recipes: Arc<PreparedProfiles>, trust: Trust) -> Response<Body> {
+    async fn answer(
+        &self,
+        collected: &Collected,
+        recipes: Arc<PreparedProfiles>,
+        trust: Trust,
+    ) -> Response<Body> {
         let started = Instant::now();
         let mut found = if trust == Trust::Full { self.lookups.begin() } else { LookupResults::default() };
         for _ in 0..ROUNDS {

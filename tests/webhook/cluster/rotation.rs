@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::api_server::ApiServer;
 use crate::client::{Connection, trusting};
-use crate::cluster::{CONFIGURATION, Replica, SECRET, ca_bundle, trusted};
+use crate::cluster::{CONFIGURATION, Replica, SECRET, configuration, trusted};
 use crate::harness::{REVIEW, Webhook, response, until};
 
 const ROTATE: &str = "bootlace.dev/rotate";
@@ -65,7 +65,7 @@ impl Seen {
 #[tokio::test]
 async fn no_review_fails_while_certificates_and_cas_end() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     // Seconds are left between what is due and the end, for a machine that has much else to do.
     let lifetimes = Lifetimes { ca: time::Duration::seconds(24), serving: time::Duration::seconds(12) };
     let timing = timing(lifetimes);
@@ -99,7 +99,7 @@ async fn no_review_fails_while_certificates_and_cas_end() {
 #[tokio::test]
 async fn what_is_asked_for_is_done_once_whatever_the_number_of_replicas() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     let timing = timing(Lifetimes::default());
     let replicas = [start(&api, timing).await, start(&api, timing).await, start(&api, timing).await];
     let begun = bundle(&api);
@@ -156,7 +156,7 @@ async fn what_is_asked_for_is_done_once_whatever_the_number_of_replicas() {
 #[tokio::test]
 async fn a_ca_that_cannot_be_published_is_not_served_under() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     let timing = timing(Lifetimes::default());
     let (webhook, _replica) = start(&api, timing).await;
     let begun = bundle(&api);
@@ -171,7 +171,7 @@ async fn a_ca_that_cannot_be_published_is_not_served_under() {
     assert!(api.get(SECRET).unwrap()["data"].get("next-ca.crt").is_some());
     api.mend(CONFIGURATION);
     // The next look is the configuration keeper's own: something has to change for it to look at once.
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     until("the new CA", async || {
         seen.review(&webhook, &begun).await;
         seen.cas.len() == 2
@@ -183,7 +183,7 @@ async fn a_ca_that_cannot_be_published_is_not_served_under() {
 #[tokio::test]
 async fn a_secret_that_somebody_empties_is_filled_with_what_is_served() {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     let (webhook, _replica) = start(&api, timing(Lifetimes::default())).await;
     let begun = bundle(&api);
     let before = api.get(SECRET).unwrap()["data"].clone();

@@ -16,7 +16,7 @@ use bootlace_core::plan::{InstallationSettings, Version};
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
-use crate::cluster::{CONFIGURATION, PROFILES, Replica, Watching, ca_bundle, is_trusted, profile};
+use crate::cluster::{CONFIGURATION, PROFILES, Replica, Watching, configuration, is_trusted, profile};
 use crate::harness::{issue, until};
 
 /// A role as a process, whose API server is silent.
@@ -110,7 +110,7 @@ fn no_role_is_ready_before_its_api_server_has_answered() {
 /// Puts in place what a webhook asks for.
 fn installed() -> ApiServer {
     let api = ApiServer::start();
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     api.put(&format!("{PROFILES}/default"), profile("default", 1, &json!(5)));
     api.put("/version", told(36));
     api
@@ -149,7 +149,7 @@ async fn what_was_in_force_stays_and_keepers_go_on_afterwards() {
     .await;
     api.be_silent(true);
     // The keeper hears of it by its watch, and cannot read the Secret.
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(!is_trusted(&api));
     assert!(replica.readiness.report().is_empty() && watching.readiness.report().is_empty());
@@ -167,7 +167,7 @@ async fn a_keeper_that_waits_for_ever_is_noticed() {
     let replica = Replica::start_with(&api.client_without_limit(), &liveness);
     until("the bundle", async || replica.readiness.report().is_empty()).await;
     api.be_silent(true);
-    api.put(CONFIGURATION, ca_bundle());
+    api.put(CONFIGURATION, configuration());
     until("the keeper to be missed", async || !liveness.report().is_empty()).await;
     let report = liveness.report().join("; ");
     assert!(report.contains("what keeps the caBundle has been silent"), "{report}");

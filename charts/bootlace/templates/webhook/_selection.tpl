@@ -35,7 +35,7 @@ values: [{{ .Release.Namespace | quote }}, kube-system]
     {{ include "bootlace.isNotDone" . | nindent 4 | trim }}
 {{- end -}}
 
-{{- /* CEL: the pod is not a Windows pod. Same as `is_windows` in src/pod/node.rs. */ -}}
+{{- /* CEL: the pod is not a Windows pod. Same as `is_windows` in core/src/pod/node.rs. */ -}}
 {{- define "bootlace.isNotWindowsPod" -}}
 has(object.spec.os) ? object.spec.os.name != 'windows' : !(
   (has(object.spec.nodeSelector) && ['kubernetes.io/os', 'beta.kubernetes.io/os'].exists(label,
@@ -56,7 +56,7 @@ has(object.spec.os) ? object.spec.os.name != 'windows' : !(
 {{- end -}}
 
 {{- /* CEL: the pod is not injected yet, or an init container follows boot although boot should be the last one, or the
-       signature is not for the name of the pod. Same as `injected` in src/selection.rs. The webhook, if it is called, and the
+       signature is not for the name of the pod. Same as `injected` in core/src/selection.rs. The webhook, if it is called, and the
        store verify the signature itself. */ -}}
 {{- define "bootlace.isNotDone" -}}
 !has(object.metadata.annotations) || !('bootlace.dev/injected' in object.metadata.annotations)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::object_store::ObjectStore;
 use ::object_store::azure::{AzureConfigKey as Key, MicrosoftAzureBuilder};
 
-use super::credentials::{StoreConfig, Credentials, workload};
+use super::credentials::{Credentials, StoreConfig, workload};
 use super::errors;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::Azure;
@@ -36,7 +36,11 @@ pub(super) fn address(says: &Azure) -> String {
 }
 
 /// Opens it at `address`.
-pub(super) fn open(says: &Azure, address: &str, setup: StoreConfig) -> Result<Arc<dyn ObjectStore>, SourceError> {
+pub(super) fn open(
+    says: &Azure,
+    address: &str,
+    setup: StoreConfig,
+) -> Result<Arc<dyn ObjectStore>, SourceError> {
     let StoreConfig { who, connector, retry } = setup;
     let mut builder = MicrosoftAzureBuilder::new()
         .with_account(&says.account)
@@ -67,7 +71,9 @@ pub(super) fn open(says: &Azure, address: &str, setup: StoreConfig) -> Result<Ar
         Credentials::Anonymous => builder = builder.with_skip_signature(true),
     }
     let built = builder.build().map_err(|_| match &who {
-        Credentials::Secret { .. } => who.refused(used, "cannot be read: copy it as the portal or `az` shows it"),
+        Credentials::Secret { .. } => {
+            who.refused(used, "cannot be read: copy it as the portal or `az` shows it")
+        }
         _ => errors::unusable(used),
     });
     Ok(Arc::new(built?))

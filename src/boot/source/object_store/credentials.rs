@@ -9,9 +9,9 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::service::Connector;
-use super::{azure, gcs, s3, errors};
+use super::{azure, errors, gcs, s3};
 use crate::boot::source::{Keys, SourceError, read_object};
-use crate::http::{HttpClient, HttpError, ErrorMapping, Transport};
+use crate::http::{ErrorMapping, HttpClient, HttpError, Transport};
 use bootlace_core::plan::boot_spec::DIR_CREDENTIALS;
 use bootlace_core::profile::object_store::ObjectStore;
 

@@ -38,7 +38,8 @@ pub(super) fn said(headers: &HeaderMap, body: &[u8]) -> Option<ServerError> {
     });
     if let Some(region) = header("x-amz-bucket-region") {
         let code = "the bucket is in another region".to_owned();
-        said.get_or_insert(ServerError { code, message: String::new() }).message = format!("its region is {region}");
+        said.get_or_insert(ServerError { code, message: String::new() }).message =
+            format!("its region is {region}");
     }
     said
 }

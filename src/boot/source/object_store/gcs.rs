@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::object_store::ObjectStore;
 use ::object_store::gcp::GoogleCloudStorageBuilder;
 
-use super::credentials::{StoreConfig, Credentials, env};
+use super::credentials::{Credentials, StoreConfig, env};
 use super::errors;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::Gcs;
@@ -19,7 +19,11 @@ pub(super) fn address(says: &Gcs) -> String {
 }
 
 /// Opens it at `address`.
-pub(super) fn open(says: &Gcs, address: &str, setup: StoreConfig) -> Result<Arc<dyn ObjectStore>, SourceError> {
+pub(super) fn open(
+    says: &Gcs,
+    address: &str,
+    setup: StoreConfig,
+) -> Result<Arc<dyn ObjectStore>, SourceError> {
     let StoreConfig { who, connector, retry } = setup;
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&says.bucket)

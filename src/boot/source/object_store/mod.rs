@@ -12,12 +12,12 @@
 //! says of an error is `http`'s, as for every source.
 
 mod azure;
-mod gcs;
 mod credentials;
+mod errors;
+mod gcs;
 mod prefix;
 mod s3;
 mod service;
-mod errors;
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -33,15 +33,15 @@ use super::attempts::in_time;
 use super::content::ContentKind;
 use super::{FetchSource, SourceError, client};
 use crate::boot::sink::Sink;
+use crate::http::{Body, Expected, FetchProgress, HttpError, Transport};
 use bootlace_core::entry::Rename;
-use crate::http::{Body, Expected, HttpError, FetchProgress, Transport};
-use bootlace_core::plan::boot_spec::RemoteSource;
+use bootlace_core::plan::boot_spec::RemoteSpec;
 use bootlace_core::profile::object_store::ObjectStore;
 use bootlace_core::profile::remote;
 
 /// What an object store holds.
 pub(super) struct ObjectStoreSource<'a> {
-    remote: &'a RemoteSource<ObjectStore>,
+    remote: &'a RemoteSpec<ObjectStore>,
     /// The time of the whole boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
@@ -51,13 +51,13 @@ pub(super) struct ObjectStoreSource<'a> {
 }
 
 impl<'a> ObjectStoreSource<'a> {
-    pub(super) fn new(remote: &'a RemoteSource<ObjectStore>, seconds: u32) -> Self {
+    pub(super) fn new(remote: &'a RemoteSpec<ObjectStore>, seconds: u32) -> Self {
         let (progress, transport, objects) = Default::default();
         Self { remote, seconds, progress, transport, objects }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let RemoteSource { request: says, path } = self.remote;
+        let RemoteSpec { request: says, path } = self.remote;
         let settings = settings(says);
         let mount = std::path::Path::new(path);
         let client = client::open(&settings, mount, self.seconds, &self.progress).await?;

@@ -7,7 +7,7 @@ use ::object_store::path::Path;
 use futures::TryStreamExt;
 
 use super::credentials::OpenStore;
-use super::{get, errors};
+use super::{errors, get};
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::ObjectStore;

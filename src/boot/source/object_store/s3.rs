@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::object_store::ObjectStore;
 use ::object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 
-use super::credentials::{StoreConfig, Credentials, env, workload};
+use super::credentials::{Credentials, StoreConfig, env, workload};
 use super::errors;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::S3;
@@ -49,7 +49,11 @@ fn region(says: &S3, of_workload: Option<String>) -> String {
 }
 
 /// Opens it at `address`.
-pub(super) fn open(says: &S3, address: &str, setup: StoreConfig) -> Result<Arc<dyn ObjectStore>, SourceError> {
+pub(super) fn open(
+    says: &S3,
+    address: &str,
+    setup: StoreConfig,
+) -> Result<Arc<dyn ObjectStore>, SourceError> {
     let StoreConfig { who, connector, retry } = setup;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&says.bucket)

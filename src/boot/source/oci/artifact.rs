@@ -5,9 +5,9 @@ use super::selection::{FIELD, PathSelection, is_below};
 use super::{Descriptor, Repository};
 use crate::boot::archive::{ArchiveEntryKind, SelectEntries, unpack_tar};
 use crate::boot::sink::Sink;
-use crate::boot::source::{EntryName, EntryError, SourceError};
-use bootlace_core::entry::AssetPath;
+use crate::boot::source::{EntryError, EntryName, SourceError};
 use crate::http::Body;
+use bootlace_core::entry::AssetPath;
 
 /// ORAS' name for the folder that it was run in.
 const HERE: &str = ".";
@@ -80,7 +80,12 @@ struct Folder<'a> {
 }
 
 impl SelectEntries for Folder<'_> {
-    fn target(&mut self, path: &AssetPath, kind: ArchiveEntryKind, _: &Sink<'_>) -> Result<Option<String>, SourceError> {
+    fn target(
+        &mut self,
+        path: &AssetPath,
+        kind: ArchiveEntryKind,
+        _: &Sink<'_>,
+    ) -> Result<Option<String>, SourceError> {
         let name = path.to_string();
         if self.title != HERE && name != self.title && !is_below(&name, self.title) {
             return Err(SourceError::Archive(format!(

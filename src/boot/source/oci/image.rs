@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use super::selection::{FIELD, PathSelection, PathMatch};
+use super::selection::{FIELD, PathMatch, PathSelection};
 use super::{Descriptor, Image, Repository};
 use crate::boot::archive::{ArchiveEntryKind, SelectEntries, unpack_tar};
-use crate::boot::sink::{SinkPosition, Sink};
+use crate::boot::sink::{Sink, SinkPosition};
 use crate::boot::source::SourceError;
-use bootlace_core::entry::AssetPath;
 use crate::http::Body;
+use bootlace_core::entry::AssetPath;
 
 /// How a layer says that a file of a lower one is gone: a file of this name with the other's behind it.
 const WHITEOUT: &str = ".wh.";

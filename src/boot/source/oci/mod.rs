@@ -18,33 +18,33 @@ use self::selection::PathSelection;
 use super::attempts::fetch_by;
 use super::{FetchSource, SourceError, client, read_object};
 use crate::boot::sink::Sink;
-use bootlace_core::entry::Rename;
-use crate::http::{self, Body, HttpClient, HttpError, FetchProgress};
-use bootlace_core::plan::boot_spec::{DIR_PULL_SECRET, RemoteSource};
-use bootlace_core::profile::oci::Oci;
+use crate::http::{self, Body, FetchProgress, HttpClient, HttpError};
 use crate::registry::{
-    RegistryCredentials, Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, Session, credentials,
-    first_asked, manifest,
+    Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, RegistryCredentials, Session,
+    credentials, first_asked, manifest,
 };
+use bootlace_core::entry::Rename;
+use bootlace_core::plan::boot_spec::{DIR_PULL_SECRET, RemoteSpec};
+use bootlace_core::profile::oci::Oci;
 
 /// How many indexes may lead to an image: one is usual, and a second is allowed.
 const MAX_INDEXES: usize = 3;
 
 /// What a registry holds.
 pub(super) struct OciSource<'a> {
-    remote: &'a RemoteSource<Oci>,
+    remote: &'a RemoteSpec<Oci>,
     /// The time of the whole boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
 }
 
 impl<'a> OciSource<'a> {
-    pub(super) fn new(remote: &'a RemoteSource<Oci>, seconds: u32) -> Self {
+    pub(super) fn new(remote: &'a RemoteSpec<Oci>, seconds: u32) -> Self {
         Self { remote, seconds, progress: Arc::default() }
     }
 
     async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let RemoteSource { request: says, path } = self.remote;
+        let RemoteSpec { request: says, path } = self.remote;
         let mount = Path::new(path);
         let client = client::open(&says.client, mount, self.seconds, &self.progress).await?;
         let own = &says.client;
@@ -79,7 +79,7 @@ impl<'a> OciSource<'a> {
 
     /// Those of the pull secret for this registry.
     async fn credentials(&self, reference: &Reference) -> Result<Vec<RegistryCredentials>, SourceError> {
-        let RemoteSource { request: says, path } = self.remote;
+        let RemoteSpec { request: says, path } = self.remote;
         let Some(secret) = &says.pull_secret else { return Ok(Vec::new()) };
         let keys = read_object(&Path::new(path).join(DIR_PULL_SECRET)).await?;
         let Some(json) = keys.get(credentials::KEY) else {

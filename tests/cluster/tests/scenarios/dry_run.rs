@@ -7,7 +7,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-#[path = "../../../admission/pods.rs"]
+#[path = "../../../../core/tests/admission/pods.rs"]
 mod pods;
 
 /// How many pods are compared. Those that the API server refuses as they are do not count.

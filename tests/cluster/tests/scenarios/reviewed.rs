@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::mutator::{Mutator, SIDECAR};
 
-#[path = "../../../selection/samples.rs"]
+#[path = "../../../../core/tests/selection/samples.rs"]
 mod samples;
 
 #[tokio::test]
