@@ -18,8 +18,8 @@ struct Metric {
 pub(crate) fn page() -> String {
     let mut page = head("Metrics", "the registries");
     page += "Webhook and store serve metrics in the OpenMetrics text format at `/metrics` on port 8080.\n\n";
-    let webhook = bootlace::webhook::metrics::Metrics::with_examples();
-    let store = bootlace::store::metrics::Metrics::with_examples();
+    let webhook = bootlace::webhook::metrics::WebhookMetrics::with_examples();
+    let store = bootlace::store::metrics::StoreMetrics::with_examples();
     let (webhook, store) = (metrics(webhook.as_ref()), metrics(store.as_ref()));
     let in_both = |metric: &&Metric| store.iter().any(|other| other.name == metric.name);
     section(&mut page, "Webhook and store", webhook.iter().filter(in_both));
