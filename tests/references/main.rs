@@ -7,6 +7,7 @@
 mod cli;
 mod markdown;
 mod metrics;
+mod names;
 mod resources;
 
 use std::fs;
