@@ -163,8 +163,8 @@ impl WebhookMetrics {
         let metrics = Self::default();
         metrics.server.add_examples();
         metrics.entrypoints.add_examples();
-        metrics.answered(Outcome::Injected, Duration::ZERO);
-        metrics.used("default", Outcome::Injected);
+        metrics.answered(ReviewOutcome::Injected, Duration::ZERO);
+        metrics.used("default", ReviewOutcome::Injected);
         metrics.profile_states([("default", Some(1), true)].into_iter());
         metrics.pipes_looked_up(true, Duration::ZERO);
         metrics
