@@ -87,7 +87,7 @@ coverage: ## Share of the code that the tests execute, without the cluster's sce
 .PHONY: references
 references: ## Write the generated reference pages (docs/bootprofile.md, pipe.md, metrics.md, cli.md)
 	@hack/machine rust
-	@UPDATE_REFERENCES=1 cargo test --quiet --test references
+	@UPDATE_REFERENCES=1 cargo test --workspace --quiet --test references
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for SECONDS_EACH seconds

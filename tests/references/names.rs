@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use bootlace::store::protocol::Outcome;
+use bootlace::store::protocol::EventKind;
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("BOOTLACE_ROOT")).join(path))
@@ -67,13 +67,13 @@ fn every_exit_code_is_documented() {
 #[test]
 fn every_event_reason_is_documented() {
     let reference = read("docs/reference.md");
-    for outcome in [Outcome::Booted, Outcome::Failed, Outcome::OutputsNotStored, Outcome::WaitFailed] {
-        // A new outcome does not compile here until the list contains it.
-        match outcome {
-            Outcome::Booted | Outcome::Failed | Outcome::OutputsNotStored | Outcome::WaitFailed => {}
+    for kind in [EventKind::Booted, EventKind::Failed, EventKind::OutputsNotStored, EventKind::WaitFailed] {
+        // A new kind does not compile here until the list contains it.
+        match kind {
+            EventKind::Booted | EventKind::Failed | EventKind::OutputsNotStored | EventKind::WaitFailed => {}
         }
-        assert!(reference.contains(&format!("| `{}` |", outcome.reason())), "{outcome:?}");
+        assert!(reference.contains(&format!("| `{}` |", kind.reason())), "{kind:?}");
     }
 }
 
-const NAMES: &str = "src/names.rs";
+const NAMES: &str = "core/src/names.rs";
