@@ -21,94 +21,100 @@ pub(crate) fn page(kind: &str, plural: &str) -> String {
     let scope = if scope == "cluster" { "cluster-scoped" } else { "namespaced" };
     writeln!(page, "A `{kind}` is a {scope} resource of `{group}/{name}`.\n").unwrap();
     let schema = version.pointer("/schema/openAPIV3Schema").unwrap();
-    let mut sections = Sections { page, written: Vec::new() };
+    let mut sections = Vec::new();
     for part in ["spec", "status"] {
         if let Some(schema) = schema.pointer(&format!("/properties/{part}")) {
-            sections.object(part, schema);
+            collect(part.to_owned(), schema, &mut sections);
         }
     }
-    sections.page
+    for section in &sections {
+        write(&mut page, section, &sections);
+    }
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
 }
 
 fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap()
 }
 
-struct Sections {
-    page: String,
-    /// The fields of each object that has a section, and its heading. Objects with equal fields share one.
-    written: Vec<(Map<String, Value>, String)>,
+/// An object that has fields, and the heading of its section.
+struct Section<'v> {
+    heading: String,
+    schema: &'v Value,
+    fields: &'v Map<String, Value>,
 }
 
-impl Sections {
-    /// Writes a section for an object, and for the objects among its fields.
-    fn object(&mut self, path: &str, schema: &Value) {
-        let Some(fields) = schema["properties"].as_object() else { return };
-        if self.heading(fields).is_some() {
-            return;
-        }
-        self.written.push((fields.clone(), path.to_owned()));
-        writeln!(self.page, "## {path}").unwrap();
-        if let Some(description) = schema["description"].as_str() {
-            writeln!(self.page, "{}\n", cell(description).replace("\\|", "|")).unwrap();
-        }
-        self.page += "| field | type | default | limits | description |\n|---|---|---|---|---|\n";
-        let required: Vec<_> =
-            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        // The sections of the fields come later, so their headings are those that they are about to have.
-        for (name, field) in fields {
-            let type_ = self.type_of(&format!("{path}.{name}"), field);
-            let mut limits = limits(field);
-            if required.contains(&name.as_str()) {
-                limits.insert(0, "required".to_owned());
-            }
-            let default = match &field["default"] {
-                Value::Null | Value::Object(_) => String::new(),
-                value => code(&value.to_string()),
-            };
-            let description = cell(field["description"].as_str().unwrap_or_default());
-            self.page += &row(&[code(name), type_, default, limits.join(", "), description]);
-        }
-        self.page.push('\n');
-        let rules: Vec<_> = schema["x-kubernetes-validations"].as_array().into_iter().flatten().collect();
-        if !rules.is_empty() {
-            self.page += "The API server also checks:\n\n";
-            for rule in rules {
-                let message = rule["message"].as_str().or(rule["rule"].as_str()).unwrap();
-                writeln!(self.page, "- {}", cell(message).replace("\\|", "|")).unwrap();
-            }
-            self.page.push('\n');
-        }
-        for (name, field) in fields {
-            let (path, field) = inner(&format!("{path}.{name}"), field);
-            self.object(&path, field);
-        }
+/// Adds a section for an object, and for the objects among its fields. Objects with equal fields share one.
+fn collect<'v>(heading: String, schema: &'v Value, sections: &mut Vec<Section<'v>>) {
+    let Some(fields) = schema["properties"].as_object() else { return };
+    if sections.iter().any(|section| section.fields == fields) {
+        return;
     }
-
-    fn heading(&self, fields: &Map<String, Value>) -> Option<&str> {
-        self.written.iter().find(|(known, _)| known == fields).map(|(_, heading)| heading.as_str())
+    sections.push(Section { heading: heading.clone(), schema, fields });
+    for (name, field) in fields {
+        let (path, field) = inner(&format!("{heading}.{name}"), field);
+        collect(path, field, sections);
     }
+}
 
-    /// The type of a field, with a link to the section of an object.
-    fn type_of(&self, path: &str, field: &Value) -> String {
-        let (inner_path, inner_field) = inner(path, field);
-        let name = match inner_field["type"].as_str() {
-            Some("object") => {
-                let heading = inner_field["properties"]
-                    .as_object()
-                    .map(|fields| self.heading(fields).unwrap_or(&inner_path));
-                heading.map_or("object".to_owned(), |heading| format!("[object](#{})", anchor(heading)))
-            }
-            Some(name) => name.to_owned(),
-            None if inner_field["x-kubernetes-int-or-string"] == true => "integer or string".to_owned(),
-            None => "any".to_owned(),
+fn write(page: &mut String, section: &Section<'_>, sections: &[Section<'_>]) {
+    let Section { heading, schema, fields } = section;
+    writeln!(page, "## {heading}").unwrap();
+    if let Some(description) = schema["description"].as_str() {
+        writeln!(page, "{}\n", line(description)).unwrap();
+    }
+    *page += "| field | type | default | limits | description |\n|---|---|---|---|---|\n";
+    let required: Vec<_> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, field) in *fields {
+        let mut limits = limits(field);
+        if required.contains(&name.as_str()) {
+            limits.insert(0, "required".to_owned());
+        }
+        let default = match &field["default"] {
+            Value::Null | Value::Object(_) => String::new(),
+            value => code(&value.to_string()),
         };
-        match field["type"].as_str() {
-            Some("array") => format!("list of {name}"),
-            Some("object") if inner_path.ends_with(".*") => format!("map to {name}"),
-            _ => name,
-        }
+        let description = cell(field["description"].as_str().unwrap_or_default());
+        *page += &row(&[code(name), type_of(field, sections), default, limits.join(", "), description]);
     }
+    page.push('\n');
+    let rules: Vec<_> = schema["x-kubernetes-validations"].as_array().into_iter().flatten().collect();
+    if !rules.is_empty() {
+        *page += "The API server also checks:\n\n";
+        for rule in rules {
+            writeln!(page, "- {}", line(rule["message"].as_str().or(rule["rule"].as_str()).unwrap()))
+                .unwrap();
+        }
+        page.push('\n');
+    }
+}
+
+/// The type of a field, with a link to the section of an object.
+fn type_of(field: &Value, sections: &[Section<'_>]) -> String {
+    let (_, values) = inner("", field);
+    let name = match values["type"].as_str() {
+        Some("object") => {
+            let section =
+                sections.iter().find(|section| Some(section.fields) == values["properties"].as_object());
+            section.map_or("object".to_owned(), |section| format!("[object](#{})", anchor(&section.heading)))
+        }
+        Some(name) => name.to_owned(),
+        None if values["x-kubernetes-int-or-string"] == true => "integer or string".to_owned(),
+        None => "any".to_owned(),
+    };
+    match field["type"].as_str() {
+        Some("array") => format!("list of {name}"),
+        Some("object") if field["additionalProperties"].is_object() => format!("map to {name}"),
+        _ => name,
+    }
+}
+
+/// A text on one line, outside of a table.
+fn line(text: &str) -> String {
+    cell(text).replace("\\|", "|")
 }
 
 /// The schema of a list's or a map's values, or the field's own.
