@@ -24,7 +24,7 @@ pub(crate) fn page(kind: &str, plural: &str) -> String {
     let mut sections = Vec::new();
     for part in ["spec", "status"] {
         if let Some(schema) = schema.pointer(&format!("/properties/{part}")) {
-            collect(part.to_owned(), schema, &mut sections);
+            collect(part, schema, &mut sections);
         }
     }
     for section in &sections {
@@ -47,15 +47,15 @@ struct Section<'v> {
 }
 
 /// Adds a section for an object, and for the objects among its fields. Objects with equal fields share one.
-fn collect<'v>(heading: String, schema: &'v Value, sections: &mut Vec<Section<'v>>) {
+fn collect<'v>(heading: &str, schema: &'v Value, sections: &mut Vec<Section<'v>>) {
     let Some(fields) = schema["properties"].as_object() else { return };
     if sections.iter().any(|section| section.fields == fields) {
         return;
     }
-    sections.push(Section { heading: heading.clone(), schema, fields });
+    sections.push(Section { heading: heading.to_owned(), schema, fields });
     for (name, field) in fields {
         let (path, field) = inner(&format!("{heading}.{name}"), field);
-        collect(path, field, sections);
+        collect(&path, field, sections);
     }
 }
 
