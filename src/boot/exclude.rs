@@ -10,20 +10,28 @@ const LISTED_KEYS: usize = 20;
 /// The profile's patterns, and the keys that they have met.
 pub(crate) struct ExcludedKeys {
     patterns: Vec<WildMatch>,
+    /// The first ones.
     keys: Vec<String>,
+    more: usize,
 }
 
 impl ExcludedKeys {
     /// By these patterns.
     pub(crate) fn by(patterns: &[String]) -> Self {
-        Self { patterns: patterns.iter().map(|pattern| WildMatch::new(pattern)).collect(), keys: Vec::new() }
+        Self {
+            patterns: patterns.iter().map(|pattern| WildMatch::new(pattern)).collect(),
+            keys: Vec::new(),
+            more: 0,
+        }
     }
 
     /// Whether `key` is left out.
     pub(crate) fn leaves_out(&mut self, key: &str) -> bool {
         let is_left_out = self.patterns.iter().any(|pattern| pattern.matches(key));
-        if is_left_out {
+        if is_left_out && self.keys.len() < LISTED_KEYS {
             self.keys.push(key.to_owned());
+        } else if is_left_out {
+            self.more += 1;
         }
         is_left_out
     }
@@ -33,8 +41,8 @@ impl ExcludedKeys {
         if self.keys.is_empty() {
             return;
         }
-        let more = self.keys.len().saturating_sub(LISTED_KEYS);
-        let listed: Vec<_> = self.keys.iter().take(LISTED_KEYS).map(|key| format!("{key:?}")).collect();
+        let more = self.more;
+        let listed: Vec<_> = self.keys.iter().map(|key| format!("{key:?}")).collect();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         sink.note(format!("left out by exclude: {}{more}", listed.join(", ")));
     }

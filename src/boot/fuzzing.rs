@@ -46,7 +46,7 @@ pub fn answer(json: &[u8], pointer: &str, root: &std::path::Path) -> io::Result<
     for gives in [Gives::Env, Gives::Files] {
         let mut sink = Sink::new(&volume, Some(LIMITS));
         let given =
-            json::object(json, pointer).and_then(|pairs| json::give(pairs, gives, "", &[], &mut sink));
+            json::object(json, pointer).and_then(|object| json::give(object, gives, "", &[], &mut sink));
         // What is wrong with an answer is said without its values: errors reach the log.
         if let Err(error) = given {
             assert!(!error.to_string().contains("hunter2"), "an error quotes a value");

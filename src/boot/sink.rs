@@ -22,8 +22,17 @@ pub(crate) struct Sink<'v> {
     rename: Rename,
     /// Bytes given so far, those of open files included.
     given: Rc<Cell<u64>>,
+    /// Bytes of memory that the variables take, and how many there were when memory was last looked at.
+    env: Cell<[u64; 2]>,
     found: SourceContent,
 }
+
+/// Bytes of memory that a variable takes beside its name and value.
+const VARIABLE_BYTES: u64 = 256;
+/// Memory is looked at whenever the variables take so many bytes more.
+const LOOK: u64 = 256 << 10;
+/// How many times their size variables need before they are on the volume: as a file in memory, which grows, and there.
+const COPIES: u64 = 3;
 
 /// Where a source stands that asks more than once, and may have to ask one thing again.
 pub(crate) struct SinkPosition {
@@ -95,6 +104,7 @@ impl<'v> Sink<'v> {
             allow: &[],
             rename: Rename::Keys,
             given: Rc::default(),
+            env: Cell::default(),
             found: SourceContent::default(),
         }
     }
@@ -123,6 +133,7 @@ impl<'v> Sink<'v> {
     pub(crate) fn clear(&mut self) {
         self.found = SourceContent::default();
         self.given = Rc::default();
+        self.env = Cell::default();
     }
 
     /// Where the source stands.
@@ -190,10 +201,20 @@ impl<'v> Sink<'v> {
         let name = EnvName::parse(name, self.rename).map_err(|error| refused(error.into()))?;
         let value = EnvValue::parse(&name, value, secret).map_err(|error| refused(error.into()))?;
         count(&self.given, value.len(), self.limits.bytes).map_err(refused)?;
+        self.count_memory(name.as_str().len() as u64 + value.len())?;
         match self.found.env.insert(name, value) {
             None => Ok(()),
             Some(_) => Err(refused(EntryError::Twice)),
         }
+    }
+
+    /// Counts a variable of so many bytes, and looks now and then whether memory holds all of them.
+    fn count_memory(&self, bytes: u64) -> Result<(), SourceError> {
+        let [all, looked] = self.env.get();
+        let all = all.saturating_add(bytes).saturating_add(VARIABLE_BYTES);
+        let looks = all.saturating_sub(looked) >= LOOK;
+        self.env.set([all, if looks { all } else { looked }]);
+        if looks { self.has_memory(all.saturating_mul(COPIES)) } else { Ok(()) }
     }
 
     /// Begins a file. Several may be open at a time.

@@ -108,9 +108,14 @@ impl Body {
         Ok(&self.held)
     }
 
+    /// Takes no more than `most` bytes in all.
+    pub(crate) fn limit(&mut self, most: u64) {
+        self.limit = self.limit.min(most);
+    }
+
     /// Everything, where it is no more than `most` bytes.
     pub(crate) async fn read(&mut self, most: u64) -> Result<Vec<u8>, HttpError> {
-        self.limit = self.limit.min(most);
+        self.limit(most);
         let mut all = Vec::new();
         while let Some(chunk) = self.chunk().await? {
             all.extend_from_slice(&chunk);

@@ -6,7 +6,7 @@ mod text;
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::exclude::ExcludedKeys;
@@ -19,48 +19,94 @@ pub(crate) use text::JsonText;
 /// reading it all. Twice as much, while it grows, leaves boot below 32 MB.
 pub(crate) const MAX_BYTES: u64 = 8 << 20;
 
-/// The whole body, where memory holds it: while it comes, it grows to twice its size.
+/// The whole body, where memory holds it. One whose size is announced has its room at once; another grows to twice its size,
+/// and is looked at before each step.
 pub(crate) async fn read(body: &mut Body, sink: &Sink<'_>) -> Result<Vec<u8>, SourceError> {
-    sink.has_memory(body.announced().unwrap_or_default().saturating_mul(2))?;
-    Ok(body.read(MAX_BYTES).await?)
+    body.limit(MAX_BYTES);
+    let mut all = Vec::new();
+    let announced = body.announced().unwrap_or_default().min(MAX_BYTES);
+    make_room(&mut all, usize::try_from(announced).unwrap_or_default(), sink)?;
+    while let Some(chunk) = body.chunk().await? {
+        make_room(&mut all, chunk.len(), sink)?;
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all)
 }
 
-/// An object's names and values in their order, with what comes twice. Values are [`RawValue`]s, read one by one: all of
-/// them beside the JSON would take its room twice.
-pub(crate) struct Pairs<V>(pub(crate) Vec<(String, V)>);
+fn make_room(all: &mut Vec<u8>, more: usize, sink: &Sink<'_>) -> Result<(), SourceError> {
+    let needed = all.len().saturating_add(more);
+    if needed <= all.capacity() {
+        return Ok(());
+    }
+    let capacity = needed.max(all.capacity().saturating_mul(2));
+    // Beside the old room, whose bytes are copied.
+    sink.has_memory(capacity as u64)?;
+    all.reserve_exact(capacity.saturating_sub(all.len()));
+    Ok(())
+}
 
-impl<V> Default for Pairs<V> {
-    fn default() -> Self {
-        Self(Vec::new())
+/// An object as it stands in the JSON; an empty one where it is `null`, as Go writes an empty map. Its pairs are read one by
+/// one: a list of them would take many times their room.
+#[derive(Clone, Copy, Default, serde::Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Object<'j>(#[serde(borrow)] Option<&'j RawValue>);
+
+impl<'j> Object<'j> {
+    /// Visits its names and values in their order, with what comes twice.
+    pub(crate) fn each(
+        self,
+        mut visit: impl FnMut(String, &'j RawValue) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let Some(value) = self.0 else { return Ok(()) };
+        let mut stopped = None;
+        let visitor = Pairs(|name, value| visit(name, value).map_err(|error| stopped = Some(error)).is_ok());
+        let read = serde_json::Deserializer::from_str(value.get()).deserialize_map(visitor);
+        match stopped {
+            Some(error) => Err(error),
+            None => read.map_err(|error| broken(&error)),
+        }
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read<V>(std::marker::PhantomData<V>);
+/// Visits pairs as long as its function returns true.
+struct Pairs<F>(F);
 
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Read<V> {
-            type Value = Pairs<V>;
+impl<'de, F: FnMut(String, &'de RawValue) -> bool> Visitor<'de> for Pairs<F> {
+    type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-
-            /// Go writes an empty map like this.
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Pairs::default())
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry()? {
+            if !(self.0)(name, value) {
+                return Err(A::Error::custom("stopped"));
             }
         }
+        Ok(())
+    }
+}
 
-        deserializer.deserialize_any(Read(std::marker::PhantomData))
+/// Finds the item at a position of a list.
+struct Nth(usize);
+
+impl<'de> Visitor<'de> for Nth {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        for _ in 0..self.0 {
+            if items.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(None);
+            }
+        }
+        let found = items.next_element()?;
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(found)
     }
 }
 
@@ -77,8 +123,8 @@ pub(crate) fn broken(error: &serde_json::Error) -> SourceError {
     ))
 }
 
-/// The names and values of the object at `pointer`.
-pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Pairs<&'j RawValue>, SourceError> {
+/// The object at `pointer`.
+pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Object<'j>, SourceError> {
     let mut at: &RawValue = serde_json::from_slice(json).map_err(|error| broken(&error))?;
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
@@ -94,38 +140,47 @@ pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Pairs<&'j RawV
             "the answer has no object at {pointer:?}: point json[].pointer at one"
         )));
     }
-    serde_json::from_str(at.get()).map_err(|error| broken(&error))
+    Ok(Object(Some(at)))
 }
 
 fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
-    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(at.get()) {
-        return items.get(token.parse::<usize>().ok()?).copied();
+    if at.get().starts_with('[') {
+        return serde_json::Deserializer::from_str(at.get())
+            .deserialize_seq(Nth(token.parse().ok()?))
+            .ok()?;
     }
-    let Pairs(pairs) = serde_json::from_str::<Pairs<&RawValue>>(at.get()).ok()?;
-    pairs.into_iter().rev().find_map(|(name, value)| (name == token).then_some(value))
+    if !at.get().starts_with('{') {
+        return None;
+    }
+    let mut found = None;
+    let visited = Object(Some(at)).each(|name, value| {
+        if name == token {
+            found = Some(value);
+        }
+        Ok(())
+    });
+    visited.ok().and(found)
 }
 
 /// Gives each pair whose name `exclude` does not leave out, its name behind `prefix`.
 pub(crate) fn give(
-    pairs: Pairs<&RawValue>,
+    object: Object<'_>,
     gives: EntryKind,
     prefix: &str,
     exclude: &[String],
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut excluded = ExcludedKeys::by(exclude);
-    for (name, value) in pairs.0 {
+    object.each(|name, value| {
         if excluded.leaves_out(&name) {
-            continue;
+            return Ok(());
         }
         let (text, name) = (JsonText::parse(&name, value)?, format!("{prefix}{name}"));
         match gives {
-            EntryKind::Env | EntryKind::Secrets => {
-                sink.write_entry(gives, &name, text.whole()?.as_bytes())?
-            }
-            EntryKind::Files => give_file(text, &name, sink)?,
+            EntryKind::Env | EntryKind::Secrets => sink.write_entry(gives, &name, text.whole()?.as_bytes()),
+            EntryKind::Files => give_file(text, &name, sink),
         }
-    }
+    })?;
     excluded.note(sink);
     Ok(())
 }
@@ -146,11 +201,19 @@ mod tests {
     fn a_pointer_finds_an_object() {
         let json = br#"{"a/b": [{"x": 1}, {"y": {"B": "2", "A": "1", "B": "3"}}], "m~n": {"C": true}, "t": "hunter2"}"#;
         let names = |pointer: &str| {
+            let mut names = Vec::new();
             object(json, pointer)
-                .map(|pairs| pairs.0.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
+                .and_then(|object| {
+                    object.each(|name, _| {
+                        names.push(name);
+                        Ok(())
+                    })
+                })
+                .map(|()| names.join(" "))
                 .map_err(|error| error.to_string())
         };
         assert_eq!(names("/a~1b/1/y").unwrap(), "B A B");
+        assert_eq!(names("/a~1b/0").unwrap(), "x");
         assert_eq!(names("/m~0n").unwrap(), "C");
         assert_eq!(names("").unwrap(), "a/b m~n t");
         for (pointer, why) in [

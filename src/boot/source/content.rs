@@ -29,9 +29,9 @@ impl ContentKind<'_> {
         }
         let answer = json::read(body, sink).await?;
         for part in self.json {
-            let pairs = json::object(&answer, &part.pointer)?;
+            let object = json::object(&answer, &part.pointer)?;
             let gives = EntryKind::new(part.into, part.secret);
-            json::give(pairs, gives, &part.prefix, &part.exclude, sink)?;
+            json::give(object, gives, &part.prefix, &part.exclude, sink)?;
         }
         Ok(())
     }

@@ -3,11 +3,10 @@
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::remote::RemoteApi;
 use super::{EntryName, SourceError};
-use crate::boot::json::{self, JsonText, Pairs};
+use crate::boot::json::{self, JsonText, Object};
 use crate::boot::sink::{EntryKind, Sink};
 use crate::http::{Body, HttpError, Request};
 use bootlace_core::entry::Rename;
@@ -16,6 +15,9 @@ use bootlace_core::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
 /// What Go's templates write for what is not defined.
 const NO_VALUE: &str = "<no value>";
+
+/// How many entries with it the log lists, of each kind.
+const LISTED: usize = 20;
 
 /// The request's body.
 #[derive(Serialize)]
@@ -30,11 +32,11 @@ struct RunInput<'a> {
 #[serde(default)]
 struct Compiled<'j> {
     #[serde(borrow)]
-    envs: Pairs<&'j RawValue>,
+    envs: Object<'j>,
     #[serde(borrow)]
-    files: Pairs<&'j RawValue>,
+    files: Object<'j>,
     #[serde(borrow)]
-    secrets: Pairs<&'j RawValue>,
+    secrets: Object<'j>,
 }
 
 impl RemoteApi for Optimus {
@@ -86,16 +88,17 @@ impl RemoteApi for Optimus {
         let answer = json::read(body, sink).await?;
         let Compiled { envs, files, secrets } =
             serde_json::from_slice(&answer).map_err(|error| json::broken(&error))?;
-        if envs.0.is_empty() && files.0.is_empty() && secrets.0.is_empty() {
+        let mut pairs = 0;
+        for (entry, object) in
+            [(EntryName::Variable, envs), (EntryName::File, files), (EntryName::Variable, secrets)]
+        {
+            pairs += check(entry, object, self.no_value, sink)?;
+        }
+        if pairs == 0 {
             return Err(SourceError::Content(
                 "the answer holds neither envs, nor files, nor secrets: is optimus.host an Optimus server?"
                     .to_owned(),
             ));
-        }
-        for (entry, pairs) in
-            [(EntryName::Variable, &envs), (EntryName::File, &files), (EntryName::Variable, &secrets)]
-        {
-            check(entry, pairs, self.no_value, sink)?;
         }
         json::give(envs, EntryKind::Env, "", &[], sink)?;
         json::give(secrets, EntryKind::Secrets, "", &[], sink)?;
@@ -103,29 +106,38 @@ impl RemoteApi for Optimus {
     }
 }
 
+/// Looks for what Optimus did not find, and counts the pairs.
 fn check(
     entry: EntryName,
-    pairs: &Pairs<&RawValue>,
+    object: Object<'_>,
     no_value: NoValue,
     sink: &mut Sink<'_>,
-) -> Result<(), SourceError> {
-    for (name, value) in &pairs.0 {
-        if !JsonText::parse(name, value)?.contains(NO_VALUE)? {
-            continue;
+) -> Result<usize, SourceError> {
+    let (mut pairs, mut without) = (0, 0_usize);
+    object.each(|name, value| {
+        pairs += 1;
+        if !JsonText::parse(&name, value)?.contains(NO_VALUE)? {
+            return Ok(());
         }
+        without += 1;
         let what = format!(
             "the {entry} {name:?} holds {NO_VALUE}, which Optimus writes for what its template does not find"
         );
         match no_value {
-            NoValue::Warn => sink.note(format!("warning: {what}")),
+            NoValue::Warn if without <= LISTED => sink.note(format!("warning: {what}")),
+            NoValue::Warn => {}
             NoValue::Error => {
                 return Err(SourceError::Content(format!(
                     "{what}: define it for the job, or set optimus.noValue to Warn"
                 )));
             }
         }
+        Ok(())
+    })?;
+    if let Some(more) = without.checked_sub(LISTED).filter(|more| *more > 0) {
+        sink.note(format!("warning: {more} more hold {NO_VALUE}"));
     }
-    Ok(())
+    Ok(pairs)
 }
 
 /// The sentence of an error's body: the JSON of a gRPC status.

@@ -23,20 +23,40 @@ fn failure(server: &Server, client_says: &Value) -> (u8, String) {
     (code, sentence[start.len()..].replace(&server.url(), "SERVER"))
 }
 
+/// How boot fails that has 6 MiB left of 12, and fetches what `server` gives by a source that `takes` it.
+fn in_twelve_megabytes(server: &Server, takes: &Value) -> String {
+    let client = Client::new();
+    client.container.limit_memory(12 << 20, 5 << 20);
+    let mut source = client.source(server, takes, &json!({}));
+    source["limits"]["bytes"] = json!(64 << 20);
+    let (code, sentence) = client.failure(&source);
+    assert_eq!(code, 74, "{sentence}");
+    let expected = "boot may use 12.0 MiB of memory, 5.0 MiB of it are used, and ";
+    assert!(sentence.starts_with(&start(&server.url())) && sentence.contains(expected), "{sentence}");
+    sentence
+}
+
 #[test]
 fn what_the_memory_limit_does_not_hold_is_not_fetched() {
-    // JSON is kept until it is read, and grows to twice its size.
-    for (takes, size) in [(json!({"file": "a"}), 8 << 20), (json!({"json": [{"pointer": "/a"}]}), 4 << 20)] {
-        let server = Server::tls(move |_, _| ok(vec![b'x'; size]));
-        let client = Client::new();
-        client.container.limit_memory(12 << 20, 5 << 20);
-        let mut source = client.source(&server, &takes, &json!({}));
-        source["limits"]["bytes"] = json!(64 << 20);
-        let (code, sentence) = client.failure(&source);
-        assert_eq!(code, 74);
-        let expected = "boot may use 12.0 MiB of memory, 5.0 MiB of it are used, and 8.0 MiB more are needed";
-        assert!(sentence.starts_with(&start(&server.url())) && sentence.contains(expected), "{sentence}");
+    for takes in [json!({"file": "a"}), json!({"json": [{"pointer": "/a"}]})] {
+        let server = Server::tls(move |_, _| ok(vec![b'x'; 7 << 20]));
+        let sentence = in_twelve_megabytes(&server, &takes);
+        assert!(sentence.contains("7.0 MiB more are needed"), "{sentence}");
     }
+}
+
+#[test]
+fn json_whose_size_no_header_tells_is_bounded_while_it_comes() {
+    let server = Server::tls(|_, _| Reply::Unannounced(vec![b' '; 7 << 20]));
+    in_twelve_megabytes(&server, &json!({"json": [{"into": "Env"}]}));
+}
+
+#[test]
+fn many_small_variables_are_bounded_before_they_are_written() {
+    let names: serde_json::Map<_, _> = (0..30_000).map(|at| (format!("V{at}"), json!("1"))).collect();
+    let answer = Value::from(names).to_string();
+    let server = Server::tls(move |_, _| ok(answer.clone()));
+    in_twelve_megabytes(&server, &json!({"json": [{"into": "Env"}]}));
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Asked {
 pub(crate) enum Reply {
     /// Status, header lines, body; the length is added.
     Whole(u16, Vec<String>, Vec<u8>),
+    /// With a body whose end is that of the connection.
+    Unannounced(Vec<u8>),
     /// Not at all.
     Never,
     /// With a body of spaces, one at a time, until the client goes.
@@ -198,6 +200,11 @@ fn serve(
                 stream,
                 "HTTP/1.1 {status} Said\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
             )?;
+            stream.write_all(&body)?;
+            stream.flush()
+        }
+        Reply::Unannounced(body) => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
             stream.write_all(&body)?;
             stream.flush()
         }

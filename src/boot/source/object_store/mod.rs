@@ -90,10 +90,11 @@ impl<'a> ObjectStoreSource<'a> {
         if found.meta.size > sink.limit() {
             return Err(HttpError::TooLarge { place: address, limit: sink.limit() }.into());
         }
-        let (kind, place) = (store.kind, address.clone());
+        let (kind, place, size) = (store.kind, address.clone(), found.meta.size);
         let stream = found.into_stream().map_err(move |error| errors::of_body(kind, &place, &error)).boxed();
         let sha256 = says.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" });
-        let mut body = Body::new(stream, address, Arc::clone(&self.progress), sink.limit(), sha256);
+        let body = Body::new(stream, address, Arc::clone(&self.progress), sink.limit(), sha256);
+        let mut body = body.announced_as(Some(size));
         let becomes =
             ContentKind { file: says.file.as_deref(), archive: says.archive.as_ref(), json: &says.json };
         becomes.write(&mut body, sink).await

@@ -157,3 +157,48 @@ async fn a_boot_that_its_memory_limit_does_not_hold_ends_with_a_sentence() -> Re
         })
         .await
 }
+
+/// JSON is kept in memory while it is read. Whatever it holds and however it comes, the kernel kills no boot for it.
+#[tokio::test]
+async fn a_boot_of_large_json_is_never_killed() -> Result<()> {
+    scenario("resources-json")
+        .run(async |namespace| {
+            let make = r#"
+                mkdir -p /www/cgi-bin
+                { printf '{"model.txt": "'; head -c 7900000 /dev/zero | tr '\0' x; printf '"}'; } > /www/value
+                { printf '{'; seq 550000 | sed 's/.*/"V&":"1",/'; printf '"LAST":"1"}'; } > /www/names
+                for answer in value names; do
+                    printf '#!/bin/sh\nprintf "Content-Type: application/json\\r\\n\\r\\n"\nexec cat /www/%s\n' $answer > /www/cgi-bin/$answer
+                done
+                chmod 755 /www/cgi-bin/*
+                exec httpd -f -p 8080 -h /www
+            "#;
+            servers::web_of(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
+            let mut ended = Vec::new();
+            for (name, path, into) in [
+                ("value", "value", "Files"),
+                ("value-unannounced", "cgi-bin/value", "Files"),
+                ("names", "names", "Env"),
+                ("names-unannounced", "cgi-bin/names", "Files"),
+            ] {
+                let profile = format!("{}-{name}", namespace.name());
+                let http = json!({"url": "http://web", "path": path, "json": [{"into": into}]});
+                let spec = json!({"sources": [{"name": "answer", "http": http}]});
+                namespace.profile_called(&profile, &spec.to_string()).await?;
+                let mut pod = fetching(namespace, name, "24Mi");
+                pod["metadata"]["labels"]["bootlace.dev/task"] = json!(profile);
+                namespace.create(&pod.to_string()).await?;
+                let pod = namespace.container_ended(name, "bootlace-boot").await?;
+                let code = state::ended(&pod, "bootlace-boot")?.exit_code;
+                let sentence = state::message(&pod, "bootlace-boot")?;
+                assert!(matches!(code, 0 | 74), "{name}: {code} {sentence}");
+                assert!(code == 0 || sentence.contains("boot may use 24.0 MiB of memory"), "{name}: {sentence}");
+                ended.push((name, code));
+            }
+            println!("{ended:?}");
+            // What is announced is there once while it comes, and once more as the file.
+            assert_eq!(ended[0], ("value", 0));
+            Ok(())
+        })
+        .await
+}
