@@ -35,6 +35,7 @@ use super::protocol::{
 use super::shares::{QuotaPermit, RequestQuota};
 use super::signing::VerificationKeys;
 use super::{authorize, env, event};
+use crate::server::memory;
 use crate::server::metrics::Counted;
 use crate::server::sampler::Sampler;
 use bootlace_core::json_error;
@@ -46,10 +47,6 @@ use bootlace_core::signature::Specs;
 const AT_ONCE: usize = 64;
 /// How long a request waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
-/// Bodies over [`body::LARGE`] that are parsed at once; more wait. One takes up to four times its size while the object is
-/// made of it, and these together stay well below the memory that the chart gives. What bodies hold while they arrive is
-/// bounded by the listener ([`crate::server::listener::Limits`]).
-const LARGE_AT_ONCE: usize = 3;
 /// Lines that are written at once about callers that are not known, and in what time there is one more.
 const STRANGERS: u32 = 20;
 const STRANGERS_EVERY: Duration = Duration::from_secs(3);
@@ -64,6 +61,7 @@ pub struct StoreService {
     keeper: PipeWriter,
     metrics: Arc<StoreMetrics>,
     slots: Semaphore,
+    /// For bodies over [`body::LARGE`], which take several times their size.
     large: Semaphore,
     shares: RequestQuota,
     notes: EventQuota,
@@ -81,7 +79,7 @@ impl StoreService {
             client,
             metrics,
             slots: Semaphore::new(AT_ONCE),
-            large: Semaphore::new(LARGE_AT_ONCE),
+            large: Semaphore::new(memory::LARGE_BODIES),
             shares: RequestQuota::default(),
             notes: EventQuota::default(),
             strangers: Sampler::new(STRANGERS, STRANGERS_EVERY),
@@ -160,10 +158,12 @@ impl StoreService {
         headers: &HeaderMap,
         audit: &mut Audit,
     ) -> Result<(Caller, QuotaPermit<'_>), ApiError> {
-        let _slot = self.slot().await?;
+        let slot = self.slot().await?;
         let id = self.callers.identify(headers).await?;
         audit.caller = Some(id.clone());
         let share = self.shares.take(&id)?;
+        // Pods are read in turns of their own: those that wait for one must not hold all slots.
+        drop(slot);
         Ok((self.callers.pod(id).await?, share))
     }
 
@@ -191,9 +191,10 @@ impl StoreService {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
+        let (Caller { id, mut pod }, _share) = self.caller(headers, audit).await?;
         let name = authorize::env_secret(&pod, &self.specs(&id, &pod)?)?;
         audit.object.clone_from(&name);
+        release(&mut pod);
         let (asked, _turn): (EnvRequest, _) = self.read(body).await?;
         audit.size = format!("{} variables, {} bytes", asked.env.len(), env::size(&asked));
         env::check(&asked)?;
@@ -221,8 +222,9 @@ impl StoreService {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        let (Caller { id, pod }, _share) = self.caller_in_grace(headers, audit).await?;
+        let (Caller { id, mut pod }, _share) = self.caller_in_grace(headers, audit).await?;
         let told = pipe::grant::spec(&self.specs(&id, &pod)?)?;
+        release(&mut pod);
         pipe::grant::key(&told, key)?;
         let (asked, _turn): (OutputRequest, _) = self.read(body).await?;
         let OutputRequest { container, kind, files } = asked;
@@ -254,8 +256,9 @@ impl StoreService {
     ) -> Result<Response<Body>, ApiError> {
         let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
         let awaits = pipe::grant::awaits(&self.specs(&id, &pod)?, object)?;
+        drop(pod);
         audit.object.clone_from(&awaits.object);
-        let _slot = self.slot().await?;
+        // Without a slot: the turns for pages bound what is held, and many that wait for a turn must not hold all slots.
         let mut search = AwaitedSearch::new(&awaits);
         let visit = |pipe| {
             search.add(pipe);
@@ -281,8 +284,9 @@ impl StoreService {
         body: Body,
         audit: &mut Audit,
     ) -> Result<Response<Body>, ApiError> {
-        let (Caller { id, pod }, _share) = self.caller(headers, audit).await?;
+        let (Caller { id, mut pod }, _share) = self.caller(headers, audit).await?;
         self.specs(&id, &pod)?;
+        release(&mut pod);
         let (report, _turn): (EventRequest, _) = self.read(body).await?;
         if !self.notes.may_send(&report, &id) {
             audit.outcome = "left out: the pod has sent enough of them";
@@ -301,6 +305,11 @@ impl StoreService {
         };
         Ok(no_content())
     }
+}
+
+/// Lets go of what a pod is told, which can be long, once it is read: a body may take its time.
+fn release(pod: &mut Pod) {
+    pod.spec = None;
 }
 
 fn no_content() -> Response<Body> {

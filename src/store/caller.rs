@@ -11,6 +11,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::api_error::ApiError;
+use super::pods::Pods;
 use bootlace_core::names;
 
 /// What the API server adds to the user of a token that is bound to a pod.
@@ -22,9 +23,9 @@ const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Finds out who asks.
-#[derive(Clone)]
 pub struct CallerVerifier {
     client: Client,
+    pods: Pods,
 }
 
 /// A pod that asks.
@@ -32,7 +33,7 @@ pub struct CallerVerifier {
 pub struct Caller {
     /// Its identity, by its token.
     pub id: PodIdentity,
-    /// The pod, as it is now.
+    /// The pod, as it is now: what counts of it here.
     pub pod: Pod,
 }
 
@@ -51,7 +52,7 @@ impl CallerVerifier {
     /// Asks through `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { pods: Pods::new(client.clone()), client }
     }
 
     /// The pod whose token the request carries.
@@ -78,9 +79,8 @@ impl CallerVerifier {
     /// # Errors
     /// Where it is gone, or is another one of its name.
     pub async fn pod(&self, id: PodIdentity) -> Result<Caller, ApiError> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &id.namespace);
         let doing = format!("pod {}/{} cannot be read", id.namespace, id.name);
-        let pod = pods.get_opt(&id.name).await.map_err(|error| ours(&doing, &error))?;
+        let pod = self.pods.get(&id.namespace, &id.name).await.map_err(|error| ours(&doing, &error))?;
         is_there(pod.as_ref(), &id)?;
         Ok(Caller { id, pod: pod.unwrap_or_default() })
     }

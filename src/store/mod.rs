@@ -9,6 +9,7 @@
 //! | step | module | what it answers |
 //! |---|---|---|
 //! | who asks | [`caller`] | which pod does the token belong to, and is it still there |
+//! | | `pods` | what counts of that pod, read in bounded memory |
 //! | may it | [`grant`] | what does the pod's injection, which the webhook signed, let it ask for (pure) |
 //! | | [`signing`] | the keys by which that is verified |
 //! | bound | `shares` | how many requests one pod and one namespace have at once |
@@ -37,6 +38,7 @@ pub mod event;
 pub mod garbage_collector;
 pub mod metrics;
 pub mod pipe;
+mod pods;
 pub mod protocol;
 pub mod run;
 mod shares;

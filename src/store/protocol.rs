@@ -14,11 +14,13 @@
 //! not be passed over takes a path of its own.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use bootlace_core::output::{ObjectData, ObjectKind};
 
@@ -38,11 +40,46 @@ pub const MAX_NAME_BYTES: usize = 253;
 /// Bytes of a request's body. Base64 makes a third more of an env or of files, and short names take quotes and commas.
 pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
+/// Variables of an env at most. A process starts with far fewer, and a Secret's other readers have to list them.
+const MAX_VARIABLES: usize = 20_000;
+/// Files of an output that are read at most: more than may be stored, so that the answer can say how many that is.
+const MAX_FILES: usize = 1_000;
+
 /// Body of `PUT /v1/env`. Not `Debug`: it holds secrets.
 #[derive(Deserialize, Serialize, Clone, Default, PartialEq)]
 pub struct EnvRequest {
     /// Values by name, as base64. Text only: the kubelet cannot give a process anything else.
+    #[serde(deserialize_with = "at_most::<MAX_VARIABLES, _>")]
     pub env: BTreeMap<String, ByteString>,
+}
+
+/// Reads a map of at most `MOST` entries. An entry takes many times its text, so that more of them than any caller has are not
+/// built.
+fn at_most<'de, const MOST: usize, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, ByteString>, D::Error> {
+    struct AtMost<const MOST: usize>;
+
+    impl<'de, const MOST: usize> Visitor<'de> for AtMost<MOST> {
+        type Value = BTreeMap<String, ByteString>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "an object of at most {MOST} fields")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = entries.next_entry()? {
+                if map.len() == MOST {
+                    return Err(A::Error::invalid_length(MOST + 1, &self));
+                }
+                map.insert(name, value);
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(AtMost::<MOST>)
 }
 
 /// Answer of `PUT /v1/env`.
@@ -65,6 +102,7 @@ pub struct OutputRequest {
     /// What it is to be stored as.
     pub kind: ObjectKind,
     /// Its files by name, as base64.
+    #[serde(deserialize_with = "at_most::<MAX_FILES, _>")]
     pub files: ObjectData,
 }
 
@@ -180,5 +218,22 @@ mod tests {
         );
         let read: OutputRequest = serde_json::from_slice(&body).unwrap();
         assert!(read == output);
+    }
+
+    #[test]
+    fn more_entries_than_anybody_has_are_not_built() {
+        let entries =
+            |count: usize| (0..count).map(|at| format!("\"{at}\":\"\"")).collect::<Vec<_>>().join(",");
+        let env = |count| serde_json::from_str::<EnvRequest>(&format!("{{\"env\":{{{}}}}}", entries(count)));
+        assert_eq!(env(MAX_VARIABLES).unwrap().env.len(), MAX_VARIABLES);
+        assert!(env(MAX_VARIABLES + 1).is_err());
+        let output = |count| {
+            let files = entries(count);
+            serde_json::from_str::<OutputRequest>(&format!(
+                "{{\"container\":\"c\",\"kind\":\"Secret\",\"files\":{{{files}}}}}"
+            ))
+        };
+        assert_eq!(output(MAX_FILES).unwrap().files.len(), MAX_FILES);
+        assert!(output(MAX_FILES + 1).is_err());
     }
 }

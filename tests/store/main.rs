@@ -9,9 +9,15 @@
 )]
 
 mod awaited;
+#[path = "../webhook/client.rs"]
+#[allow(dead_code, reason = "the webhook's tests use more of it")]
+mod client;
 mod cluster;
 mod expiry;
+mod hostile;
 mod killed;
+#[path = "../limited/mod.rs"]
+mod limited;
 mod outputs;
 mod requests;
 mod shares;

@@ -79,7 +79,7 @@ async fn a_namespace_has_its_share_and_another_namespace_its_own() {
 }
 
 /// A Pipe as whoever may write them can make it: with as many names of files as there can be, each as long as it can be.
-fn large_pipe(number: usize, run: &str, annotation: usize) -> Value {
+pub(crate) fn large_pipe(number: usize, run: &str, annotation: usize) -> Value {
     let files: Vec<_> = (0..100).map(|file| format!("{file:0253}")).collect();
     json!({
         "apiVersion": "bootlace.dev/v1alpha1", "kind": "Pipe",
@@ -141,5 +141,5 @@ async fn many_callers_that_wait_hold_few_pages_at_once() {
     }
     assert_eq!(callers.join_all().await, [200; 8]);
     let most = cluster.most_reads();
-    assert!((2..=4).contains(&most), "{most} pages at once");
+    assert!((1..=2).contains(&most), "{most} pages at once");
 }

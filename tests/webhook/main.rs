@@ -21,6 +21,8 @@ mod drain;
 mod entrypoints;
 mod harness;
 mod hostile;
+#[path = "../limited/mod.rs"]
+mod limited;
 mod limits;
 mod lookups;
 mod reload;

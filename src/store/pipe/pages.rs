@@ -12,18 +12,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
+use crate::server::memory;
 use bootlace_core::names;
 use bootlace_core::output::Pipe;
 
 /// Pipes in a page. An ordinary one has a kilobyte or two.
 const PAGE: u32 = 100;
-/// Bytes of a page that are read. Where there are more, fewer Pipes are asked for, down to one: etcd takes 1.5 MiB of one.
-const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// The part of a page that is asked for then.
 const FEWER: u32 = 10;
-/// Pages that are held at once; more requests wait for their turn.
-const AT_ONCE: usize = 4;
-
 /// Lists Pipes. Clones share the bound.
 #[derive(Clone)]
 pub struct PipePages {
@@ -51,7 +47,7 @@ impl PipePages {
     /// Lists with the rights of `client`.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { client, turns: Arc::new(Semaphore::new(memory::PAGES)) }
     }
 
     /// Shows `visit` every Pipe of `namespace`, or of all namespaces, that carries the label `run`, or any, until it breaks.
@@ -152,13 +148,13 @@ impl PipePages {
         let request = request.map_err(kube::Error::BuildRequest)?;
         let stream = self.client.request_stream(request).await?;
         let mut bytes = Vec::new();
-        let limit = MAX_PAGE_BYTES as u64 + 1;
+        let limit = memory::PAGE_BYTES as u64 + 1;
         stream
             .take(limit)
             .read_to_end(&mut bytes)
             .await
             .map_err(|error| kube::Error::Service(error.into()))?;
-        Ok((bytes.len() <= MAX_PAGE_BYTES).then_some(bytes))
+        Ok((bytes.len() <= memory::PAGE_BYTES).then_some(bytes))
     }
 }
 

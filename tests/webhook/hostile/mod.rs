@@ -4,19 +4,17 @@
 
 mod corpus;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
-use serde_json::Value;
 
 use crate::binary::Running;
 use crate::client::Connection;
 use crate::harness::{REVIEW, response, within};
+use crate::limited::{Group, forget_peak, memory_limit, peak, row};
 
 /// Callers that send the same at once: more than the program takes turns of large reviews at once.
 const CALLERS: usize = 6;
@@ -24,56 +22,6 @@ const CALLERS: usize = 6;
 const EVERY: Duration = Duration::from_millis(50);
 /// How long it may wait. The API server waits `timeoutSeconds`, 5 by default; the table shows what it really is.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The memory limit of the webhook in the chart's default values, in bytes.
-fn memory_limit() -> u64 {
-    let values: Value = serde_saphyr::from_str(include_str!("../../../charts/bootlace/values.yaml")).unwrap();
-    let limit = values.pointer("/resources/limits/memory").and_then(Value::as_str).unwrap();
-    bootlace_core::quantity::Quantity::parse(limit).unwrap().units()
-}
-
-/// A group of the kernel's that one process is put into, with a limit on its memory.
-struct Group(PathBuf);
-
-impl Group {
-    /// `None` where this process may not make one: then only the peak is looked at.
-    fn of(pid: u32, limit: u64) -> Option<Self> {
-        let name = format!("bootlace-test-{pid}");
-        let v1 = PathBuf::from("/sys/fs/cgroup/memory");
-        let (folder, file) = if v1.exists() {
-            (v1.join(name), "memory.limit_in_bytes")
-        } else {
-            (PathBuf::from("/sys/fs/cgroup").join(name), "memory.max")
-        };
-        fs::create_dir(&folder).ok()?;
-        let group = Self(folder);
-        fs::write(group.0.join(file), limit.to_string()).ok()?;
-        fs::write(group.0.join("cgroup.procs"), pid.to_string()).ok()?;
-        Some(group)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Empty only once the process has gone; a folder that stays costs nothing.
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-/// The peak of what a process held, without the pages of its own file, which the kernel takes back at will; in bytes.
-fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the program is alive");
-    let kilobytes = |field: &str| -> u64 {
-        let line = status.lines().find(|line| line.starts_with(field)).expect(field);
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    kilobytes("VmHWM:").saturating_sub(kilobytes("RssFile:")) * 1024
-}
-
-/// Begins a new peak.
-fn forget_peak(pid: u32) {
-    fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
-}
 
 /// Asks again and again, and returns the longest time that an answer took.
 async fn honest(address: SocketAddr, tls: Arc<ClientConfig>, over: Arc<AtomicBool>) -> Duration {
@@ -121,21 +69,9 @@ async fn attack(running: &Running, body: &[u8]) -> (Duration, Duration) {
     (longest, within("the honest caller", honest).await.unwrap())
 }
 
-/// What `hostile` did, as a row of the table.
-#[allow(clippy::cast_precision_loss, reason = "bytes and milliseconds are far below 2^52")]
-fn row(name: &str, bytes: usize, peak: u64, hostile: Duration, honest: Duration) {
-    println!(
-        "| {name} | {:.1} KB | {:.1} MB | {:.0} ms | {:.0} ms |",
-        bytes as f64 / 1e3,
-        peak as f64 / 1e6,
-        hostile.as_secs_f64() * 1e3,
-        honest.as_secs_f64() * 1e3
-    );
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_review_takes_more_memory_than_the_chart_gives() {
-    let limit = memory_limit();
+    let limit = memory_limit("/resources/limits/memory");
     let mut running = Running::start(&[]);
     running.discard_log();
     let group = Group::of(running.pid(), limit);
@@ -160,7 +96,7 @@ async fn no_review_takes_more_memory_than_the_chart_gives() {
 async fn unfinished_bodies_take_no_more_than_the_chart_gives() {
     const CONNECTIONS: usize = 500;
     const SIZE: usize = 128 * 1024;
-    let limit = memory_limit();
+    let limit = memory_limit("/resources/limits/memory");
     let mut running = Running::start(&[]);
     running.discard_log();
     let group = Group::of(running.pid(), limit);
@@ -191,7 +127,7 @@ async fn unfinished_bodies_take_no_more_than_the_chart_gives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_nobody_reads_take_no_more_than_the_chart_gives() {
     const CONNECTIONS: usize = 200;
-    let limit = memory_limit();
+    let limit = memory_limit("/resources/limits/memory");
     let mut running = Running::start(&[]);
     running.discard_log();
     let group = Group::of(running.pid(), limit);

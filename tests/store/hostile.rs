@@ -1,0 +1,324 @@
+//! The worst that pods can send to the store, against the program as it runs, within the memory that the chart gives it, while
+//! an honest pod of another namespace goes on storing. `cargo test --test store hostile -- --nocapture` prints the table of
+//! docs/hostile.md; `BOOTLACE_BIN` names another binary, such as the image's.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bootlace_core::input::AwaitedOutput;
+use bootlace_core::output::{ObjectKind, run_label};
+use rustls::ClientConfig;
+use serde_json::{Value, json};
+
+use crate::client::{Connection, trusting};
+use crate::cluster::Cluster;
+use crate::limited::{Group, forget_peak, memory_limit, peak, row};
+use crate::requests::{body, pod_in};
+use crate::shares::large_pipe;
+use crate::support::{sign, signed};
+
+/// The honest caller asks this often.
+const EVERY: Duration = Duration::from_millis(50);
+/// How long it may wait: as long as a sidecar does. The table shows what it really is, which is far less where the program is
+/// not built for debugging.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a hostile caller is waited for: the store ends each request before.
+const AT_LAST: Duration = Duration::from_secs(30);
+/// Namespaces of hostile pods, and pods in each: more than are answered at once.
+const NAMESPACES: usize = 5;
+const PODS: usize = 4;
+/// Requests of each pod at once: more than its share.
+const OF_EACH: usize = 5;
+
+/// The store, which asks a cluster in this process.
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+    _folder: tempfile::TempDir,
+}
+
+impl Running {
+    async fn start(cluster: &Cluster) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        for name in ["tls", "keys"] {
+            std::fs::create_dir(file(name)).unwrap();
+        }
+        std::fs::write(file("tls/tls.crt"), made.cert.pem()).unwrap();
+        std::fs::write(file("tls/tls.key"), made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(file("keys/key-1700000000"), [7; 32]).unwrap();
+        std::fs::write(file("keys/since"), "1700000000").unwrap();
+        let server = format!("http://{}", cluster.serve().await);
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": server}}], "users": [{"name": "u", "user": {}}],
+        });
+        std::fs::write(file("kubeconfig"), kubeconfig.to_string()).unwrap();
+        let binary =
+            std::env::var("BOOTLACE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bootlace").to_owned());
+        let mut child = Command::new(binary)
+            .args([
+                "store",
+                "--listen",
+                "127.0.0.1:0",
+                "--metrics-listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            ])
+            .arg("--tls-dir")
+            .arg(file("tls"))
+            .arg("--signing-dir")
+            .arg(file("keys"))
+            .env("KUBECONFIG", file("kubeconfig"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        // Read away, so that the program never waits for its reader.
+        std::thread::spawn(move || log.split(b'\n').for_each(drop));
+        let address = said["address"].as_str().unwrap().parse().unwrap();
+        Self { child, address, tls: trusting(made.cert.pem().as_bytes()), _folder: folder }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A request that pods send.
+struct Hostile {
+    name: &'static str,
+    method: &'static str,
+    path: String,
+    body: Vec<u8>,
+    /// Bytes of the body that are not sent.
+    kept_back: usize,
+    /// Which of a namespace's pods sends it.
+    pod: &'static str,
+}
+
+fn put(name: &'static str, body: String) -> Hostile {
+    Hostile {
+        name,
+        method: "PUT",
+        path: "/v1/pipes/A".to_owned(),
+        body: body.into_bytes(),
+        kept_back: 0,
+        pod: "p",
+    }
+}
+
+fn unfinished(hostile: Hostile, name: &'static str) -> Hostile {
+    Hostile { name, kept_back: 1, ..hostile }
+}
+
+fn files(files: &str) -> String {
+    format!("{{\"container\":\"main\",\"kind\":\"Secret\",\"files\":{{{files}}}}}")
+}
+
+fn awaits() -> AwaitedOutput {
+    let from = json!({"scheduler": "airflow", "workflow": "etl", "run": "r1", "task": "load"});
+    AwaitedOutput::new("Last", ObjectKind::Secret, serde_json::from_value(from).unwrap(), 60)
+}
+
+fn all() -> Vec<Hostile> {
+    const MOST: usize = 2 << 20;
+    let megabyte = || files(&format!("\"f\":\"{}\"", STANDARD.encode(vec![1; 1_048_000])));
+    let many = || (0..170_000).map(|at| format!("\"{at}\":\"\"")).collect::<Vec<_>>().join(",");
+    let env = |content: String| Hostile { path: "/v1/env".to_owned(), pod: "e", ..put("", content) };
+    let get = |name, pod| Hostile {
+        method: "GET",
+        path: format!("/v1/awaited/{}", awaits().object),
+        pod,
+        ..put(name, String::new())
+    };
+    vec![
+        put("an output of 1 MiB", megabyte()),
+        unfinished(put("", megabyte()), "an output of 1 MiB but for a byte"),
+        put("170,000 empty files", files(&many())),
+        put("a body of 2 MiB of spaces", " ".repeat(MOST)),
+        put("8 MiB", files(&format!("\"f\":\"{}\"", "A".repeat(8 << 20)))),
+        put("1,000,000 levels of lists", "[".repeat(1_000_000)),
+        put("1,000,000 numbers", files(&format!("\"f\":[{}1]", "1,".repeat(1_000_000)))),
+        put("600,000 escapes", files(&format!("\"f\":\"{}\"", "\\n".repeat(600_000)))),
+        put("a name of 2 MiB", files(&format!("\"{}\":\"\"", "n".repeat(MOST - 100)))),
+        Hostile { name: "170,000 variables", ..env(format!("{{\"env\":{{{}}}}}", many())) },
+        Hostile {
+            name: "a note of 2 MiB",
+            method: "POST",
+            path: "/v1/events".to_owned(),
+            ..put("", json!({"outcome": "Failed", "note": "n".repeat(MOST - 100)}).to_string())
+        },
+        get("a run of 250 Pipes with 100 file names each", "w"),
+        put("", json!({}).to_string()).by("large", "a pod of 75,000 variables that nobody signed"),
+        unfinished(put("", megabyte()), "").by("told", "a pod that is told 60 KB, and a body but for a byte"),
+    ]
+}
+
+impl Hostile {
+    fn by(self, pod: &'static str, name: &'static str) -> Self {
+        Self { name, pod, ..self }
+    }
+}
+
+/// The pods of a namespace, and the Pipes of the run that some wait for.
+fn namespace(cluster: &Cluster, namespace: &str) {
+    let outputs = json!([{"key": "A", "kind": "Secret", "container": "main"}]);
+    let path = |name: &str| format!("/api/v1/namespaces/{namespace}/pods/{name}");
+    let awaits = awaits();
+    let run = run_label(&awaits.from);
+    let wait = json!({
+        "profile": {"name": "default", "generation": 1}, "store": {"url": "", "ca": ""}, "awaits": [awaits],
+    });
+    let wait =
+        json!({"name": "bootlace-wait", "env": [{"name": "BOOTLACE_WAIT", "value": wait.to_string()}]});
+    let secret = format!("bootlace-env-{}", "0".repeat(32));
+    let boot = json!({"name": "bootlace-boot", "env": [{"name": "BOOTLACE_SPEC", "value": json!({"envSecret": secret}).to_string()}]});
+    let variables = |count: usize| -> Value {
+        (0..count).map(|at| json!({"name": format!("V{at}"), "value": "v"})).collect()
+    };
+    for number in 0..PODS {
+        pod_in(cluster, namespace, &format!("p{number}"), &outputs);
+        let waits = format!("w{number}");
+        cluster.put(&path(&waits), signed(namespace, &waits, &json!([wait])));
+        // Its env comes from a Secret.
+        let env = format!("e{number}");
+        let mut pod = json!({
+            "metadata": {"name": env, "annotations": {"bootlace.dev/injected": "{}"}},
+            "spec": {
+                "containers": [{"name": "main", "envFrom": [{"secretRef": {"name": secret}}]}],
+                "initContainers": [boot],
+            },
+        });
+        sign(namespace, &env, &mut pod);
+        cluster.put(&path(&env), pod);
+        let large = format!("large{number}");
+        let mut pod = signed(namespace, &large, &json!([]));
+        pod["spec"]["containers"][0]["env"] = variables(75_000);
+        pod["spec"]["initContainers"][0]["env"] =
+            json!([{"name": "BOOTLACE_SPEC", "value": "x".repeat(1_000_000)}]);
+        cluster.put(&path(&large), pod);
+        // As much as the webhook writes: the annotation that declares outputs has 64 KiB at most.
+        let told = format!("told{number}");
+        let outputs = json!([
+            {"key": "A", "kind": "Secret", "container": "main"},
+            {"key": "B", "kind": "Secret", "container": "n".repeat(60_000)},
+        ]);
+        pod_in(cluster, namespace, &told, &outputs);
+    }
+    for number in 0..250 {
+        let path = format!("/apis/bootlace.dev/v1alpha1/namespaces/{namespace}/pipes/large-{number:04}");
+        cluster.put(&path, large_pipe(number, &run, 0));
+    }
+}
+
+fn request(method: &str, path: &str, token: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// Stores the same small output again and again, and returns the longest time that an answer took.
+async fn honest(address: SocketAddr, tls: Arc<ClientConfig>, over: Arc<AtomicBool>) -> Duration {
+    let content = body("main", "Secret", "a", b"x").to_string();
+    let content = request("PUT", "/v1/pipes/A", "honest/h", content.as_bytes());
+    let mut longest = Duration::ZERO;
+    let mut connection = Connection::open(address, Arc::clone(&tls)).await.unwrap();
+    while !over.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        let reply = tokio::time::timeout(PATIENCE, async {
+            connection.send(&content).await?;
+            connection.reply().await
+        });
+        let reply =
+            reply.await.expect("the honest caller waited too long").expect("the honest caller was cut off");
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+        longest = longest.max(asked.elapsed());
+        if reply.closes() {
+            connection = Connection::open(address, Arc::clone(&tls)).await.unwrap();
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+    longest
+}
+
+/// Has all hostile pods send a request, several at once, while the honest one asks; returns the longest time of each.
+async fn attack(running: &Running, hostile: &Hostile) -> (Duration, Duration) {
+    let (address, over) = (running.address, Arc::new(AtomicBool::new(false)));
+    let honest = tokio::spawn(honest(address, Arc::clone(&running.tls), Arc::clone(&over)));
+    let callers: Vec<_> = (0..NAMESPACES * PODS * OF_EACH)
+        .map(|number| {
+            let (namespace, pod) = (number % NAMESPACES, number / NAMESPACES % PODS);
+            let token = format!("hostile-{namespace}/{}{pod}", hostile.pod);
+            let mut bytes = request(hostile.method, &hostile.path, &token, &hostile.body);
+            bytes.truncate(bytes.len() - hostile.kept_back);
+            let tls = Arc::clone(&running.tls);
+            tokio::spawn(async move {
+                let asked = Instant::now();
+                // A refusal, or a connection that is closed in the middle: either is an answer to this.
+                let Ok(mut connection) = Connection::open_from([127, 0, 0, 2], address, tls).await else {
+                    return asked.elapsed();
+                };
+                if connection.send(&bytes).await.is_ok()
+                    && let Ok(Ok(reply)) = tokio::time::timeout(AT_LAST, connection.reply()).await
+                {
+                    assert!(matches!(reply.status, 200..=599), "{}", reply.status);
+                }
+                asked.elapsed()
+            })
+        })
+        .collect();
+    let mut longest = Duration::ZERO;
+    for caller in callers {
+        longest = longest.max(caller.await.unwrap());
+    }
+    over.store(true, Ordering::Relaxed);
+    (longest, honest.await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_takes_more_memory_than_the_chart_gives() {
+    let limit = memory_limit("/store/resources/limits/memory");
+    let cluster = Cluster::default();
+    pod_in(&cluster, "honest", "h", &json!([{"key": "A", "kind": "Secret", "container": "main"}]));
+    for number in 0..NAMESPACES {
+        namespace(&cluster, &format!("hostile-{number}"));
+    }
+    let running = Running::start(&cluster).await;
+    let group = Group::of(running.child.id(), limit);
+    println!(
+        "Limit: {} MB, {} the kernel",
+        limit / 1_000_000,
+        if group.is_some() { "held by" } else { "not given to" }
+    );
+    println!(
+        "| request, {} at once | size | memory at most | answered in | honest caller, at most |",
+        NAMESPACES * PODS * OF_EACH
+    );
+    println!("|---|---:|---:|---:|---:|");
+    for hostile in all() {
+        forget_peak(running.child.id());
+        let (longest, honest) = attack(&running, &hostile).await;
+        let peak = peak(running.child.id());
+        row(hostile.name, hostile.body.len(), peak, longest, honest);
+        assert!(peak < limit, "{}: {peak} bytes, and the chart gives {limit}", hostile.name);
+    }
+}
