@@ -56,7 +56,7 @@ check: ## All checks and tests that need no cluster: format, lints, tests, licen
 	@hack/stage "object stores for tests" hack/store-servers
 	@hack/stage -c "building the tests" cargo test --workspace --no-run
 	@hack/stage -v "unit, property and process tests" cargo test --workspace --quiet
-	@hack/stage "licenses, sources and bans" hack/deny $(DENY_VERSION)
+	@hack/stage -v "licenses, sources, bans and known vulnerabilities" hack/deny $(DENY_VERSION)
 	@hack/stage "chart" env HELM=$$($(HARNESS) tool helm) charts/test
 	@hack/stage "manifests" env HELM=$$($(HARNESS) tool helm) manifests/render --check
 	@hack/stage -v "fuzz targets, briefly" hack/fuzz $(FUZZ_VERSION) short
@@ -98,6 +98,11 @@ fuzz: ## Run each fuzz target for SECONDS_EACH seconds
 test-cluster: ## The scenarios on a real cluster
 	$(call harness,$(NODE) docker-registry)
 	@hack/stage -v "cluster scenarios" $(HARNESS) test --cluster $(CLUSTER)
+
+.PHONY: test-cert-manager
+test-cert-manager: ## Test the chart with the real cert-manager, built from source
+	$(call harness,$(OWN) docker-registry)
+	@hack/stage -v "cert-manager" $(HARNESS) test --cert-manager
 
 .PHONY: kill
 kill: ## Run 200 tasks with outputs, kill the processes that store them, and check what remains

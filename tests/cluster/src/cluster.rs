@@ -14,7 +14,7 @@ use tokio::process::{ChildStdout, Command};
 use crate::cgroup;
 use crate::command::{command, this_program};
 use crate::keeper;
-use crate::node::READY;
+use crate::node::{CONTAINERD_SOCKET, READY};
 use crate::run::RunDir;
 
 /// A cluster. It ends, and everything of it is removed, when this is dropped or when this process ends in any
@@ -83,6 +83,8 @@ impl Cluster {
         let script = format!(
             "#!/bin/sh\n\
              export PATH='{}':\"$PATH\":/usr/sbin:/sbin KUBECONFIG='{}'\n\
+             # The node's /run is not this machine's. ctr, nerdctl and CLUSTER=current find its containerd by this.\n\
+             export CONTAINERD_ADDRESS='/proc/{node}/root{CONTAINERD_SOCKET}'\n\
              # Not in the home folder: nothing that kubectl and Helm keep may outlive the cluster.\n\
              export KUBECACHEDIR='{home}/kubectl' HELM_CACHE_HOME='{home}/helm' \
              HELM_CONFIG_HOME='{home}/helm' HELM_DATA_HOME='{home}/helm'\n\

@@ -52,6 +52,9 @@ enum Arguments {
         release: Release,
         #[command(flatten)]
         on: On,
+        /// Build cert-manager, and run only the scenario that needs it.
+        #[arg(long, conflicts_with = "names")]
+        cert_manager: bool,
         /// Only scenarios whose names hold one of these.
         names: Vec<String>,
     },
@@ -242,16 +245,21 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             stage::say_times("The demo");
         }
         Arguments::Story => demo::tell().await?,
-        Arguments::Test { release, on: On { cluster: Which::Own, .. }, names } => {
+        Arguments::Test { release, on: On { cluster: Which::Own, .. }, cert_manager, names } => {
             machine::ensure(&[&machine::CLUSTER[..], &machine::SCENARIOS[..]].concat()).await?;
             tokio::try_join!(build_scenarios(), prepare(release.kubernetes, true))?;
+            let own = if cert_manager { Some(tools::cert_manager().await?) } else { None };
             let cluster = start(release.kubernetes, false, false).await?;
-            return run_scenarios(&cluster, &names, &[]).await;
+            let Some(own) = own else {
+                return run_scenarios(&cluster, &names, &[needs::CERT_MANAGER], None).await;
+            };
+            return run_scenarios(&cluster, &[needs::CERT_MANAGER.to_owned()], &[], Some(&own)).await;
         }
         Arguments::Test { on: On { registry, .. }, names, .. } => {
             let current = take("The scenarios", &[], registry, build_scenarios()).await?;
-            let skipped = needs::NODE.map(|(name, _)| name);
-            let ended = run_scenarios(&current, &names, &skipped).await;
+            let skipped: Vec<_> =
+                needs::NODE.iter().map(|(name, _)| *name).chain([needs::CERT_MANAGER]).collect();
+            let ended = run_scenarios(&current, &names, &skipped, None).await;
             println!("Not run, because they need the node itself, and not only a kubeconfig:");
             for (name, reason) in needs::NODE {
                 println!("    {}: {reason}", name.trim_end_matches(':'));
@@ -273,7 +281,12 @@ async fn killings(terms: &Kill) -> Result<()> {
     let seed = terms.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("{} tasks, {} at once, --seed={seed}", terms.runs, terms.at_once);
     let terms = kill::Terms { runs: terms.runs, at_once: terms.at_once, seed, victims: &kill::Victim::ALL };
-    scenario("kill").run(async |namespace| kill::run(namespace, terms).await).await
+    scenario("kill")
+        .run(async |namespace| {
+            kill::hooks::run(namespace).await?;
+            kill::run(namespace, terms).await
+        })
+        .await
 }
 
 /// Built before there is a cluster: its network has no way to the registries, and cargo says more clearly what is wrong with
@@ -282,14 +295,21 @@ async fn build_scenarios() -> Result<()> {
     stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await
 }
 
-/// Runs the scenarios whose names hold one of `names`, but those whose names hold one of `skipped`.
-async fn run_scenarios(on: &impl Reachable, names: &[String], skipped: &[&str]) -> Result<ExitCode> {
+/// Runs the scenarios whose names hold one of `names`, but those whose names hold one of `skipped`; with the folder of
+/// cert-manager where one needs it.
+async fn run_scenarios(
+    on: &impl Reachable,
+    names: &[String],
+    skipped: &[&str],
+    cert_manager: Option<&Path>,
+) -> Result<ExitCode> {
     let tests = scenarios();
     let mut inside = on.command("cargo");
     inside.args(tests.as_std().get_args()).arg("--offline").arg("--").args(names);
     for name in skipped {
         inside.args(["--skip", name]);
     }
+    inside.envs(cert_manager.map(|folder| (needs::CERT_MANAGER_FOLDER, folder)));
     // Scenarios wait more than they work, but for Airflow's: more of them at once starve the webhook on two cores, so
     // that reviews outlast the API server's patience.
     let status = inside.env("RUST_TEST_THREADS", "3").status().await;

@@ -1,5 +1,5 @@
 //! The cluster's programs: Kubernetes, Helm and `CoreDNS`, built from the Go module `tests/cluster/tools`; an older Kubernetes
-//! from a module of its own.
+//! and cert-manager from modules of their own.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -66,6 +66,42 @@ const KUBERNETES: [&str; 6] = [
 /// Programs that do not depend on the release, and are built once.
 const SHARED: [&str; 2] = ["./coredns", "helm.sh/helm/v4/cmd/helm"];
 
+/// cert-manager, which only one scenario needs.
+const CERT_MANAGER: Module = Module {
+    folder: "tools-cert-manager",
+    go_mod: include_str!("../tools-cert-manager/go.mod"),
+    go_sum: include_str!("../tools-cert-manager/go.sum"),
+    sources: &[include_str!("../tools-cert-manager/cert-manager/main.go")],
+};
+/// The file beside its program that holds its `CustomResourceDefinition`s.
+pub const CERT_MANAGER_CRDS: &str = "crds.yaml";
+
+/// Builds cert-manager where the cache does not hold it, and returns the folder with its program `cert-manager` and
+/// [`CERT_MANAGER_CRDS`].
+///
+/// # Errors
+/// As [`prepare`].
+pub async fn cert_manager() -> Result<PathBuf> {
+    let folder = build(&CERT_MANAGER, &["./cert-manager"]).await?;
+    let file = folder.join(CERT_MANAGER_CRDS);
+    if !file.exists() {
+        let mut list = command("go");
+        list.args(["list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager"]);
+        let module = output(list.current_dir(source(&CERT_MANAGER))).await?;
+        let crds = PathBuf::from(module.trim()).join("deploy/crds");
+        let entries = std::fs::read_dir(&crds).with_context(|| format!("list {}", crds.display()))?;
+        let mut all = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                all.push(std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?);
+            }
+        }
+        std::fs::write(&file, all.join("\n---\n")).with_context(|| format!("write {}", file.display()))?;
+    }
+    Ok(folder)
+}
+
 /// Builds the programs of a cluster that are not in the cache yet, and returns the folder that holds them.
 ///
 /// # Errors
@@ -114,7 +150,7 @@ fn name(package: &str) -> &str {
 /// Builds those of `packages` whose programs the cache does not hold.
 async fn build(module: &Module, packages: &[&'static str]) -> Result<PathBuf> {
     let version = output(command("go").args(["env", "GOVERSION"])).await?;
-    let flags = flags(module)?;
+    let flags = flags(module);
     let flags_line = flags.join(" ");
     let parts = [&[module.go_mod, module.go_sum, &version, &flags_line], module.sources].concat();
     let parts: Vec<_> = parts.iter().map(|part| part.as_bytes()).collect();
@@ -131,9 +167,8 @@ async fn build(module: &Module, packages: &[&'static str]) -> Result<PathBuf> {
         // A program whose building was cut short must not look built.
         let new = folder.join("new");
         std::fs::create_dir_all(&new).with_context(|| format!("create {}", new.display()))?;
-        let source = crate::images::root().join("tests/cluster").join(module.folder);
         // All at once: one is linked while another is compiled.
-        builds::go(&source, &flags, &missing, &new, progress).await?;
+        builds::go(&source(module), &flags, &missing, &new, progress).await?;
         for name in names {
             std::fs::rename(new.join(name), folder.join(name)).with_context(|| format!("keep {name}"))?;
         }
@@ -143,23 +178,28 @@ async fn build(module: &Module, packages: &[&'static str]) -> Result<PathBuf> {
     Ok(folder)
 }
 
+fn source(module: &Module) -> PathBuf {
+    crate::images::root().join("tests/cluster").join(module.folder)
+}
+
 /// Flags of `go build`. Without the version, the API server calls itself v0.0.0 and clients refuse it.
-fn flags(module: &Module) -> Result<[String; 8]> {
-    let version = module
-        .go_mod
-        .lines()
-        .find_map(|line| {
-            line.trim()
-                .trim_start_matches("require ")
-                .strip_prefix("k8s.io/kubernetes v")?
-                .split_whitespace()
-                .next()
-        })
-        .with_context(|| format!("tests/cluster/{}/go.mod requires no k8s.io/kubernetes", module.folder))?;
-    let mut parts = version.split('.');
-    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let package = "k8s.io/component-base/version";
-    Ok([
+fn flags(module: &Module) -> [String; 8] {
+    let version = module.go_mod.lines().find_map(|line| {
+        line.trim()
+            .trim_start_matches("require ")
+            .strip_prefix("k8s.io/kubernetes v")?
+            .split_whitespace()
+            .next()
+    });
+    let version = version.map_or(String::new(), |version| {
+        let mut parts = version.split('.');
+        let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let package = "k8s.io/component-base/version";
+        format!(
+            " -X {package}.gitVersion=v{version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+        )
+    });
+    [
         "-trimpath".to_owned(),
         // CoreDNS' main package is in this repository, which git may not let root look into.
         "-buildvcs=false".to_owned(),
@@ -170,8 +210,6 @@ fn flags(module: &Module) -> Result<[String; 8]> {
         // Leaves the cloud providers out, which are a third of the code.
         "providerless".to_owned(),
         "-ldflags".to_owned(),
-        format!(
-            "-s -w -X {package}.gitVersion=v{version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-        ),
-    ])
+        format!("-s -w{version}"),
+    ]
 }

@@ -9,9 +9,10 @@ use k8s_openapi::api::core::v1::Node;
 use super::context::{Context, Seen};
 use super::is_on_path;
 use crate::images;
+use crate::node::CONTAINERD_SOCKET;
 
 /// Where containerd listens: Debian's, and that of k3s.
-const SOCKETS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock"];
+const SOCKETS: [&str; 2] = [CONTAINERD_SOCKET, "/run/k3s/containerd/containerd.sock"];
 
 /// How the nodes get their images.
 #[derive(Clone, Debug, PartialEq, Eq)]

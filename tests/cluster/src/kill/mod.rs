@@ -8,8 +8,10 @@
 //! - `pipe`: the records of outputs.
 //! - `orphans`: what must not be left when all is over.
 //! - [`Table`]: what came of it.
+//! - [`hooks`]: what becomes of a task whose hook is under way.
 
 mod attempt;
+pub mod hooks;
 mod orphans;
 mod pipe;
 mod table;

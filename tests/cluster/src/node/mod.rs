@@ -32,6 +32,8 @@ use component::{AtEnd, Components};
 const NAME: &str = "node";
 /// The node's address, where the API server, the kubelet and `CoreDNS` listen. Also in `node/*.yaml`.
 pub const ADDRESS: &str = "10.99.0.1";
+/// Where containerd listens, in the node's own `/run`. Also in `node/containerd.toml` and `node/kubelet.yaml`.
+pub const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 /// The API server's port.
 const API_PORT: u16 = 6443;
 /// The addresses of Services. `CoreDNS` has the tenth, in `node/cluster.yaml`.

@@ -2,7 +2,7 @@
 
 /// Scenarios that need the node itself, by the start of their test's name, and what of it they need. On any other cluster
 /// they are left out, and listed.
-pub const NODE: [(&str, &str); 9] = [
+pub const NODE: [(&str, &str); 10] = [
     ("airflow_sources::", "a registry of its own listens on the node's address"),
     ("callers::", "the API server shows a client certificate, and it asks the webhook by its cluster IP"),
     ("entrypoint_lookup::", "a registry of its own listens on the node's address"),
@@ -12,10 +12,16 @@ pub const NODE: [(&str, &str); 9] = [
     ),
     ("kill::", "it kills processes of the node"),
     ("oci_source::", "a registry of its own listens on the node's address"),
+    ("rotation::a_replica_that_is_killed", "it kills processes of the node"),
     ("store::attacks::", "it asks the store by its cluster IP, and signs tokens with the API server's key"),
     ("store::awaited::", "it asks the store by its cluster IP"),
     ("store::pipes::", "it asks the store by its cluster IP"),
 ];
+
+/// The scenario that needs cert-manager, which takes minutes to build: it has a command of its own.
+pub const CERT_MANAGER: &str = "cert_manager::";
+/// The variable that names the folder of cert-manager to it.
+pub const CERT_MANAGER_FOLDER: &str = "BOOTLACE_CERT_MANAGER";
 
 #[cfg(test)]
 mod tests {
@@ -25,7 +31,7 @@ mod tests {
     use super::*;
 
     /// What a scenario reaches the node by.
-    const SIGNS: [&str; 7] = [
+    const SIGNS: [&str; 8] = [
         "node::ADDRESS",
         "TOKEN_KEY",
         "cluster_ip",
@@ -33,6 +39,7 @@ mod tests {
         "HttpsServer::start",
         "Store::open",
         "kill::run",
+        "kill_one",
     ];
 
     fn files(folder: &Path, found: &mut Vec<PathBuf>) {

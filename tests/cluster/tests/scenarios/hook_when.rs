@@ -99,3 +99,29 @@ async fn the_pods_own_handler_runs_with_and_without_the_hook() -> Result<()> {
         })
         .await
 }
+
+/// `baseline` refuses a handler that has the kubelet send a request to a host of the pod's choice. The hook sends it from the
+/// container, which may send what it likes; what is left to the kubelet is refused as before.
+#[tokio::test]
+async fn a_request_to_a_host_is_the_containers_own_under_pod_security() -> Result<()> {
+    scenario("hook-when-host")
+        .label("pod-security.kubernetes.io/enforce", "baseline")
+        .run(async |namespace| {
+            let never = format!("{}-never", namespace.name());
+            namespace.profile(&profile("Auto")).await?;
+            namespace.profile_called(&never, &profile("Never")).await?;
+            let with = |task: &str| {
+                let mut pod = pod("task", task, &["true"]);
+                let request = json!({"host": "127.0.0.1", "port": 8080});
+                pod["spec"]["containers"][0]["lifecycle"] = json!({"postStart": {"httpGet": request}});
+                pod.to_string()
+            };
+            namespace.dry_run(&with(namespace.name())).await?;
+            for refused in [with("false"), with(&never)] {
+                let sentence = namespace.dry_run(&refused).await.unwrap_err().to_string();
+                ensure!(sentence.contains("probe or lifecycle host"), "{sentence}");
+            }
+            Ok(())
+        })
+        .await
+}

@@ -116,7 +116,8 @@ fn of_the_rules() -> Result<Vec<(Value, String)>> {
         message: String,
         spec: Value,
     }
-    let samples: Vec<Sample> = serde_saphyr::from_str(include_str!("../../../profiles/refused.yaml"))?;
+    let samples: Vec<Sample> =
+        serde_saphyr::from_str(include_str!("../../../../core/tests/profiles/refused.yaml"))?;
     Ok(samples.into_iter().map(|Sample { message, spec }| (spec, message)).collect())
 }
 
@@ -159,7 +160,7 @@ async fn a_profile_that_no_pod_could_boot_with_is_not_in_force() -> Result<()> {
     scenario("refused-not-in-force")
         .run(async |namespace| {
             let samples: Vec<Sample> =
-                serde_saphyr::from_str(include_str!("../../../profiles/not_in_force.yaml"))?;
+                serde_saphyr::from_str(include_str!("../../../../core/tests/profiles/not_in_force.yaml"))?;
             let called = |number: usize| format!("{}-{number}", namespace.name());
             for (number, Sample { spec, .. }) in samples.iter().enumerate() {
                 namespace.profile_called(&called(number), &spec.to_string()).await?;

@@ -1,0 +1,138 @@
+//! What becomes of a task whose hook ends in one way or another: the rows of the table in docs/reference.md, "When the
+//! kubelet kills a container because of its hook". The rows about a runtime or a kubelet that is restarted are part of
+//! `bootlace-cluster kill`, because no other scenario can run meanwhile.
+
+use anyhow::{Context as _, Result, ensure};
+use bootlace_cluster::images::BUSYBOX;
+use bootlace_cluster::scenario::{LIMIT, Namespace, scenario, state};
+use bootlace_cluster::wait::until_async;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+/// A profile whose hook runs `command`.
+fn profile(command: &[&str]) -> String {
+    let sources = json!([{"name": "settings", "inline": {"env": {"GREETING": "hello"}}}]);
+    json!({"sources": sources, "hook": {"timeoutSeconds": 60, "commands": [command]}}).to_string()
+}
+
+fn pod(name: &str, profile: &str, script: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"bootlace.dev/task": profile}},
+        "spec": {
+            "restartPolicy": "Never",
+            // `sleep` as first process does not end when it is asked to.
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "main", "image": BUSYBOX, "command": ["sh", "-c", script]}],
+        },
+    })
+}
+
+/// Waits until the kubelet has written an event with this reason about the pod, and returns its message.
+async fn event(namespace: &Namespace, pod: &str, reason: &str) -> Result<String> {
+    let of_pod = ListParams::default().fields(&format!("involvedObject.name={pod},reason={reason}"));
+    until_async(LIMIT, "the kubelet writes no event", async || {
+        let events = namespace.api::<Event>().list(&of_pod).await?.items;
+        let event = events.into_iter().next().with_context(|| format!("{pod} has no {reason}"))?;
+        Ok(event.message.unwrap_or_default())
+    })
+    .await
+}
+
+/// The container's end: its exit code, and what it left as its termination message.
+fn end(pod: &Pod) -> Result<(i32, &str)> {
+    Ok((state::ended(pod, "main")?.exit_code, state::message(pod, "main")?.trim_end()))
+}
+
+#[tokio::test]
+async fn a_task_that_ends_while_its_hook_runs_keeps_its_own_result() -> Result<()> {
+    scenario("hook-outlived")
+        .run(async |namespace| {
+            namespace.profile(&profile(&["sleep", "50"])).await?;
+            for (name, code, phase) in [("succeeds", 0, "Succeeded"), ("fails", 3, "Failed")] {
+                namespace
+                    .create(&pod(name, namespace.name(), &format!("sleep 1; exit {code}")).to_string())
+                    .await?;
+                let ended = namespace.container_ended(name, "main").await?;
+                assert_eq!(end(&ended)?, (code, ""), "{name}");
+                assert_eq!(state::restarts(&ended, "main"), 0, "{name}");
+                let ended = namespace.pod(name, phase, |pod| {
+                    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some(phase)
+                });
+                ended.await?;
+                event(namespace, name, "FailedPostStartHook").await?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_hook_that_is_killed_takes_the_task_with_it_and_leaves_no_reason() -> Result<()> {
+    scenario("hook-killed")
+        .run(async |namespace| {
+            // The command's parent is the hook itself.
+            namespace.profile(&profile(&["sh", "-c", "kill -9 $PPID"])).await?;
+            namespace.create(&pod("task", namespace.name(), "exec sleep 1000").to_string()).await?;
+            let ended = namespace.container_ended("task", "main").await?;
+            assert_eq!(end(&ended)?, (137, ""));
+            let message = event(namespace, "task", "FailedPostStartHook").await?;
+            event(namespace, "task", "Killing").await?;
+            // The event does not quote the hook: what a container prints is not for everybody who may read events.
+            assert!(!message.contains("hello"), "{message}");
+            Ok(())
+        })
+        .await
+}
+
+/// The kernel kills a program of the hook: with cgroup v1 that program alone, with v2 the container's other processes too.
+#[tokio::test]
+async fn a_hook_that_needs_more_memory_than_the_container_has_takes_the_task_with_it() -> Result<()> {
+    scenario("hook-memory")
+        .run(async |namespace| {
+            namespace.profile(&profile(&["sh", "-c", "head -c 200000000 /dev/zero | tail"])).await?;
+            let mut pod = pod("task", namespace.name(), "exec sleep 1000");
+            pod["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "64Mi"}});
+            namespace.create(&pod.to_string()).await?;
+            let ended = namespace.container_ended("task", "main").await?;
+            let (code, message) = end(&ended)?;
+            assert_eq!(code, 137);
+            // Where the hook itself was left to live, it says why.
+            assert!(
+                message.is_empty() || message.contains("137") || message.contains("signal 9"),
+                "{message}"
+            );
+            event(namespace, "task", "FailedPostStartHook").await?;
+            Ok(())
+        })
+        .await
+}
+
+/// The pod's own handler, which `Never` leaves to the kubelet, stands for a launcher that cannot be started.
+#[tokio::test]
+async fn a_hook_that_cannot_be_started_is_told_while_the_container_waits() -> Result<()> {
+    scenario("hook-missing")
+        .run(async |namespace| {
+            let sources = json!([{"name": "settings", "inline": {"env": {"GREETING": "hello"}}}]);
+            namespace.profile(&json!({"sources": sources, "hook": {"when": "Never"}}).to_string()).await?;
+            let mut pod = pod("task", namespace.name(), "exec sleep 1000");
+            pod["spec"]["restartPolicy"] = json!("Always");
+            pod["spec"]["containers"][0]["lifecycle"] =
+                json!({"postStart": {"exec": {"command": ["/not-there"]}}});
+            namespace.create(&pod.to_string()).await?;
+            event(namespace, "task", "FailedPostStartHook").await?;
+            let waits = |pod: &Pod| {
+                let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?.clone();
+                status.state?.waiting?.message.filter(|message| message.contains("/not-there"))
+            };
+            let waiting =
+                namespace.pod("task", "waiting with the runtime's words", |pod| waits(pod).is_some()).await?;
+            let message = waits(&waiting).context("it waits")?;
+            ensure!(message.contains("no such file"), "{message}");
+            assert_eq!(state::ended(&waiting, "main")?.exit_code, 137);
+            assert_eq!(state::message(&waiting, "main")?, "");
+            Ok(())
+        })
+        .await
+}
