@@ -170,29 +170,29 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
         |change: &dyn Fn(&mut Value)| output(|output| change(&mut output["metadata"]["ownerReferences"][0]));
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "u-1"});
     for (bad, hint) in [
-        (change("name", json!("kube-root-ca.crt")), "is either a Secret of a pod's boot env"),
-        (change("name", json!("etl.r1.load.other-0123456789abcdef")), "is either"),
-        (owner(&|owner| owner["name"] = json!("etl.r1.load.other-0123456789abcdef")), "is either"),
+        (change("name", json!("kube-root-ca.crt")), "must be either a Secret with a boot env"),
+        (change("name", json!("etl.r1.load.other-0123456789abcdef")), "must be either"),
+        (owner(&|owner| owner["name"] = json!("etl.r1.load.other-0123456789abcdef")), "must be either"),
         (
             output(|output| {
                 *output = awaited.clone();
                 output["metadata"]["ownerReferences"][0]["name"] = json!("no-pipe-of-ours");
             }),
-            "is either",
+            "must be either",
         ),
-        (owner(&|owner| owner["kind"] = json!("BootProfile")), "is either"),
-        (owner(&|owner| owner["apiVersion"] = json!("evil.example/v1")), "is either"),
-        (owner(&|owner| *owner = pod.clone()), "is either"),
-        (change("labels", json!({"app.kubernetes.io/managed-by": "bootlace"})), "is either"),
-        (change("labels", json!({"bootlace.dev/pipe-run": RUN})), "carries the label"),
-        (label("bootlace.dev/pipe-run", "default"), "carries no labels but"),
+        (owner(&|owner| owner["kind"] = json!("BootProfile")), "must be either"),
+        (owner(&|owner| owner["apiVersion"] = json!("evil.example/v1")), "must be either"),
+        (owner(&|owner| *owner = pod.clone()), "must be either"),
+        (change("labels", json!({"app.kubernetes.io/managed-by": "bootlace"})), "must be either"),
+        (change("labels", json!({"bootlace.dev/pipe-run": RUN})), "must have the label"),
+        (label("bootlace.dev/pipe-run", "default"), "must not have labels other than"),
         // What other programs find their own by.
-        (label("argocd.argoproj.io/secret-type", "repository"), "carries no labels but"),
-        (label("grafana_dashboard", "1"), "carries no labels but"),
-        (change("annotations", json!({"k8s-sidecar-target-directory": "/"})), "carries no annotations"),
+        (label("argocd.argoproj.io/secret-type", "repository"), "must not have labels other than"),
+        (label("grafana_dashboard", "1"), "must not have labels other than"),
+        (change("annotations", json!({"k8s-sidecar-target-directory": "/"})), "must not have annotations"),
         (change("finalizers", json!(["example.com/held"])), "and no finalizers"),
-        (change("ownerReferences", json!([])), "is owned by one pod or one Pipe"),
-        (output(|output| output["immutable"] = json!(false)), "is immutable"),
+        (change("ownerReferences", json!([])), "must have exactly one owner"),
+        (output(|output| output["immutable"] = json!(false)), "must be immutable"),
     ] {
         for made in [
             secrets.create(&dry, &serde_json::from_value(bad.clone())?).await.map(drop),
@@ -209,11 +209,11 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
     let env = serde_json::to_value(secret(|_| ()))?;
     let env = json!({"metadata": env["metadata"], "immutable": true});
     let refused = maps.create(&dry, &serde_json::from_value(env)?).await.expect_err("an env").to_string();
-    assert!(refused.contains("is either"), "{refused}");
+    assert!(refused.contains("must be either"), "{refused}");
     let token = output(|output| output["type"] = json!("bootstrap.kubernetes.io/token"));
     let refused =
         secrets.create(&dry, &serde_json::from_value(token)?).await.expect_err("a token").to_string();
-    assert!(refused.contains("is of type Opaque"), "{refused}");
+    assert!(refused.contains("must have the type Opaque"), "{refused}");
     // Nor can it look at or remove what is there.
     for refused in [
         maps.get("kube-root-ca.crt").await.map(drop),
@@ -248,33 +248,39 @@ async fn policy(namespace: &Namespace) -> Result<()> {
                 secret["type"] = json!("kubernetes.io/service-account-token");
                 secret["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": "default"});
             }),
-            "is of type Opaque",
+            "must have the type Opaque",
         ),
-        (secret(|secret| secret["type"] = json!("bootstrap.kubernetes.io/token")), "is of type Opaque"),
-        (secret(|secret| secret["immutable"] = json!(false)), "is immutable"),
-        (secret(|secret| secret["metadata"]["labels"] = json!({})), "carries the label"),
+        (
+            secret(|secret| secret["type"] = json!("bootstrap.kubernetes.io/token")),
+            "must have the type Opaque",
+        ),
+        (secret(|secret| secret["immutable"] = json!(false)), "must be immutable"),
+        (secret(|secret| secret["metadata"]["labels"] = json!({})), "must have the label"),
         (
             secret(|secret| {
                 secret["metadata"]["labels"]["argocd.argoproj.io/secret-type"] = json!("cluster");
             }),
-            "carries no labels but",
+            "must not have labels other than",
         ),
-        (secret(|secret| secret["metadata"]["labels"]["bootlace.dev/pipe-run"] = json!(RUN)), "is either"),
+        (
+            secret(|secret| secret["metadata"]["labels"]["bootlace.dev/pipe-run"] = json!(RUN)),
+            "must be either",
+        ),
         (
             secret(|secret| secret["metadata"]["annotations"] = json!({"example.com/managed": "true"})),
-            "carries no annotations",
+            "must not have annotations",
         ),
-        (secret(|secret| secret["metadata"]["ownerReferences"] = json!([])), "owned by one pod or one Pipe"),
+        (secret(|secret| secret["metadata"]["ownerReferences"] = json!([])), "must have exactly one owner"),
         (secret(|secret| secret["metadata"]["ownerReferences"] = owner("Node")), "owned by the pod, named"),
-        (secret(|secret| secret["metadata"]["ownerReferences"] = two), "owned by one pod or one Pipe"),
+        (secret(|secret| secret["metadata"]["ownerReferences"] = two), "must have exactly one owner"),
     ] {
         let refused = secrets.create(&dry, &bad).await.expect_err(hint).to_string();
         assert!(refused.contains("ValidatingAdmissionPolicy") && refused.contains(hint), "{hint}: {refused}");
     }
-    for place in ["kube-system", install::NAMESPACE] {
+    for place in ["kube-system", "kube-public", install::NAMESPACE] {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), place);
         let refused = secrets.create(&dry, &secret(|_| ())).await.expect_err(place).to_string();
-        assert!(refused.contains("creates nothing where no task runs"), "{place}: {refused}");
+        assert!(refused.contains("must not create objects in its own namespace"), "{place}: {refused}");
     }
 
     // Nor can it look at, change or remove the one that is there.
