@@ -28,14 +28,8 @@ pub enum Section {
 /// Where a pod does not end as it should.
 pub async fn run(section: Section, namespace: &Namespace, rounds: u32) -> Result<()> {
     match section {
-        Section::Outputs => {
-            println!("## A pod with outputs\n");
-            outputs::run(namespace, rounds).await
-        }
-        Section::Hook => {
-            println!("## The hook\n");
-            hook::run(namespace, rounds).await
-        }
+        Section::Outputs => outputs::run(namespace, rounds).await,
+        Section::Hook => hook::run(namespace, rounds).await,
     }
 }
 
