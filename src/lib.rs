@@ -3,7 +3,7 @@
 //! | role | module | what it does |
 //! |---|---|---|
 //! | admission | [`webhook`] | serves the reviews of the API server |
-//! | store | [`store`] | creates the Secrets, ConfigMaps and Events that task pods may not create |
+//! | store | [`store`] | creates the `Secret`s, `ConfigMap`s and `Event`s that task pods may not create |
 //! | boot | [`boot`] | fetches the sources of a profile, in an init container |
 //! | wait | [`wait`] | waits for an output that an earlier task has not stored yet, in an init container |
 //! | sidecar | [`sidecar`] | stores the outputs of a task, in a native sidecar |

@@ -1,4 +1,8 @@
 //! `bootlace inject` and `bootlace explain` as programs: what they print, and how they end.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
+)]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

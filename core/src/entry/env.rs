@@ -18,6 +18,9 @@ pub struct EnvName(String);
 
 impl EnvName {
     /// Checks a name that a source gives, of which `rename` says what its author can do about it.
+    ///
+    /// # Errors
+    /// Where no pod can have a variable of this name, or it is reserved.
     pub fn parse(name: &str, rename: Rename) -> Result<Self, EnvError> {
         if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=') {
             return Err(EnvError::NotAName { rename });
@@ -84,6 +87,9 @@ pub struct EnvValue {
 
 impl EnvValue {
     /// Checks the value of the variable `name`, which its source keeps secret or does not.
+    ///
+    /// # Errors
+    /// Where the value is too long or contains a NUL.
     pub fn parse(name: &EnvName, bytes: Vec<u8>, secret: bool) -> Result<Self, EnvError> {
         let size = name.0.len() + bytes.len() + "=\0".len();
         if size > MAX_RECORD_BYTES {
@@ -95,6 +101,9 @@ impl EnvValue {
     }
 
     /// The variable as a record of the env file.
+    ///
+    /// # Errors
+    /// Where the name and the value do not form a record.
     pub fn record<'a>(&'a self, name: &'a EnvName) -> Result<Record<'a>, EnvError> {
         Ok(Record::new(OsStr::new(&name.0), OsStr::from_bytes(&self.bytes))?)
     }
@@ -109,6 +118,12 @@ impl EnvValue {
     #[must_use]
     pub fn len(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    /// Whether the value has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// Whether its source keeps it secret.

@@ -19,6 +19,9 @@ pub struct AssetPath(String);
 impl AssetPath {
     /// Checks a path. It is taken as it is written: nothing is cleaned up, so that two spellings never mean
     /// the same file.
+    ///
+    /// # Errors
+    /// Where the path leads out of the folder, or cannot be a file's.
     pub fn parse(path: &str) -> Result<Self, PathError> {
         if path.is_empty() {
             return Err(PathError::Empty);
@@ -52,6 +55,9 @@ impl fmt::Display for AssetPath {
 }
 
 /// Checks the name of one file or folder.
+///
+/// # Errors
+/// Where no file can have this name.
 pub fn check_name(name: &str) -> Result<(), PathError> {
     match name {
         "" => Err(PathError::EmptyName),
@@ -148,6 +154,12 @@ impl<T> FileTree<T> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.files.len()
+    }
+
+    /// Whether there are no files.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
 
     /// The files, by path.

@@ -592,6 +592,9 @@ fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<
 }
 
 /// Checks one output, of a profile or of a pod.
+///
+/// # Errors
+/// The first rule that the output breaks.
 pub fn output(field: &str, says: &Output) -> Result<(), BrokenRule> {
     all(OUTPUT, field, says)
 }

@@ -1,4 +1,5 @@
 //! The profiles in force.
+#![allow(clippy::result_large_err, reason = "returned when profiles change, and not for each review")]
 
 mod catalogue;
 pub mod namespaces;
