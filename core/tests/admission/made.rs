@@ -6,5 +6,5 @@ use serde_json::Value;
 
 pub(crate) fn pod(file: &str) -> Value {
     let path = Path::new(env!("BOOTLACE_ROOT")).join("tests/pods").join(file);
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::disallowed_methods,
     reason = "a test fails by panicking; clippy's own exemption does not reach a test's helpers"
 )]
 
