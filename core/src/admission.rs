@@ -70,7 +70,7 @@ pub struct LookupResults {
     pub pipes: Option<PipeAnswers>,
 }
 
-/// What must be looked up before a pod can be decided on. Whoever can look it up does, adds the answers to [`Found`], and
+/// What must be looked up before a pod can be decided on. Whoever can look it up does, adds the answers to [`LookupResults`], and
 /// decides again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PendingLookup {
@@ -270,7 +270,7 @@ pub fn admit<'a>(
         .unwrap_or_else(|_| Decision::Refuse(internal_error(&UNEXPECTED_LOOKUP)))
 }
 
-/// The same, where something may be looked up; see [`answer_with`].
+/// The same, where something may be looked up; see [`review_with`].
 ///
 /// # Errors
 /// What must be looked up first.

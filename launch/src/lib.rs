@@ -3,7 +3,7 @@
 //!
 //! - [`layout`]: where they lie
 //! - [`environ`]: the boot env itself
-//! - [`keep`]: the names that the pod's own spec sets, which the boot env must not replace
+//! - [`pod_env`]: the names that the pod's own spec sets, which the boot env must not replace
 //! - [`references`]: what of the pod's own spec refers to the boot env, and [`expansion`]: what that means
 //! - [`handover`]: a task's outputs, on their way to the sidecar that stores them
 //! - [`termination`]: a container's last words

@@ -3,7 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`process`] | the life of a process that serves: bound first, drained last |
-//! | [`client`] | the client of the API server, with a time limit on every request |
+//! | [`api_client`] | the client of the API server, with a time limit on every request |
 //! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
 //! | [`memory`] | what may be held at once, with its sum |
 //! | [`tls`] | certificates: made, kept in Secrets, read from files, swapped while serving |
@@ -14,7 +14,7 @@
 //! | [`logs`] | what is written |
 //! | [`sampler`] | which of many lines are, where callers decide how many there are |
 //!
-//! What depends on a cluster is [`tls::secret`], [`tls::issued`] and [`tls::configuration`]; all else runs without one.
+//! What depends on a cluster is [`tls::ca_secret`], [`tls::leaf_secret`] and [`tls::ca_bundle`]; all else runs without one.
 
 pub mod api_client;
 pub mod listener;

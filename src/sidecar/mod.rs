@@ -8,14 +8,14 @@
 //! |---|---|---|
 //! | watch | `desk` | is there an attempt of this container that nobody has answered |
 //! | take | `desk` | what is handed over; the protocol is the launcher's, [`bootlace_launch::handover`] |
-//! | store | [`Store`] | who keeps it; the sidecar itself has no right in the API server |
+//! | store | [`OutputStore`] | who keeps it; the sidecar itself has no right in the API server |
 //! | | `remote` | how it is reached |
 //! | without a launcher | `shared` | what did a task leave on a volume that the pod shares with the sidecar |
 //! | run | [`mod@run`] | the process: what it is told, and when it ends |
 //!
 //! The sidecar is told to end when the task containers have ended, so everything that will be handed over is there by
 //! then: it sees to that and ends, at the latest before its grace is over. Where the pod is over with its tasks it ends
-//! beside them ([`Ends`]), so that the kubelet sees all of them end at once. How it ends says nothing about the task:
+//! beside them ([`SidecarLifetime`]), so that the kubelet sees all of them end at once. How it ends says nothing about the task:
 //! its exit code is always 0, because schedulers read those of sidecars too; the word and the Event say what failed.
 
 mod handover_watcher;

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | who asks | [`caller`] | which pod does the token belong to, and is it still there |
 //! | | `pods` | what counts of that pod, read in bounded memory |
-//! | may it | [`grant`] | what does the pod's injection, which the webhook signed, let it ask for (pure) |
+//! | may it | [`authorize`] | what does the pod's injection, which the webhook signed, let it ask for (pure) |
 //! | | [`signing`] | the keys by which that is verified |
 //! | bound | `shares` | how many requests one pod and one namespace have at once |
 //! | read | `body` | a body within its size and its time |
@@ -18,8 +18,8 @@
 //! | | [`pipe`] | the Pipe of a task's output, and the object that it owns |
 //! | | [`event`] | the Event that tells how a boot went, or that outputs are not stored (pure) |
 //! | answer | [`api`] | the routes; one audit line a request |
-//! | refuse | [`denial`] | why not, in a sentence |
-//! | clean up | [`expiry`] | which Pipes are to go; one replica sees to it, under a Lease |
+//! | refuse | [`api_error`] | why not, in a sentence |
+//! | clean up | [`garbage_collector`] | which Pipes are to go; one replica sees to it, under a Lease |
 //!
 //! [`protocol`] is what is spoken, and [`client`] who asks: boot and the pipe sidecar. [`args`], [`mod@run`] and [`metrics`] are the process.
 //!

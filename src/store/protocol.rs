@@ -2,12 +2,12 @@
 //!
 //! | request | of | body | answer |
 //! |---|---|---|---|
-//! | `PUT /v1/env` | boot | [`Env`] | 200 [`EnvStored`] |
-//! | `PUT /v1/pipes/{key}` | the pipe sidecar | [`Output`] | 200 [`OutputStored`] |
-//! | `GET /v1/awaited/{object}` | the containers that wait | | 200 [`Waited`] |
-//! | `POST /v1/events` | all of them | [`Report`] | 204 |
+//! | `PUT /v1/env` | boot | [`EnvRequest`] | 200 [`EnvStored`] |
+//! | `PUT /v1/pipes/{key}` | the pipe sidecar | [`OutputRequest`] | 200 [`OutputStored`] |
+//! | `GET /v1/awaited/{object}` | the containers that wait | | 200 [`AwaitedResponse`] |
+//! | `POST /v1/events` | all of them | [`EventRequest`] | 204 |
 //!
-//! Everything else is a [`Refusal`]. A caller asks again after 408, 429 and 5xx, and after no answer at all; any other
+//! Everything else is an [`ErrorResponse`]. A caller asks again after 408, 429 and 5xx, and after no answer at all; any other
 //! refusal stays what it is. No request names a namespace, a pod or an object of its own choice: the token and the pod's
 //! injection do.
 //! Unknown fields are passed over, because store and pods may be of two versions, and no task is to fail for that. What must
@@ -120,7 +120,7 @@ impl OutputRequest {
     }
 }
 
-/// [`Output`] on its way.
+/// [`OutputRequest`] on its way.
 #[derive(Serialize)]
 struct Encoded<'a> {
     container: &'a str,

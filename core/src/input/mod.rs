@@ -10,7 +10,7 @@
 //! | `references` | which fields of the pod name an object by a pipe's key |
 //! | `entries` | what does the annotation say |
 //! | `choose` | which stored output does a key mean |
-//! | [`spec`] | what of it does the pod wait for, as its own containers and the store are told |
+//! | [`wait_spec`] | what of it does the pod wait for, as its own containers and the store are told |
 //! | `changes` | what becomes of the pod |
 //! | `error` | why that cannot be, and whether it may pass |
 //!

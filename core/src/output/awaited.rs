@@ -3,7 +3,7 @@
 //! The name of the object itself ends with a hash of its content, which nobody knows before it is written. This one's hash
 //! is of the exact names alone, so that a pod's spec can hold it while the task that hands it over still runs. The store
 //! keeps the same data under both where the output is declared as awaited. The first content that is stored has the name;
-//! that of a later attempt does not get it, and the Pipe says so ([`super::record::ByName`]).
+//! that of a later attempt does not get it, and the Pipe says so ([`super::pipe::AwaitedStatus`]).
 
 use sha2::{Digest as _, Sha256};
 

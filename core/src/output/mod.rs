@@ -3,12 +3,12 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`spec`] | what the webhook tells the sidecar, which is also what the pod may ask the store for |
+//! | [`sidecar_config`] | what the webhook tells the sidecar, which is also what the pod may ask the store for |
 //! | [`key`] | how a key is written where an object's name could stand |
 //! | [`data`] | what is in it, and how much that may be |
 //! | [`mod@name`] | how the object is called that holds an output |
 //! | [`awaited`] | how a second one is called, which a pod can name before it is there |
-//! | [`record`] | the `Pipe`, which tells what is stored, and owns the object |
+//! | [`pipe`] | the `Pipe`, which tells what is stored, and owns the object |
 
 pub mod awaited;
 pub mod data;

@@ -162,18 +162,18 @@ pub struct RemoteSpec<T> {
     pub path: String,
 }
 
-/// Below [`Remote::path`]: the Secret whose keys are headers.
+/// Below [`RemoteSpec::path`]: the Secret whose keys are headers.
 pub const DIR_HEADERS: &str = "headers";
-/// Below [`Remote::path`]: the object that holds the certificate authorities.
+/// Below [`RemoteSpec::path`]: the object that holds the certificate authorities.
 pub const DIR_CA: &str = "ca";
-/// Below [`Remote::path`]: the folder of [`FILE_TOKEN`].
+/// Below [`RemoteSpec::path`]: the folder of [`FILE_TOKEN`].
 pub const DIR_TOKEN: &str = "token";
 /// Below [`DIR_TOKEN`]: the token.
 pub const FILE_TOKEN: &str = "token";
 
-/// Below [`Remote::path`]: the Secret that holds an object store's credentials.
+/// Below [`RemoteSpec::path`]: the Secret that holds an object store's credentials.
 pub const DIR_CREDENTIALS: &str = "credentials";
-/// Below [`Remote::path`]: the Secret that holds a registry's credentials.
+/// Below [`RemoteSpec::path`]: the Secret that holds a registry's credentials.
 pub const DIR_PULL_SECRET: &str = "pull-secret";
 
 /// A `ConfigMap` or `Secret` that the kubelet mounted for boot.

@@ -100,7 +100,7 @@ impl PreparedProfiles {
     /// Prepares all profiles in force.
     ///
     /// # Errors
-    /// See [`Recipe::new`].
+    /// See [`PreparedProfile::new`].
     pub fn new(profiles: Profiles, settings: &InstallationSettings) -> Result<Self, PlanError> {
         let recipe = |profile: &Arc<Profile>| {
             Ok((profile.name.clone(), PreparedProfile::new(Arc::clone(profile), settings)?))

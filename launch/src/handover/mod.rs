@@ -15,9 +15,9 @@
 //! 1. Before it starts the task, the launcher makes the attempt's folder and then names it in `attempt`. The
 //!    files of an earlier one are removed: the container was started again in place, and its outputs no longer count.
 //! 2. When the task has ended, the launcher copies the outputs and then writes the [`Manifest`].
-//! 3. The sidecar stores what the manifest names and answers with a [`Word`]. An attempt that is no longer the
+//! 3. The sidecar stores what the manifest names and answers with a [`StoreResult`]. An attempt that is no longer the
 //!    newest needs no answer.
-//! 4. A task that ended with 0 ends with 0 only after the word [`Word::Stored`].
+//! 4. A task that ended with 0 ends with 0 only after the word [`StoreResult::Stored`].
 //!
 //! `attempt`, `manifest` and `word` are written under another name and renamed, so they are never seen in part.
 //! Whoever is killed and started again goes on from what lies in the folder; storing the same bytes again

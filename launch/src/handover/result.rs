@@ -44,7 +44,7 @@ impl StoreResult {
     }
 }
 
-/// A file that holds no [`Word`].
+/// A file that holds no [`StoreResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidResult;
 

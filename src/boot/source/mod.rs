@@ -1,7 +1,7 @@
 //! Where env and files come from. Each kind of source has a file of its own here.
 //!
-//! To add one: a variant of [`From`] for what boot must be told, a file here that implements [`Source`], and
-//! its line in [`of`]. What a source finds it gives to a [`Sink`], which checks every name, path and size;
+//! To add one: a variant of [`From`] for what boot must be told, a file here that implements [`FetchSource`], and
+//! its line in [`source_for`]. What a source finds it gives to a [`Sink`], which checks every name, path and size;
 //! the time limit, the merge, the writing and the log are the same for all. `docs/sources.md` walks it once.
 
 mod attempts;

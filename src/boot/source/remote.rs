@@ -19,7 +19,7 @@ pub(super) trait RemoteApi {
     /// What the source's author can do about a variable's name.
     const RENAME: Rename;
 
-    /// See [`Source::title`].
+    /// See [`FetchSource::title`].
     fn title(&self) -> String;
 
     /// How requests are made.

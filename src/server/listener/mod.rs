@@ -93,7 +93,7 @@ impl Places {
 }
 
 impl Server {
-    /// Serves until [`Stage::Closing`], and then until every connection has ended, or [`Stage::Over`].
+    /// Serves until [`ShutdownStage::Closing`], and then until every connection has ended, or [`ShutdownStage::Over`].
     pub async fn serve(self, listener: TcpListener) {
         let server = Arc::new(self);
         let places = Places::new(server.limits);

@@ -1,4 +1,4 @@
-//! A serving certificate for another role, in a Secret of its own, under the CA that [`super::secret`] keeps.
+//! A serving certificate for another role, in a Secret of its own, under the CA that [`super::ca_secret`] keeps.
 //!
 //! Whoever holds the CA's key signs for the others, so that they need no right over Secrets: the store mounts this one.
 

@@ -5,14 +5,14 @@
 //! | [`names`] | which names must the certificate carry |
 //! | [`authority`] | make a CA and a certificate (pure: the clock is an argument) |
 //! | [`certificate`] | read certificates and keys from PEM, and what they say |
-//! | [`serving`] | which certificate does the next handshake get |
+//! | [`cert_resolver`] | which certificate does the next handshake get |
 //! | [`clients`] | who is it that calls, where callers are asked for a certificate |
 //! | [`files`] | keep up with files that somebody else renews |
-//! | [`kept`] | is what a Secret holds still good (pure) |
+//! | [`secret_state`] | is what a Secret holds still good (pure) |
 //! | [`rotation`] | when are certificates and their CA renewed, in which order (pure) |
-//! | [`secret`] | keep one in a Secret that all replicas share |
-//! | [`issued`] | keep one for another role, under the same CA |
-//! | [`configuration`] | tell the API server whom to trust |
+//! | [`ca_secret`] | keep one in a Secret that all replicas share |
+//! | [`leaf_secret`] | keep one for another role, under the same CA |
+//! | [`ca_bundle`] | tell the API server whom to trust |
 
 pub mod authority;
 pub mod ca_bundle;

@@ -1,7 +1,7 @@
 //! What outputs a pod may have stored, and which it may ask about: those that its own spec declares. Pure.
 //!
 //! The webhook writes them into the env of the sidecar and of the container that waits, and signs them
-//! ([`crate::store::grant::specs`]).
+//! ([`crate::store::authorize::specs`]).
 
 use crate::store::api_error::ApiError;
 use crate::store::authorize;

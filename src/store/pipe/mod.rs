@@ -7,9 +7,9 @@
 //! | step | module | what it answers |
 //! |---|---|---|
 //! | may it | [`grant`] | does the pod's spec declare this output (pure) |
-//! | make | [`make`] | the Pipe and its object (pure) |
+//! | make | [`objects`] | the Pipe and its object (pure) |
 //! | own | [`owner`] | which object of the run's own the Pipe goes with (pure) |
-//! | keep | [`keep`] | in which order they are made, so that whatever is killed leaves nothing for good |
+//! | keep | [`persist`] | in which order they are made, so that whatever is killed leaves nothing for good |
 //! | count | `quota`, [`pages`] | are there too many already, and which are there of a run, in bounded memory |
 //! | wait | [`awaited`] | is an output there that a pod waits for, or will it never be (pure) |
 

@@ -58,9 +58,9 @@ pub fn pipe(
 /// Any object of an output.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OutputObjectBody {
-    /// For a [`Kind::ConfigMap`].
+    /// For a [`ObjectKind::ConfigMap`].
     ConfigMap(ConfigMap),
-    /// For a [`Kind::Secret`].
+    /// For a [`ObjectKind::Secret`].
     Secret(Secret),
 }
 

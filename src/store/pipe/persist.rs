@@ -4,7 +4,7 @@
 //! 2. The object, owned by the Pipe: from here on it goes when the Pipe goes.
 //! 3. The Pipe says that it is stored. Only then the sidecar hears of it.
 //!
-//! A Pipe that stays at the first or second step is removed after a while ([`crate::store::expiry`]), and the API server
+//! A Pipe that stays at the first or second step is removed after a while ([`crate::store::garbage_collector`]), and the API server
 //! removes its object.
 //!
 //! The store may not read objects, its own included. So an object counts only for the request that has made it: where one
@@ -51,7 +51,7 @@ impl PipeWriter {
         &self.pages
     }
 
-    /// Stores an output as `wanted`, which [`make::pipe`] made of it, and tells whether anything had to be created. The
+    /// Stores an output as `wanted`, which [`objects::pipe`] made of it, and tells whether anything had to be created. The
     /// same again changes nothing; where another attempt of the task wrote the same, the Pipe names that one from now on.
     ///
     /// # Errors

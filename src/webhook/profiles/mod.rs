@@ -83,7 +83,7 @@ impl ActiveProfiles {
         self.known.read().unwrap_or_else(PoisonError::into_inner).snapshot.clone()
     }
 
-    /// Answers nothing before [`InForce::know`].
+    /// Answers nothing before [`ActiveProfiles::set_kubernetes_version`].
     pub fn await_version(&self) {
         let mut known = self.write();
         known.awaits_version = true;
@@ -94,7 +94,7 @@ impl ActiveProfiles {
     /// it get a warning then.
     ///
     /// # Errors
-    /// See [`Recipes::new`].
+    /// See [`PreparedProfiles::new`].
     pub fn set_kubernetes_version(&self, version: Option<Version>) -> Result<(), PlanError> {
         let mut known = self.write();
         known.settings.kubernetes = version;
@@ -105,7 +105,7 @@ impl ActiveProfiles {
     /// Answers from `profiles` from now on. Where that is an error, what was in force stays.
     ///
     /// # Errors
-    /// See [`Recipes::new`].
+    /// See [`PreparedProfiles::new`].
     pub fn swap(&self, profiles: Profiles) -> Result<(), PlanError> {
         let mut known = self.write();
         let before = known.profiles.replace(profiles);
@@ -119,7 +119,7 @@ impl ActiveProfiles {
         known.renew();
     }
 
-    /// Answers nothing before [`InForce::swap_store`].
+    /// Answers nothing before [`ActiveProfiles::swap_store`].
     pub fn await_store(&self) {
         let mut known = self.write();
         known.awaits_store = true;
@@ -129,7 +129,7 @@ impl ActiveProfiles {
     /// Sends pods to `store` from now on.
     ///
     /// # Errors
-    /// See [`Recipes::new`].
+    /// See [`PreparedProfiles::new`].
     pub fn swap_store(&self, store: StoreEndpoint) -> Result<(), PlanError> {
         let mut known = self.write();
         known.settings.store = Some(store);
@@ -137,7 +137,7 @@ impl ActiveProfiles {
         known.prepare()
     }
 
-    /// Answers nothing before [`InForce::swap_keys`].
+    /// Answers nothing before [`ActiveProfiles::swap_keys`].
     pub fn await_keys(&self) {
         let mut known = self.write();
         known.awaits_keys = true;
@@ -147,7 +147,7 @@ impl ActiveProfiles {
     /// Signs with `keys` from now on.
     ///
     /// # Errors
-    /// See [`Recipes::new`].
+    /// See [`PreparedProfiles::new`].
     pub fn swap_keys(&self, keys: Keys) -> Result<(), PlanError> {
         let mut known = self.write();
         if known.settings.keys.as_deref() == Some(&keys) {
