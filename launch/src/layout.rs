@@ -7,7 +7,7 @@ pub const MOUNT: &str = "/bootlace";
 pub const FILE_ENVIRON: &str = "env/environ";
 
 /// The folder, below [`MOUNT`], of one file a task container, named like the container, in the format of
-/// [`crate::persist`]. It is there for every container that the launcher starts, and empty where the pod's spec
+/// [`crate::pod_env`]. It is there for every container that the launcher starts, and empty where the pod's spec
 /// sets no env: the launcher takes a missing file for a boot that did not finish.
 pub const DIR_KEEP: &str = "env/keep";
 
