@@ -2,7 +2,7 @@
 #![no_main]
 
 use bootlace_core::admission;
-use bootlace_core::plan::{Recipes, Settings};
+use bootlace_core::plan::{PreparedProfiles, InstallationSettings};
 use bootlace_core::profile::Profile;
 use bootlace_core::profile::rules;
 use bootlace_core::profile::spec::BootProfileSpec;
@@ -15,7 +15,7 @@ fuzz_target!(|json: &[u8]| {
         return;
     }
     let profile = Profile { name: "default".to_owned(), generation: 1, spec, ..Profile::default() };
-    let Ok(recipes) = Recipes::new([profile].into_iter().collect(), &Settings::default()) else { return };
+    let Ok(recipes) = PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()) else { return };
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},

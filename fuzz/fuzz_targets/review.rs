@@ -6,15 +6,15 @@ mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bootlace_core::admission::{self, Outcome};
+use bootlace_core::admission::{self, ReviewOutcome};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|body: &[u8]| {
     let recipes = common::recipes();
-    let answered = admission::answer(body, recipes);
+    let answered = admission::review(body, recipes);
     let answer = answered.response.to_json().expect("an answer is JSON");
-    if answered.outcome != Outcome::Injected {
+    if answered.outcome != ReviewOutcome::Injected {
         return;
     }
     let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
@@ -25,6 +25,6 @@ fuzz_target!(|body: &[u8]| {
     let pod = review.pointer_mut("/request/object").expect("a pod");
     json_patch::patch(pod, &patch).expect("the patch applies");
     let again = serde_json::to_vec(&review).expect("a review is JSON");
-    let outcome = admission::answer(&again, recipes).outcome;
-    assert!(matches!(outcome, Outcome::Skipped(_)), "what was injected is injected again: {outcome}");
+    let outcome = admission::review(&again, recipes).outcome;
+    assert!(matches!(outcome, ReviewOutcome::Skipped(_)), "what was injected is injected again: {outcome}");
 });

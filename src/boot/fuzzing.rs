@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use super::archive;
 use super::env_file;
 use super::json;
-use super::sink::{Gives, Sink};
+use super::sink::{EntryKind, Sink};
 use super::volume::Volume;
 use crate::http::Body;
 use bootlace_core::profile::remote::Archive;
@@ -43,7 +43,7 @@ pub fn archive(bytes: &[u8], chunk: usize, says: &Archive, root: &std::path::Pat
 /// Where the volume cannot be made.
 pub fn answer(json: &[u8], pointer: &str, root: &std::path::Path) -> io::Result<()> {
     let volume = Volume::open(root, "default").map_err(io::Error::other)?;
-    for gives in [Gives::Env, Gives::Files] {
+    for gives in [EntryKind::Env, EntryKind::Files] {
         let mut sink = Sink::new(&volume, Some(LIMITS));
         let given =
             json::object(json, pointer).and_then(|object| json::give(object, gives, "", &[], &mut sink));

@@ -2,12 +2,12 @@
 
 use std::sync::LazyLock;
 
-use bootlace_core::plan::{Recipes, Settings};
+use bootlace_core::plan::{PreparedProfiles, InstallationSettings};
 use bootlace_core::profile::Profile;
 use serde_json::json;
 
 /// A profile that offers everything that a pod can ask for.
-static RECIPES: LazyLock<Recipes> = LazyLock::new(|| {
+static RECIPES: LazyLock<PreparedProfiles> = LazyLock::new(|| {
     let spec = json!({
         "sources": [
             {"name": "inline", "inline": {"env": {"GREETING": "hello {{ labels['team'] | default('all') }}"}}},
@@ -17,10 +17,10 @@ static RECIPES: LazyLock<Recipes> = LazyLock::new(|| {
     });
     let spec = serde_json::from_value(spec).expect("the profile is one");
     let profile = Profile { name: "default".to_owned(), generation: 1, spec, ..Profile::default() };
-    Recipes::new([profile].into_iter().collect(), &Settings::default()).expect("the profile can be planned")
+    PreparedProfiles::new([profile].into_iter().collect(), &InstallationSettings::default()).expect("the profile can be planned")
 });
 
 /// What pods are injected by.
-pub fn recipes() -> &'static Recipes {
+pub fn recipes() -> &'static PreparedProfiles {
     &RECIPES
 }

@@ -190,7 +190,7 @@ async fn outputs(namespace: &Namespace) -> Result<()> {
         (label("argocd.argoproj.io/secret-type", "repository"), "must not have labels other than"),
         (label("grafana_dashboard", "1"), "must not have labels other than"),
         (change("annotations", json!({"k8s-sidecar-target-directory": "/"})), "must not have annotations"),
-        (change("finalizers", json!(["example.com/held"])), "and no finalizers"),
+        (change("finalizers", json!(["example.com/held"])), "must not have annotations or finalizers"),
         (change("ownerReferences", json!([])), "must have exactly one owner"),
         (output(|output| output["immutable"] = json!(false)), "must be immutable"),
     ] {
@@ -306,7 +306,7 @@ async fn policy(namespace: &Namespace) -> Result<()> {
         async || {
             let refused =
                 secrets.delete(NAME, &DeleteParams::default()).await.expect_err("the policy").to_string();
-            anyhow::ensure!(refused.contains("neither changes nor deletes"), "{refused}");
+            anyhow::ensure!(refused.contains("not change or delete them"), "{refused}");
             Ok(())
         },
     )
