@@ -6,6 +6,7 @@ use std::fmt;
 use json_patch::PatchOperation;
 use serde_json::Value;
 
+use crate::code::{Code, Coded as _};
 use crate::identity::Identity;
 use crate::injected_config::ProfileRef;
 use crate::input::{self, BootInputs, InputError, Inputs, PipeAnswers, Resolution, ResolvedInput};
@@ -13,6 +14,7 @@ use crate::names;
 use crate::patch::{self, PatchError};
 use crate::plan::{self, AdmissionContext, ImageConfigs, PlanError, PreparedProfile, PreparedProfiles};
 use crate::pod::{DoesNotApply, Json, Operation, Pod, apply};
+use crate::profile::NoProfile;
 use crate::review::{self, MalformedReview, ParsedReview, Refusal, ReviewRequest, ReviewResponse};
 use crate::selection::{self, MatchReason, ProfileSelectedBy, Selection, SkipReason};
 use crate::shorten::shorten;
@@ -191,7 +193,7 @@ pub fn review_with(
             (response, ReviewOutcome::NotForUs, Subject::default())
         }
         Err(MalformedReview { uid, message }) => {
-            let response = ReviewResponse::refuse(uid, Refusal::bad_request(message));
+            let response = ReviewResponse::refuse(uid, Refusal::bad_request(Code::ReviewMalformed, &message));
             (response, ReviewOutcome::Malformed, Subject::default())
         }
     };
@@ -216,7 +218,8 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
         // It would wait for an object of such a name for ever.
         Decision::Inject(injection) if !injection.left.is_empty() => {
             let message = format!("bootlace: nothing can be looked up now: {}", injection.left.join("; "));
-            let refusal = Refusal::new(503, "ServiceUnavailable", message).with_retry_after(1);
+            let refusal = Refusal::new(503, "ServiceUnavailable", Code::LookupUnavailable, &message)
+                .with_retry_after(1);
             (ReviewResponse::refuse(uid, refusal), ReviewOutcome::Refused, Some(injection.profile.name))
         }
         Decision::Inject(injection) => {
@@ -435,7 +438,7 @@ fn signature(
     };
     let signed = plan::of_injected(pod, origin.namespace, recipe, keys).map_err(|error| match recipe {
         Some(recipe) => refuse_plan(pod, recipe, &error),
-        None => Refusal::invalid(sentence(pod, &error)),
+        None => Refusal::invalid(error.code(), &sentence(pod, &error)),
     })?;
     Ok(patch::signature(signed, pod))
 }
@@ -446,7 +449,8 @@ fn recipe<'r>(
     profile: &str,
     named_by: ProfileSelectedBy,
 ) -> Result<&'r PreparedProfile, Refusal> {
-    let unknown = |error| Refusal::invalid(sentence(pod, &format!("{error} ({named_by})")));
+    let unknown =
+        |error: NoProfile| Refusal::invalid(error.code(), &sentence(pod, &format!("{error} ({named_by})")));
     recipes.get(profile).map_err(unknown)
 }
 
@@ -495,7 +499,7 @@ fn plan(
 }
 
 fn read<'a>(object: &'a Json<'a>) -> Result<Pod<'a>, Refusal> {
-    Pod::read(object).map_err(|error| Refusal::bad_request(format!("bootlace: {error}")))
+    Pod::read(object).map_err(|error| Refusal::bad_request(Code::PodMalformed, &format!("bootlace: {error}")))
 }
 
 fn sentence(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
@@ -504,25 +508,26 @@ fn sentence(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
 
 fn refuse_plan(pod: &Pod<'_>, recipe: &PreparedProfile, error: &PlanError) -> Refusal {
     let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
-    refusal(sentence(pod, error)).with_profile(&recipe.profile.name).with_undefined(error.undefined())
+    refusal(error.code(), &sentence(pod, error))
+        .with_profile(&recipe.profile.name)
+        .with_undefined(error.undefined())
 }
 
 fn refuse_input(pod: &Pod<'_>, recipe: &PreparedProfile, error: &InputError) -> Refusal {
     let sentence = sentence(pod, error);
     let refusal = match error.passes() {
-        Some(passing) => {
-            Refusal::new(passing.code, passing.reason, sentence).with_retry_after(passing.retry_after_seconds)
-        }
-        None => Refusal::invalid(sentence),
+        Some(passing) => Refusal::new(passing.code, passing.reason, error.code(), &sentence)
+            .with_retry_after(passing.retry_after_seconds),
+        None => Refusal::invalid(error.code(), &sentence),
     };
     refusal.with_profile(&recipe.profile.name)
 }
 
 /// A defect of our own turns the pod away, because a task must not run without its boot process.
 fn internal_error(error: &dyn fmt::Display) -> Refusal {
-    Refusal::new(500, "InternalError", format!("bootlace: {error}"))
+    Refusal::new(500, "InternalError", Code::InternalError, &format!("bootlace: {error}"))
 }
 
 /// Said where something is to be looked up although nothing can be.
 const UNEXPECTED_LOOKUP: &str =
-    "something is to be looked up where nothing can be: report this as a defect of Bootlace";
+    "internal error: a lookup is required but none is available here; please report this bug";

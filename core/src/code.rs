@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+use crate::input::InputError;
+use crate::plan::{InitImageError, PipesError, PlanError};
+use crate::profile::NoProfile;
+
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
         /// The code of a message.
@@ -51,16 +55,10 @@ codes! {
     ProfileNotFound = "BL1101",
     /// The pod names a BootProfile of which no version is valid.
     ProfileNotActive = "BL1102",
-    /// A BootProfile breaks a rule.
-    ProfileInvalid = "BL1103",
     /// A template of a BootProfile is invalid.
     TemplateInvalid = "BL1104",
     /// A template of a BootProfile cannot be rendered for the pod.
     TemplateNotRendered = "BL1105",
-    /// A file with BootProfiles cannot be read.
-    ProfileFileUnreadable = "BL1106",
-    /// Two files define the same BootProfile.
-    ProfileDuplicate = "BL1107",
     /// The pod has no containers.
     NoContainers = "BL1201",
     /// The pod has too many containers.
@@ -151,7 +149,7 @@ codes! {
     InputsInvalid = "BL1701",
     /// An input is invalid.
     InputInvalid = "BL1702",
-    /// A field holds more than the name of a pipe.
+    /// A field contains more than the name of a pipe.
     PlaceholderNotAlone = "BL1703",
     /// A placeholder has an invalid key.
     PlaceholderKeyInvalid = "BL1704",
@@ -189,6 +187,107 @@ impl fmt::Display for Code {
 pub trait Coded {
     /// The code of the message.
     fn code(&self) -> Code;
+}
+
+impl Coded for PlanError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoContainers => Code::NoContainers,
+            Self::TooManyContainers { .. } => Code::TooManyContainers,
+            Self::UnknownContainer { .. } => Code::UnknownContainer,
+            Self::InitContainer { .. } => Code::InitContainerNotAllowed,
+            Self::NoContainerNamed => Code::NoContainerNamed,
+            Self::NameTaken { .. } => Code::NameTaken,
+            Self::Mounts { .. } => Code::MountConflict,
+            Self::VolumeOfOurs { .. } => Code::ReservedVolumeMounted,
+            Self::Architecture { .. } => Code::ArchitectureNotSupported,
+            Self::Handler { .. } => Code::HandlerNotSupported,
+            Self::PodMemory { .. } => Code::MemoryLimitTooLow,
+            Self::CommandUnknown { .. } => Code::CommandUnknown,
+            Self::InitCommandUnknown { .. } => Code::InitCommandUnknown,
+            Self::NoHook { .. } => Code::HookInInitContainer,
+            Self::Entrypoint { .. } => Code::EntrypointInvalid,
+            Self::EnvMode { .. } => Code::EnvModeInvalid,
+            Self::TooOldForFile { .. } => Code::FileModeTooOld,
+            Self::NoFileKeys { .. } => Code::FileKeysMissing,
+            Self::NoStore { .. } => Code::StoreMissing,
+            Self::NoReview { .. } => Code::SecretNeedsRequest,
+            Self::NeedsHook { .. } => Code::HookDisabled,
+            Self::Unnoticed { .. } => Code::EnvNotVerified,
+            Self::SpecTooLarge { .. } => Code::SpecTooLarge,
+            Self::InjectedUnreadable { .. } => Code::InjectedSpecUnreadable,
+            Self::InjectedOtherwise { .. } => Code::InjectedSpecDiffers,
+            Self::WrongType(_) => Code::PodMalformed,
+            Self::InitImage(error) => error.code(),
+            Self::Pipes(error) => error.code(),
+            Self::Template { .. } => Code::TemplateNotRendered,
+            Self::Unreadable(_) => Code::TemplateInvalid,
+            Self::Unwritable(_) => Code::InternalError,
+        }
+    }
+}
+
+impl Coded for InitImageError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Empty => Code::InitImageEmpty,
+            Self::NotAnImage { .. } => Code::InitImageInvalid,
+            Self::NotAllowed { .. } => Code::InitImageNotAllowed,
+        }
+    }
+}
+
+impl Coded for PipesError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoList { .. } => Code::OutputsInvalid,
+            Self::Entry { .. } => Code::OutputInvalid,
+            Self::Twice { .. } => Code::OutputDuplicate,
+            Self::NoTask { .. } => Code::OutputContainerUnknown,
+            Self::OfInitContainer { .. } => Code::OutputInitContainer,
+            Self::WhichTask { .. } => Code::OutputContainerAmbiguous,
+            Self::TooMany { .. } => Code::TooManyOutputs,
+            Self::NoRun { .. } => Code::OutputsNeedRun,
+            Self::NoStore { .. } => Code::OutputsNeedStore,
+            Self::TooOld { .. } => Code::OutputsTooOld,
+            Self::NotShared { .. } => Code::OutputVolumeNotShared,
+            Self::Expression { .. } => Code::OutputSubPathExpression,
+            Self::WaitNoStore { .. } => Code::WaitNeedsStore,
+            Self::WaitTooOld { .. } => Code::WaitTooOld,
+            Self::TooLarge { .. } => Code::OutputsTooLarge,
+        }
+    }
+}
+
+impl Coded for InputError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoList { .. } => Code::InputsInvalid,
+            Self::Entry { .. } => Code::InputInvalid,
+            Self::Inside { .. } => Code::PlaceholderNotAlone,
+            Self::NoKey { .. } => Code::PlaceholderKeyInvalid,
+            Self::Elsewhere { .. } => Code::PlaceholderNotReplaced,
+            Self::NoRun { .. } => Code::InputsNeedRun,
+            Self::ManyRuns { .. } => Code::TooManyRuns,
+            Self::NotYet { .. } => Code::InputNotStored,
+            Self::ManyTasks { .. } => Code::InputTaskAmbiguous,
+            Self::ManyIndexes { .. } => Code::InputIndexAmbiguous,
+            Self::WrongKind { .. } => Code::InputKindMismatch,
+            Self::OtherKind { .. } => Code::InputKindDiffers,
+            Self::WhichFile { .. } => Code::InputFileAmbiguous,
+            Self::NameTaken { .. } => Code::InputNameTaken,
+            Self::Unknown { .. } => Code::InputLookupFailed,
+        }
+    }
+}
+
+impl Coded for NoProfile {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unknown { .. } => Code::ProfileNotFound,
+            Self::NotInForce { .. } => Code::ProfileNotActive,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use base64_simd::STANDARD;
 use serde::Serialize;
 
 use super::API_VERSION;
+use crate::code::Code;
 use crate::pod::Operation;
 use crate::shorten::shorten;
 
@@ -32,7 +33,9 @@ pub struct Refusal {
     pub code: u16,
     /// Kubernetes' word for it: `BadRequest`, `Invalid`, `Forbidden`.
     pub reason: &'static str,
-    /// What is wrong and what to change.
+    /// The code of the message.
+    pub message_code: Code,
+    /// What is wrong and what to change. Ends with the code: `… [BL1203]`.
     pub message: String,
     /// The profile that the pod would have booted with, where there is one.
     pub profile: Option<String>,
@@ -46,27 +49,36 @@ pub struct Refusal {
 impl Refusal {
     /// The request itself cannot be understood.
     #[must_use]
-    pub fn bad_request(message: String) -> Self {
-        Self::new(400, "BadRequest", message)
+    pub fn bad_request(code: Code, message: &str) -> Self {
+        Self::new(400, "BadRequest", code, message)
     }
 
     /// The pod asks for something that cannot be.
     #[must_use]
-    pub fn invalid(message: String) -> Self {
-        Self::new(422, "Invalid", message)
+    pub fn invalid(code: Code, message: &str) -> Self {
+        Self::new(422, "Invalid", code, message)
     }
 
     /// The pod asks for something that it may not have.
     #[must_use]
-    pub fn forbidden(message: String) -> Self {
-        Self::new(403, "Forbidden", message)
+    pub fn forbidden(code: Code, message: &str) -> Self {
+        Self::new(403, "Forbidden", code, message)
     }
 
     /// Any other. What it repeats of the request is kept short.
     #[must_use]
-    pub fn new(code: u16, reason: &'static str, message: String) -> Self {
-        let message = shorten(message).into_owned();
-        Self { code, reason, message, profile: None, undefined: None, retry_after_seconds: None }
+    pub fn new(code: u16, reason: &'static str, message_code: Code, message: &str) -> Self {
+        // After it was shortened, so that the code is never cut off.
+        let message = format!("{} [{message_code}]", shorten(message));
+        Self {
+            code,
+            reason,
+            message_code,
+            message,
+            profile: None,
+            undefined: None,
+            retry_after_seconds: None,
+        }
     }
 
     /// The same, of a pod that may come again after so many seconds.

@@ -218,7 +218,7 @@ fn never_is_no_way_to_run_without_env() {
             refused,
             format!(
                 "the annotation bootlace.dev/env-mode is {mode}, which needs the postStart hook, and BootProfile \
-                 \"default\" has hook.when Never: set hook.when to Auto there, or another env mode"
+                 \"default\" has hook.when Never: set hook.when to Auto there, or another env mode [BL1310]"
             )
         );
     }
@@ -229,7 +229,7 @@ fn never_is_no_way_to_run_without_env() {
         refused,
         "container \"main\" has no command, so the boot env cannot be loaded into it, and with hook.when Never of \
          BootProfile \"default\" it would run without: add the image's entrypoint as `command` to the container, as \
-         the pod's annotation bootlace.dev/entrypoint or in env.images of the BootProfile"
+         the pod's annotation bootlace.dev/entrypoint or in env.images of the BootProfile [BL1311]"
     );
     // The kubelet starts no container without its Secret; what an image sources itself is not proven anyway.
     assert_eq!(lifecycle(&inject(&unknown, &never(&json!({}), true))), None);

@@ -73,7 +73,7 @@ fn what_is_not_allowed_is_refused_with_the_list() {
         refused.message,
         "bootlace: pod etl: the annotation bootlace.dev/init-image names evil.example/data/boot:latest, which BootProfile \
          \"default\" does not allow: name one of r.example.com/data/*, localhost:5000/data/* (by digest only), or remove the \
-         annotation to boot with the default one"
+         annotation to boot with the default one [BL1503]"
     );
     assert_eq!(refused.profile.as_deref(), Some("default"));
 

@@ -116,7 +116,7 @@ fn launcher_and_env_cannot_be_hidden() {
         let spec = pod(&json!({"emptyDir": {}}), &json!({"mountPath": path}));
         let refused = admit(&spec, |_| {}).unwrap_err();
         assert!(refused.contains(&format!("\"own\" at {path}")), "{refused}");
-        assert!(refused.ends_with(": mount \"own\" elsewhere") || path == "/bootlace", "{refused}");
+        assert!(refused.ends_with(": mount \"own\" elsewhere [BL1207]") || path == "/bootlace", "{refused}");
     }
 }
 

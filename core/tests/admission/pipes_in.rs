@@ -192,7 +192,7 @@ fn what_is_not_stored_yet_may_come_again() {
         refusal.message,
         "bootlace: pod myapp: pipe Later of shop, run r1 is not stored yet (of this run there are Cert by task gencert, \
          Settings by task gencert, Token by task gencert): let the task that declares it run earlier, or wait for it to \
-         end; the request can be tried again"
+         end; the request can be tried again [BL1708]"
     );
     let wire = ReviewResponse::refuse("u".to_owned(), refusal).to_json().unwrap();
     let wire: Value = serde_json::from_slice(&wire).unwrap();

@@ -1,0 +1,246 @@
+//! Every message that a refusal can have, with its code: `messages.txt` shows them, so that a change of wording is one
+//! difference in one file. Other tests compare codes or variants.
+//!
+//! `UPDATE_MESSAGES=1 cargo test -p bootlace-core --test messages` writes the file.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking; it reads the environment and its own files"
+)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use bootlace_core::code::{Code, Coded};
+use bootlace_core::input::InputError;
+use bootlace_core::output::sidecar_config::ObjectKind;
+use bootlace_core::plan::{InitImageError, PipesError, PlanError, Version};
+use bootlace_core::pod::{Image, Json, Pod};
+use bootlace_core::profile::NoProfile;
+use bootlace_core::profile::templates::{FieldError, InvalidTemplate};
+use bootlace_core::quantity::Quantity;
+use bootlace_core::template::{InvalidTemplateSyntax, RenderError};
+use serde_json::json;
+
+/// Codes of refusals that are no variant of an error: see `core/src/admission.rs`.
+const OF_ADMISSION: &[Code] = &[Code::ReviewMalformed, Code::LookupUnavailable];
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn version() -> Version {
+    Version::read("1", "27").unwrap()
+}
+
+fn template(error: impl Into<FieldError>) -> InvalidTemplate {
+    InvalidTemplate { source_name: text("settings"), field: text("inline.env.DAY"), error: error.into() }
+}
+
+fn plan_errors() -> Vec<PlanError> {
+    let malformed = json!({"spec": {"containers": "main"}});
+    vec![
+        PlanError::NoContainers,
+        PlanError::TooManyContainers { count: 600, limit: 500 },
+        PlanError::UnknownContainer { name: text("bsae"), known: texts(&["base", "side"]) },
+        PlanError::InitContainer { name: text("setup"), profile: text("default"), known: texts(&["base"]) },
+        PlanError::NoHook {
+            container: text("setup"),
+            because: text("env.mode of BootProfile \"default\" is Hook"),
+        },
+        PlanError::InitCommandUnknown { container: text("setup"), because: String::new() },
+        PlanError::NoContainerNamed,
+        PlanError::NameTaken { field: "a volume of the pod", name: text("bootlace") },
+        PlanError::Mounts {
+            container: text("base"),
+            what: text("mounts \"data\" at /var/assets, where Bootlace mounts the files"),
+            remedy: text("mount \"data\" elsewhere"),
+        },
+        PlanError::VolumeOfOurs {
+            container: text("base"),
+            volume: text("bootlace"),
+            path: text("/bootlace"),
+        },
+        PlanError::Architecture { asked: text("s390x"), profile: text("default") },
+        PlanError::CommandUnknown {
+            container: text("base"),
+            because: text(" (the registry did not respond)"),
+            asks: text("env.mode of BootProfile \"default\" is Launcher"),
+        },
+        PlanError::Entrypoint { what: text("is not JSON") },
+        PlanError::EnvMode { says: text("Magic") },
+        PlanError::TooOldForFile {
+            asks: text("env.mode of BootProfile \"default\" is File"),
+            version: version(),
+        },
+        PlanError::NoFileKeys {
+            asks: text("env.mode of BootProfile \"default\" is File"),
+            profile: text("default"),
+        },
+        PlanError::NoStore { asks: text("env.mode of BootProfile \"default\" is Secret") },
+        PlanError::NoReview {
+            because: text("container \"base\" has no command"),
+            remedy: "add the image's entrypoint as `command`",
+        },
+        PlanError::InjectedUnreadable { container: "bootlace-boot", env: "BOOTLACE_SPEC" },
+        PlanError::InjectedOtherwise { what: "the profile", has: text("a"), planned: text("b") },
+        Pod::read(&Json::from(&malformed)).err().unwrap().into(),
+        PlanError::Handler { container: text("base"), handler: "tcpSocket" },
+        PlanError::NeedsHook {
+            asks: text("env.mode of BootProfile \"default\" is Hook"),
+            profile: text("default"),
+        },
+        PlanError::Unnoticed { container: text("base"), because: String::new(), profile: text("default") },
+        InitImageError::Empty.into(),
+        InitImageError::from(Image::parse("UPPER/case").unwrap_err()).into(),
+        InitImageError::NotAllowed {
+            image: text("evil.example/boot:1"),
+            profile: text("default"),
+            allowed: texts(&["r.example.com/data/*"]),
+        }
+        .into(),
+        PlanError::SpecTooLarge { size: 600_000, limit: 524_288, profile: text("default") },
+        PlanError::PodMemory {
+            container: "bootlace-boot",
+            limit: Quantity::parse("8Mi").unwrap(),
+            need: Quantity::parse("32Mi").unwrap(),
+            profile: text("default"),
+        },
+        PlanError::Template {
+            profile: text("default"),
+            error: template(RenderError::Undefined {
+                variable: text("run"),
+                why: text("the pod has no run"),
+            }),
+        },
+        PlanError::Unreadable(template(InvalidTemplateSyntax::UnknownVariable { name: text("rnu") })),
+        PlanError::Unwritable(text("a key is not a string")),
+    ]
+}
+
+fn pipes_errors() -> Vec<PipesError> {
+    let by = || text("the annotation bootlace.dev/pipe-out");
+    vec![
+        PipesError::NoList { why: text("line 1: unexpected end") },
+        PipesError::Entry { position: 0, what: text("it has no file") },
+        PipesError::Twice { key: text("Report") },
+        PipesError::NoTask { by: by(), key: text("Report"), container: text("x"), known: texts(&["base"]) },
+        PipesError::OfInitContainer { by: by(), key: text("Report"), container: text("setup") },
+        PipesError::WhichTask { by: by(), key: text("Report"), known: texts(&["base", "side"]) },
+        PipesError::TooMany { count: 65 },
+        PipesError::NoRun,
+        PipesError::NoStore { profile: text("default") },
+        PipesError::TooOld { version: version() },
+        PipesError::NotShared {
+            key: text("Report"),
+            container: text("base"),
+            file: text("/out/report.json"),
+            because: text("its command is unknown"),
+        },
+        PipesError::Expression {
+            key: text("Report"),
+            container: text("base"),
+            file: text("/out/report.json"),
+            volume: text("out"),
+        },
+        PipesError::WaitNoStore { key: text("Report") },
+        PipesError::WaitTooOld { key: text("Report"), version: version() },
+        PipesError::TooLarge { container: "bootlace-pipe", size: 200_000, limit: 131_008 },
+    ]
+}
+
+fn input_errors() -> Vec<InputError> {
+    let pipe = || text("pipe Report of shop, run r1");
+    vec![
+        InputError::NoList { why: text("line 1: unexpected end") },
+        InputError::Entry { position: 0, what: text("it has no key") },
+        InputError::Inside {
+            field: text("spec.volumes[0].secret.secretName"),
+            text: text("a-{{.Pipes.Report}}"),
+        },
+        InputError::NoKey { field: text("spec.volumes[0].secret.secretName"), text: text("pipe:a b") },
+        InputError::Elsewhere { field: text("spec.containers[0].args[0]") },
+        InputError::NoRun { asked: text("pipe Report") },
+        InputError::ManyRuns { count: 20, limit: 16 },
+        InputError::NotYet { asked: pipe(), task: Some(text("extract")), known: String::new() },
+        InputError::ManyTasks { asked: pipe(), tasks: texts(&["a", "b"]) },
+        InputError::ManyIndexes { asked: pipe(), indexes: texts(&["0", "1"]) },
+        InputError::WrongKind {
+            field: text("spec.volumes[0].secret"),
+            expected: "Secret",
+            asked: pipe(),
+            found: ObjectKind::ConfigMap,
+        },
+        InputError::OtherKind { asked: pipe(), said: ObjectKind::Secret, found: ObjectKind::ConfigMap },
+        InputError::WhichFile { asked: pipe(), files: texts(&["a", "b"]) },
+        InputError::NameTaken { name: text("bootlace-in-0") },
+        InputError::Unknown { asked: pipe(), why: text("the API server did not respond within 2 s") },
+    ]
+}
+
+fn profile_errors() -> Vec<NoProfile> {
+    vec![
+        NoProfile::Unknown { name: text("elt"), known: texts(&["default", "etl"]) },
+        NoProfile::NotInForce {
+            name: text("etl"),
+            problem: text("spec.sources[0]: write one kind of source"),
+        },
+    ]
+}
+
+/// Adds the messages of one type of error.
+fn add<E: Coded + std::fmt::Display>(errors: &[E], lines: &mut BTreeSet<String>, codes: &mut BTreeSet<Code>) {
+    for error in errors {
+        let mut line = String::new();
+        write!(line, "{}  {error}", error.code()).unwrap();
+        assert!(!line.contains('\n'), "a message has several lines: {line}");
+        lines.insert(line);
+        codes.insert(error.code());
+    }
+}
+
+fn collect() -> (String, BTreeSet<Code>) {
+    let (mut lines, mut codes) = (BTreeSet::new(), BTreeSet::new());
+    add(&plan_errors(), &mut lines, &mut codes);
+    add(&pipes_errors(), &mut lines, &mut codes);
+    add(&input_errors(), &mut lines, &mut codes);
+    add(&profile_errors(), &mut lines, &mut codes);
+    (lines.into_iter().map(|line| line + "\n").collect(), codes)
+}
+
+#[test]
+fn messages_are_those_of_the_snapshot() {
+    let (messages, _) = collect();
+    let file = Path::new(env!("BOOTLACE_ROOT")).join("core/tests/messages/messages.txt");
+    if std::env::var_os("UPDATE_MESSAGES").is_some() {
+        std::fs::write(&file, &messages).unwrap();
+    }
+    let snapshot = std::fs::read_to_string(file).unwrap();
+    assert_eq!(messages, snapshot, "run UPDATE_MESSAGES=1 cargo test -p bootlace-core --test messages");
+}
+
+#[test]
+fn every_code_has_a_message() {
+    let (_, codes) = collect();
+    let missing: Vec<_> =
+        Code::ALL.iter().filter(|code| !codes.contains(code) && !OF_ADMISSION.contains(code)).collect();
+    assert!(missing.is_empty(), "no message has the code of {missing:?}");
+}
+
+#[test]
+fn every_code_has_a_section_in_the_docs() {
+    let page =
+        std::fs::read_to_string(Path::new(env!("BOOTLACE_ROOT")).join("docs/troubleshooting.md")).unwrap();
+    let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let expected: Vec<_> =
+        Code::ALL.iter().map(|code| format!("{code}: {}", code.title().trim_end_matches('.'))).collect();
+    assert_eq!(
+        sections, expected,
+        "docs/troubleshooting.md has one section for each code, in the order of their numbers"
+    );
+}
