@@ -152,7 +152,7 @@ fn a_command_is_enough_where_the_mode_is_auto() {
     assert_eq!(code, 1);
     assert!(
         error.ends_with(
-            "create the pod on a cluster, or add the image's entrypoint as `command` to each task container that has none\n"
+            "create the pod on a cluster, or add the image's entrypoint as `command` to each task container that has none [BL1309]\n"
         ),
         "{error}"
     );
