@@ -86,11 +86,11 @@ async fn renewed(home: &Namespace, tasks: &Namespace) -> Result<()> {
 
     // A pod without a command: its env comes from a Secret that the store makes, so boot trusts the store.
     let task = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "task", "labels": {"bootlace.dev/task": "true"}},
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "without-command", "labels": {"bootlace.dev/task": "true"}},
         "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": PROBE, "args": ["environ"]}]},
     });
     tasks.create(&task.to_string()).await?;
-    tasks.pod_succeeded("task").await?;
+    tasks.pod_succeeded("without-command").await?;
     // A task that was told of the CA before it is renewed, and stores its output afterwards.
     let wait = "until [ -e /tmp/go ]; do sleep 0.1; done; echo kept > /tmp/out";
     let early = json!({
