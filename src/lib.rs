@@ -15,6 +15,8 @@
 pub mod boot;
 pub mod cli;
 mod http;
+#[cfg(test)]
+mod messages;
 pub mod profile_files;
 pub mod registry;
 pub mod server;

@@ -1,0 +1,7 @@
+//! The messages of `bootlace boot`, the init container.
+
+use super::Messages;
+
+pub(super) fn messages() -> Messages {
+    vec![]
+}

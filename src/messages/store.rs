@@ -1,0 +1,7 @@
+//! The messages of `bootlace store`, as its clients print them.
+
+use super::Messages;
+
+pub(super) fn messages() -> Messages {
+    vec![]
+}
