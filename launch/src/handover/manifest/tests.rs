@@ -112,11 +112,11 @@ fn holds_its_limits() {
     );
     assert_eq!(
         outputs(vec![output("a", vec![]), output("a", vec![])]),
-        Err(ManifestError::KeyTwice("a".into()))
+        Err(ManifestError::DuplicateKey("a".into()))
     );
     assert!(matches!(
         outputs(vec![output("a", vec![file("b", 1), file("b", 1)])]),
-        Err(ManifestError::NameTwice { .. })
+        Err(ManifestError::DuplicateName { .. })
     ));
 }
 

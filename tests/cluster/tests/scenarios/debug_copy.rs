@@ -37,9 +37,8 @@ async fn a_copy_with_another_command_runs_on_and_says_that_it_was_not_launched()
                           cat /dev/termination-log /var/assets/query.sql";
             let told = namespace.exec("copy", "main", &["sh", "-c", script]).await?;
             let told = String::from_utf8(told.stdout)?;
-            let warning =
-                "bootlace: container main: warning: its first process was not started by Bootlace's launcher";
-            for part in ["\nsleep 3600 \n", warning, "select day"] {
+            let warning = "bootlace: container \"main\": warning: ";
+            for part in ["\nsleep 3600 \n", warning, "[BL7304]", "select day"] {
                 assert!(told.contains(part), "{part:?} is not in {told}");
             }
             Ok(())
