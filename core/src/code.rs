@@ -176,6 +176,47 @@ codes! {
     /// An input cannot be looked up.
     InputLookupFailed = "BL1715",
 
+    // The command line and the webhook process: files and the cluster (60xx), manifests and profiles (61xx), certificates
+    // (62xx), the start of the webhook (63xx).
+    /// The command failed.
+    CommandFailed = "BL6001",
+    /// A file cannot be read.
+    FileUnreadable = "BL6002",
+    /// A file cannot be written.
+    FileNotWritable = "BL6003",
+    /// The cluster cannot be reached.
+    ClusterUnreachable = "BL6004",
+    /// The manifest cannot be parsed.
+    ManifestInvalid = "BL6101",
+    /// The manifest contains no pod.
+    ManifestWithoutPod = "BL6102",
+    /// A BootProfile file is invalid.
+    ProfileFileInvalid = "BL6103",
+    /// Pods would be refused.
+    PodsRefused = "BL6104",
+    /// The pod can only be injected on a cluster.
+    InjectionNeedsCluster = "BL6105",
+    /// An injected pod cannot be explained.
+    InjectedPodInvalid = "BL6106",
+    /// A certificate file already exists.
+    CertificateFileExists = "BL6201",
+    /// A certificate is invalid.
+    CertificateInvalid = "BL6202",
+    /// The Secret of the certificates does not exist.
+    CertificateSecretNotFound = "BL6203",
+    /// The Secret is not managed by Bootlace.
+    CertificateSecretNotManaged = "BL6204",
+    /// The API server did not accept a request for the Secret.
+    CertificateSecretRequest = "BL6205",
+    /// The rotation of certificates timed out.
+    RotationTimeout = "BL6206",
+    /// The address cannot be used.
+    AddressUnavailable = "BL6301",
+    /// The serving certificate cannot be loaded.
+    ServingCertificateInvalid = "BL6302",
+    /// A file of certificate authorities cannot be loaded.
+    CaFileInvalid = "BL6303",
+
     // The launcher, which has the same codes in launch/src/code.rs: its arguments (70xx), the boot env
     // (71xx), the start of a command (72xx), the verification of the boot env (73xx), the commands of the
     // hook (74xx), outputs (75xx), boot images (76xx).
