@@ -10,6 +10,7 @@ use super::object_store::ObjectStore;
 use super::remote::{Archive, Client, Http, JsonPart, Limits};
 use super::rules::BrokenRule;
 use super::size::Size;
+use super::source::SourceOrigin;
 use super::spec::{BootProfileSpec, Inline, Item, Layout, Source, SourceTarget};
 use crate::entry::{self, AssetPath, EnvName, EnvValue, FileTree, Rename};
 use crate::names;
@@ -76,9 +77,17 @@ fn broken(field: impl std::convert::Into<String>, message: impl std::fmt::Displa
 
 /// Whether the task may start without what the source gives.
 fn is_optional(source: &Source) -> bool {
-    let object = source.config_map.as_ref().or(source.secret.as_ref());
-    // A pod that takes no such output boots without the source.
-    source.optional || source.pipe.is_some() || object.is_some_and(|object| object.optional)
+    source.optional
+        || match source.origin() {
+            SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => object.optional,
+            // A pod that takes no such output boots without the source.
+            SourceOrigin::Pipe(_) => true,
+            SourceOrigin::Inline(_)
+            | SourceOrigin::Http(_)
+            | SourceOrigin::Optimus(_)
+            | SourceOrigin::ObjectStore(_)
+            | SourceOrigin::Oci(_) => false,
+        }
 }
 
 /// Bytes that an inline source takes at least, wherever it is written.
@@ -97,37 +106,31 @@ type Files = Vec<(AssetPath, String)>;
 
 impl OneSource<'_> {
     fn check(&self, source: &Source) -> Result<Files, BrokenRule> {
-        let at = |kind: &str| format!("{}.{kind}", self.field);
-        let mut files = Vec::new();
-        if let Some(inline) = &source.inline {
-            files = self.inline(&at("inline"), inline, source.limits.as_ref())?;
-        }
-        for (kind, object) in [("configMap", &source.config_map), ("secret", &source.secret)] {
-            if let Some(object) = object {
-                files = self.keys(&at(kind), object.into, &object.prefix, &object.items)?;
+        let origin = source.origin();
+        let field = format!("{}.{}", self.field, origin.field());
+        let at = |name: &str| format!("{field}.{name}");
+        match origin {
+            SourceOrigin::Inline(inline) => self.inline(&field, inline, source.limits.as_ref()),
+            SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => {
+                self.keys(&field, object.into, &object.prefix, &object.items)
+            }
+            SourceOrigin::Pipe(pipe) => self.keys(&field, pipe.into, &pipe.prefix, &pipe.items),
+            SourceOrigin::Http(http) => of_http(&field, http),
+            SourceOrigin::Optimus(optimus) => {
+                client(&at("client"), &optimus.client)?;
+                address::join(&optimus.host, "", []).map_err(|error| broken(at("host"), error))?;
+                Ok(Files::new())
+            }
+            SourceOrigin::ObjectStore(store) => of_object_store(&field, store),
+            SourceOrigin::Oci(oci) => {
+                start_of_path(&at("prefix"), &oci.prefix)?;
+                client(&at("client"), &oci.client)?;
+                if !template::is_one(&oci.reference) {
+                    Image::parse(&oci.reference).map_err(|error| broken(at("reference"), error))?;
+                }
+                Ok(Files::new())
             }
         }
-        if let Some(pipe) = &source.pipe {
-            files = self.keys(&at("pipe"), pipe.into, &pipe.prefix, &pipe.items)?;
-        }
-        if let Some(says) = &source.http {
-            files = of_http(&at("http"), says)?;
-        }
-        if let Some(says) = &source.optimus {
-            client(&at("optimus.client"), &says.client)?;
-            address::join(&says.host, "", []).map_err(|error| broken(at("optimus.host"), error))?;
-        }
-        if let Some(says) = &source.object_store {
-            files = of_object_store(&at("objectStore"), says)?;
-        }
-        if let Some(says) = &source.oci {
-            start_of_path(&at("oci.prefix"), &says.prefix)?;
-            client(&at("oci.client"), &says.client)?;
-            if !template::is_one(&says.reference) {
-                Image::parse(&says.reference).map_err(|error| broken(at("oci.reference"), error))?;
-            }
-        }
-        Ok(files)
     }
 
     fn inline(&self, field: &str, inline: &Inline, limits: Option<&Limits>) -> Result<Files, BrokenRule> {

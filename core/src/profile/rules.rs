@@ -16,6 +16,7 @@ use super::object_store::{ObjectStore, ObjectStoreCredentials};
 use super::oci::Oci;
 use super::pipes::{Output, Pipe};
 use super::remote::{Archive, Ca, Client, Header, Http, JsonPart, Method};
+use super::source::SourceOrigin;
 use super::spec::{BootProfileSpec, Env, EnvMode, Inline, Mounted, Resources, Source, SourceTarget, Volume};
 use crate::entry;
 use crate::pod::Resource;
@@ -183,31 +184,7 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
           has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
     message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus, objectStore, oci or \
               pipe",
-    holds: |says| {
-        let Source {
-            inline,
-            config_map,
-            secret,
-            http,
-            optimus,
-            object_store,
-            oci,
-            pipe,
-            name: _,
-            optional: _,
-            limits: _,
-        } = says;
-        is_one([
-            inline.is_some(),
-            config_map.is_some(),
-            secret.is_some(),
-            http.is_some(),
-            optimus.is_some(),
-            object_store.is_some(),
-            oci.is_some(),
-            pipe.is_some(),
-        ])
-    },
+    holds: |says| says.origins().count() == 1,
 }];
 
 /// A path that boot takes, but for its length: no part of it is empty, `.` or `..`. Where a template may stand, one is
@@ -530,48 +507,28 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
             return Err(twice(field, "name", &source.name));
         }
         all(SOURCE, &field, source)?;
-        let Source {
-            inline,
-            config_map,
-            secret,
-            http,
-            optimus,
-            object_store,
-            oci,
-            pipe,
-            name: _,
-            optional: _,
-            limits: _,
-        } = source;
-        optional(INLINE, &format!("{field}.inline"), inline.as_ref())?;
-        if let Some(says) = config_map {
-            all(MOUNTED, &format!("{field}.configMap"), says)?;
+        let origin = source.origin();
+        let field = format!("{field}.{}", origin.field());
+        if let Some(settings) = origin.client() {
+            client(&field, settings)?;
         }
-        if let Some(says) = secret {
-            all(MOUNTED, &format!("{field}.secret"), says)?;
+        match origin {
+            SourceOrigin::Inline(inline) => all(INLINE, &field, inline)?,
+            SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => all(MOUNTED, &field, object)?,
+            SourceOrigin::Http(http) => {
+                all(HTTP, &field, http)?;
+                becomes(&field, &http.json, http.archive.as_ref())?;
+            }
+            SourceOrigin::Optimus(_) => {}
+            SourceOrigin::ObjectStore(store) => {
+                all(OBJECT_STORE, &field, store)?;
+                becomes(&field, &store.json, store.archive.as_ref())?;
+                optional(CREDENTIALS, &format!("{field}.credentials"), store.credentials.as_ref())?;
+                optional(CA, &format!("{field}.client.ca"), store.client.ca.as_ref())?;
+            }
+            SourceOrigin::Oci(oci) => all(OCI, &field, oci)?,
+            SourceOrigin::Pipe(pipe) => all(PIPE, &field, pipe)?,
         }
-        if let Some(says) = http {
-            let field = format!("{field}.http");
-            all(HTTP, &field, says)?;
-            becomes(&field, &says.json, says.archive.as_ref())?;
-            client(&field, &says.client)?;
-        }
-        if let Some(says) = optimus {
-            client(&format!("{field}.optimus"), &says.client)?;
-        }
-        if let Some(says) = object_store {
-            let field = format!("{field}.objectStore");
-            all(OBJECT_STORE, &field, says)?;
-            becomes(&field, &says.json, says.archive.as_ref())?;
-            optional(CREDENTIALS, &format!("{field}.credentials"), says.credentials.as_ref())?;
-            optional(CA, &format!("{field}.client.ca"), says.client.ca.as_ref())?;
-        }
-        if let Some(says) = oci {
-            let field = format!("{field}.oci");
-            client(&field, &says.client)?;
-            all(OCI, &field, says)?;
-        }
-        optional(PIPE, &format!("{field}.pipe"), pipe.as_ref())?;
     }
     for (position, says) in spec.pipes.outputs.iter().enumerate() {
         let field = format!("spec.pipes.outputs[{position}]");
