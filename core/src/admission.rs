@@ -360,13 +360,15 @@ fn inject(
 ) -> Result<Injection<()>, EarlyOutcome> {
     let pod = read(&object)?;
     let Selected { because, named_by, recipe, inputs } = select(&object, &pod, origin, recipes, found)?;
-    let Inputs { mut operations, boot, taken, left, mut warnings } = inputs;
+    let Inputs { edits, boot, taken, left, mut warnings } = inputs;
+    let mut operations = patch::inputs(edits, &pod);
     let decided = if operations.is_empty() {
         let decided = plan(&pod, origin, recipe, found, &boot)?;
         apply(object, &decided.patch)?;
         decided
     } else {
-        // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
+        // The plan sees the pod with its inputs, as if it had named them itself. Only such a pod is read twice: which inputs it
+        // has is known after the first time.
         let object = apply(object, &operations)?;
         let decided = plan(&read(&object)?, origin, recipe, found, &boot)?;
         apply(object, &decided.patch)?;

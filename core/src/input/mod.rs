@@ -2,20 +2,20 @@
 //! and answered in values.
 //!
 //! ```text
-//! fields and annotation of the pod, sources of the profile → what to look up → the newest that is meant → operations
+//! fields and annotation of the pod, sources of the profile → what to look up → the newest match → changes to the pod
 //! ```
 //!
 //! | module | what it answers |
 //! |---|---|
 //! | `references` | which fields of the pod name an object by a pipe's key |
-//! | `entries` | what does the annotation say |
-//! | `choose` | which stored output does a key mean |
-//! | [`wait_spec`] | what of it does the pod wait for, as its own containers and the store are told |
-//! | `changes` | what becomes of the pod |
-//! | `error` | why that cannot be, and whether it may pass |
+//! | `annotation` | what does the annotation contain |
+//! | `resolve` | which stored output does a key refer to |
+//! | [`wait_spec`] | what does the pod wait for: the configuration of the waiting containers |
+//! | `edits` | how does the pod change, as data |
+//! | `error` | why an input cannot be resolved, and whether a retry can help |
 //!
-//! The operations come before those of the plan, which then sees a pod that names its objects itself: its env wins, its
-//! paths are taken, and nothing in [`crate::plan`] knows more of it.
+//! [`crate::patch`] writes the changes in front of those of the plan. The plan then sees a pod that names its objects itself:
+//! the pod's env wins, its paths are used, and [`crate::plan`] needs to know nothing else about inputs.
 
 mod annotation;
 mod edits;
@@ -24,16 +24,17 @@ mod references;
 mod resolve;
 pub mod wait_spec;
 
+pub use edits::{ContainerEdit, ObjectName, PodEdits};
 pub use error::{InputError, RetryHint};
 pub use wait_spec::{AwaitedOutput, WaitSpec};
 
 use crate::identity::{self, Identity};
 use crate::output::{ObjectKind, Pipe};
-use crate::pod::{Container, Json, Operation, Pod};
+use crate::pod::{Container, Json, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Source;
 use annotation::PipeIn;
-use edits::PodEdits;
+use edits::EditsBuilder;
 use references::ObjectReference;
 use resolve::PipeQuery;
 
@@ -60,8 +61,8 @@ impl PipeAnswers {
 /// What a pod takes, and what it becomes by it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inputs {
-    /// What names the objects in the pod.
-    pub operations: Vec<Operation>,
+    /// The changes to the pod.
+    pub edits: PodEdits,
     /// What the containers in front of the task have to do with.
     pub boot: BootInputs,
     /// Everything that is taken.
@@ -155,7 +156,7 @@ pub fn resolve(
     if !runs.is_empty() {
         return Ok(Resolution::Ask(runs));
     }
-    let mut changes = PodEdits::new(pod, tasks);
+    let mut changes = EditsBuilder::new(pod, tasks);
     for PipeRequest { goes, asked } in &wants {
         let found = pick(asked, answers);
         match *goes {
@@ -224,7 +225,7 @@ fn unresolved(wants: &[PipeRequest<'_>]) -> Inputs {
     let mut inputs = Inputs::default();
     for PipeRequest { goes, asked } in wants {
         let what = match goes {
-            Target::Field(reference) => reference.field.clone(),
+            Target::Field(reference) => reference.field.to_string(),
             Target::Entry(_, entry) => entry.describe(),
             Target::Source(position, source) => {
                 inputs.boot.sources.push((*position, None));

@@ -2,14 +2,11 @@
 //!
 //! They are found in the raw JSON, and only their strings are replaced: all around them stays to the byte.
 
-use std::fmt::Write as _;
-
 use bootlace_launch::handover::is_data_key;
-use json_patch::jsonptr::PointerBuf;
 
 use super::InputError;
 use crate::output::{ObjectKind, key};
-use crate::pod::{Fields, Json};
+use crate::pod::{FieldPath, Fields, Json, PathStep};
 
 /// The second spelling, for templates that know `{{ }}` themselves.
 pub(super) const PREFIX: &str = "pipe:";
@@ -17,10 +14,8 @@ pub(super) const PREFIX: &str = "pipe:";
 /// A field that names an object by a pipe's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObjectReference {
-    /// Where its string stands.
-    pub(super) pointer: PointerBuf,
-    /// The same, as people write it.
-    pub(super) field: String,
+    /// The field whose value is the placeholder.
+    pub(super) field: FieldPath,
     /// The kind of object that it takes.
     pub(super) kind: ObjectKind,
     /// The key.
@@ -43,7 +38,7 @@ pub(super) struct VolumeReference {
 impl ObjectReference {
     /// Whether one of the pod's own init containers names it.
     pub(super) fn is_in_init_container(&self) -> bool {
-        self.pointer.tokens().nth(1).is_some_and(|token| token.decoded() == "initContainers")
+        matches!(self.field.0.get(1), Some(PathStep::Field(list)) if list == "initContainers")
     }
 }
 
@@ -104,18 +99,22 @@ impl<'a> Walk<'a> {
         }
         let Some(kind) = names_object(&self.place) else {
             // The short spelling is anybody's elsewhere.
-            return if holds { Err(InputError::Elsewhere { field: self.field() }) } else { Ok(()) };
+            return if holds {
+                Err(InputError::Elsewhere { field: self.field().to_string() })
+            } else {
+                Ok(())
+            };
         };
         let key = match text.strip_prefix(PREFIX) {
             Some(key) if !holds => key.to_owned(),
             _ => key::of_placeholder(text)
-                .ok_or_else(|| InputError::Inside { field: self.field(), text: text.to_owned() })?
+                .ok_or_else(|| InputError::Inside { field: self.field().to_string(), text: text.to_owned() })?
                 .to_owned(),
         };
         if !is_data_key(&key) {
-            return Err(InputError::NoKey { field: self.field(), text: text.to_owned() });
+            return Err(InputError::NoKey { field: self.field().to_string(), text: text.to_owned() });
         }
-        let (pointer, field, items) = (self.pointer(), self.field(), self.items());
+        let (field, items) = (self.field(), self.items());
         let volume = match self.place.as_slice() {
             [_, Step::Field("volumes"), Step::Element(index), ..] => Some(VolumeReference {
                 index: *index,
@@ -125,7 +124,7 @@ impl<'a> Walk<'a> {
         };
         let file = self.around.last().and_then(|fields| fields.get("key")?.as_str()).map(str::to_owned);
         let files = items.into_iter().map(|(file, _)| file).chain(file).collect();
-        self.found.push(ObjectReference { pointer, field, kind, key, files, volume });
+        self.found.push(ObjectReference { field, kind, key, files, volume });
         Ok(())
     }
 
@@ -141,27 +140,12 @@ impl<'a> Walk<'a> {
         items.iter().filter_map(item).collect()
     }
 
-    fn field(&self) -> String {
-        self.place.iter().fold(String::new(), |mut field, step| {
-            let dot = if field.is_empty() { "" } else { "." };
-            // Writing to a String cannot fail.
-            let _ = match step {
-                Step::Field(name) => write!(field, "{dot}{name}"),
-                Step::Element(position) => write!(field, "[{position}]"),
-            };
-            field
-        })
-    }
-
-    fn pointer(&self) -> PointerBuf {
-        let mut pointer = PointerBuf::new();
-        for step in &self.place {
-            match *step {
-                Step::Field(name) => pointer.push_back(name),
-                Step::Element(position) => pointer.push_back(position),
-            }
-        }
-        pointer
+    fn field(&self) -> FieldPath {
+        let step = |step: &Step<'_>| match *step {
+            Step::Field(name) => PathStep::Field(name.to_owned()),
+            Step::Element(index) => PathStep::Element(index),
+        };
+        FieldPath(self.place.iter().map(step).collect())
     }
 }
 
@@ -230,10 +214,14 @@ mod tests {
             let pod = pod(text);
             let mut found = find(&Json::from(&pod)).unwrap();
             for reference in &found {
-                assert_eq!(reference.pointer.resolve(&pod).unwrap(), text);
+                let value = reference.field.0.iter().fold(&pod, |at, step| match step {
+                    PathStep::Field(name) => &at[name],
+                    PathStep::Element(index) => &at[index],
+                });
+                assert_eq!(value, text);
                 assert_eq!(reference.key, "Cert");
             }
-            found.sort_by(|one, two| one.field.cmp(&two.field));
+            found.sort_by_key(|reference| reference.field.to_string());
             let found: Vec<_> = found
                 .iter()
                 .map(|reference| format!("{} {}", reference.field, reference.kind.as_str()))

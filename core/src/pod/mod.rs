@@ -11,6 +11,7 @@ mod image;
 mod json;
 mod node;
 mod operation;
+mod path;
 mod resources;
 mod volume;
 
@@ -21,6 +22,7 @@ pub use field::{Strings, WrongType};
 pub use image::{Image, InvalidImage};
 pub use json::{Fields, Json};
 pub use operation::{Op, Operation};
+pub use path::{FieldPath, PathStep};
 pub use resources::{Amount, Class, PodResources, Resource, Resources, Share};
 pub use volume::{Keeps, Volume};
 
