@@ -229,8 +229,8 @@ impl<'r> ChosenInitImage<'r> {
         self.image.to_string()
     }
 
-    /// Tells boot which image it is.
-    pub(super) fn tell(&self, spec: &mut BootSpec<'_>) {
+    /// Sets the image in the configuration of boot.
+    pub(super) fn set_in(&self, spec: &mut BootSpec<'_>) {
         if let Some(BootSource { from: SourceKind::InitImage(from), .. }) = spec.sources.to_mut().last_mut() {
             from.image = self.image();
         }

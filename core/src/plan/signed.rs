@@ -5,7 +5,8 @@ use std::fmt::Display;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AdmissionContext, Outputs, PlanError, PreparedProfile, containers};
+use super::pipes::Outputs;
+use super::{AdmissionContext, PlanError, PreparedProfile, containers};
 use crate::identity;
 use crate::input::{AwaitedOutput, WaitSpec};
 use crate::names;

@@ -8,14 +8,12 @@
 //! | `sidecar` | the sidecar, its volumes, and what it is told |
 //! | `wait` | the init containers of a pod that waits for what earlier tasks have not handed over yet |
 //! | `from` | what all of these containers are made from |
-//! | `sources` | which objects do boot's own sources take |
 //! | `error` | why that cannot be |
 
 mod error;
 mod outputs;
 mod shared_volumes;
 mod sidecar;
-pub(super) mod sources;
 mod store_container;
 pub(super) mod wait;
 
