@@ -217,7 +217,7 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
     match decision {
         // It would wait for an object of such a name for ever.
         Decision::Inject(injection) if !injection.left.is_empty() => {
-            let message = format!("bootlace: nothing can be looked up now: {}", injection.left.join("; "));
+            let message = format!("bootlace: lookups are not available now: {}", injection.left.join("; "));
             let refusal = Refusal::new(503, "ServiceUnavailable", Code::LookupUnavailable, &message)
                 .with_retry_after(1);
             (ReviewResponse::refuse(uid, refusal), ReviewOutcome::Refused, Some(injection.profile.name))
@@ -241,11 +241,14 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
             let Reordering { behind, signed, patch, pod: () } = *reordering;
             let mut audit = BTreeMap::new();
             if signed {
-                let how = "it came injected, and what it is told is what would be planned for it";
-                audit.insert("signed", how.to_owned());
+                let reason = "it was already injected, and its configuration is what Bootlace would inject";
+                audit.insert("signed", reason.to_owned());
             }
             if !behind.is_empty() {
-                audit.insert("reordered", format!("boots behind {}, which came later", behind.join(", ")));
+                audit.insert(
+                    "reordered",
+                    format!("boot moved after {}, which were added later", behind.join(", ")),
+                );
             }
             let outcome = if behind.is_empty() { ReviewOutcome::Signed } else { ReviewOutcome::Reordered };
             (ReviewResponse { uid, patch, audit, ..ReviewResponse::default() }, outcome, None)

@@ -10,7 +10,7 @@ pub fn describe(error: &serde_json::Error) -> String {
     }
     let kind = match error.classify() {
         serde_json::error::Category::Data => "a value of the wrong type",
-        _ => "not JSON",
+        _ => "invalid JSON",
     };
     format!("{kind} at line {} column {}", error.line(), error.column())
 }

@@ -39,6 +39,7 @@ pub mod plan;
 pub mod pod;
 pub mod profile;
 pub mod quantity;
+pub mod quote;
 pub mod review;
 pub mod selection;
 pub mod shorten;

@@ -17,7 +17,7 @@ pub struct Quantity(i128);
 
 /// A text that the API server does not take as a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is not a quantity: write 10m, 0.5, 64Mi or 1Gi")]
+#[error("not a quantity: use a value such as 10m, 0.5, 64Mi or 1Gi")]
 pub struct InvalidQuantity;
 
 /// What one is in billionths.

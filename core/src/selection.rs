@@ -39,11 +39,11 @@ pub enum ProfileSelectedBy {
 impl fmt::Display for ProfileSelectedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pod => write!(f, "the pod's label {} names it", names::LABEL_TASK),
-            Self::Namespace => write!(f, "the namespace's label {} names it", names::LABEL_PROFILE),
+            Self::Pod => write!(f, "selected by label {} of the pod", names::LABEL_TASK),
+            Self::Namespace => write!(f, "selected by label {} of the namespace", names::LABEL_PROFILE),
             Self::Nobody => write!(
                 f,
-                "it is the default where neither the pod's label {} nor the namespace's label {} names one",
+                "the default, because neither label {} of the pod nor label {} of the namespace selects one",
                 names::LABEL_TASK,
                 names::LABEL_PROFILE
             ),
@@ -63,10 +63,10 @@ pub enum MatchReason {
 impl fmt::Display for MatchReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Label => write!(f, "it carries the label {}", names::LABEL_TASK),
+            Self::Label => write!(f, "it has the label {}", names::LABEL_TASK),
             Self::Scheduler(scheduler) => write!(
                 f,
-                "{} made it, and its namespace has opted in with {}={}",
+                "it was created by {}, and its namespace has the label {}={}",
                 scheduler.title(),
                 names::LABEL_SCHEDULERS,
                 names::SCHEDULERS_ENABLED
@@ -108,14 +108,14 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OptedOut => write!(f, "its label {} is {:?}", names::LABEL_TASK, names::TASK_OFF),
-            Self::NotATask => write!(
-                f,
-                "it carries no label {}, and no scheduler that Bootlace knows marked it as its own",
-                names::LABEL_TASK
-            ),
-            Self::AlreadyInjected => write!(f, "it has been injected already"),
-            Self::MirrorPod => write!(f, "it mirrors a static pod, which only its node's kubelet can change"),
-            Self::Windows => write!(f, "it runs on Windows, and boot is a Linux program"),
+            Self::NotATask => {
+                write!(f, "it has no label {}, and was not created by a known scheduler", names::LABEL_TASK)
+            }
+            Self::AlreadyInjected => write!(f, "it is already injected"),
+            Self::MirrorPod => {
+                write!(f, "it is the mirror of a static pod, which only the kubelet can change")
+            }
+            Self::Windows => write!(f, "it runs on Windows, and boot requires Linux"),
         }
     }
 }

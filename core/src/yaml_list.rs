@@ -20,7 +20,7 @@ const MAX_DEPTH: usize = 8;
 /// Why the text is not a list that can be used, in a few words.
 pub fn read(text: &str) -> Result<Vec<Value>, String> {
     if text.len() > MAX_BYTES {
-        return Err(format!("it has {} bytes, and the limit is {MAX_BYTES}", text.len()));
+        return Err(format!("it has {} bytes, the limit is {MAX_BYTES}", text.len()));
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -48,10 +48,12 @@ fn describe(error: &serde_saphyr::Error) -> String {
     if let serde_saphyr::Error::Budget { breach, .. } = error {
         return match breach {
             Breach::Anchors { .. } | Breach::Aliases { .. } | Breach::MergeKeys { .. } => {
-                "it uses a YAML anchor, alias or merge key; write each entry in full".to_owned()
+                "anchors, aliases and merge keys are not supported".to_owned()
             }
             Breach::Nodes { .. } => format!("it has more than {MAX_NODES} values"),
-            Breach::Depth { .. } => format!("its lists and mappings are nested more than {MAX_DEPTH} deep"),
+            Breach::Depth { .. } => {
+                format!("its lists and mappings are nested more than {MAX_DEPTH} levels deep")
+            }
             other => format!("it is too large ({other:?})"),
         };
     }
@@ -73,14 +75,17 @@ mod tests {
     #[test]
     fn values_that_cost_more_than_they_weigh_are_refused() {
         for (text, reason) in [
-            (bomb(), "anchor, alias or merge key"),
-            ("- &a 1".to_owned(), "anchor, alias or merge key"),
-            (format!("- &a {}\n{}", "x".repeat(60_000), "- *a\n".repeat(100)), "anchor, alias or merge key"),
-            ("- {<<: {a: b}}".to_owned(), "anchor, alias or merge key"),
+            (bomb(), "anchors, aliases and merge keys"),
+            ("- &a 1".to_owned(), "anchors, aliases and merge keys"),
+            (
+                format!("- &a {}\n{}", "x".repeat(60_000), "- *a\n".repeat(100)),
+                "anchors, aliases and merge keys",
+            ),
+            ("- {<<: {a: b}}".to_owned(), "anchors, aliases and merge keys"),
             ("- x\n".repeat(MAX_NODES), "more than 2000 values"),
-            ("- ".repeat(100) + "x", "nested more than 8 deep"),
+            ("- ".repeat(100) + "x", "nested more than 8 levels deep"),
             ("- ".to_owned() + &"[".repeat(1000), "recursion limit exceeded"),
-            ("-".to_owned() + &" ".repeat(MAX_BYTES), "and the limit is 65536"),
+            ("-".to_owned() + &" ".repeat(MAX_BYTES), "the limit is 65536"),
             ("[]\n---\n[]".to_owned(), ""),
             ("{}".to_owned(), "it is not a list"),
         ] {

@@ -47,11 +47,11 @@ pub enum Rename {
 impl fmt::Display for Rename {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Inline => "write another name in the profile",
-            Self::Keys => "give the key another name with items[].as, or leave it out with exclude",
-            Self::Json => "rename it where the JSON is made, or leave it out with json[].exclude",
+            Self::Inline => "use another name in the profile",
+            Self::Keys => "rename the key with items[].as, or exclude it with exclude",
+            Self::Json => "rename it in the JSON, or exclude it with json[].exclude",
             Self::Job => "rename it in the Optimus job",
-            Self::InitImage => "have the boot image write it under another name",
+            Self::InitImage => "change the name in the boot image",
         })
     }
 }
@@ -144,15 +144,17 @@ impl fmt::Debug for EnvValue {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvError {
     /// The name is not one.
-    #[error("a variable's name is made of printable ASCII characters other than =: {rename}")]
+    #[error(
+        "the variable name is invalid, it must consist of printable ASCII characters except \"=\": {rename}"
+    )]
     NotAName {
         /// What to do about it.
         rename: Rename,
     },
     /// The name is one that decides which code runs.
     #[error(
-        "this variable decides {decides}, so a source cannot set it by itself: list it under env.allow of the \
-         BootProfile, set it in the pod's spec, or {rename}"
+        "this variable controls {decides}, so a source cannot set it unless the profile allows it: add it to env.allow of the \
+         BootProfile, set it in the pod, or {rename}"
     )]
     Reserved {
         /// What it decides.
@@ -162,15 +164,14 @@ pub enum EnvError {
     },
     /// Name and value are more than Linux takes.
     #[error(
-        "name and value take {size} bytes, and Linux takes {MAX_RECORD_BYTES} at most in one variable: give it as a \
-         file"
+        "name and value have {size} bytes, the limit of Linux for a variable is {MAX_RECORD_BYTES}: provide the value as a file"
     )]
     TooLong {
         /// Their size in bytes.
         size: usize,
     },
     /// The name or the value cannot be written to the env file.
-    #[error("{0}: give it as a file")]
+    #[error("{0}: provide the value as a file")]
     Invalid(#[from] InvalidRecord),
 }
 

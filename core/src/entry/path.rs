@@ -73,31 +73,31 @@ pub fn check_name(name: &str) -> Result<(), PathError> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// It has no bytes.
-    #[error("the path is empty: name a file")]
+    #[error("the path is empty: set the path of a file")]
     Empty,
     /// It begins with a slash.
-    #[error("the path is absolute: write it relative to the assets folder, without the first slash")]
+    #[error("the path is absolute: write it relative to the assets folder, without a leading slash")]
     Absolute,
     /// Two slashes follow each other, or the last byte is one.
-    #[error("the path holds an empty name: write single slashes, and none at the end")]
+    #[error("the path contains an empty name: write single slashes, and no slash at the end")]
     EmptyName,
     /// A name is `.` or `..`.
-    #[error("the path holds . or .., so it may leave the assets folder: write it without them")]
+    #[error("the path contains \".\" or \"..\", which may leave the assets folder: write it without them")]
     Dots,
     /// A name holds a NUL byte.
-    #[error("the path holds a NUL byte, which no file's name can: rename it")]
+    #[error("the path contains a NUL byte, which is not allowed in a file name: rename the file")]
     Nul,
     /// What should be one name is a path.
-    #[error("the name holds a slash: write a single name")]
+    #[error("the name contains a slash: use a name without slashes")]
     Slash,
     /// A name is longer than Linux takes.
-    #[error("a name in the path takes {size} bytes, and Linux takes {MAX_NAME_BYTES} at most: shorten it")]
+    #[error("a name in the path has {size} bytes, the limit of Linux is {MAX_NAME_BYTES}: shorten it")]
     NameTooLong {
         /// Its size in bytes.
         size: usize,
     },
     /// The path is longer than Linux takes.
-    #[error("the path takes {size} bytes, and boot takes {MAX_PATH_BYTES} at most: shorten it")]
+    #[error("the path has {size} bytes, the limit is {MAX_PATH_BYTES}: shorten it")]
     PathTooLong {
         /// Its size in bytes.
         size: usize,

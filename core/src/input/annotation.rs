@@ -56,9 +56,9 @@ impl PipeIn {
     /// Where what it takes goes, in words.
     pub(super) fn describe(&self) -> String {
         match (&self.mount_path, &self.env) {
-            (Some(path), _) => format!("mount {path}"),
-            (None, Some(name)) => format!("variable {name}"),
-            (None, None) => format!("the annotation {}", names::ANNOTATION_PIPE_IN),
+            (Some(path), _) => format!("mountPath {path:?}"),
+            (None, Some(name)) => format!("variable {name:?}"),
+            (None, None) => format!("annotation {}", names::ANNOTATION_PIPE_IN),
         }
     }
 }
@@ -84,26 +84,28 @@ pub(super) fn of(pod: &Pod<'_>) -> Result<Vec<PipeIn>, InputError> {
 fn check(entry: &PipeIn) -> Result<(), &'static str> {
     let PipeIn { key, mount_path, env, file, .. } = entry;
     if !is_data_key(key) {
-        return Err("write key: with the key that the earlier task declares, of letters, digits, -, _ and .");
+        return Err(
+            "key is missing or invalid: set the key that the earlier task declares, of letters, digits, \"-\", \"_\" and \".\"",
+        );
     }
     if entry.wait.is_some() {
         check_wait(entry)?;
     }
     match (mount_path, env) {
-        (Some(_), Some(_)) => Err(
-            "an entry is mounted or a variable: write one of mountPath and env, and a second entry for the other",
-        ),
+        (Some(_), Some(_)) => {
+            Err("mountPath and env are mutually exclusive: remove one of them, or add another entry for it")
+        }
         (Some(path), None) if !path.starts_with('/') || path.contains(':') || path == "/" => {
-            Err("mountPath is an absolute path without a colon: write /etc/tls")
+            Err("mountPath is invalid: must be an absolute path without a colon, such as /etc/tls")
         }
         (None, Some(name)) if name.is_empty() || name.contains(['=', '\0']) => {
-            Err("env is the name of a variable: write one without an equals sign")
+            Err("env is invalid: must be the name of a variable, without \"=\"")
         }
         (None, None) if file.is_some() || entry.container.is_some() => {
-            Err("file and container belong to mountPath or env: add one of these")
+            Err("file and container require mountPath or env: set one of them")
         }
         _ => match file {
-            Some(file) if !is_data_key(file) => Err("file is one file's name, without its folder"),
+            Some(file) if !is_data_key(file) => Err("file is invalid: must be a file name without a path"),
             _ => Ok(()),
         },
     }
@@ -113,12 +115,12 @@ fn check(entry: &PipeIn) -> Result<(), &'static str> {
 fn check_wait(entry: &PipeIn) -> Result<(), &'static str> {
     if entry.kind.is_none() || entry.task.is_none() {
         return Err(
-            "with wait, nothing is there yet to tell what the pipe is and whose: add kind: ConfigMap or Secret, task:, \
-             and mapIndex: where that task is mapped",
+            "wait requires kind and task, because the pipe is not stored yet: set kind to ConfigMap or Secret, task, and \
+             mapIndex if that task is mapped",
         );
     }
     if entry.env.is_some() && entry.file.is_none() {
-        return Err("with wait, nothing is there yet to tell which file a variable takes: add file:");
+        return Err("wait with env requires file, because the pipe is not stored yet: set file");
     }
     Ok(())
 }
@@ -130,7 +132,7 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D:
             let seconds = number.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
             seconds.filter(|seconds| (1..=MAX_WAIT_SECONDS).contains(seconds)).ok_or_else(|| {
                 D::Error::custom(format!(
-                    "wait is a number of seconds, from 1 to {MAX_WAIT_SECONDS}: write wait: 300"
+                    "wait is invalid: must be a number of seconds from 1 to {MAX_WAIT_SECONDS}"
                 ))
             })
         })
@@ -140,7 +142,7 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D:
 /// YAML writes an index as a number.
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "mapIndex is neither a number nor a string")]
+    #[serde(untagged, expecting = "mapIndex is invalid: must be a number or a string")]
     enum Index {
         Number(u64),
         Text(String),
@@ -207,40 +209,31 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_with_a_sentence() {
-        for (text, sentence) in [
-            ("key: A", "is no YAML list (it is not a list)"),
-            ("- [", "is no YAML list ("),
-            ("- {key: A, path: /a}", "its entry 1: unknown field `path`"),
-            ("- {mountPath: /a}", "its entry 1: write key:"),
-            ("- {key: a b, mountPath: /a}", "its entry 1: write key:"),
-            ("- {key: A, mountPath: /a, env: A}", "its entry 1: an entry is mounted or a variable"),
-            ("- {key: A, mountPath: a}", "its entry 1: mountPath is an absolute path"),
-            ("- {key: A, mountPath: /}", "its entry 1: mountPath is an absolute path"),
-            ("- {key: A, env: A=B}", "its entry 1: env is the name of a variable"),
-            ("- {key: A, file: a}", "its entry 1: file and container belong to"),
-            ("- {key: A, env: A, file: a/b}", "its entry 1: file is one file's name"),
-            ("- {key: A, mapIndex: [1]}", "its entry 1: mapIndex is neither"),
-            (
-                "- {key: A, mountPath: /a}\n- {key: A, env: A, wait: 5m}",
-                "its entry 2: wait is a number of seconds",
-            ),
-            (
-                "- {key: A, mountPath: /a, wait: 0}",
-                "its entry 1: wait is a number of seconds, from 1 to 3600",
-            ),
-            ("- {key: A, mountPath: /a, wait: 3601}", "its entry 1: wait is a number of seconds"),
-            ("- {key: A, mountPath: /a, wait: -1}", "its entry 1: wait is a number of seconds"),
-            ("- {key: A, mountPath: /a, wait: 9, task: t}", "its entry 1: with wait, nothing is there yet"),
-            (
-                "- {key: A, wait: 9, kind: Secret}",
-                "its entry 1: with wait, nothing is there yet to tell what",
-            ),
-            ("- {key: A, wait: 9, kind: Pod, task: t}", "its entry 1: unknown variant `Pod`"),
-            ("- {key: A, env: A, wait: 9, kind: Secret, task: t}", "which file a variable takes: add file:"),
+    fn invalid_entries_are_refused_with_their_position_and_field() {
+        for (text, detail) in [
+            ("key: A", "annotation bootlace.dev/pipe-in is not a valid YAML list"),
+            ("- [", "annotation bootlace.dev/pipe-in is not a valid YAML list"),
+            ("- {key: A, path: /a}", "entry 1: unknown field `path`"),
+            ("- {mountPath: /a}", "entry 1: key "),
+            ("- {key: a b, mountPath: /a}", "entry 1: key "),
+            ("- {key: A, mountPath: /a, env: A}", "entry 1: mountPath and env "),
+            ("- {key: A, mountPath: a}", "entry 1: mountPath "),
+            ("- {key: A, mountPath: /}", "entry 1: mountPath "),
+            ("- {key: A, env: A=B}", "entry 1: env "),
+            ("- {key: A, file: a}", "entry 1: file and container "),
+            ("- {key: A, env: A, file: a/b}", "entry 1: file "),
+            ("- {key: A, mapIndex: [1]}", "entry 1: mapIndex "),
+            ("- {key: A, mountPath: /a}\n- {key: A, env: A, wait: 5m}", "entry 2: wait "),
+            ("- {key: A, mountPath: /a, wait: 0}", "entry 1: wait "),
+            ("- {key: A, mountPath: /a, wait: 3601}", "3600"),
+            ("- {key: A, mountPath: /a, wait: -1}", "entry 1: wait "),
+            ("- {key: A, mountPath: /a, wait: 9, task: t}", "entry 1: wait requires kind"),
+            ("- {key: A, wait: 9, kind: Secret}", "entry 1: wait requires kind and task"),
+            ("- {key: A, wait: 9, kind: Pod, task: t}", "entry 1: unknown variant `Pod`"),
+            ("- {key: A, env: A, wait: 9, kind: Secret, task: t}", "entry 1: wait with env requires file"),
         ] {
             let error = entries(text).unwrap_err();
-            assert!(error.contains(sentence), "{text}: {error}");
+            assert!(error.contains(detail), "{text}: {error}");
         }
     }
 }

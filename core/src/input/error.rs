@@ -2,13 +2,14 @@
 
 use crate::names;
 use crate::output::ObjectKind;
+use crate::quote::quoted;
 
 /// Why a pod cannot take what it names. Each message names the field and says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
     /// The annotation cannot be read.
     #[error(
-        "the annotation {} is no YAML list ({why}): write - {{key: Certificate, mountPath: /etc/tls}}",
+        "annotation {} is not a valid YAML list ({why}): set a list such as - {{key: Certificate, mountPath: /etc/tls}}",
         names::ANNOTATION_PIPE_IN
     )]
     NoList {
@@ -16,7 +17,7 @@ pub enum InputError {
         why: String,
     },
     /// One of its entries cannot be meant so.
-    #[error("the annotation {}, its entry {}: {what}", names::ANNOTATION_PIPE_IN, position + 1)]
+    #[error("annotation {}, entry {}: {what}", names::ANNOTATION_PIPE_IN, position + 1)]
     Entry {
         /// Which, counted from 0.
         position: usize,
@@ -25,8 +26,7 @@ pub enum InputError {
     },
     /// A placeholder stands where an object's name is, with more around it.
     #[error(
-        "{field} is {text:?}: a pipe's key stands for the whole name of an object, so write {{{{.Pipes.KEY}}}} or pipe:KEY \
-         and nothing around it"
+        "{field} is {text:?}, but a placeholder must be the whole value: set {{{{.Pipes.KEY}}}} or pipe:KEY without other text"
     )]
     Inside {
         /// The field.
@@ -35,7 +35,10 @@ pub enum InputError {
         text: String,
     },
     /// A placeholder names no key.
-    #[error("{field} is {text:?}: a pipe's key has letters, digits, -, _ and ., and does not begin with ..")]
+    #[error(
+        "{field} is {text:?}, which contains an invalid key: use letters, digits, \"-\", \"_\" and \".\", not starting \
+         with \"..\""
+    )]
     NoKey {
         /// The field.
         field: String,
@@ -44,8 +47,8 @@ pub enum InputError {
     },
     /// A placeholder stands where nothing replaces it.
     #[error(
-        "{field} holds {{{{.Pipes.…}}}}, which Bootlace puts an object's name for only where the pod names a ConfigMap or a \
-         Secret: mount the pipe or take it as env there, or by the annotation {}",
+        "{field} contains {{{{.Pipes.…}}}}, which is only replaced in fields that name a ConfigMap or Secret: mount the pipe or \
+         use it as env in such a field, or in annotation {}",
         names::ANNOTATION_PIPE_IN
     )]
     Elsewhere {
@@ -54,8 +57,8 @@ pub enum InputError {
     },
     /// Nobody tells which run it is.
     #[error(
-        "{asked} is named, but nothing tells which run the pod belongs to: add the annotation {}, or run: to the key's \
-         entry in the annotation {}",
+        "failed to resolve {asked}, because the run of the pod is unknown: set annotation {}, or set run in the entry of the \
+         key in annotation {}",
         names::ANNOTATION_RUN,
         names::ANNOTATION_PIPE_IN
     )]
@@ -65,7 +68,7 @@ pub enum InputError {
     },
     /// It takes from more runs than can be looked up.
     #[error(
-        "the pod takes from {count} runs, and {limit} is the limit: gather what they stored in one task first"
+        "the pod reads pipes of {count} runs, the limit is {limit}: collect their outputs in one task first"
     )]
     ManyRuns {
         /// How many.
@@ -74,7 +77,9 @@ pub enum InputError {
         limit: usize,
     },
     /// It is not stored yet.
-    #[error("{asked} is not stored yet{known}: {} earlier, or wait for it to end; the request can be tried again", by(task.as_ref()))]
+    #[error("{asked} is not stored yet{known}: {} before this one, or set wait in annotation {}; the request can be retried",
+        order(task.as_ref()),
+        names::ANNOTATION_PIPE_IN)]
     NotYet {
         /// The pipe, in words.
         asked: String,
@@ -85,8 +90,8 @@ pub enum InputError {
     },
     /// Several tasks of the run hand the key over.
     #[error(
-        "{asked} was handed over by the tasks {}: name one of them as task: in the key's entry in the annotation {}",
-        tasks.join(", "),
+        "{asked} was stored by several tasks ({}): set task in the entry of the key in annotation {}",
+        quoted(tasks),
         names::ANNOTATION_PIPE_IN
     )]
     ManyTasks {
@@ -96,12 +101,10 @@ pub enum InputError {
         tasks: Vec<String>,
     },
     /// Several elements of a mapped task hand it over.
-    #[error(
-        "{asked} was handed over by a mapped task, whose map indexes so far are {}, and the pod has no such index itself: \
-         name one as mapIndex: in the key's entry in the annotation {}",
+    #[error("{asked} was stored by several map indexes of a task ({}), and the pod has no map index: set mapIndex in the entry of \
+         the key in annotation {}",
         indexes.join(", "),
-        names::ANNOTATION_PIPE_IN
-    )]
+        names::ANNOTATION_PIPE_IN)]
     ManyIndexes {
         /// The pipe, in words.
         asked: String,
@@ -109,7 +112,7 @@ pub enum InputError {
         indexes: Vec<String>,
     },
     /// It is another kind of object.
-    #[error("{field} names a {expected}, but {asked} is a {}: {}", found.as_str(), instead(*found))]
+    #[error("{field} requires a {expected}, but {asked} is a {found}: {}", instead(*found))]
     WrongKind {
         /// The field.
         field: String,
@@ -122,8 +125,8 @@ pub enum InputError {
     },
     /// Its entry says that it is another kind of object.
     #[error(
-        "{asked} is stored as a {found}, and the key's entry in the annotation {} says kind: {said}: write what it is, or \
-         have it declared so",
+        "{asked} is stored as a {found}, but the entry of the key in annotation {} has kind: {said}: correct it there, or in \
+         the declaration of the output",
         names::ANNOTATION_PIPE_IN
     )]
     OtherKind {
@@ -135,7 +138,11 @@ pub enum InputError {
         found: ObjectKind,
     },
     /// A variable takes one file, and there are several or none of that name.
-    #[error("{asked} has the files {}, and a variable takes one: name it as file: in the key's entry", files.join(", "))]
+    #[error(
+        "{asked} contains the files {}, and the entry of the key does not select one of them: set file in annotation {}",
+        quoted(files),
+        names::ANNOTATION_PIPE_IN
+    )]
     WhichFile {
         /// The pipe, in words.
         asked: String,
@@ -143,13 +150,13 @@ pub enum InputError {
         files: Vec<String>,
     },
     /// A name that Bootlace uses is taken.
-    #[error("a volume of the pod is called {name:?}, which is Bootlace's own name: rename it")]
+    #[error("volume {name:?} has a name that is reserved for Bootlace: rename it")]
     NameTaken {
         /// The volume.
         name: String,
     },
     /// The Pipes could not be had.
-    #[error("{asked} cannot be looked up: {why}")]
+    #[error("failed to look up {asked}: {why}")]
     Unknown {
         /// The pipe, in words.
         asked: String,
@@ -191,18 +198,20 @@ pub struct RetryHint {
     pub retry_after_seconds: u32,
 }
 
-fn by(task: Option<&String>) -> String {
+fn order(task: Option<&String>) -> String {
     match task {
-        Some(task) => format!("let task {task}, which should have stored it, run"),
-        None => "let the task that declares it run".to_owned(),
+        Some(task) => format!("run task {task:?}"),
+        None => "run the task that declares it".to_owned(),
     }
 }
 
 fn instead(found: ObjectKind) -> &'static str {
     match found {
         ObjectKind::ConfigMap => {
-            "use configMap, configMapKeyRef or configMapRef, or declare it with kind: Secret"
+            "use configMap, configMapKeyRef or configMapRef, or declare the output with kind: Secret"
         }
-        ObjectKind::Secret => "use secret, secretKeyRef or secretRef, or declare it with kind: ConfigMap",
+        ObjectKind::Secret => {
+            "use secret, secretKeyRef or secretRef, or declare the output with kind: ConfigMap"
+        }
     }
 }

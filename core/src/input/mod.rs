@@ -228,19 +228,19 @@ fn unresolved(wants: &[PipeRequest<'_>]) -> Inputs {
             Target::Entry(_, entry) => entry.describe(),
             Target::Source(position, source) => {
                 inputs.boot.sources.push((*position, None));
-                format!("source {:?} of the profile", source.name)
+                format!("source {:?} of the BootProfile", source.name)
             }
         };
         let (asked, then) = (asked.words(), asked.wait.map_or_else(String::new, then_waits));
         inputs
             .left
-            .push(format!("{what} takes {asked}: the webhook looks it up when the pod is created{then}"));
+            .push(format!("{what} uses {asked}, which the webhook looks up when the pod is created{then}"));
     }
     inputs
 }
 
 fn then_waits(seconds: u32) -> String {
-    format!(", and where it is not stored yet the pod waits for it, {seconds} s at most")
+    format!("; if it is not stored yet, the pod waits for it for up to {seconds} s")
 }
 
 /// What is found; where that is not stored yet, what the pod waits for, if it does.
@@ -261,6 +261,6 @@ fn pick<'a>(asked: &PipeQuery, answers: &'a PipeAnswers) -> Result<&'a Pipe, Inp
     match answers.get(&asked.run) {
         Some(Ok(pipes)) => asked.choose(pipes),
         Some(Err(why)) => Err(InputError::Unknown { asked: asked.words(), why: why.clone() }),
-        None => Err(InputError::Unknown { asked: asked.words(), why: "nobody was asked".to_owned() }),
+        None => Err(InputError::Unknown { asked: asked.words(), why: "it was not looked up".to_owned() }),
     }
 }

@@ -203,6 +203,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::code::{Code, Coded as _};
 
     fn pod(text: &str) -> Value {
         json!({"metadata": {"annotations": {"note": "{{.Pipes.Note}}"}}, "spec": {
@@ -259,24 +260,25 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_name_is_refused() {
-        for (text, sentence) in [
-            ("x-{{.Pipes.Cert}}", "a pipe's key stands for the whole name"),
-            ("{{.Pipes.A}}{{.Pipes.B}}", "a pipe's key stands for the whole name"),
-            ("pipe:{{.Pipes.A}}", "a pipe's key stands for the whole name"),
-            ("{{.Pipes.}}", "a pipe's key has letters"),
-            ("pipe:", "a pipe's key has letters"),
-            ("pipe:a/b", "a pipe's key has letters"),
+        for (text, code) in [
+            ("x-{{.Pipes.Cert}}", Code::PlaceholderNotAlone),
+            ("{{.Pipes.A}}{{.Pipes.B}}", Code::PlaceholderNotAlone),
+            ("pipe:{{.Pipes.A}}", Code::PlaceholderNotAlone),
+            ("{{.Pipes.}}", Code::PlaceholderKeyInvalid),
+            ("pipe:", Code::PlaceholderKeyInvalid),
+            ("pipe:a/b", Code::PlaceholderKeyInvalid),
         ] {
-            let error = find(&Json::from(&pod(text))).unwrap_err().to_string();
-            assert!(error.contains(sentence) && error.contains(text), "{text}: {error}");
+            let error = find(&Json::from(&pod(text))).unwrap_err();
+            assert_eq!(error.code(), code, "{text}: {error}");
+            assert!(error.to_string().contains(text), "{text}: {error}");
         }
     }
 
     #[test]
     fn a_placeholder_where_nothing_replaces_it_is_refused_and_the_short_form_is_left() {
         let arguments = |text: &str| json!({"spec": {"containers": [{"name": "m", "args": ["a", text]}]}});
-        let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err().to_string();
-        assert!(error.starts_with("spec.containers[0].args[1] holds"), "{error}");
+        let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err();
+        assert_eq!(error, InputError::Elsewhere { field: "spec.containers[0].args[1]".to_owned() });
         assert_eq!(find(&Json::from(&arguments("pipe:Cert"))).unwrap(), []);
     }
 }

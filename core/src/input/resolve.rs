@@ -53,8 +53,8 @@ impl PipeQuery {
     /// In words: `pipe Cert of etl, run r1`.
     pub(super) fn words(&self) -> String {
         match self.run.describe() {
-            run if run.is_empty() => format!("pipe {}", self.key),
-            run => format!("pipe {} of {run}", self.key),
+            run if run.is_empty() => format!("pipe {:?}", self.key),
+            run => format!("pipe {:?} of {run}", self.key),
         }
     }
 
@@ -122,14 +122,14 @@ fn known(of_run: &[&Pipe]) -> String {
         return String::new();
     }
     let word = |pipe: &&Pipe| match &pipe.spec.producer.task {
-        Some(task) => format!("{} by task {task}", pipe.spec.key),
-        None => pipe.spec.key.clone(),
+        Some(task) => format!("{:?} by task {task:?}", pipe.spec.key),
+        None => format!("{:?}", pipe.spec.key),
     };
     let words: Vec<_> = of_run.iter().map(word).collect();
     let words = distinct(words.iter().map(String::as_str));
     let more = if words.len() > LISTED { ", …" } else { "" };
     let words: Vec<_> = words.into_iter().take(LISTED).collect();
-    format!(" (of this run there are {}{more})", words.join(", "))
+    format!(" (stored for this run: {}{more})", words.join(", "))
 }
 
 #[cfg(test)]
@@ -137,6 +137,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::code::{Code, Coded as _};
 
     /// `key task index attempt stored`, `-` for none, of the run `r` of `etl`.
     fn pipe(text: &str) -> Pipe {
@@ -165,10 +166,10 @@ mod tests {
         }
     }
 
-    fn chosen(entry: &str, index: Option<&str>, pipes: &[Pipe]) -> Result<String, String> {
+    fn chosen(entry: &str, index: Option<&str>, pipes: &[Pipe]) -> Result<String, InputError> {
         let entry: PipeIn = serde_saphyr::from_str(entry).unwrap();
         let asked = PipeQuery::new("A", &own(index), Some(&entry));
-        asked.choose(pipes).map(|pipe| pipe.spec.object.clone()).map_err(|error| error.to_string())
+        asked.choose(pipes).map(|pipe| pipe.spec.object.clone())
     }
 
     #[test]
@@ -183,7 +184,7 @@ mod tests {
     fn another_run_is_taken_only_where_it_is_named() {
         let mut pipes = ["A t - 1 10:01"].map(pipe);
         pipes[0].spec.producer.run = Some("R".to_owned());
-        assert!(chosen("{}", None, &pipes).unwrap_err().contains("pipe A of etl, run r is not stored yet"));
+        assert_eq!(chosen("{}", None, &pipes).unwrap_err().code(), Code::InputNotStored);
         assert_eq!(chosen("{run: R}", None, &pipes).unwrap(), "A t - 1 10:01");
         for other in ["{run: R, workflow: other}", "{run: R, scheduler: job}", "{run: R, task: u}"] {
             chosen(other, None, &pipes).unwrap_err();
@@ -193,8 +194,9 @@ mod tests {
     #[test]
     fn of_several_tasks_one_must_be_named() {
         let pipes = ["A t - 1 10:01", "A u - 9 10:02"].map(pipe);
-        let error = chosen("{}", None, &pipes).unwrap_err();
-        assert!(error.contains("was handed over by the tasks t, u: name one of them as task:"), "{error}");
+        let asked = "pipe \"A\" of etl, run r".to_owned();
+        let tasks = ["t", "u"].map(str::to_owned).to_vec();
+        assert_eq!(chosen("{}", None, &pipes), Err(InputError::ManyTasks { asked, tasks }));
         assert_eq!(chosen("{task: t}", None, &pipes).unwrap(), "A t - 1 10:01");
     }
 
@@ -204,24 +206,24 @@ mod tests {
         assert_eq!(chosen("{}", Some("1"), &pipes).unwrap(), "A t 1 2 10:01");
         assert_eq!(chosen("{mapIndex: 0}", Some("1"), &pipes).unwrap(), "A t 0 1 10:01");
         assert_eq!(chosen("{mapIndex: 0}", None, &pipes).unwrap(), "A t 0 1 10:01");
-        assert!(chosen("{}", Some("2"), &pipes).unwrap_err().contains("is not stored yet"));
-        let error = chosen("{}", None, &pipes).unwrap_err();
-        assert!(error.contains("map indexes so far are 0, 1") && error.contains("mapIndex:"), "{error}");
+        assert_eq!(chosen("{}", Some("2"), &pipes).unwrap_err().code(), Code::InputNotStored);
+        let asked = "pipe \"A\" of etl, run r".to_owned();
+        let indexes = ["0", "1"].map(str::to_owned).to_vec();
+        assert_eq!(chosen("{}", None, &pipes), Err(InputError::ManyIndexes { asked, indexes }));
         // One that is not mapped hands over to every element of a later one.
         assert_eq!(chosen("{}", Some("1"), &["A t - 1 10:01"].map(pipe)).unwrap(), "A t - 1 10:01");
     }
 
     #[test]
     fn what_is_not_there_yet_is_told_with_what_is() {
-        let error =
-            chosen("{task: gencert}", None, &["B t - 1 10:01", "B t - 2 10:02"].map(pipe)).unwrap_err();
-        assert_eq!(
-            error,
-            "pipe A of etl, run r is not stored yet (of this run there are B by task t): let task gencert, which should \
-             have stored it, run earlier, or wait for it to end; the request can be tried again"
-        );
-        assert!(
-            chosen("{}", None, &[]).unwrap_err().contains("stored yet: let the task that declares it run")
-        );
+        let not_yet = |task: Option<&str>, known: &str| InputError::NotYet {
+            asked: "pipe \"A\" of etl, run r".to_owned(),
+            task: task.map(str::to_owned),
+            known: known.to_owned(),
+        };
+        let pipes = ["B t - 1 10:01", "B t - 2 10:02"].map(pipe);
+        let known = " (stored for this run: \"B\" by task \"t\")";
+        assert_eq!(chosen("{task: gencert}", None, &pipes), Err(not_yet(Some("gencert"), known)));
+        assert_eq!(chosen("{}", None, &[]), Err(not_yet(None, "")));
     }
 }

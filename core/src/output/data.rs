@@ -53,19 +53,20 @@ pub fn text(bytes: &[u8]) -> Option<&str> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
     /// There is no file.
-    #[error("there is no file in it: write at least one")]
+    #[error("the output has no files: write at least one")]
     Empty,
     /// A file's name.
     #[error(
-        "{0:?} is no name of a file in a ConfigMap or Secret: use letters, digits, `-`, `_` and `.`, 253 at most"
+        "file name {0:?} is not a valid key of a ConfigMap or Secret: use letters, digits, \"-\", \"_\" and \".\", and at \
+         most 253 characters"
     )]
     Name(String),
     /// How many files there are.
-    #[error("there are {0} files in it, and {MAX_FILES} are taken at most: pack them into one")]
+    #[error("the output has {0} files, the limit is {MAX_FILES}: pack them into one")]
     TooMany(usize),
     /// Its size.
     #[error(
-        "it takes {0} bytes, names of files included, and a ConfigMap or Secret holds {MAX_BYTES} at most: store large \
+        "the output has {0} bytes with the names of its files, the limit of a ConfigMap or Secret is {MAX_BYTES}: store large \
          files elsewhere, and their address as the output"
     )]
     TooLarge(usize),

@@ -6,9 +6,7 @@ use super::{Json, Op, Operation};
 
 /// There is no such place as an operation names: a defect of Bootlace's, never of the pod's, told instead of hidden.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the patch does not apply to its own pod (there is no place {0}): report this as a defect of Bootlace"
-)]
+#[error("internal error: the generated patch does not apply (path {0} not found); please report this bug")]
 pub struct DoesNotApply(PointerBuf);
 
 /// Applies a patch to the pod that it was made for. The API server turns a pod away whose patch does not

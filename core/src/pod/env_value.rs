@@ -49,19 +49,19 @@ impl fmt::Display for UnknownValue<'_> {
                 let reference = expansion::unresolved(name);
                 match because {
                     Unresolved::Earlier => {
-                        write!(f, "it refers to {reference}, whose value is not known either")
+                        write!(f, "it refers to {reference}, whose value is also unknown")
                     }
                     Unresolved::Later => {
                         write!(
                             f,
-                            "it refers to {reference}, which stands behind it in env, and references are resolved \
-                                   from earlier variables only"
+                            "it refers to {reference}, which is set later in env, and Kubernetes only resolves references \
+                             to earlier variables"
                         )
                     }
                     Unresolved::Elsewhere => write!(f, "it refers to {reference}, which env does not set"),
                 }
             }
-            Self::TooLong => write!(f, "with its references it is longer than {MAX_VALUE_BYTES} bytes"),
+            Self::TooLong => write!(f, "it exceeds {MAX_VALUE_BYTES} bytes with its references"),
         }
     }
 }
@@ -198,9 +198,9 @@ mod tests {
         for (name, why) in [
             ("SECRET", "its value comes from valueFrom"),
             ("REPLACED", "its value comes from valueFrom"),
-            ("OF_SECRET", "it refers to $(SECRET), whose value is not known either"),
-            ("OF_THAT", "it refers to $(OF_SECRET), whose value is not known either"),
-            ("OF_LATER", "it refers to $(LATER), which stands behind it in env"),
+            ("OF_SECRET", "it refers to $(SECRET), whose value is also unknown"),
+            ("OF_THAT", "it refers to $(OF_SECRET), whose value is also unknown"),
+            ("OF_LATER", "it refers to $(LATER), which is set later in env"),
             ("OF_SERVICE", "it refers to $(DB_SERVICE_HOST), which env does not set"),
             ("SELF", "it refers to $(SELF), which"),
         ] {
@@ -221,7 +221,7 @@ mod tests {
         env.extend((0..100).map(|n| json!({"name": format!("W{n}"), "value": "$(V6)"})));
         let values = values(&Document::from(env));
         assert_eq!(values["V6"].as_ref().map(String::len), Ok(64 * 1024));
-        assert!(values["V8"].as_ref().unwrap_err().contains("longer than 131072 bytes"));
+        assert!(values["V8"].as_ref().unwrap_err().contains("131072 bytes"));
         let bytes: usize = values.values().flatten().map(String::len).sum();
         assert!(bytes < 3 << 20, "{bytes} bytes");
     }

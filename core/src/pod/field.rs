@@ -9,7 +9,7 @@ use crate::quantity::Quantity;
 
 /// A field of another type than the API gives it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path} must be {expected}, but it is {found}: {}", self.remedy())]
+#[error("{path} must be {expected}, but is {found}: {}", self.remedy())]
 pub struct WrongType {
     /// The field, as in `spec.containers[0].env`.
     pub path: String,

@@ -39,8 +39,8 @@ pub struct Image {
 /// A text that names no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} is not the name of an image: write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST, in lower \
-     case but for the tag"
+    "{name:?} is not a valid image reference: use REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST, in lower \
+     case except for the tag"
 )]
 pub struct InvalidImage {
     /// What was written.

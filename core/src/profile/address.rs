@@ -4,7 +4,7 @@ use url::Url;
 
 /// What the profile names is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{url:?} is no address that boot can ask: {why}")]
+#[error("{url:?} is not a valid URL: {why}")]
 pub struct InvalidAddress {
     /// What it names.
     pub url: String,
@@ -26,13 +26,14 @@ pub fn join<'q>(
         path => format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')),
     };
     let refused = |why: String| InvalidAddress { url: joined.clone(), why };
-    let start = Url::parse(base).map_err(|error| refused(format!("{error}: correct it in the profile")))?;
+    let start = Url::parse(base).map_err(|error| refused(error.to_string()))?;
     if !["http", "https"].contains(&start.scheme())
         || !start.username().is_empty()
         || start.password().is_some()
     {
         return Err(refused(
-            "write http or https and a host, and credentials into client.headersFromSecret".to_owned(),
+            "must have the scheme http or https and a host, and credentials in client.headersFromSecret only"
+                .to_owned(),
         ));
     }
     let mut url = start.clone();
@@ -48,8 +49,8 @@ pub fn join<'q>(
             || url.query().is_some()
             || url.fragment().is_some()
         {
-            let why = "its path leaves the address that it goes on from, or holds a query: write it without . and .., \
-                       ? and #, each encoded where it is meant as it stands";
+            let why = "the path must not contain \".\" or \"..\" as segments, and must not contain \"?\" or \"#\" unless \
+                       percent-encoded";
             return Err(refused(why.to_owned()));
         }
     }
@@ -92,7 +93,7 @@ mod tests {
         let to = |base: &str, path: &str| join(base, path, &BTreeMap::new()).map(String::from);
         for path in ["..", "../b", "a/../../b", "a/..", "./a", "%2e%2e/b", "a\\..\\..\\b", "a?x=1", "a#b"] {
             let error = to("https://a.example/v1", path).unwrap_err().to_string();
-            assert!(error.contains("write it without . and .."), "{path}: {error}");
+            assert!(error.contains("the path must not"), "{path}: {error}");
         }
         // What would be another host behind `https://a.example` is a path's segment here.
         assert_eq!(to("https://a.example", "@evil.example").unwrap(), "https://a.example/@evil.example");

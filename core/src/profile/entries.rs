@@ -41,7 +41,7 @@ pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
         for (path, named) in &files {
             if let Some((other, by)) = sure.obstacle(path) {
                 let why = format!(
-                    "{by} gives the file {:?}, and a path cannot be both a file and a folder",
+                    "{by} provides the file {:?}, and a path cannot be both a file and a folder",
                     other.to_string()
                 );
                 return Err(broken(named, format!("{why}: rename one of them")));
@@ -50,7 +50,10 @@ pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
                 && let Some(by) = sure.get(path).filter(|by| by.starts_with("assets.layout"))
             {
                 let path = path.to_string();
-                return Err(broken(named, format!("{by} puts an env file at {path:?}: rename it")));
+                return Err(broken(
+                    named,
+                    format!("{by} already writes an env file to {path:?}: rename the file"),
+                ));
             }
         }
         if !is_optional(source) {
@@ -62,8 +65,8 @@ pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     }
     if inline_bytes > MAX_SPEC_BYTES {
         let why = format!(
-            "the inline sources take {inline_bytes} bytes, and boot can be told {MAX_SPEC_BYTES} at most: move them to a \
-             ConfigMap"
+            "the inline sources have {inline_bytes} bytes, the limit of the boot configuration is {MAX_SPEC_BYTES}: move them to \
+             a ConfigMap"
         );
         return Err(broken("spec.sources", why));
     }
@@ -151,14 +154,14 @@ impl OneSource<'_> {
             if bytes as u64 > most {
                 return Err(broken(
                     field,
-                    format!("the source itself gives {bytes} bytes: raise size to that"),
+                    format!("size is lower than the {bytes} bytes of the source: raise it"),
                 ));
             }
             if inline.files.len() > limits.files as usize {
                 let files = inline.files.len();
                 return Err(broken(
                     field,
-                    format!("the source itself gives {files} files: raise files to that"),
+                    format!("files is lower than the {files} files of the source: raise it"),
                 ));
             }
         }
@@ -199,15 +202,16 @@ impl OneSource<'_> {
     fn variable(&self, field: &str, name: &str, rename: Rename) -> Result<EnvName, BrokenRule> {
         if let Some(decides) = entry::decides(name, &self.spec.env.allow) {
             let why = format!(
-                "{name:?} decides {decides}, so a source cannot set it by itself: list it under env.allow, or {rename}"
+                "variable {name:?} controls {decides}, so a source cannot set it unless the profile allows it: add it to env.allow, \
+                 or {rename}"
             );
             return Err(broken(field, why));
         }
         let parsed = EnvName::parse(name, rename).map_err(|error| broken(field, error))?;
         if self.spec.assets.layout == Layout::Optimus && !entry::can_be_sourced(name) {
             let why = format!(
-                "no shell takes a variable called {name:?} from the env files of assets.layout Optimus: {rename}, of letters, \
-                 digits and _, or set the layout to Bootlace"
+                "variable {name:?} cannot be sourced by a shell from the env files of assets.layout Optimus: {rename}, of letters, \
+                 digits and \"_\", or set the layout to Bootlace"
             );
             return Err(broken(field, why));
         }
@@ -227,7 +231,8 @@ fn of_object_store(field: &str, says: &ObjectStore) -> Result<Files, BrokenRule>
         let Some(key) = key.as_deref().filter(|key| !template::is_one(key)) else { continue };
         let written = if name == "prefix" { key.trim_end_matches('/') } else { key };
         if !is_object_key(written) {
-            let why = "it holds an empty part, . or .., or a control character, and boot cannot ask for it: correct it";
+            let why =
+                "must not contain empty parts, \".\" or \"..\" as parts, or control characters: correct it";
             return Err(broken(format!("{field}.{name}"), why));
         }
     }
@@ -265,7 +270,7 @@ impl Tree {
         if let Some((other, _)) = self.0.obstacle(&path) {
             let other = other.to_string();
             let why = format!(
-                "the source also gives the file {other:?}, and a path cannot be both a file and a folder: rename one"
+                "the source also provides the file {other:?}, and a path cannot be both a file and a folder: rename one of them"
             );
             return Err(broken(field, why));
         }
@@ -275,7 +280,7 @@ impl Tree {
 }
 
 fn twice(field: &str, earlier: &str) -> BrokenRule {
-    broken(field, format!("{earlier} gives the same: rename one of them"))
+    broken(field, format!("has the same target as {earlier}: rename one of them"))
 }
 
 /// What an answer or an object becomes.
@@ -321,10 +326,13 @@ fn client(field: &str, says: &Client) -> Result<(), BrokenRule> {
         let field = format!("{field}.headers[{position}]");
         let same = |earlier: &&super::remote::Header| earlier.name.eq_ignore_ascii_case(&header.name);
         if says.headers.iter().take(position).any(|earlier| same(&earlier)) {
-            return Err(broken(field, "the header stands there twice, as case does not count: remove one"));
+            return Err(broken(
+                field,
+                "the header is set twice (names are case-insensitive): remove one of them",
+            ));
         }
         if !template::is_one(&header.value) && HeaderValue::from_str(&header.value).is_err() {
-            return Err(broken(field, "value holds a line end or another control character: remove it"));
+            return Err(broken(field, "value contains a line break or another control character: remove it"));
         }
     }
     Ok(())
@@ -394,9 +402,9 @@ mod tests {
         let source = |name: &str| json!({"name": name, "inline": {"files": {"a": "x".repeat(300 * 1024)}}});
         assert_eq!(problem(&json!({"sources": [source("a")]})), None);
         let said = problem(&json!({"sources": [source("a"), source("b")]})).unwrap();
-        assert!(said.contains("take 614402 bytes, and boot can be told 524288 at most"), "{said}");
+        assert!(said.contains("614402 bytes") && said.contains("524288"), "{said}");
         let long = json!({"sources": [{"name": "a", "inline": {"env": {"A": "x".repeat(131_072)}}}]});
         let said = problem(&long).unwrap();
-        assert!(said.contains("inline.env[\"A\"]: name and value take 131075 bytes"), "{said}");
+        assert!(said.contains("inline.env[\"A\"]: ") && said.contains("131075 bytes"), "{said}");
     }
 }

@@ -37,8 +37,8 @@ const BOOT_MEMORY_BYTES: u64 = 16 << 20;
 pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
     Rule {
         cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
-        message: "with env.mode Hook the postStart hook writes the env, with File it alone notices a node that does not \
-              read the file, and hook.when is Never: set hook.when to Auto, or another env.mode",
+        message: "env.mode Hook and File require the postStart hook, but hook.when is Never: set hook.when \
+                  to Auto, or set another env.mode",
         holds: |says| says.hook.when != HookWhen::Never || !says.env.mode.needs_hook(),
     },
     Rule {
@@ -48,8 +48,8 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
           'PYTHONSTARTUP', 'PYTHONWARNINGS', 'PYTHONBREAKPOINT', 'PERL5LIB', 'PERLLIB', 'PERL5OPT', 'PERL5DB', 'RUBYLIB', \
           'RUBYOPT', 'NODE_PATH', 'NODE_OPTIONS', 'CLASSPATH', 'JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', \
           '_JAVA_OPTIONS']) && !n.startsWith('LD_') && !n.startsWith('BASH_FUNC_')))",
-        message: "inline.env sets a variable that decides which code runs (PATH, HOME, LD_*, PYTHONPATH and others): list it \
-              under env.allow, or remove it",
+        message: "inline.env sets a variable that controls which code runs (PATH, HOME, LD_*, PYTHONPATH \
+                  and others): add it to env.allow, or remove it",
         holds: |says| {
             let inline = says.sources.iter().filter_map(|source| source.inline.as_ref());
             let mut names = inline.flat_map(|inline| inline.env.keys());
@@ -62,8 +62,8 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
               !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
               quantity(self.boot.resources.limits['memory']).compareTo(\
               quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
-        message: "boot.resources.limits.memory must hold the volume's content and 16Mi for boot itself, because what boot \
-                  writes counts as its memory: write volume.sizeLimit and 16Mi, or a smaller volume.sizeLimit, or remove it",
+        message: "boot.resources.limits.memory must be at least volume.sizeLimit plus 16Mi, because the \
+                  volume counts as memory of boot: raise it, lower volume.sizeLimit, or remove it",
         holds: |says| holds_volume(Some(&says.boot.resources), says),
     },
     Rule {
@@ -73,8 +73,9 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
               !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
               quantity(self.boot.initImage.resources.limits['memory']).compareTo(\
               quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
-        message: "boot.initImage.resources.limits.memory must hold what the image writes and 16Mi for itself, because that \
-                  counts as its memory: write volume.sizeLimit and 16Mi, or a smaller volume.sizeLimit, or remove it",
+        message: "boot.initImage.resources.limits.memory must be at least volume.sizeLimit plus 16Mi, \
+                  because the volume counts as memory of the container: raise it, lower volume.sizeLimit, \
+                  or remove it",
         holds: |says| {
             let image = says.boot.init_image.as_ref();
             holds_volume(image.and_then(|image| image.resources.as_ref()), says)
@@ -94,7 +95,7 @@ fn holds_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> boo
 
 pub(super) const HOOK: &[Rule<Hook>] = &[Rule {
     cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
-    message: "commands run in the postStart hook, and when is Never: remove commands, or set when to Auto",
+    message: "commands require the postStart hook, but when is Never: remove commands, or set when to Auto",
     holds: |says| says.when != HookWhen::Never || says.commands.is_empty(),
 }];
 
@@ -102,14 +103,15 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
     Rule {
         cel: "(!has(self.requests) || self.requests.all(k, isQuantity(self.requests[k]))) && \
               (!has(self.limits) || self.limits.all(k, isQuantity(self.limits[k])))",
-        message: "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
+        message: "every value in requests and limits must be a quantity: use a value such as 10m, 0.5, 64Mi \
+                  or 1Gi",
         holds: |says| quantities(says).all(|(_, value)| value.is_some()),
     },
     Rule {
         cel: "(!has(self.requests) || self.requests.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])) && \
               (!has(self.limits) || self.limits.all(k, k in ['cpu', 'memory', 'ephemeral-storage']))",
-        message: "an injected container takes cpu, memory and ephemeral-storage: remove everything else under requests and \
-                  limits",
+        message: "requests and limits must only contain cpu, memory and ephemeral-storage: remove the other \
+                  resources",
         holds: |says| {
             quantities(says).all(|(name, _)| Resource::ALL.iter().any(|resource| resource.name() == name))
         },
@@ -118,7 +120,8 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
         cel: "(!has(self.requests) || self.requests.all(k, !isQuantity(self.requests[k]) || \
               quantity(self.requests[k]).compareTo(quantity('0')) >= 0)) && (!has(self.limits) || self.limits.all(k, \
               !isQuantity(self.limits[k]) || quantity(self.limits[k]).compareTo(quantity('0')) > 0))",
-        message: "requests must not be below zero, and limits must be above it: correct the value, or remove it",
+        message: "requests must not be negative, and limits must be greater than zero: correct the value, \
+                  or remove it",
         holds: |says| {
             let is_right = |map: &BTreeMap<String, String>, zero| {
                 let mut quantities = map.values().filter_map(|text| Quantity::parse(text).ok());
@@ -131,7 +134,7 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
         cel: "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || \
               !isQuantity(self.requests[k]) || !isQuantity(self.limits[k]) || \
               quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
-        message: "requests must not be above limits: raise the limit or lower the request",
+        message: "requests must not exceed limits: raise the limit, or lower the request",
         holds: |says| {
             says.requests.iter().all(|(name, request)| {
                 let limit = says.limits.get(name).and_then(|limit| Quantity::parse(limit).ok());
@@ -148,12 +151,13 @@ fn quantities(says: &Resources) -> impl Iterator<Item = (&str, Option<Quantity>)
 pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
     Rule {
         cel: "self.registry != 'index.docker.io'",
-        message: "images of Docker's registry are compared by its name docker.io: write registry: docker.io",
+        message: "registry must not be index.docker.io, because images of Docker Hub are compared as \
+                  docker.io: set registry to docker.io",
         holds: |says| says.registry != "index.docker.io",
     },
     Rule {
         cel: "self.registry != 'docker.io' || self.repository == '**' || self.repository.contains('/')",
-        message: "repositories of docker.io have two parts: write library/NAME for an official image",
+        message: "repository of docker.io must have two parts: use library/NAME for an official image",
         holds: |says| {
             says.registry != "docker.io" || says.repository == "**" || says.repository.contains('/')
         },
@@ -162,27 +166,27 @@ pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
 
 pub(super) const ENV: &[Rule<Env>] = &[Rule {
     cel: "self.mode != 'File' || (has(self.file) && self.file.keys.size() > 0)",
-    message: "mode File hands over the variables that file.keys names: list them there",
+    message: "mode File requires file.keys: list the names of the variables there",
     holds: |says| says.mode != EnvMode::File || !says.file.keys.is_empty(),
 }];
 
 pub(super) const IMAGE_COMMAND: &[Rule<ImageCommand>] = &[Rule {
     cel: "has(self.entrypoint) || has(self.cmd)",
-    message: "an image runs its entrypoint, its cmd or both: write at least one of them",
+    message: "entrypoint and cmd are both missing: set at least one of them",
     holds: |says| !says.entrypoint.is_empty() || !says.cmd.is_empty(),
 }];
 
 pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
     cel: "isQuantity(self.sizeLimit) && quantity(self.sizeLimit).compareTo(quantity('0')) > 0",
-    message: "sizeLimit must be a quantity above zero: write 64Mi",
+    message: "sizeLimit must be a quantity greater than zero: use a value such as 64Mi",
     holds: |says| Quantity::parse(&says.size_limit).is_ok_and(|size| size > Quantity::ZERO),
 }];
 
 pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
     cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
           has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
-    message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus, objectStore, oci or \
-              pipe",
+    message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \
+              objectStore, oci or pipe",
     holds: |says| {
         let Source {
             inline,
@@ -236,12 +240,12 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
 }
 
-const PREFIX_OF_NAMES: &str = "prefix is the start of every variable's name where into is Env: write printable ASCII \
-                               characters other than =";
-const PREFIX_OF_PATHS: &str = "prefix is the start of every file's path below the assets folder: write it without a first \
-                               slash, and without empty parts, . and ..";
-const PATH: &str = "file is a path below the assets folder: write it without a first or last slash, and without empty \
-                    parts, . and ..";
+const PREFIX_OF_NAMES: &str = "prefix must consist of printable ASCII characters except =, because into is \
+                               Env: correct it";
+const PREFIX_OF_PATHS: &str = "prefix must be the start of a path relative to the assets folder: write it \
+                               without a leading slash, and without empty parts, . and ..";
+const PATH: &str = "file must be a path relative to the assets folder: write it without a leading or \
+                    trailing slash, and without empty parts, . and ..";
 
 /// Rules for what becomes of keys: the same for an object's and an output's.
 macro_rules! keys {
@@ -249,7 +253,8 @@ macro_rules! keys {
         &[
             Rule {
                 cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, i.__as__.matches('^[ -<>-~]+$'))",
-                message: "items[].as is a variable's name where into is Env: write printable ASCII characters other than =",
+                message: "items[].as must consist of printable ASCII characters except =, because into is \
+                          Env: correct it",
                 holds: |says: &$part| {
                     says.into != SourceTarget::Env || says.items.iter().all(|item| is_variable(&item.target))
                 },
@@ -266,8 +271,8 @@ macro_rules! keys {
                     is_path!("i.__as__"),
                     ")"
                 ),
-                message: "items[].as is a path below the assets folder where into is Files: write it without a first or \
-                          last slash, and without empty parts, . and ..",
+                message: "items[].as must be a path relative to the assets folder, because into is Files: \
+                          write it without a leading or trailing slash, and without empty parts, . and ..",
                 holds: |says| {
                     let is_ours = says.into == SourceTarget::Files && says.prefix.is_empty();
                     !is_ours || says.items.iter().all(|item| is_path(&item.target))
@@ -280,7 +285,7 @@ macro_rules! keys {
             },
             Rule {
                 cel: "!has(self.exclude) || !has(self.items)",
-                message: "exclude leaves keys out where all are taken, and items names those that are: write one of them",
+                message: "exclude and items are mutually exclusive: remove one of them",
                 holds: |says| says.exclude.is_empty() || says.items.is_empty(),
             },
         ]
@@ -295,8 +300,8 @@ pub(super) const INLINE: &[Rule<Inline>] = &[Rule {
     // The API server cannot bound the length of a map's keys, so that no regular expression fits its budget.
     cel: "!has(self.files) || self.files.all(p, p != '' && p != '.' && p != '..' && !p.startsWith('/') && \
           !p.endsWith('/') && !p.startsWith('../') && !p.startsWith('./') && !p.endsWith('/..') && !p.endsWith('/.'))",
-    message: "files holds paths below the assets folder: write each without a first or last slash, and without . and .. \
-              as its parts",
+    message: "the keys of files must be paths relative to the assets folder: write them without a leading \
+              or trailing slash, and without . and .. as parts",
     holds: |says| {
         says.files.keys().all(|path| {
             let ends = [path.split('/').next(), path.rsplit('/').next()];
@@ -334,20 +339,19 @@ pub(super) const ARCHIVE: &[Rule<Archive>] = &[Rule {
 pub(super) const OUTPUT: &[Rule<Output>] = &[
     Rule {
         cel: "self.key.matches('^[-._a-zA-Z0-9]+$') && self.key != '.' && !self.key.startsWith('..')",
-        message: "key is the word that later tasks name: write letters, digits, -, _ and ., and nothing that begins \
-                  with ..",
+        message: "key must consist of letters, digits, -, _ and ., and must not start with ..: correct it",
         holds: |says| is_data_key(&says.key),
     },
     Rule {
         cel: "self.file.startsWith('/') && !self.file.endsWith('/')",
-        message: "file is an absolute path in the task's container: write /out/report.json, or /out/*.json for \
-                  several files",
+        message: "file must be an absolute path in the task container: use a path such as /out/report.json, \
+                  or /out/*.json for several files",
         holds: |says| says.file.starts_with('/') && !says.file.ends_with('/'),
     },
     Rule {
         cel: "!self.file.contains('**') && !self.file.matches('/[.][.]?(/|$)')",
-        message: "file holds no folder . or .. and no **: write the path itself, with a * for each folder that may \
-                  have any name",
+        message: "file must not contain . or .. as a folder, or **: write the full path, with * for each \
+                  folder that can have any name",
         holds: |says| {
             !says.file.contains("**") && says.file.split('/').all(|part| part != "." && part != "..")
         },
@@ -357,7 +361,7 @@ pub(super) const OUTPUT: &[Rule<Output>] = &[
 pub(super) const HTTP: &[Rule<Http>] = &[
     Rule {
         cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
-        message: "the answer becomes exactly one thing: write one of file, json or archive",
+        message: "http must have exactly one of file, json and archive: set one of them",
         holds: |says| is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()]),
     },
     Rule {
@@ -367,7 +371,7 @@ pub(super) const HTTP: &[Rule<Http>] = &[
     },
     Rule {
         cel: "!has(self.body) || self.method == 'POST'",
-        message: "only a POST has a body: add method: POST, or remove body",
+        message: "body requires method POST: set method to POST, or remove body",
         holds: |says| says.body.is_none() || says.method == Method::Post,
     },
 ];
@@ -375,17 +379,17 @@ pub(super) const HTTP: &[Rule<Http>] = &[
 pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     Rule {
         cel: "[has(self.s3), has(self.gcs), has(self.azure)].filter(store, store).size() == 1",
-        message: "the objects are in one store: write one of s3, gcs or azure",
+        message: "objectStore must have exactly one of s3, gcs and azure: set one of them",
         holds: |says| is_one([says.s3.is_some(), says.gcs.is_some(), says.azure.is_some()]),
     },
     Rule {
         cel: "has(self.object) != has(self.prefix)",
-        message: "a source fetches one object or all below a prefix: write one of object or prefix",
+        message: "objectStore must have exactly one of object and prefix: set one of them",
         holds: |says| says.object.is_some() != says.prefix.is_some(),
     },
     Rule {
         cel: "!has(self.object) || [has(self.file), has(self.json), has(self.archive)].filter(kind, kind).size() == 1",
-        message: "the object becomes exactly one thing: write one of file, json or archive",
+        message: "object requires exactly one of file, json and archive: set one of them",
         holds: |says| {
             says.object.is_none()
                 || is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()])
@@ -393,7 +397,7 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     },
     Rule {
         cel: "!has(self.prefix) || !(has(self.file) || has(self.json) || has(self.archive) || has(self.sha256))",
-        message: "what lies below a prefix becomes files: file, json, archive and sha256 belong to object",
+        message: "file, json, archive and sha256 require object, not prefix: remove them, or set object",
         holds: |says| {
             let of_an_object = says.file.is_some()
                 || !says.json.is_empty()
@@ -404,7 +408,8 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     },
     Rule {
         cel: "!has(self.folder) || has(self.prefix)",
-        message: "folder belongs to prefix: an object's path is written in file, json[].prefix or archive.prefix",
+        message: "folder requires prefix: for an object, set the path in file, json[].prefix or \
+                  archive.prefix",
         holds: |says| says.folder.is_none() || says.prefix.is_some(),
     },
     Rule {
@@ -414,23 +419,24 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     },
     Rule {
         cel: concat!("!has(self.folder) || self.folder.contains('{') || ", is_path!("self.folder")),
-        message: "folder is a path below the assets folder: write it without a first or last slash, and without empty \
-                  parts, . and ..",
+        message: "folder must be a path relative to the assets folder: write it without a leading or \
+                  trailing slash, and without empty parts, . and ..",
         holds: |says| says.folder.as_deref().is_none_or(|folder| may_be_template(folder) || is_path(folder)),
     },
 ];
 
 pub(super) const CREDENTIALS: &[Rule<ObjectStoreCredentials>] = &[Rule {
     cel: "has(self.secret) != (has(self.anonymous) && self.anonymous)",
-    message: "credentials come from a Secret or there are none: write one of secret or anonymous: true, or leave \
-              credentials out for the pod's workload identity",
+    message: "credentials must have exactly one of secret and anonymous: set one of them, or remove \
+              credentials to use the workload identity of the pod",
     holds: |says| says.secret.is_some() != says.anonymous,
 }];
 
 pub(super) const OCI: &[Rule<Oci>] = &[
     Rule {
         cel: "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
-        message: "reference ends in a tag or a digest: write registry.example.com/team/assets:v3 or …@sha256:…",
+        message: "reference must end in a tag or a digest: use a reference such as \
+                  registry.example.com/team/assets:v3 or …@sha256:…",
         holds: |says| match says.reference.rsplit_once('@') {
             Some((_, digest)) => digest.strip_prefix("sha256:").is_some_and(|hex| {
                 hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -443,8 +449,8 @@ pub(super) const OCI: &[Rule<Oci>] = &[
     Rule {
         cel: "!has(self.client) || !(has(self.client.headers) || has(self.client.headersFromSecret) || \
               has(self.client.token))",
-        message: "a registry takes its credentials from pullSecret, and no headers: remove client.headers, \
-                  client.headersFromSecret and client.token",
+        message: "client.headers, client.headersFromSecret and client.token are not supported for \
+                  registries: remove them, and set pullSecret",
         holds: |says| {
             let Client { headers, headers_from_secret, token, .. } = &says.client;
             headers.is_empty() && headers_from_secret.is_none() && token.is_none()
@@ -459,20 +465,20 @@ pub(super) const OCI: &[Rule<Oci>] = &[
 
 pub(super) const CA: &[Rule<Ca>] = &[Rule {
     cel: "has(self.configMap) != has(self.secret)",
-    message: "a CA comes from one object: write one of configMap or secret",
+    message: "ca must have exactly one of configMap and secret: set one of them",
     holds: |says| says.config_map.is_some() != says.secret.is_some(),
 }];
 
 pub(super) const HEADER: &[Rule<Header>] = &[
     Rule {
         cel: "!(self.name.lowerAscii() in ['authorization', 'cookie', 'proxy-authorization'])",
-        message: "this header is a credential, and here it would show in every pod's spec: write it into the Secret of \
-                  headersFromSecret",
+        message: "the header is a credential, which would be visible in the spec of every pod: put it in \
+                  the Secret of headersFromSecret",
         holds: |says| !is_one_of(&says.name, &["authorization", "cookie", "proxy-authorization"]),
     },
     Rule {
         cel: "!(self.name.lowerAscii() in ['connection', 'content-length', 'content-type', 'host', 'transfer-encoding'])",
-        message: "this header is boot's own to write: remove it, or write contentType of the request",
+        message: "the header is set by boot: remove it, or set contentType of the request",
         holds: |says| {
             let own = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
             !is_one_of(&says.name, &own)

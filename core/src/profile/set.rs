@@ -9,6 +9,7 @@ use super::entries;
 use super::rules::{self, BrokenRule};
 use super::spec::{BootProfile, BootProfileSpec};
 use super::templates::{self, InvalidTemplate};
+use crate::quote::quoted;
 
 /// A profile in force.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,7 +69,7 @@ pub struct Profiles {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoProfile {
     /// There is none of that name.
-    #[error("no BootProfile is called {name:?}: {}", remedy(name, known))]
+    #[error("BootProfile {name:?} not found: {}", remedy(name, known))]
     Unknown {
         /// What the pod asked for.
         name: String,
@@ -76,9 +77,7 @@ pub enum NoProfile {
         known: Vec<String>,
     },
     /// It exists, and no version of it is in force.
-    #[error(
-        "BootProfile {name:?} exists, but is not in force: {problem}. Correct the BootProfile, or use another one"
-    )]
+    #[error("BootProfile {name:?} has no valid version ({problem}): correct it, or use another BootProfile")]
     NotInForce {
         /// What the pod asked for.
         name: String,
@@ -89,9 +88,9 @@ pub enum NoProfile {
 
 fn remedy(name: &str, known: &[String]) -> String {
     if known.is_empty() {
-        return format!("there is none in the cluster yet; create one with the name {name:?}");
+        return format!("the cluster has no BootProfiles yet, create {name:?}");
     }
-    format!("use one of {}, or create it", known.join(", "))
+    format!("use one of {}, or create it", quoted(known))
 }
 
 impl Profiles {

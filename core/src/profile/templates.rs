@@ -34,10 +34,10 @@ pub enum FieldError {
     #[error(transparent)]
     Render(#[from] RenderError),
     /// The field takes none.
-    #[error("no template can stand here: {0}")]
+    #[error("a template is not allowed here: {0}")]
     Fixed(&'static str),
     /// Two paths become the same.
-    #[error("{path:?} is the path of another file of this source too")]
+    #[error("{path:?} is also the path of another file of this source: rename one of them")]
     Twice {
         /// The path.
         path: String,
@@ -106,12 +106,11 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
 }
 
 /// Why scheme and host are the profile's alone.
-const ADDRESS: &str = "what a pod says never chooses whom boot calls; write the address as it is, and what differs from \
-                       pod to pod in the fields behind it";
+const ADDRESS: &str = "a pod must not choose the server that boot connects to; use a fixed address here, and templates in \
+                       the other fields of the source";
 
 /// Why names are the profile's alone.
-const NAME: &str =
-    "what a pod says never chooses a name; write the name as it is, and the template in its value";
+const NAME: &str = "a pod must not choose the name; use a fixed name, and a template in the value";
 
 /// A part of a source that has fields which may be templates.
 trait Templated {
@@ -121,7 +120,7 @@ trait Templated {
 
 impl Templated for Inline {
     fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
-        self.env.keys().try_for_each(|name| fixed("a name in inline.env", name, NAME))?;
+        self.env.keys().try_for_each(|name| fixed("name in inline.env", name, NAME))?;
         fields.values("inline.env", &mut self.env, Slot::Text)?;
         fields.values("inline.files", &mut self.files, Slot::Text)?;
         fields.keys("inline.files", &mut self.files, Slot::FilePath)
@@ -132,7 +131,7 @@ impl Templated for Http {
     fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
         fixed("http.url", &self.url, ADDRESS)?;
         fields.text("http.path", &mut self.path, Slot::UrlPath)?;
-        self.query.keys().try_for_each(|name| fixed("a name in http.query", name, NAME))?;
+        self.query.keys().try_for_each(|name| fixed("name in http.query", name, NAME))?;
         // Boot encodes the query's values, so that here they are text.
         fields.values("http.query", &mut self.query, Slot::Text)?;
         if let Some(body) = &mut self.body {
@@ -204,7 +203,7 @@ impl Templated for Oci {
     fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
         // A name without a slash has no registry, and what a value put there could become one.
         let registry = self.reference.split_once('/').map_or(&*self.reference, |(registry, _)| registry);
-        fixed("the registry in oci.reference", registry, ADDRESS)?;
+        fixed("registry of oci.reference", registry, ADDRESS)?;
         fields.text("oci.reference", &mut self.reference, Slot::ImageReference)?;
         fields.text("oci.path", &mut self.path, Slot::FilePath)?;
         fields.text("oci.prefix", &mut self.prefix, Slot::FilePath)?;
@@ -225,7 +224,7 @@ impl Templated for Client {
 }
 
 /// Why a body's type takes no template.
-const BODY: &str = "it is not known how a value is written in a body of this contentType; use JSON, \
+const BODY: &str = "values cannot be escaped for a body of this contentType; use JSON, \
                     application/x-www-form-urlencoded or text/plain";
 
 /// How values are written in a body of this type (RFC 9110, section 8.3.1: parameters may follow, case does not count).
@@ -277,6 +276,6 @@ impl Fields<'_, '_> {
 }
 
 /// A text that is no template, and why it cannot be one.
-fn fixed(field: &str, text: &str, why: &'static str) -> Visited {
-    if template::is_one(text) { Err((field.to_owned(), FieldError::Fixed(why))) } else { Ok(()) }
+fn fixed(field: &str, text: &str, reason: &'static str) -> Visited {
+    if template::is_one(text) { Err((field.to_owned(), FieldError::Fixed(reason))) } else { Ok(()) }
 }

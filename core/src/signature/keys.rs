@@ -72,11 +72,12 @@ impl Eq for Keys {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     /// There is none.
-    #[error("there is no {PREFIX}… in it")]
+    #[error("no signing key found: add one named {PREFIX}SECONDS")]
     None,
     /// It is none.
     #[error(
-        "{0:?} is no key: {PREFIX} and the seconds since 1970 at which it was made, with {KEY_BYTES} bytes"
+        "{0:?} is not a valid signing key: its name must be {PREFIX}SECONDS (seconds since 1970), and its value must have \
+         {KEY_BYTES} bytes"
     )]
     Key(String),
 }

@@ -98,13 +98,13 @@ impl<'a> Signature<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// The key is not known yet.
-    #[error("its key {0} is not known here yet")]
+    #[error("signing key {0:?} is not known yet")]
     NewKey(String),
     /// The key is not known any more, or never was.
-    #[error("its key {0} is not in use")]
+    #[error("signing key {0:?} is not in use")]
     NoKey(String),
     /// It is of something else.
-    #[error("it is of other content, or of another pod or namespace")]
+    #[error("it does not match the pod")]
     Forged,
 }
 

@@ -21,8 +21,8 @@ pub(super) fn join(values: &Value, joiner: Option<Cow<'_, str>>) -> Result<Strin
     let mut whole = String::new();
     for (position, value) in values.try_iter()?.enumerate() {
         if value.as_object().is_some() {
-            let why = "join takes texts and numbers, and one of the values is a list or a map";
-            return Err(Error::new(ErrorKind::InvalidOperation, why));
+            let message = "join accepts strings and numbers, but one of the values is a list or a map";
+            return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
         let text = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
         let joiner = if position == 0 { "" } else { joiner.as_ref() };

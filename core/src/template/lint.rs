@@ -129,7 +129,7 @@ fn growth(tokens: &[(Token<'_>, usize)]) -> Result<(), InvalidTemplateSyntax> {
                 joined += 1;
                 match () {
                     () if assigns => "a concatenation in set or with",
-                    () if joined > MAX_JOINED => "more than 64 concatenations",
+                    () if joined > MAX_JOINED => "a template with more than 64 concatenations",
                     () => continue,
                 }
             }
@@ -171,11 +171,11 @@ pub(super) fn tokens(text: &str) -> Result<(), InvalidTemplateSyntax> {
             return Err(InvalidTemplateSyntax::UnknownFilter { line, name: (*name).to_owned() });
         }
         let what = match (before, token, next) {
-            (_, Token::Mul | Token::Pow, _) => "a product",
+            (_, Token::Mul | Token::Pow, _) => "a multiplication or power",
             // Filters and tests take parentheses too, and so may what follows a word of the language.
             (Some(Token::Pipe | Token::Ident("is" | "not" | "filter")), Token::Ident(_), _)
             | (_, Token::Ident("if" | "elif" | "in" | "and" | "or" | "not" | "else" | "is"), _) => continue,
-            (_, Token::Ident(_), Some(Token::ParenOpen)) => "a call",
+            (_, Token::Ident(_), Some(Token::ParenOpen)) => "a function call",
             _ => continue,
         };
         return Err(InvalidTemplateSyntax::NotOffered { line, what });

@@ -30,7 +30,7 @@ const FUEL: u64 = 50_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplateSyntax {
     /// It is no template.
-    #[error("line {line}: {message}: write {{% raw %}}…{{% endraw %}} around text that is no template")]
+    #[error("line {line}: {message}: put text that is not a template between {{% raw %}} and {{% endraw %}}")]
     Syntax {
         /// The line, counted from 1.
         line: usize,
@@ -38,7 +38,7 @@ pub enum InvalidTemplateSyntax {
         message: String,
     },
     /// It uses a filter that is not there.
-    #[error("line {line}: there is no filter {name:?}: use one of {}", FILTERS.join(", "))]
+    #[error("line {line}: filter {name:?} not found: use one of {}", FILTERS.join(", "))]
     UnknownFilter {
         /// The line, counted from 1.
         line: usize,
@@ -46,21 +46,21 @@ pub enum InvalidTemplateSyntax {
         name: String,
     },
     /// It names a variable that is not there.
-    #[error("there is no variable {name:?}: use one of {}", VARIABLES.join(", "))]
+    #[error("variable {name:?} not found: use one of {}", VARIABLES.join(", "))]
     UnknownVariable {
         /// The variable.
         name: String,
     },
     /// In JSON, it writes a value outside of a string.
     #[error(
-        "line {line}: in JSON a value stands in a string, or is made a number: write \"{{{{ … }}}}\", or `… | int`"
+        "line {line}: a value in JSON must be in a string or be converted to a number: write \"{{{{ … }}}}\" or `… | int`"
     )]
     NotInString {
         /// The line, counted from 1.
         line: usize,
     },
     /// It uses a part of the language that profiles do not have.
-    #[error("line {line}: {what} cannot be used in a profile's template")]
+    #[error("line {line}: {what} is not supported in templates of a BootProfile")]
     NotOffered {
         /// The line, counted from 1.
         line: usize,
@@ -73,18 +73,23 @@ pub enum InvalidTemplateSyntax {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     /// A variable has no value.
-    #[error("{variable} has no value: {why}, or write `{variable} | default(\"…\")` in the profile")]
+    #[error(
+        "template variable {variable} is undefined or empty ({reason}): {remedy}, or write `{variable} | default(\"…\")` in \
+         the profile"
+    )]
     Undefined {
         /// The variable, as a template writes it.
         variable: String,
-        /// Where it was looked for, or why it is not known, and what to do.
-        why: String,
+        /// Where it was looked for, or why it is unknown.
+        reason: String,
+        /// How to define it.
+        remedy: String,
     },
     /// A value cannot stand where the template puts it.
     #[error("{0}")]
     Refused(String),
     /// It takes too long or gives too much.
-    #[error("the template takes too many steps or gives more than {} KiB: make it shorter", MAX_BYTES / 1024)]
+    #[error("the template takes too many steps or its result exceeds {} KiB: shorten it", MAX_BYTES / 1024)]
     TooLarge,
 }
 
@@ -102,7 +107,7 @@ pub fn check(text: &str, slot: Slot) -> Result<(), InvalidTemplateSyntax> {
     let engine = engine(slot);
     let template = engine.template_from_str(text).map_err(|error| InvalidTemplateSyntax::Syntax {
         line: error.line().unwrap_or(1),
-        message: error.detail().unwrap_or("it cannot be read").to_owned(),
+        message: error.detail().unwrap_or("the template cannot be parsed").to_owned(),
     })?;
     lint::variables(&template)?;
     lint::tokens(text)?;
@@ -116,7 +121,9 @@ pub fn check(text: &str, slot: Slot) -> Result<(), InvalidTemplateSyntax> {
 pub fn render(text: &str, context: &Context, slot: Slot) -> Result<String, RenderError> {
     let failed = |error: &minijinja::Error| match error.kind() {
         ErrorKind::UndefinedError => match context.missed() {
-            Some((variable, why)) => RenderError::Undefined { variable, why },
+            Some(MissedVariable { variable, reason, remedy }) => {
+                RenderError::Undefined { variable, reason, remedy }
+            }
             None => RenderError::Refused(error.to_string()),
         },
         ErrorKind::OutOfFuel | ErrorKind::WriteFailure => RenderError::TooLarge,
@@ -182,17 +189,28 @@ fn build(slot: Slot) -> Environment<'static> {
     engine.add_filter("join", filter::join);
     // Every value that is written comes by here, whatever the template says of it (`| safe`, `{% autoescape %}`).
     engine.set_formatter(move |out, _, value| {
-        let refused = |why: String| minijinja::Error::new(ErrorKind::InvalidOperation, why);
+        let refused = |message: String| minijinja::Error::new(ErrorKind::InvalidOperation, message);
         if value.is_none() || value.as_object().is_some() {
-            return Err(refused(format!("{value} is not a text or a number: write one of its fields")));
+            return Err(refused(format!("{value} is not a string or a number: use one of its fields")));
         }
         out.write_str(&slot.encode(&value.to_string()).map_err(refused)?).map_err(minijinja::Error::from)
     });
     engine
 }
 
-/// Shared by the values of a context: the last one that was asked for in vain.
-type Missed = Arc<std::sync::Mutex<Option<(String, String)>>>;
+/// A variable that a template uses and that has no value.
+#[derive(Debug)]
+struct MissedVariable {
+    /// As a template writes it.
+    variable: String,
+    /// Where it was looked for, or why it is unknown.
+    reason: String,
+    /// How to define it.
+    remedy: String,
+}
+
+/// The last missed variable. The values of a context share it.
+type Missed = Arc<std::sync::Mutex<Option<MissedVariable>>>;
 
 #[cfg(test)]
 mod tests;

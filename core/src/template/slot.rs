@@ -40,16 +40,16 @@ impl Slot {
                 Ok(inside.unwrap_or_default().to_owned().into())
             }
             Self::FilePath if value.contains(['/', '\\', '\0']) => Err(format!(
-                "{value:?} holds a slash, a backslash or a NUL, and a value cannot add folders to a file's path: \
-                 replace them, as in `… | replace(\"/\", \"-\")`"
+                "value {value:?} contains a slash, a backslash or a NUL byte, which is not allowed in a file name: replace it, \
+                 for example with `… | replace(\"/\", \"-\")`"
             )),
             Self::Header if value.contains(char::is_control) => Err(format!(
-                "{value:?} holds a line end or another control character, which no header's value can: remove it, as in \
-                 `… | replace(\"\\n\", \" \")`"
+                "value {value:?} contains a line break or another control character, which is not allowed in a header: remove \
+                 it, for example with `… | replace(\"\\n\", \" \")`"
             )),
             Self::ImageReference if !value.bytes().all(is_of_a_tag) => Err(format!(
-                "{value:?} holds other characters than letters, digits, `_`, `.` and `-`, of which a tag is made: replace \
-                 them, as in `… | replace(\"+\", \"-\")`"
+                "value {value:?} contains characters that are not allowed in a tag: replace all except letters, digits, `_`, \
+                 `.` and `-`, for example with `… | replace(\"+\", \"-\")`"
             )),
             Self::Text | Self::FilePath | Self::ImageReference | Self::Header | Self::Name => {
                 Ok(value.into())
@@ -64,17 +64,18 @@ impl Slot {
                 Err(leaves(text))
             }
             Self::FilePath if text.split('/').any(is_dots) => Err(leaves(text)),
-            Self::FilePath if text.is_empty() || text.starts_with('/') => {
-                Err(format!("{text:?} is no path below the folder"))
-            }
+            Self::FilePath if text.is_empty() || text.starts_with('/') => Err(format!(
+                "the result {text:?} is not a relative path: must not be empty or start with a slash"
+            )),
             Self::Header if text.contains(|c: char| c.is_control() && c != '\t') => Err(format!(
-                "it gives {text:?}, which holds a line end or another control character, and no header's value can"
+                "the result {text:?} contains a line break or another control character, which is not allowed in a header: \
+                 remove it"
             )),
             Self::Name if text.is_empty() || is_dots(text) => {
-                Err(format!("it gives {text:?}, which is no name"))
+                Err(format!("the result {text:?} is not a valid name: must not be empty, \".\" or \"..\""))
             }
             Self::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).map(drop).map_err(|error| {
-                format!("what it gives is no JSON, at line {} column {}", error.line(), error.column())
+                format!("the result is not valid JSON (line {} column {})", error.line(), error.column())
             }),
             _ => Ok(()),
         }
@@ -97,5 +98,5 @@ fn decoded_dots(segment: &str) -> String {
 }
 
 fn leaves(text: &str) -> String {
-    format!("{text:?} holds a segment `.` or `..`, which would leave its folder")
+    format!("the result {text:?} contains \".\" or \"..\", which could leave the folder: replace it")
 }

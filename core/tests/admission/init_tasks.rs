@@ -148,7 +148,7 @@ fn without_a_known_command_the_env_comes_by_a_secret_or_a_file() {
         pod["spec"]["initContainers"][1].as_object_mut().unwrap().remove("command");
     };
     let (secret, warnings) = admit(pod(Some("migrate"), no_command), profile()).unwrap();
-    assert!(warnings[0].contains("takes the boot env from a Secret"), "{warnings:?}");
+    assert!(warnings[0].contains("\"migrate\" has no command"), "{warnings:?}");
     let name = mark(&secret).env_secret.unwrap();
     let env_from = &container(&secret, "migrate")["envFrom"];
     assert_eq!(env_from, &json!([{"secretRef": {"name": name}}, {"secretRef": {"name": "own"}}]));
@@ -178,28 +178,19 @@ fn what_would_take_a_hook_or_come_too_late_is_refused() {
         (
             pod(Some("migrate,main"), |_| {}),
             last,
-            &[
-                "names the init container \"migrate\"",
-                "BootProfile \"first\" boots after",
-                "boot.position to First",
-                "(main)",
-            ],
+            &["\"migrate\"", "BootProfile \"first\"", "boot.position to First", "(\"main\")", "[BL1204]"],
         ),
         (
             pod(Some("migrate"), |_| {}),
             hook,
-            &[
-                "init container \"migrate\" cannot get the boot env by a hook",
-                "has env.mode Hook",
-                "set another env.mode",
-            ],
+            &["init container \"migrate\"", "env.mode of BootProfile \"first\" is Hook", "[BL1303]"],
         ),
         (
             pod(Some("migrate,main"), outputs),
             |_| {},
-            &["gives output Report to the init container \"migrate\"", "bootlace-pipe"],
+            &["output \"Report\"", "init container \"migrate\"", "[BL1605]"],
         ),
-        (pod(None, unknown), |_| {}, &["names \"mian\"", "main, chown, migrate"]),
+        (pod(None, unknown), |_| {}, &["\"mian\"", "\"main\", \"chown\", \"migrate\"", "[BL1203]"]),
     ];
     for (pod, change, parts) in cases {
         let mut profile = profile();

@@ -263,10 +263,7 @@ fn a_pod_below_what_boot_needs_gets_that_and_its_author_is_told() {
     let boot = resources(&injection, names::CONTAINER_BOOT);
     assert_eq!(pair(&json!({"resources": boot}), "memory"), pair(&json!({"resources": expected}), "memory"));
     assert_eq!(boot["limits"]["cpu"], "10m");
-    assert!(
-        injection.warnings[0].contains("12Mi of memory each at most")
-            && injection.warnings[0].contains("16Mi")
-    );
+    assert!(injection.warnings[0].contains("12Mi") && injection.warnings[0].contains("16Mi"));
     // A Burstable pod keeps its request.
     let spec = one(&json!({"requests": {"memory": "4Mi"}, "limits": {"memory": "12Mi"}}));
     let injection = decide(&pod(false, &spec), &json!({})).unwrap();

@@ -83,5 +83,5 @@ fn a_review_of_such_a_pod_is_answered_with_moves_alone() {
     let expected = r#"[{"op":"move","path":"/spec/initContainers/1","from":"/spec/initContainers/0"}]"#;
     assert_eq!(String::from_utf8(patch).unwrap(), expected);
     let audit = answer.pointer("/response/auditAnnotations/reordered").unwrap();
-    assert_eq!(audit, "boots behind mesh, which came later");
+    assert_eq!(audit, "boot moved after mesh, which were added later");
 }

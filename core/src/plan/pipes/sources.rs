@@ -30,7 +30,7 @@ pub(in crate::plan) fn add_sources(
         }
         let mount = mounts::of_taken(*position, taken);
         if pod.volumes.iter().flatten().any(|volume| volume.name == mount.volume.name) {
-            return Err(PlanError::NameTaken { field: "a volume of the pod", name: mount.volume.name });
+            return Err(PlanError::NameTaken { field: "volume", name: mount.volume.name });
         }
         mounted.mounts.push(json(&boot::read_only(&mount.volume.name, &mount.path))?);
         mounted.volumes.push(json(&mount.volume)?);
