@@ -54,41 +54,41 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-map-keys": ["type"],
         "items": {
             "type": "object",
-            "description": "One aspect of the object's state.",
+            "description": "A condition of the object.",
             "required": ["lastTransitionTime", "message", "reason", "status", "type"],
             "properties": {
                 "type": {
                     "type": "string",
-                    "description": "Type of the condition, in CamelCase.",
+                    "description": "Type of the condition, in CamelCase. Required.",
                     "maxLength": 316,
                     "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?\
                                 (([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
                 },
                 "status": {
                     "type": "string",
-                    "description": "`True`, `False` or `Unknown`.",
+                    "description": "Status of the condition: `True`, `False` or `Unknown`. Required.",
                     "enum": ["True", "False", "Unknown"],
                 },
                 "reason": {
                     "type": "string",
-                    "description": "Why, in one word.",
+                    "description": "Reason for the last transition, in CamelCase. Required.",
                     "minLength": 1,
                     "maxLength": 1024,
                     "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
                 },
                 "message": {
                     "type": "string",
-                    "description": "Why, in a sentence.",
+                    "description": "Human-readable message. Required.",
                     "maxLength": MAX_MESSAGE,
                 },
                 "lastTransitionTime": {
                     "type": "string",
-                    "description": "When `status` changed last.",
+                    "description": "Time of the last transition (RFC 3339). Required.",
                     "format": "date-time",
                 },
                 "observedGeneration": {
                     "type": "integer",
-                    "description": "The `metadata.generation` that the condition is about.",
+                    "description": "The `metadata.generation` that the condition describes.",
                     "format": "int64",
                     "minimum": 0,
                 },

@@ -132,15 +132,15 @@ impl From<ObjectKind> for handover::Kind {
     }
 }
 
-/// The most Pipes that there may be; no limit where a field is not set.
+/// Maximum number of Pipes. A field that is not set means no limit.
 #[derive(Deserialize, Serialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Quota {
-    /// In the pod's namespace.
+    /// Maximum number in the namespace of the pod.
     #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_namespace: Option<u32>,
-    /// Of the task's run.
+    /// Maximum number in the run of the task.
     #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_run: Option<u32>,

@@ -43,7 +43,7 @@ impl RunAsUser {
             return Ok(Self::Id(id));
         }
         let root = if id == 0 { ", which is root" } else { "" };
-        Err(format!("the user is {id}{root}: use a number from 1 to {MAX}"))
+        Err(format!("user ID {id}{root} is not allowed: use a number from 1 to {MAX}"))
     }
 }
 
@@ -70,7 +70,8 @@ impl FromStr for RunAsUser {
         if text == PLATFORM {
             return Ok(Self::Platform);
         }
-        let remedy = || format!("{text:?} is no user: use a number from 1 to {MAX}, or {PLATFORM}");
+        let remedy =
+            || format!("{text:?} is not a valid user ID: use a number from 1 to {MAX}, or {PLATFORM}");
         text.parse().ok().and_then(|id| Self::new(id).ok()).ok_or_else(remedy)
     }
 }
@@ -139,7 +140,7 @@ mod tests {
         for id in ["0", "-5", "2147483648"] {
             let spec = format!(r#"{{"boot":{{"runAsUser":{id}}}}}"#);
             let error = serde_json::from_str::<BootProfileSpec>(&spec).unwrap_err().to_string();
-            assert!(error.contains(&format!("the user is {id}")), "{error}");
+            assert!(error.contains(&format!("user ID {id}")), "{error}");
             assert!(error.contains("use a number from 1 to 2147483647"), "{error}");
         }
     }

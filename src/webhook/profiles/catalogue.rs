@@ -88,8 +88,8 @@ impl Catalogue {
                 // Told once, not with every list that follows.
                 if entry.problem.as_ref() != Some(&problem) {
                     let kept = match &entry.good {
-                        Some(good) => format!("generation {} stays in force", good.generation),
-                        None => "there is no earlier version to stay in force".to_owned(),
+                        Some(good) => format!("generation {} stays active", good.generation),
+                        None => "no earlier valid version is known".to_owned(),
                     };
                     warn!(profile = name, problem, "BootProfile cannot be read: {kept}");
                 }
@@ -292,11 +292,11 @@ mod tests {
         let stalled = &status.conditions[1];
         assert_eq!((stalled.type_.as_str(), stalled.status.as_str()), ("Stalled", "True"));
         assert_eq!(stalled.message, ready.message);
-        assert!(ready.message.contains("soon") && ready.message.ends_with("generation 1 stays in force"));
+        assert!(ready.message.contains("soon") && ready.message.ends_with("generation 1 stays active"));
         assert_eq!(status.last_good.as_ref().unwrap().generation, 1);
         first.apply(Event::Apply(profile("a", 3, &json!(7))));
         let status = &first.reports(at(1))[0].status;
-        assert_eq!(status.ready().unwrap().message, "generation 3 is in force");
+        assert_eq!(status.ready().unwrap().message, "generation 3 is active");
         assert_eq!(status.conditions.len(), 1, "nothing is stalled any more");
     }
 
