@@ -1,23 +1,23 @@
-//! An annotation whose value is a YAML list.
+//! Parses an annotation whose value is a YAML list.
 //!
-//! A pod's author writes it, so its cost is bounded before anything is built: by its length before it is parsed, and by
-//! what the parser counts while it parses. Anchors, aliases and merge keys are refused: they let a few bytes stand for any
-//! amount of memory, and no annotation needs them.
+//! The annotation is untrusted, so its cost is bounded before memory is allocated: by its length before it is
+//! parsed, and by the budget of the parser. Anchors, aliases and merge keys are refused, because with them a
+//! few bytes can expand to any amount of memory, and no annotation needs them.
 
 use serde_json::Value;
 
-/// Bytes of the annotation. The API server allows 256 KiB for all annotations of a pod together; the largest list that
-/// the entries' own limits allow is far below this.
+/// Maximum bytes of the annotation. The API server allows 256 KiB for all annotations of a pod together; the
+/// largest list within the limits of the entries is far smaller.
 const MAX_BYTES: usize = 64 * 1024;
-/// Scalars, lists and mappings in it: 64 entries of a dozen fields take 1,600.
+/// Maximum number of scalars, lists and mappings. 64 entries with a dozen fields have 1,600.
 const MAX_NODES: usize = 2_000;
-/// Lists and mappings inside each other. An entry needs two.
+/// Maximum nesting depth of lists and mappings. An entry needs two.
 const MAX_DEPTH: usize = 8;
 
-/// Reads the entries.
+/// Parses the entries.
 ///
 /// # Errors
-/// Why the text is not a list that can be used, in a few words.
+/// A short description of the problem, if the text is not a valid list.
 pub fn read(text: &str) -> Result<Vec<Value>, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("it has {} bytes, the limit is {MAX_BYTES}", text.len()));
