@@ -1,7 +1,7 @@
-//! Variables that decide which code runs in the task: a source sets one only where the profile says so, so that
-//! whoever may write a `ConfigMap` does not thereby choose the task's programs.
+//! Variables that control which code runs in the task. A source only sets them if the profile allows it, so
+//! that write access to a `ConfigMap` is not enough to choose the programs of the task.
 
-/// The names, a star standing for any end, each with what it decides.
+/// The names, which may end with a wildcard, and what they control.
 pub(crate) const RESERVED: &[(&str, &str)] = &[
     ("PATH", "which programs are found by their names"),
     ("HOME", "where programs look for their settings"),
@@ -36,7 +36,7 @@ pub(crate) const RESERVED: &[(&str, &str)] = &[
     ("_JAVA_OPTIONS", "which agents Java loads"),
 ];
 
-/// What `name` decides, where it is reserved and none of `allow` means it.
+/// What `name` controls, if it is reserved and not in `allow`.
 #[must_use]
 pub fn decides(name: &str, allow: &[String]) -> Option<&'static str> {
     let (_, decides) = RESERVED.iter().find(|(pattern, _)| means(pattern, name))?;

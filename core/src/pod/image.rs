@@ -1,9 +1,9 @@
 //! Complete image references: the reference that is checked is the reference that is pulled.
 //!
-//! A pod can omit the registry, `library/` and the tag, and each runtime completes them by its own rules:
+//! A pod can omit the registry, `library/` and the tag, and each runtime completes them with different rules:
 //! CRI-O even searches a list of registries of the node. So a reference whose registry was checked is written
 //! into the pod in its complete form, which every runtime interprets in the same way.
-
+//!
 //! The parser is hand-written: libraries for this grammar (`oci-spec`) use a regular expression that needs 30
 //! MB of memory and 20 ms to compile, in a webhook of 8 MB and in each boot from a registry. A property test
 //! compares the two.

@@ -1,7 +1,7 @@
 //! A JSON document that borrows its strings from the parsed bytes.
 //!
 //! `serde_json::Value` owns every string and hashes every name of an object. For a pod, of which little is
-//! read and nothing is copied, this takes most of the time of a review. `serde_json_borrow` parses the same
+//! read and nothing is copied, that is most of the time of a review. `serde_json_borrow` parses the same
 //! tree, but its objects do not accept names that are created at run time, which a patch adds.
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! Reading a review.
+//! Parses a review.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,38 +9,38 @@ use super::values::has_more_than;
 use super::{API_VERSION, MAX_BYTES, MAX_VALUES, probe};
 use crate::pod::Json;
 
-/// A pod that the API server asks about.
+/// A request about a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReviewRequest<'a> {
-    /// To be handed back in the answer.
+    /// UID of the request, which the response repeats.
     pub uid: String,
-    /// The pod's namespace. The object's own may be empty at admission.
+    /// Namespace of the pod. The namespace in the object may be empty at admission.
     pub namespace: String,
-    /// The pod, as it came.
+    /// The pod, unchanged.
     pub object: Json<'a>,
 }
 
-/// What came in.
+/// A parsed review.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParsedReview<'a> {
     /// A pod that is being created.
     Pod(ReviewRequest<'a>),
-    /// Something that the webhook was not installed for: it is let through, with a word to whoever reads.
+    /// A request that the webhook does not handle. It is allowed, with a warning.
     NotForUs {
-        /// To be handed back in the answer.
+        /// UID of the request, which the response repeats.
         uid: String,
-        /// What it was, and what to change.
+        /// The reason, and what to change.
         warning: String,
     },
 }
 
-/// A review that cannot be read.
+/// A review that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct MalformedReview {
-    /// The request's uid, where it could be found.
+    /// UID of the request, if it could be found.
     pub uid: String,
-    /// What is wrong and what to change.
+    /// The problem, and what to change.
     pub message: String,
 }
 
@@ -81,11 +81,10 @@ struct RawKind<'a> {
     kind: Cow<'a, str>,
 }
 
-/// Reads a review from a request's body.
+/// Parses a review from the body of a request.
 ///
 /// # Errors
-/// Where the body is no `AdmissionReview` that could be answered; the error carries the uid as far as it could
-/// be found.
+/// If the body is not a valid `AdmissionReview`. The error contains the UID if it could be found.
 pub fn parse(body: &[u8]) -> Result<ParsedReview<'_>, MalformedReview> {
     let malformed = |message: String| MalformedReview { uid: probe(body), message };
     if body.is_empty() {
@@ -106,7 +105,7 @@ pub fn parse(body: &[u8]) -> Result<ParsedReview<'_>, MalformedReview> {
             "failed to parse the request body as an AdmissionReview ({error}): send valid JSON"
         ))
     };
-    // As a whole, which is much faster than string by string.
+    // The whole body at once, which is much faster than each string.
     let text = str::from_utf8(body).map_err(|error| unreadable(&error))?;
     let review: RawReview<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
     let spoken = (review.api_version.as_deref(), review.kind.as_deref());

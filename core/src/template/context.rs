@@ -1,4 +1,4 @@
-//! What a template can name, and where that comes from.
+//! Variables of templates, and where their values come from.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -11,15 +11,16 @@ use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod, Strings};
 
-/// The variables of one pod. An empty value counts as none: a path with a hole in it is worse than a refusal.
+/// The variables of a pod. An empty value counts as undefined: a path with an empty component is worse than a
+/// refusal.
 ///
-/// | variable | what |
+/// | variable | value |
 /// |---|---|
-/// | `scheduler`, `workflow`, `run`, `task`, `attempt`, `mapIndex`, `scheduledTime` | who the task is, see [`identity`] |
-/// | `namespace` | the pod's namespace |
-/// | `pod` | the pod's name; not there where the API server makes it from `generateName` after admission |
-/// | `labels["…"]`, `annotations["…"]` | the pod's |
-/// | `env.NAME` | env of the task container whose value the pod's spec gives, `$(NAME)` of earlier variables resolved |
+/// | `scheduler`, `workflow`, `run`, `task`, `attempt`, `mapIndex`, `scheduledTime` | identity of the task, see [`identity`] |
+/// | `namespace` | namespace of the pod |
+/// | `pod` | name of the pod; undefined if the API server generates it from `generateName` after admission |
+/// | `labels["…"]`, `annotations["…"]` | labels and annotations of the pod |
+/// | `env.NAME` | variable of the task container whose value is in the spec, with `$(NAME)` of earlier variables resolved |
 #[derive(Debug)]
 pub struct Context {
     root: Arc<Root>,
@@ -28,9 +29,9 @@ pub struct Context {
 #[derive(Debug)]
 struct Root {
     plain: BTreeMap<&'static str, String>,
-    /// Where the words on who the task is were looked for.
+    /// Where the identity comes from, for messages.
     maker: String,
-    /// Whether the pod names its run itself.
+    /// Whether the pod has a run annotation.
     is_joined: bool,
     labels: Arc<Map>,
     annotations: Arc<Map>,
@@ -42,16 +43,16 @@ struct Root {
 #[derive(Debug)]
 struct Map {
     name: &'static str,
-    /// Where values were looked for.
+    /// Where the values come from, for messages.
     place: String,
     values: BTreeMap<String, String>,
-    /// Why a value is not known at admission, by name.
+    /// Why a value is unknown at admission, by name.
     not_known: BTreeMap<String, String>,
     missed: Missed,
 }
 
 impl Context {
-    /// What `pod` tells, on its way into `namespace`; `container` is the one that runs the task.
+    /// The variables of `pod`, which is created in `namespace`. `container` runs the task.
     #[must_use]
     pub fn new(pod: &Pod<'_>, namespace: &str, container: Option<&Container<'_>>) -> Self {
         let missed = Missed::default();
@@ -109,7 +110,7 @@ impl Context {
     }
 }
 
-/// Where a container's variables are looked for, their values, and why others are not known.
+/// Where the variables of a container come from, their values, and why others are unknown.
 fn env(container: Option<&Container<'_>>) -> (String, BTreeMap<String, String>, BTreeMap<String, String>) {
     let Some(container) = container else {
         return ("env of the task container".to_owned(), BTreeMap::new(), BTreeMap::new());

@@ -1,36 +1,36 @@
-//! Where a value lands, and how it is written there.
+//! Slots of templates, and how values are escaped for them.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Where a template's text goes. The template's own text is the profile's and stands as it is; values are a pod's, and
-/// written so that they stay one thing in that place.
+/// The place for the result of a template. The text of the template comes from the profile and is not
+/// changed. Values come from a pod and are escaped, so that they cannot change the structure around them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
-    /// Text that nothing takes apart: an env value, a file's content.
+    /// Text without structure: the value of a variable, the content of a file.
     Text,
-    /// The path of a URL: a value is (part of) one segment.
+    /// Path of a URL: a value is (part of) one segment.
     UrlPath,
-    /// A form, as a browser posts it (`application/x-www-form-urlencoded`): a value is (part of) one field's.
+    /// A form (`application/x-www-form-urlencoded`): a value is (part of) the value of one field.
     Form,
-    /// JSON: a value is (part of) a string, around which the template writes the quotes.
+    /// JSON: a value is (part of) a string, for which the template contains the quotes.
     Json,
-    /// A path of a file below a folder: a value is (part of) one name.
+    /// Path of a file relative to a folder: a value is (part of) one name.
     FilePath,
-    /// What a registry is asked for (`registry.example.com/team/assets:v3`): a value is part of a name or of the tag.
+    /// Image reference (`registry.example.com/team/assets:v3`): a value is part of a name or of the tag.
     ImageReference,
-    /// The value of a header of HTTP.
+    /// Value of an HTTP header.
     Header,
-    /// A name or a word that is sent whole, and encoded by whoever sends it.
+    /// A name that is sent as a whole, and encoded by the sender.
     Name,
 }
 
-/// All but what RFC 3986 calls unreserved.
+/// All characters except the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Slot {
-    /// Writes a value for this place.
+    /// Escapes a value for this slot.
     pub(super) fn encode(self, value: &str) -> Result<Cow<'_, str>, String> {
         match self {
             Self::UrlPath | Self::Form => Ok(utf8_percent_encode(value, RESERVED).into()),
@@ -57,7 +57,7 @@ impl Slot {
         }
     }
 
-    /// Checks the whole text: values can make a dot segment together that none is alone.
+    /// Checks the whole result: several values can form a dot segment together.
     pub(super) fn check(self, text: &str) -> Result<(), String> {
         match self {
             Self::UrlPath if text.split(['/', '\\']).any(|segment| is_dots(&decoded_dots(segment))) => {
@@ -82,7 +82,7 @@ impl Slot {
     }
 }
 
-/// A tag's characters. No name has others.
+/// Characters of a tag. Names do not have others.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 fn is_of_a_tag(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || [b'_', b'.', b'-'].contains(&byte)
@@ -92,7 +92,7 @@ fn is_dots(segment: &str) -> bool {
     segment == "." || segment == ".."
 }
 
-/// A URL's parser reads an encoded dot in such a segment like a dot.
+/// URL parsers decode encoded dots in such a segment.
 fn decoded_dots(segment: &str) -> String {
     segment.replace("%2e", ".").replace("%2E", ".")
 }

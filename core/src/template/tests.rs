@@ -72,7 +72,7 @@ fn what_is_missing_is_named_with_the_place() {
     }
 }
 
-/// Whoever made the pod, an annotation names its run.
+/// An annotation sets the run, whoever created the pod.
 #[test]
 fn a_run_that_nobody_tells_is_named_by_an_annotation() {
     let message = |metadata: Value, text: &str| {
@@ -99,7 +99,7 @@ fn a_run_that_nobody_tells_is_named_by_an_annotation() {
         let said = message(argo.clone(), text).unwrap_err();
         assert!(said.contains(remedy), "{text}: {said}");
     }
-    // What the sentences say is so.
+    // The remedies of the messages work.
     let mut named = argo;
     named["annotations"] = json!({"bootlace.dev/run": "r1"});
     assert_eq!(message(named.clone(), "{{ run }}/{{ task }}"), Ok("r1/fan-out-1".to_owned()));
@@ -115,7 +115,7 @@ fn a_value_stays_one_thing_where_it_lands() {
     let encoded = "x%22%7D%0A%40host%3A80%2F%3F%23%252e";
     assert_eq!(render(&format!("/a/{evil}/b"), Slot::UrlPath), Ok(format!("/a/{encoded}/b")));
     assert_eq!(render(evil, Slot::Form).as_deref(), Ok(encoded));
-    // Neither word of the template's changes that.
+    // Autoescape of the template does not change this.
     let loud = "{% autoescape false %}{{ annotations.evil }}{% endautoescape %}";
     assert_eq!(render(loud, Slot::Form).as_deref(), Ok(encoded));
     let json = render(&format!("{{\"a\": \"{evil}\"}}"), Slot::Json).unwrap();
@@ -152,7 +152,7 @@ fn what_no_pod_could_make_work_is_found_when_it_is_read() {
         ("{{ \"a\" * 1000000000 }}", "a multiplication"),
         ("{{ range(10) }}", "range"),
         ("{{ labels.items() }}", "a function call"),
-        // Each of these, repeated, doubles a value with each line.
+        // Each of these could double a value with each line.
         ("{% set a = run ~ run %}{{ a }}", "a concatenation in set or with"),
         ("{% set a = run %}{% set a = a + a %}{{ a }}", "a concatenation in set or with"),
         ("{% with a = run ~ run %}{{ a }}{% endwith %}", "a concatenation in set or with"),
@@ -192,7 +192,7 @@ fn what_does_not_grow_can_be_kept_in_a_name() {
     }
 }
 
-/// A pod's author may write 256 KiB of annotations: a filter must not make their square of them.
+/// Annotations can have 256 KiB, and a filter must not produce their square.
 #[test]
 fn a_filter_gives_no_more_than_a_template() {
     let long = "a".repeat(2_000);
