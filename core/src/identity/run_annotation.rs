@@ -9,18 +9,18 @@ use crate::pod::Pod;
 /// annotation is what they share.
 pub(super) const NAME: &str = "annotation";
 
-/// The identity of a task with a run annotation. `told` is the identity from the scheduler.
-pub(super) fn identity(pod: &Pod<'_>, told: Identity) -> Identity {
+/// The identity of a task with a run annotation. `detected` is the identity from the scheduler.
+pub(super) fn identity(pod: &Pod<'_>, detected: Identity) -> Identity {
     let annotation = |name| pod.annotations.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
-    let Some(run) = annotation(names::ANNOTATION_RUN) else { return told };
+    let Some(run) = annotation(names::ANNOTATION_RUN) else { return detected };
     // For its own pods a Job is a workflow; in the annotated run it is a task.
-    let task = told.task.or(told.workflow).or_else(|| pod.name.map(str::to_owned));
+    let task = detected.task.or(detected.workflow).or_else(|| pod.name.map(str::to_owned));
     Identity {
         scheduler: Some(NAME.to_owned()),
         workflow: annotation(names::ANNOTATION_WORKFLOW),
         run: Some(run),
         task,
-        ..told
+        ..detected
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the annotation `bootlace.dev/pipe-in` says: what the pod takes without naming it in its spec, and which of several
-//! a key means.
+//! The annotation `bootlace.dev/pipe-in`: inputs that the spec of the pod does not reference, and details for
+//! keys with several candidates.
 
 use bootlace_launch::handover::is_data_key;
 use serde::de::Error as _;
@@ -14,46 +14,45 @@ use crate::output::{ObjectKind, key};
 use crate::pod::Pod;
 use crate::yaml_list;
 
-/// One entry. Without `mountPath` and `env` it only says which of several its key means, for the placeholders of the
-/// spec.
+/// An entry. Without `mountPath` and `env`, it only selects the output that placeholders with its key mean.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct PipeIn {
-    /// The key that the earlier task declared.
+    /// Key that the earlier task declares.
     pub(super) key: String,
-    /// A folder of the task containers that its files are mounted at; the file's own path where `file` names one.
+    /// Mount path of the files in the task containers, or of the file if `file` is set.
     pub(super) mount_path: Option<String>,
-    /// A variable of the task containers whose value is its one file.
+    /// Variable of the task containers whose value is the file.
     pub(super) env: Option<String>,
-    /// One of its files.
+    /// Name of a file of the output.
     pub(super) file: Option<String>,
-    /// The container that takes it, where not every task container does.
+    /// Container that uses the input. Defaults to all task containers.
     pub(super) container: Option<String>,
-    /// The scheduler's short name, where it is another than the pod's own.
+    /// Short name of the scheduler. Defaults to that of the pod.
     pub(super) scheduler: Option<String>,
-    /// The same of the workflow,
+    /// Workflow. Defaults to that of the pod.
     pub(super) workflow: Option<String>,
-    /// and of the run.
+    /// Run. Defaults to that of the pod.
     pub(super) run: Option<String>,
-    /// The task that handed it over.
+    /// Task that stores the output.
     pub(super) task: Option<String>,
-    /// The element of a mapped task that did.
+    /// Map index of that task.
     #[serde(deserialize_with = "text_or_number")]
     pub(super) map_index: Option<String>,
-    /// What it is stored as; needed where nothing is there yet to tell.
+    /// Kind of the object. Required with `wait`.
     pub(super) kind: Option<ObjectKind>,
-    /// Seconds that the pod waits for it, where it is not stored yet.
+    /// Seconds that the pod waits for the output if it is not stored yet.
     #[serde(deserialize_with = "seconds")]
     pub(super) wait: Option<u32>,
 }
 
 impl PipeIn {
-    /// Whether it takes something itself.
+    /// Whether the entry itself uses the input.
     pub(super) fn has_use(&self) -> bool {
         self.mount_path.is_some() || self.env.is_some()
     }
 
-    /// Where what it takes goes, in words.
+    /// Describes where the input is used.
     pub(super) fn describe(&self) -> String {
         match (&self.mount_path, &self.env) {
             (Some(path), _) => format!("mountPath {path:?}"),
@@ -63,7 +62,7 @@ impl PipeIn {
     }
 }
 
-/// The entries of a pod, in their order.
+/// The entries of a pod, in order.
 pub(super) fn of(pod: &Pod<'_>) -> Result<Vec<PipeIn>, InputError> {
     let Some(text) = pod.annotations.get(names::ANNOTATION_PIPE_IN) else { return Ok(Vec::new()) };
     let list = yaml_list::read(text).map_err(|why| InputError::NoList { why })?;
@@ -111,7 +110,8 @@ fn check(entry: &PipeIn) -> Result<(), &'static str> {
     }
 }
 
-/// Checks that all can be told before there is anything: what is awaited is named in the pod's spec, for good.
+/// Checks that the object name is fully determined: the spec of the pod references it before the output
+/// exists, and is immutable.
 fn check_wait(entry: &PipeIn) -> Result<(), &'static str> {
     if entry.kind.is_none() || entry.task.is_none() {
         return Err(
@@ -139,7 +139,7 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D:
         .transpose()
 }
 
-/// YAML writes an index as a number.
+/// In YAML, an index is a number.
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "mapIndex is invalid: must be a number or a string")]

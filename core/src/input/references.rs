@@ -1,6 +1,7 @@
-//! Fields of a pod that name an object by a pipe's key: `{{.Pipes.KEY}}` or `pipe:KEY` in place of the name.
+//! Fields of a pod that name an object by the key of a pipe: `{{.Pipes.KEY}}` or `pipe:KEY` in place of the
+//! name.
 //!
-//! They are found in the raw JSON, and only their strings are replaced: all around them stays to the byte.
+//! They are found in the raw JSON, and only their strings are replaced. The rest of the pod does not change.
 
 use std::fmt::Write as _;
 
@@ -11,46 +12,46 @@ use super::InputError;
 use crate::output::{ObjectKind, key};
 use crate::pod::{Fields, Json};
 
-/// The second spelling, for templates that know `{{ }}` themselves.
+/// Alternative notation, for template engines that use `{{ }}` themselves.
 pub(super) const PREFIX: &str = "pipe:";
 
-/// A field that names an object by a pipe's key.
+/// A field that names an object by the key of a pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObjectReference {
-    /// Where its string stands.
+    /// JSON pointer to its string.
     pub(super) pointer: PointerBuf,
-    /// The same, as people write it.
+    /// The path of the field for messages.
     pub(super) field: String,
-    /// The kind of object that it takes.
+    /// The kind of object that it requires.
     pub(super) kind: ObjectKind,
     /// The key.
     pub(super) key: String,
-    /// Files of the object that it names: the key of a variable, or the items of a volume.
+    /// Files of the object that it references: the key of a variable, or the items of a volume.
     pub(super) files: Vec<String>,
-    /// The volume that it is in; none in a container.
+    /// The volume that contains it; `None` in a container.
     pub(super) volume: Option<VolumeReference>,
 }
 
-/// A volume that holds an object, alone or with others.
+/// A volume that contains an object, possibly with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct VolumeReference {
-    /// Its place among the pod's.
+    /// Its index in the volumes of the pod.
     pub(super) index: usize,
-    /// The paths in it that its items have; empty where every file has its own name.
+    /// Paths of its items in the volume; empty if every file has its own name.
     pub(super) paths: Vec<String>,
 }
 
 impl ObjectReference {
-    /// Whether one of the pod's own init containers names it.
+    /// Whether it is in an init container of the pod.
     pub(super) fn is_in_init_container(&self) -> bool {
         self.pointer.tokens().nth(1).is_some_and(|token| token.decoded() == "initContainers")
     }
 }
 
-/// All of them, in the pod's order.
+/// All references, in order.
 ///
 /// # Errors
-/// Where a placeholder is no whole name, or stands in a field that names no object.
+/// If a placeholder is not the whole name, or is in a field that names no object.
 pub(super) fn find<'a>(pod: &'a Json<'a>) -> Result<Vec<ObjectReference>, InputError> {
     let Some(spec) = pod.as_object().and_then(|pod| pod.get("spec")) else { return Ok(Vec::new()) };
     let mut walk = Walk { place: vec![Step::Field("spec")], around: Vec::new(), found: Vec::new() };
@@ -66,7 +67,7 @@ enum Step<'a> {
 
 struct Walk<'a> {
     place: Vec<Step<'a>>,
-    /// The objects that the place is in, from the outermost.
+    /// The objects that contain the current value, outermost first.
     around: Vec<&'a Fields<'a>>,
     found: Vec<ObjectReference>,
 }
@@ -103,7 +104,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let Some(kind) = names_object(&self.place) else {
-            // The short spelling is anybody's elsewhere.
+            // In other fields, this prefix can have another meaning.
             return if holds { Err(InputError::Elsewhere { field: self.field() }) } else { Ok(()) };
         };
         let key = match text.strip_prefix(PREFIX) {
@@ -129,7 +130,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Keys and paths of the `items` beside the name.
+    /// Keys and paths of the `items` next to the name.
     fn items(&self) -> Vec<(String, String)> {
         let Some(Json::Array(items)) = self.around.last().and_then(|fields| fields.get("items")) else {
             return Vec::new();
@@ -166,11 +167,11 @@ impl<'a> Walk<'a> {
 }
 
 fn holds_placeholder(text: &str) -> bool {
-    // By one byte first, which most texts do not hold and which is found much faster.
+    // First a search for one byte, which is much faster and not found in most texts.
     text.contains('{') && text.contains("{{") && text.contains(".Pipes.")
 }
 
-/// The kind of object that is named at a place; none where no object is named there, or one that no pipe is stored as.
+/// The kind of object that a field names; `None` if it names none, or one of a kind that pipes do not have.
 fn names_object(place: &[Step<'_>]) -> Option<ObjectKind> {
     use Step::{Element, Field};
     let [Field("spec"), Field(list), Element(_), field @ ..] = place else { return None };

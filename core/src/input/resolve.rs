@@ -1,34 +1,34 @@
-//! Which of the stored outputs a key means.
+//! Selects the stored output that a key means.
 
 use super::annotation::PipeIn;
 use super::{AwaitedOutput, InputError};
 use crate::identity::Identity;
 use crate::output::{ObjectKind, Pipe};
 
-/// How many of a run's pipes a refusal lists.
+/// Maximum number of other pipes of a run in a message.
 const LISTED: usize = 10;
 
-/// What is asked for.
+/// A requested output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PipeQuery {
     /// The key.
     pub(super) key: String,
-    /// Scheduler, workflow and run, and nothing else.
+    /// Only scheduler, workflow and run are set.
     pub(super) run: Identity,
-    /// The task, where it is named.
+    /// The task, if it is specified.
     pub(super) task: Option<String>,
-    /// The element, where it is named.
+    /// The map index, if it is specified.
     map_index: Option<String>,
-    /// The element that the asking task is itself.
+    /// The map index of the requesting task.
     own_index: Option<String>,
-    /// What it must be stored as, where that is said.
+    /// The required kind, if it is specified.
     pub(super) kind: Option<ObjectKind>,
-    /// Seconds that the pod waits where it is not stored yet.
+    /// Seconds that the pod waits if it is not stored yet.
     pub(super) wait: Option<u32>,
 }
 
 impl PipeQuery {
-    /// `key`, as the pod of `own` means it, and `entry` says more of.
+    /// A request for `key` from a pod with the identity `own`, with the details of `entry`.
     pub(super) fn new(key: &str, own: &Identity, entry: Option<&PipeIn>) -> Self {
         let named = |field: fn(&PipeIn) -> &Option<String>| entry.and_then(|entry| field(entry).clone());
         let workflow = named(|entry| &entry.workflow);
@@ -50,7 +50,7 @@ impl PipeQuery {
         }
     }
 
-    /// In words: `pipe Cert of etl, run r1`.
+    /// Describes the request: `pipe "Cert" of etl, run r1`.
     pub(super) fn words(&self) -> String {
         match self.run.describe() {
             run if run.is_empty() => format!("pipe {:?}", self.key),
@@ -58,14 +58,14 @@ impl PipeQuery {
         }
     }
 
-    /// What the pod waits for where that is not stored yet; nothing where it does not wait.
+    /// The output that the pod waits for if it is not stored yet; `None` if it does not wait.
     pub(super) fn awaits(&self) -> Option<AwaitedOutput> {
         let from =
             Identity { task: self.task.clone(), map_index: self.map_index.clone(), ..self.run.clone() };
         Some(AwaitedOutput::new(&self.key, self.kind?, from, self.wait?))
     }
 
-    /// The newest of `pipes` that is meant.
+    /// The newest matching one of `pipes`.
     pub(super) fn choose<'p>(&self, pipes: &'p [Pipe]) -> Result<&'p Pipe, InputError> {
         let of_run: Vec<_> =
             pipes.iter().filter(|pipe| pipe.is_there() && pipe.spec.producer.is_of_run(&self.run)).collect();
@@ -89,7 +89,7 @@ impl PipeQuery {
         })
     }
 
-    /// Those of the element that is meant: the asking task's own, where it is one of a mapped task too.
+    /// The pipes of the matching map index: that of the requesting task, if it is mapped too.
     fn element<'p>(&self, pipes: Vec<&'p Pipe>) -> Result<Vec<&'p Pipe>, InputError> {
         let indexes = distinct(pipes.iter().filter_map(|pipe| pipe.spec.producer.map_index.as_deref()));
         if self.map_index.is_some() || indexes.is_empty() {
@@ -116,7 +116,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     distinct
 }
 
-/// What there is of the run, for whoever wrote another key.
+/// The other outputs of the run, as a hint for a wrong key.
 fn known(of_run: &[&Pipe]) -> String {
     if of_run.is_empty() {
         return String::new();
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::code::{Code, Coded as _};
 
-    /// `key task index attempt stored`, `-` for none, of the run `r` of `etl`.
+    /// `key task index attempt stored`, with `-` for none, of the run `r` of `etl`.
     fn pipe(text: &str) -> Pipe {
         let words: Vec<_> = text.split_whitespace().map(|word| (word != "-").then_some(word)).collect();
         let [key, task, index, attempt, stored] = words[..] else { panic!("{text}") };
@@ -210,7 +210,7 @@ mod tests {
         let asked = "pipe \"A\" of etl, run r".to_owned();
         let indexes = ["0", "1"].map(str::to_owned).to_vec();
         assert_eq!(chosen("{}", None, &pipes), Err(InputError::ManyIndexes { asked, indexes }));
-        // One that is not mapped hands over to every element of a later one.
+        // Every map index can use the output of a task that is not mapped.
         assert_eq!(chosen("{}", Some("1"), &["A t - 1 10:01"].map(pipe)).unwrap(), "A t - 1 10:01");
     }
 

@@ -1,6 +1,6 @@
-//! The `Pipe` custom resource: the record of a stored output, which owns the object that holds it.
+//! The `Pipe` custom resource: the record of a stored output, which owns the object with its data.
 //!
-//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails when they differ.
+//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails if they differ.
 
 use std::cmp::Ordering;
 
@@ -112,23 +112,23 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// A task's container in a pod.
+    /// A container of a task in a pod.
     #[must_use]
     pub fn new(task: &Identity, pod: &str, pod_uid: &str, container: &str) -> Self {
-        // The time that the run was scheduled for is the run's, and says no more than that.
+        // The scheduled time belongs to the run, not to its identity.
         let Identity { scheduler, workflow, run, task, attempt, map_index, scheduled_time: _ } = task.clone();
         let (pod, pod_uid, container) = (pod.to_owned(), pod_uid.to_owned(), container.to_owned());
         Self { scheduler, workflow, run, task, attempt, map_index, pod, pod_uid, container }
     }
 
-    /// Whether it is of the run that `task` is of: the exact scheduler, workflow and run, and not what is left of them
-    /// in a label or a name.
+    /// Whether it belongs to the same run as `task`: compares scheduler, workflow and run exactly, which
+    /// labels and names do not allow.
     #[must_use]
     pub fn is_of_run(&self, task: &Identity) -> bool {
         (&self.scheduler, &self.workflow, &self.run) == (&task.scheduler, &task.workflow, &task.run)
     }
 
-    /// Whether it is the same task of the same run, and the same element of it, whatever the attempt and the pod.
+    /// Whether it is the same task of the same run, with the same map index. Attempt and pod are ignored.
     #[must_use]
     pub fn is_of_task(&self, other: &Self) -> bool {
         fn exact(one: &Producer) -> ([&Option<String>; 5], &str) {
@@ -138,7 +138,7 @@ impl Producer {
         exact(self) == exact(other)
     }
 
-    /// Which try of the task it was, where the scheduler counts them.
+    /// Attempt of the task, if the scheduler counts attempts.
     #[must_use]
     pub fn attempt(&self) -> Option<u64> {
         self.attempt.as_deref()?.parse().ok()
@@ -148,7 +148,7 @@ impl Producer {
 /// Status of the Pipe, written by the store.
 #[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-// kstatus takes an object without conditions for one that is ready.
+// kstatus considers an object without conditions ready.
 #[schemars(extend("default" = {"conditions": [pending()]}))]
 pub struct PipeStatus {
     /// Conditions of the Pipe. `Ready`: whether the output is stored, so that later tasks can use it. The
@@ -167,14 +167,15 @@ pub struct PipeStatus {
     pub awaited: Option<AwaitedStatus>,
 }
 
-/// The condition of a Pipe that nobody has written a status of yet.
+/// The condition of a Pipe without a status.
 fn pending() -> Condition {
     let message = "the output is not stored yet".to_owned();
     crd::condition(READY, "Unknown", "Pending", message, &[], Timestamp::UNIX_EPOCH)
 }
 
 impl PipeStatus {
-    /// The conditions of a Pipe that is stored. Their last transition is that of `before`, where it was stored already.
+    /// The conditions of a stored Pipe. They keep the transition time of `before` if the Pipe was already
+    /// stored.
     #[must_use]
     pub fn stored_conditions(record: &PipeSpec, before: Option<&Self>, now: Timestamp) -> Vec<Condition> {
         let before = before.map_or(&[][..], |status| &status.conditions);
@@ -183,36 +184,36 @@ impl PipeStatus {
     }
 }
 
-/// What became of the object under the name that pods wait for.
+/// State of the object under the name that pods wait for.
 #[derive(JsonSchema, Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AwaitedStatus {
-    /// It holds this Pipe's data.
+    /// It contains the data of this Pipe.
     Stored,
-    /// It holds other data: an earlier attempt's, whose content was another one.
+    /// It contains different data of an earlier attempt.
     Taken,
 }
 
 impl Pipe {
-    /// When it was stored; none while the object may not be there.
+    /// Time at which it was stored; `None` while the object may not exist.
     #[must_use]
     pub fn stored(&self) -> Option<&str> {
         self.status.as_ref()?.stored.as_deref()
     }
 
-    /// Whether a task may take it: it is stored, and not being deleted.
+    /// Whether tasks can use it: it is stored, and is not being deleted.
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.stored().is_some() && self.metadata.deletion_timestamp.is_none()
     }
 
-    /// What became of the object under the name that pods wait for.
+    /// State of the object under the name that pods wait for.
     #[must_use]
     pub fn by_name(&self) -> Option<AwaitedStatus> {
         self.status.as_ref()?.awaited
     }
 
-    /// Orders by age: of one task, and one element of it, a later attempt is newer, where the scheduler counts them;
-    /// else what was stored later.
+    /// Orders by age. For the same task and map index, a later attempt is newer if the scheduler counts
+    /// attempts; otherwise the one that was stored later is newer.
     #[must_use]
     pub fn by_age(&self, other: &Self) -> Ordering {
         let (one, two) = (&self.spec.producer, &other.spec.producer);
@@ -220,14 +221,15 @@ impl Pipe {
             (Some(first), Some(second)) if one.is_of_task(two) => first.cmp(&second),
             _ => Ordering::Equal,
         };
-        // All times are written by the store in one form, in which texts are in the order of times.
+        // The store writes all times in one format, whose lexical order is the order of time.
         by_attempt.then_with(|| self.stored().cmp(&other.stored()))
     }
 }
 
-/// The value of the label that a run's Pipes carry ([`crate::names::LABEL_PIPE_RUN`]): a hash of the exact scheduler,
-/// workflow and run, so that runs whose names look alike once they are made safe are kept apart. A reader still compares
-/// the record ([`Producer::is_of_run`]), because anyone who may write Pipes can write labels.
+/// Value of the label of the Pipes of a run ([`crate::names::LABEL_PIPE_RUN`]): a hash of the exact
+/// scheduler, workflow and run, so that runs whose names only differ in characters that labels do not allow
+/// are distinguished. Readers still compare the Pipe ([`Producer::is_of_run`]), because anyone who can write
+/// Pipes can set labels.
 #[must_use]
 pub fn run_label(task: &Identity) -> String {
     let mut hash = Sha256::new_with_prefix(b"bootlace run\0");
@@ -287,7 +289,7 @@ mod tests {
             (pipe("t", Some("1"), early), pipe("t", Some("1"), late)),
             (pipe("t", None, early), pipe("t", None, late)),
             (pipe("t", Some("x"), early), pipe("t", Some("1"), late)),
-            // Attempts of different tasks say nothing about each other.
+            // Attempts of different tasks are not comparable.
             (pipe("t", Some("2"), early), pipe("other", Some("1"), late)),
         ] {
             assert_eq!(older.by_age(&newer), Ordering::Less, "{older:?} {newer:?}");

@@ -1,4 +1,4 @@
-//! Finds errors that do not depend on the pod when the profile is read, not when a pod takes the branch.
+//! Finds errors that do not depend on the pod when the profile is read, not when the branch is rendered.
 
 use minijinja::machinery::{Token, WhitespaceConfig, tokenize};
 use minijinja::syntax::SyntaxConfig;

@@ -80,7 +80,7 @@ pub enum RenderError {
     Undefined {
         /// The variable, as in a template.
         variable: String,
-        /// Where it was looked for, or why it is unknown.
+        /// The places that were searched, or why it is unknown.
         reason: String,
         /// How to define it.
         remedy: String,
@@ -205,7 +205,7 @@ fn build(slot: Slot) -> Environment<'static> {
 struct MissedVariable {
     /// The variable, as in a template.
     variable: String,
-    /// Where it was looked for, or why it is unknown.
+    /// The places that were searched, or why it is unknown.
     reason: String,
     /// How to define it.
     remedy: String,

@@ -72,7 +72,7 @@ fn what_is_missing_is_named_with_the_place() {
     }
 }
 
-/// An annotation sets the run, whoever created the pod.
+/// An annotation sets the run for every creator of the pod.
 #[test]
 fn a_run_that_nobody_tells_is_named_by_an_annotation() {
     let message = |metadata: Value, text: &str| {
