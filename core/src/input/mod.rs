@@ -174,13 +174,13 @@ pub fn resolve(
     Ok(Resolution::Inputs(changes.finish()))
 }
 
-/// An input, and where it is used.
+/// An input, and the place at which it is used.
 struct PipeRequest<'w> {
     goes: Target<'w>,
     asked: PipeQuery,
 }
 
-/// Where an input is used.
+/// The place at which an input is used.
 #[derive(Clone, Copy)]
 enum Target<'w> {
     /// A field names the object.

@@ -1,21 +1,21 @@
-//! The address of a request that a profile names.
+//! URL of a request of a profile.
 
 use url::Url;
 
-/// What the profile names is no address.
+/// A URL is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{url:?} is not a valid URL: {why}")]
 pub struct InvalidAddress {
-    /// What it names.
+    /// The URL.
     pub url: String,
-    /// What is wrong with it.
+    /// The problem.
     pub why: String,
 }
 
-/// The whole address. `path` may come from a template: it only ever goes on where `base` ends.
+/// Joins the URL from its parts. `path` can come from a template, and can only extend the path of `base`.
 ///
 /// # Errors
-/// Where it is none, or where `path` leaves `base`.
+/// If the URL is invalid, or if `path` leaves `base`.
 pub fn join<'q>(
     base: &str,
     path: &str,
@@ -38,7 +38,7 @@ pub fn join<'q>(
     }
     let mut url = start.clone();
     if !path.is_empty() {
-        // Compared in the parser's own spelling: it reads `%2e%2e` and a backslash as browsers do.
+        // Compared after parsing: the parser interprets `%2e%2e` and backslashes like browsers do.
         url = Url::parse(&joined).map_err(|error| refused(error.to_string()))?;
         let whole = start.path().trim_end_matches('/');
         let below = url.path().strip_prefix(whole).is_some_and(|rest| rest.starts_with('/'));
@@ -61,7 +61,7 @@ pub fn join<'q>(
     Ok(url)
 }
 
-/// How many segments the path of an address has as it is written.
+/// Number of segments in the path of a URL, as written.
 fn joined_segments(address: &str) -> usize {
     let behind_scheme = address.split_once("://").map_or(address, |(_, rest)| rest);
     behind_scheme.matches('/').count()
@@ -95,7 +95,7 @@ mod tests {
             let error = to("https://a.example/v1", path).unwrap_err().to_string();
             assert!(error.contains("the path must not"), "{path}: {error}");
         }
-        // What would be another host behind `https://a.example` is a path's segment here.
+        // In front of a path, these would be another host; here they are part of a segment.
         assert_eq!(to("https://a.example", "@evil.example").unwrap(), "https://a.example/@evil.example");
         assert_eq!(to("https://a.example", ".evil.example").unwrap(), "https://a.example/.evil.example");
         for base in ["a.example", "ftp://a.example", "https://user:hunter2@a.example", "https://"] {

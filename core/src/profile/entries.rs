@@ -1,5 +1,5 @@
-//! What boot would refuse for every pod, as far as the profile alone tells: names of variables, paths, addresses, sizes.
-//! A template's value is a pod's, so fields that hold one are left to admission.
+//! Finds content that boot would refuse for every pod: names of variables, paths, URLs and sizes in the
+//! profile. Fields with templates depend on the pod, so they are checked at admission.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,16 @@ use crate::names;
 use crate::pod::Image;
 use crate::template;
 
-/// Bytes of what boot is told at most. The API server takes pods of about 1.5 MiB, the pod's own part included.
+/// Maximum bytes of the boot configuration. The API server accepts objects of about 1.5 MiB, including the
+/// rest of the pod.
 pub const MAX_SPEC_BYTES: usize = 512 * 1024;
 
-/// Checks what `spec` itself says of entries.
+/// Checks the names and sizes in `spec`.
 ///
 /// # Errors
-/// The first thing that boot would refuse for every pod.
+/// The first entry that boot would refuse for every pod.
 pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
-    // Files that every boot of the profile gives, with the fields that name them.
+    // Files that every boot with the profile provides, with the fields that name them.
     let mut sure: FileTree<String> = FileTree::new();
     if spec.assets.layout == Layout::Optimus {
         for name in [names::FILE_OPTIMUS_ENV, names::FILE_OPTIMUS_SECRET] {
@@ -77,25 +78,25 @@ fn broken(field: impl std::convert::Into<String>, message: impl std::fmt::Displa
     BrokenRule { field: field.into(), message: message.to_string() }
 }
 
-/// Whether the task may start without what the source gives.
+/// Whether the task can start without the content of the source.
 fn is_optional(source: &Source) -> bool {
     let object = source.config_map.as_ref().or(source.secret.as_ref());
-    // A pod that takes no such output boots without the source.
+    // If the output does not exist, an optional source is skipped.
     source.optional || source.pipe.is_some() || object.is_some_and(|object| object.optional)
 }
 
-/// Bytes that an inline source takes at least, wherever it is written.
+/// Minimum bytes of an inline source in any encoding.
 fn size(inline: &Inline) -> usize {
     inline.env.iter().chain(&inline.files).map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// One of the profile's sources.
+/// A source of the profile.
 struct OneSource<'a> {
     spec: &'a BootProfileSpec,
     field: &'a str,
 }
 
-/// Files that a source gives, with the fields that name them.
+/// Files of a source, with the fields that name them.
 type Files = Vec<(AssetPath, String)>;
 
 impl OneSource<'_> {
@@ -168,7 +169,7 @@ impl OneSource<'_> {
         Ok(files.0.into_iter().collect())
     }
 
-    /// What the keys of an object, or the files of an output, become.
+    /// Checks how the keys of an object or the files of an output are used.
     fn keys(
         &self,
         field: &str,
@@ -198,7 +199,7 @@ impl OneSource<'_> {
         Ok(files.0.into_iter().collect())
     }
 
-    /// A variable that the profile names itself.
+    /// Checks a variable that the profile names.
     fn variable(&self, field: &str, name: &str, rename: Rename) -> Result<EnvName, BrokenRule> {
         if let Some(decides) = entry::decides(name, &self.spec.env.allow) {
             let why = format!(
@@ -242,9 +243,9 @@ fn of_object_store(field: &str, says: &ObjectStore) -> Result<Files, BrokenRule>
     becomes(field, says.file.as_deref(), &says.json, says.archive.as_ref())
 }
 
-/// Whether the client for object stores accepts `key`, and requests it as it is written: its parts are not empty, `.` or
-/// `..`, and contain no ASCII control character. Written here because the client's crate brings an async runtime; the test
-/// `object_keys_are_those_of_the_client` of the package `bootlace` compares the two.
+/// Whether the client for object stores accepts `key` unchanged: its parts are not empty, `.` or `..`, and
+/// contain no ASCII control character. Implemented here because the crate of the client depends on an async
+/// runtime; the test `object_keys_are_those_of_the_client` of the package `bootlace` compares the two.
 #[must_use]
 pub fn is_object_key(key: &str) -> bool {
     let is_part = |part: &str| {
@@ -258,7 +259,7 @@ pub fn is_object_key(key: &str) -> bool {
 struct Tree(FileTree<String>);
 
 impl Tree {
-    /// Adds the file that `field` names, unless a pod has a part in its name.
+    /// Adds the file that `field` names, unless its path is a template.
     fn add(&mut self, field: &str, path: &str) -> Result<(), BrokenRule> {
         if template::is_one(path) {
             return Ok(());
@@ -283,7 +284,7 @@ fn twice(field: &str, earlier: &str) -> BrokenRule {
     broken(field, format!("has the same target as {earlier}: rename one of them"))
 }
 
-/// What an answer or an object becomes.
+/// Checks how a response or an object is used.
 fn becomes(
     field: &str,
     file: Option<&str>,
@@ -307,7 +308,7 @@ fn becomes(
     Ok(files.0.into_iter().collect())
 }
 
-/// Checks what stands in front of every path of a source.
+/// Checks the prefix of the paths of a source.
 fn start_of_path(field: &str, prefix: &str) -> Result<(), BrokenRule> {
     if template::is_one(prefix) {
         return Ok(());
@@ -315,12 +316,12 @@ fn start_of_path(field: &str, prefix: &str) -> Result<(), BrokenRule> {
     AssetPath::parse(&format!("{prefix}x")).map(drop).map_err(|error| broken(field, error))
 }
 
-/// Checks what stands in front of every name of a source.
+/// Checks the prefix of the names of a source.
 fn start_of_name(field: &str, prefix: &str) -> Result<(), BrokenRule> {
     EnvName::parse(&format!("{prefix}X"), Rename::Inline).map(drop).map_err(|error| broken(field, error))
 }
 
-/// Checks the headers that a profile writes itself.
+/// Checks the headers in a profile.
 fn client(field: &str, says: &Client) -> Result<(), BrokenRule> {
     for (position, header) in says.headers.iter().enumerate() {
         let field = format!("{field}.headers[{position}]");
@@ -380,12 +381,12 @@ mod tests {
             json!({"sources": [{"name": "s", "http": {
                 "url": "https://git.example.com/v1", "path": "{{ run }}/x", "file": "{{ task }}",
             }}]}),
-            // What need not be there cannot be in the way.
+            // An optional source does not conflict.
             json!({"sources": [
                 {"name": "a", "optional": true, "http": {"url": "https://a.example.com", "file": "a"}},
                 {"name": "b", "inline": {"files": {"a/b": "x"}}},
             ]}),
-            // The later one wins.
+            // The later source wins.
             json!({"sources": [
                 {"name": "a", "inline": {"files": {"a": "x"}, "env": {"A": "x"}}},
                 {"name": "b", "inline": {"files": {"a": "y"}, "env": {"A": "y"}}},

@@ -1,4 +1,4 @@
-//! The profile's words for the ways of the env that need more than a name.
+//! Settings of the env delivery in a profile.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The profile's words for the postStart hook.
+//! Settings of the postStart hook in a profile.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ impl HookWhen {
         *self == Self::Always
     }
 
-    /// The word for it.
+    /// The value as text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

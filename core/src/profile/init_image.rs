@@ -1,4 +1,4 @@
-//! The profile's words for boot images that a pod names for itself: which are allowed, and what they stand for.
+//! Settings of the boot images that pods can select.
 
 use std::fmt;
 
@@ -91,7 +91,7 @@ impl AllowedImage {
     }
 }
 
-/// As a person would write it: `registry.example.com/data/** (by digest only)`.
+/// For messages: `registry.example.com/data/** (by digest only)`.
 impl fmt::Display for AllowedImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;
@@ -99,7 +99,7 @@ impl fmt::Display for AllowedImage {
     }
 }
 
-/// Matched name by name, so that a `*` never reaches over a slash.
+/// Matches each path component separately, so that a `*` does not match a slash.
 pub(super) fn covers(pattern: &str, repository: &str) -> bool {
     if pattern == "**" {
         return true;
@@ -208,7 +208,8 @@ mod tests {
     }
 
     proptest! {
-        /// Judged by the text that is written into the pod: it lies below the registry and the folder, and nowhere else.
+        /// Compares with the reference in the pod: it is in the registry and below the folder, and nowhere
+        /// else.
         #[test]
         fn what_a_folder_allows_lies_in_it(
             name in r"(r\.example\.com|data|boot|evil|[a-z.:/@_-]){1,3}(/(data|boot|[a-z.:/@_-]{1,4})){0,4}(:[a-zA-Z0-9.@/]{1,6})?",

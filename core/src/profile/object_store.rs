@@ -1,4 +1,4 @@
-//! The profile's words for an object store: which store, which objects, as whom.
+//! Settings of object store sources.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -163,21 +163,22 @@ impl Default for ObjectStoreClient {
             connect_timeout_seconds,
             timeout_seconds: None,
             attempts,
-            // With more, a node that boots many tasks at once is what is slow, not the store.
+            // A higher value does not help: if many tasks boot at once, the node is the bottleneck, not the
+            // store.
             concurrency: 16,
         }
     }
 }
 
 impl ObjectStore {
-    /// Where the objects are, as the store's own tools write it: `s3://assets/jobs/daily`.
+    /// URL of the objects in the notation of the tools of the store: `s3://assets/jobs/daily`.
     #[must_use]
     pub fn address(&self) -> String {
         let key = self.object.as_deref().or(self.prefix.as_deref()).unwrap_or_default();
         format!("{}/{}", self.bucket_address(), key.escape_debug())
     }
 
-    /// The bucket, or Azure's container, in the same words.
+    /// URL of the bucket, or of the container in Azure, in the same notation.
     #[must_use]
     pub fn bucket_address(&self) -> String {
         match (&self.s3, &self.gcs, &self.azure) {

@@ -1,4 +1,4 @@
-//! The profile's words for what a registry holds.
+//! Settings of OCI sources.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

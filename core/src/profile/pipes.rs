@@ -1,5 +1,5 @@
-//! What a profile says of pipes: what its tasks hand over to later ones, how long that is kept, and what boot takes from
-//! earlier ones.
+//! Settings of pipes: outputs of the tasks of the profile, their retention, and sources from outputs of
+//! earlier tasks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The profile's words for what is fetched over the network: requests, and how to make them.
+//! Settings of network sources: requests, and how they are sent.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The word on the wire.
+    /// The method in a request.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -281,7 +281,7 @@ fn ca_key() -> String {
 }
 
 impl Ca {
-    /// The object in words: `ConfigMap company-ca`.
+    /// The object for messages: `ConfigMap company-ca`.
     #[must_use]
     pub fn title(&self) -> String {
         match (&self.config_map, &self.secret) {

@@ -1,8 +1,9 @@
-//! What a schema cannot say of a profile: rules that the API server checks, written in CEL, and their twins in Rust, for
-//! profiles that are read from files. Each stands here once, in both languages, with the sentence that both say.
+//! Rules that a schema cannot express. The API server evaluates them in CEL. Profiles from files are checked
+//! with equivalent Rust code. Each rule is defined here in both languages, with one message.
 //!
-//! Evaluating CEL itself would bring an interpreter into a binary that runs in every pod. `core/tests/profiles` holds what
-//! breaks each rule: one test has the twins refuse it, and a scenario the API server, with the same sentence.
+//! Evaluating CEL would add an interpreter to a binary that runs in every pod. `core/tests/profiles` contains
+//! a violation of each rule: a test checks that the Rust code refuses it, and a scenario that the API server
+//! does, with the same message.
 
 use std::collections::BTreeMap;
 
@@ -21,17 +22,17 @@ use crate::entry;
 use crate::pod::Resource;
 use crate::quantity::Quantity;
 
-/// A rule about a part of a profile.
+/// A rule for a part of a profile.
 pub struct Rule<T: 'static> {
-    /// It in CEL, `self` being the part.
+    /// The rule in CEL. `self` is the part.
     cel: &'static str,
-    /// What to say where it is broken: what to write.
+    /// Message if the rule is violated.
     message: &'static str,
-    /// Whether the part keeps it.
+    /// Whether the part complies with the rule.
     holds: fn(&T) -> bool,
 }
 
-/// The memory that boot needs beside the volume's content; the rule says the same in CEL.
+/// Memory that boot needs in addition to the content of the volume. The CEL rule contains the same value.
 const BOOT_MEMORY_BYTES: u64 = 16 << 20;
 
 pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
@@ -214,8 +215,7 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
     },
 }];
 
-/// A path that boot takes, but for its length: no part of it is empty, `.` or `..`. Where a template may stand, one is
-/// left to admission.
+/// A valid path, except for its length: no part is empty, `.` or `..`. Templates are checked at admission.
 macro_rules! is_path {
     ($path:literal) => {
         concat!("!(", $path, ").matches('(^|/)[.]{0,2}(/|$)')")
@@ -226,7 +226,7 @@ fn is_path(path: &str) -> bool {
     path.split('/').all(|part| !["", ".", ".."].contains(&part))
 }
 
-/// The same of what stands in front of a path.
+/// Whether it is the valid start of a path.
 fn is_start_of_path(prefix: &str) -> bool {
     is_path(&format!("{prefix}x"))
 }
@@ -235,7 +235,7 @@ fn may_be_template(text: &str) -> bool {
     text.contains('{')
 }
 
-/// A variable's name as Kubernetes takes it; its regular expression is `^[ -<>-~]+$`.
+/// Name of a variable as in Kubernetes. The equivalent regular expression is `^[ -<>-~]+$`.
 fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
 }
@@ -247,7 +247,7 @@ const PREFIX_OF_PATHS: &str = "prefix must be the start of a path relative to th
 const PATH: &str = "file must be a path relative to the assets folder: write it without a leading or \
                     trailing slash, and without empty parts, . and ..";
 
-/// Rules for what becomes of keys: the same for an object's and an output's.
+/// Rules for keys of objects and files of outputs.
 macro_rules! keys {
     ($part:ty) => {
         &[
@@ -265,7 +265,7 @@ macro_rules! keys {
                 holds: |says| says.into != SourceTarget::Env || says.prefix.is_empty() || is_variable(&says.prefix),
             },
             Rule {
-                // Behind a prefix it would cost more than the API server's budget for a rule.
+                // With a prefix, the rule would exceed the cost budget of the API server.
                 cel: concat!(
                     "self.into != 'Files' || !has(self.items) || has(self.prefix) || self.items.all(i, ",
                     is_path!("i.__as__"),
@@ -297,7 +297,8 @@ pub(super) const MOUNTED: &[Rule<Mounted>] = keys!(Mounted);
 pub(super) const PIPE: &[Rule<Pipe>] = keys!(Pipe);
 
 pub(super) const INLINE: &[Rule<Inline>] = &[Rule {
-    // The API server cannot bound the length of a map's keys, so that no regular expression fits its budget.
+    // The length of map keys cannot be limited, so a regular expression would exceed the cost budget of the
+    // API server.
     cel: "!has(self.files) || self.files.all(p, p != '' && p != '.' && p != '..' && !p.startsWith('/') && \
           !p.endsWith('/') && !p.startsWith('../') && !p.startsWith('./') && !p.endsWith('/..') && !p.endsWith('/.'))",
     message: "the keys of files must be paths relative to the assets folder: write them without a leading \
@@ -494,25 +495,25 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Rules as the API server reads them.
+/// Rules in the format of the API server.
 pub(super) fn cel<T>(rules: &[Rule<T>]) -> Value {
     rules.iter().map(|rule| json!({"rule": rule.cel, "message": rule.message})).collect()
 }
 
-/// A rule that a profile breaks.
+/// A rule that a profile violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct BrokenRule {
-    /// The part that breaks it: `spec.sources[1].http`.
+    /// The part that violates it: `spec.sources[1].http`.
     pub field: String,
-    /// What to write.
+    /// The message of the rule.
     pub message: String,
 }
 
-/// Checks `spec` as the API server would.
+/// Checks `spec` like the API server.
 ///
 /// # Errors
-/// The first rule that it breaks.
+/// The first violated rule.
 pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     all(SPEC, "spec", spec)?;
     all(HOOK, "spec.hook", &spec.hook)?;
@@ -589,7 +590,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     optional(RESOURCES, "spec.pipes.resources", spec.pipes.resources.as_ref())
 }
 
-/// What an answer or an object becomes.
+/// Checks how a response or an object is used.
 fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<(), BrokenRule> {
     for (position, part) in json.iter().enumerate() {
         all(JSON_PART, &format!("{field}.json[{position}]"), part)?;
@@ -597,10 +598,10 @@ fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<
     optional(ARCHIVE, &format!("{field}.archive"), archive)
 }
 
-/// Checks one output, of a profile or of a pod.
+/// Checks an output of a profile or a pod.
 ///
 /// # Errors
-/// The first rule that the output breaks.
+/// The first violated rule.
 pub fn output(field: &str, says: &Output) -> Result<(), BrokenRule> {
     all(OUTPUT, field, says)
 }
@@ -627,7 +628,7 @@ fn all<T>(rules: &[Rule<T>], field: &str, part: &T) -> Result<(), BrokenRule> {
     }
 }
 
-/// Two entries of a list with one value of its `key`, in the API server's own words.
+/// Two entries of a list with the same `key`, with the message of the API server.
 fn twice(field: String, key: &str, value: &str) -> BrokenRule {
     BrokenRule { field, message: format!("Duplicate value: {}", json!({ key: value })) }
 }
@@ -641,7 +642,8 @@ mod tests {
     use super::*;
     use crate::profile::BootProfile;
 
-    /// What breaks a rule, where, and what is said of it. The scenario `refused` gives the same to an API server.
+    /// A violation of a rule, with its field and message. The scenario `refused` sends the same to an API
+    /// server.
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Sample {
@@ -662,7 +664,7 @@ mod tests {
         }
     }
 
-    /// Every rule of the CRD, at every place where it stands.
+    /// Every rule of the CRD, at each of its places.
     #[test]
     fn each_rule_of_the_crd_has_its_twin() {
         fn collect(schema: &Value, field: &str, rules: &mut BTreeSet<(String, String)>) {
@@ -689,7 +691,7 @@ mod tests {
         );
     }
 
-    /// Its names are written out, as a rule's text is a constant.
+    /// The rule lists the names, because its text is a constant.
     #[test]
     fn the_rule_on_reserved_names_lists_all_of_them() {
         let cel = SPEC.iter().map(|rule| rule.cel).find(|cel| cel.contains("s.inline.env")).unwrap();

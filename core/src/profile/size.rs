@@ -1,13 +1,14 @@
-//! A number of bytes as a profile writes it: `64Mi`.
+//! Number of bytes in a profile: `64Mi`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::Quantity;
 
-/// The suffixes that a size may have.
+/// Allowed suffixes.
 const UNITS: [&str; 6] = ["Ki", "Mi", "Gi", "k", "M", "G"];
 
-/// A whole number of bytes with one of the suffixes k, M, G, Ki, Mi and Gi, or none. It is kept as it was written.
+/// A whole number of bytes, optionally with one of the suffixes k, M, G, Ki, Mi and Gi. The original text is
+/// kept.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(try_from = "String", into = "String")]
 pub struct Size {

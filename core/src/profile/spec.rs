@@ -1,7 +1,7 @@
-//! The `BootProfile` custom resource: how tasks boot, described once for a cluster.
+//! The `BootProfile` custom resource: how tasks boot.
 //!
-//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails when they differ.
-//! What a schema or a CEL rule can catch is refused by the API server itself, with the messages below.
+//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails if they differ. The API
+//! server refuses what the schema and the CEL rules can detect, with the messages below.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -152,7 +152,7 @@ pub enum PullPolicy {
 }
 
 impl PullPolicy {
-    /// The word that a pod's `imagePullPolicy` takes.
+    /// The value of `imagePullPolicy` in a pod.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -201,14 +201,14 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Whether it says nothing.
+    /// Whether it has no requests and no limits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty() && self.limits.is_empty()
     }
 }
 
-/// The lengths bound what the API server estimates that a rule costs.
+/// The maximum lengths limit the cost that the API server estimates for rules.
 fn quantities(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
@@ -217,7 +217,7 @@ fn quantities(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-/// A quantity as Kubernetes writes it: `10m`, `64Mi`.
+/// A quantity as in Kubernetes: `10m`, `64Mi`.
 pub type Quantity = String;
 
 /// A source that boot fetches. It must have exactly one kind.
@@ -363,7 +363,7 @@ impl Assets {
         }
     }
 
-    /// The folder around them that the task can write to, where the layout has one.
+    /// The folder around the files that the task can write to, if the layout has one.
     #[must_use]
     pub fn writable(&self) -> Option<&str> {
         (self.layout == Layout::Optimus).then(|| self.mount_path())
@@ -449,10 +449,10 @@ pub enum EnvMode {
 }
 
 impl EnvMode {
-    /// All of them.
+    /// All env modes.
     pub const ALL: [Self; 5] = [Self::Auto, Self::Launch, Self::Secret, Self::File, Self::Hook];
 
-    /// The word for it.
+    /// The name of the mode.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -464,8 +464,8 @@ impl EnvMode {
         }
     }
 
-    /// Whether a container cannot do without the postStart hook: it delivers the env, or nothing else notices that the
-    /// env did not arrive.
+    /// Whether the mode requires the postStart hook: the hook delivers the env, or nothing else detects that
+    /// the env is missing.
     #[must_use]
     pub fn needs_hook(self) -> bool {
         matches!(self, Self::File | Self::Hook)

@@ -1,5 +1,5 @@
-//! What the webhook says of a `BootProfile` in its status: whether its newest version is in force, and the last one
-//! that was good, so that a replica that starts while the newest is not has it too.
+//! The status of a `BootProfile`, which the webhook writes: whether its newest version is valid, and the
+//! active version, so that a replica that starts while the newest version is invalid has it too.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
@@ -13,8 +13,8 @@ use crate::crd::{self, READY, STALLED};
 /// version.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-// Until a webhook has seen the profile, no generation is observed: without the default kstatus takes an object that has
-// no status for one that is ready.
+// Until a webhook has seen the profile, no generation is observed. Without the default, kstatus considers an
+// object without a status ready.
 #[schemars(extend("default" = {"observedGeneration": -1}), transform = crd::known_integers)]
 pub struct BootProfileStatus {
     /// The `metadata.generation` that the status describes.
@@ -39,7 +39,7 @@ pub struct LastValid {
 }
 
 impl LastValid {
-    /// The profile that was good then, where this version of Bootlace can still read it.
+    /// The profile of this version, if this version of Bootlace can parse it.
     #[must_use]
     pub fn profile(&self, name: &str) -> Option<Profile> {
         Profile::new(name, self.generation, serde_json::from_str(&self.spec).ok()?).ok()
@@ -47,8 +47,8 @@ impl LastValid {
 }
 
 impl BootProfileStatus {
-    /// What to say of `generation`, where `problem` keeps it from being in force and `in_force` is what is. The time of
-    /// the last transition is that of `before`, or `now` where the condition changes.
+    /// The status for `generation`. `problem` is why it is invalid, and `in_force` is the active version. The
+    /// transition time is that of `before` unless the condition changes `now`.
     #[must_use]
     pub fn of(
         generation: i64,
