@@ -1,4 +1,4 @@
-//! Boot images that pods name for themselves.
+//! Boot images that pods select.
 
 use bootlace_core::admission::{self, Decision, Injection};
 use bootlace_core::code::Code;
@@ -25,7 +25,7 @@ fn task(image: &str) -> Value {
     })
 }
 
-/// With the profile of the other tests, its `initImage` changed.
+/// With the profile of the other tests and a changed `initImage`.
 fn decide(pod: Value, change: impl FnOnce(&mut Profile)) -> Decision {
     let mut profile = profile(Position::Last);
     change(&mut profile);
@@ -135,7 +135,8 @@ fn without_the_annotation_nothing_is_different() {
     assert_eq!(with_list, without);
 }
 
-/// The images that run are Bootlace's but for the one container, and that one can write only to its own folder.
+/// All other containers run the Bootlace image, and the container of the boot image can only write to its own
+/// folder.
 #[test]
 fn the_launcher_never_comes_from_the_image() {
     let pod = inject(&task(INIT_IMAGE), Position::Last).pod;
@@ -169,11 +170,11 @@ fn an_image_can_stand_for_the_profiles_sources() {
     let sources: Vec<_> = told["sources"].as_array().unwrap().iter().map(|source| &source["name"]).collect();
     assert_eq!(sources, ["init-image"]);
     assert_eq!(boot["volumeMounts"].as_array().unwrap().len(), 2);
-    // It may give any name, so boot must know all that the pod sets itself.
+    // The image can provide any name, so boot needs the names of all variables that the pod sets.
     assert_eq!(told["keep"]["main"], json!(["OWN"]));
 }
 
-/// A template that cannot be filled in for the pod matters only where its source is fetched.
+/// A template that cannot be rendered for the pod only matters if its source is fetched.
 #[test]
 fn templates_of_sources_that_are_not_fetched_refuse_nothing() {
     let with_template = |profile: &mut Profile| {
@@ -208,7 +209,7 @@ fn a_guaranteed_pod_stays_guaranteed() {
     assert_eq!(init_container(&pod, names::CONTAINER_INIT)["resources"]["requests"]["memory"], "1Mi");
 }
 
-/// Who the task is comes from its pod, whose author is not trusted; the kubelet would expand `$(NAME)` in it.
+/// The identity of the task comes from the untrusted pod, and the kubelet would expand `$(NAME)` in it.
 #[test]
 fn what_the_image_is_told_is_literal() {
     let mut pod = task(INIT_IMAGE);

@@ -1,4 +1,4 @@
-//! The layout of Optimus: what a task container sees where, and how its env arrives.
+//! The layout of Optimus: the mounts of a task container, and the delivery of its env.
 
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::code::Code;
@@ -57,7 +57,8 @@ fn the_files_lie_in_a_folder_that_can_be_written_around_them() {
     assert_eq!(mounts(&pod)[2]["mountPath"], "/work");
 }
 
-/// The image's entrypoint sources the env file when it likes: that cannot be proven, and must not fail the task.
+/// The entrypoint of the image sources the env file at any time, so the hook cannot verify it and must not
+/// fail the task.
 #[test]
 fn an_image_of_unknown_entrypoint_loads_its_env_itself() {
     let (pod, warnings) = injected(&json!({"name": "main", "image": "plugin"}), |_| {});

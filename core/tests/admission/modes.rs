@@ -1,4 +1,4 @@
-//! The way that the boot env takes: what decides it, and what a container becomes by it.
+//! Env modes: how the mode is selected, and how it changes a container.
 
 use bootlace_core::admission::{self, Decision, Injection, LookupResults};
 use bootlace_core::names;
@@ -8,7 +8,7 @@ use bootlace_core::plan::{
 use bootlace_core::profile::Profile;
 use serde_json::{Value, json};
 
-/// A profile that gives `GIVEN`, with more of its own.
+/// A profile that provides `GIVEN`, with more fields.
 fn recipes(more: &Value, kubernetes: Option<Version>) -> PreparedProfiles {
     let mut spec = json!({"sources": [{"name": "settings", "inline": {"env": {"GIVEN": "x"}}}]});
     for (field, value) in more.as_object().unwrap() {
@@ -117,7 +117,7 @@ fn the_profiles_table_combines_with_the_pods_args() {
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run", "--help"]].concat());
     let injected = inject(&pod(&json!({}), &json!({"args": ["x"]})), &recipes);
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run"]].concat());
-    // An empty array is none to the kubelet.
+    // For the kubelet, an empty array is the same as absent.
     let injected = inject(&pod(&json!({}), &json!({"args": [], "command": []})), &recipes);
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run", "--help"]].concat());
 }
@@ -234,7 +234,8 @@ fn with_file_the_kubelet_is_asked_for_each_variable_before_the_pods_own() {
     assert_eq!(told.file_keys.unwrap().len(), 3);
     assert!(told.references.is_empty(), "the kubelet resolves them");
 
-    // What the pod sets is read where it is built on, before or while it is set.
+    // Variables that the pod sets are read from the file if other values refer to them, before or while they
+    // are set.
     let env = json!([
         {"name": "EARLY", "value": "$(PERHAPS)"},
         {"name": "OWN", "value": "$(OWN):$(GIVEN)"},
@@ -284,7 +285,7 @@ fn boot_gets_the_names_that_the_pods_own_sources_give() {
     assert_eq!(at(&injected, "/spec/initContainers/0/envFrom"), &held);
     assert_eq!(spec(&injected).held["main"], "BOOTLACE_HELD_0_");
 
-    // Boot is given nothing of the pod's that it has no use for.
+    // Boot only gets env of the pod that it needs.
     let without_env = json!({"sources": [{"name": "a", "inline": {"files": {"a": "x"}}}]});
     let injected = inject(&with_source, &recipes(&without_env, None));
     assert_eq!(at(&injected, "/spec/initContainers/0/envFrom"), &Value::Null);
@@ -321,7 +322,7 @@ fn a_request_is_the_hooks_in_either_scheme_and_takes_the_launcher_with_tls() {
             }},
             "preStop": {"sleep": {"seconds": 1}},
         });
-        // Whatever way the env takes, and whatever else the hook has to do.
+        // With any env mode, and with or without other work for the hook.
         for (container, profile) in [
             (json!({"command": ["run"]}), json!({"hook": {"commands": [["check"]]}})),
             (json!({}), json!({"env": {"mode": "Hook"}})),

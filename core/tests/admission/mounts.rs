@@ -1,4 +1,4 @@
-//! The pod's own mounts beside Bootlace's: what the runtime could not make is refused, with both of them.
+//! Mounts of the pod and of Bootlace: a conflict is refused with a message that names both mounts.
 
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::names;
@@ -67,11 +67,11 @@ fn the_files_below_a_mount_of_the_pods_take_one_that_can_be_written() {
     let (_, warnings) = admit(&pod(&claim, &dags(false)), at).unwrap();
     assert!(warnings[0].contains("creates that folder in volume \"own\""), "{warnings:?}");
     assert!(admit(&pod(&json!({"emptyDir": {}}), &dags(false)), at).unwrap().1.is_empty());
-    // The kubelet mounts it read-only, whatever the mount says.
+    // The kubelet mounts it read-only, whatever the mount specifies.
     admit(&pod(&json!({"configMap": {"name": "dags"}}), &dags(false)), at).unwrap_err();
 }
 
-/// They hold the pod's token and what nobody but boot may write.
+/// These volumes contain the token of the pod and files that only boot may write.
 #[test]
 fn nobody_mounts_a_volume_of_bootlaces_in_advance() {
     let spec = |list: &str, field: &str, mount: &Value| {
@@ -97,7 +97,7 @@ fn nobody_mounts_a_volume_of_bootlaces_in_advance() {
             }
         }
     }
-    // One of the pod's own that is called alike is its own.
+    // A volume of the pod with a similar name is allowed.
     let mut own = spec("containers", "volumeMounts", &json!({"name": "bootlace-cache", "mountPath": "/own"}));
     own["volumes"] = json!([{"name": "bootlace-cache", "emptyDir": {}}]);
     admit(&own, |_| {}).unwrap();
@@ -116,7 +116,8 @@ fn launcher_and_env_cannot_be_hidden() {
     }
 }
 
-/// An init container that is no task goes without the files where it has something else there: it ran so before.
+/// An init container that is not a task does not get the files if it has a conflicting mount: it also worked
+/// without them before.
 #[test]
 fn an_init_container_with_a_mount_in_their_place_goes_without_the_files() {
     let mut spec = pod(&json!({"emptyDir": {}}), &json!({"mountPath": "/own"}));

@@ -1,4 +1,4 @@
-//! What a pod becomes that takes what earlier tasks handed over.
+//! Pods with inputs from earlier tasks.
 
 use bootlace_core::admission::{self, Decision, Injection, LookupResults, PendingLookup};
 use bootlace_core::code::Code;
@@ -27,7 +27,7 @@ fn run() -> Identity {
     Identity { scheduler: own("annotation"), workflow: own("shop"), run: own("r1"), ..Identity::default() }
 }
 
-/// A stored output of the run; its object is `shop.r1.KEY-1`.
+/// A stored output of the run, with the object `shop.r1.KEY-1`.
 fn pipe(key: &str, kind: &str, files: &[&str]) -> Pipe {
     let object = format!("shop.r1.{}-1", key.to_lowercase());
     serde_json::from_value(json!({
@@ -91,7 +91,7 @@ fn refused(pod: &Value) -> String {
     decide(pod, &json!([]), &found(stored())).map(drop).unwrap_err().message
 }
 
-/// KUDO's own example: one step makes a certificate, and a later one mounts it.
+/// Example of KUDO: one step creates a certificate, and a later one mounts it.
 #[test]
 fn a_placeholder_becomes_the_objects_name() {
     let spec = json!({
@@ -331,7 +331,7 @@ fn where_nothing_is_looked_up_the_pod_says_what_would_be() {
     );
     assert_eq!(injection.pod["spec"]["volumes"][0]["secret"]["secretName"], "pipe:Cert");
 
-    // A pod on its way into a cluster is not let in so: it would wait for ever.
+    // A pod that is being created is refused, because it would wait forever.
     let body = serde_json::to_vec(&crate::review(&pod)).unwrap();
     let answered = admission::review(&body, &recipes(&sources));
     let refusal = answered.response.refusal.unwrap();

@@ -1,4 +1,4 @@
-//! What a pod becomes whose tasks hand outputs over.
+//! Pods whose tasks have outputs.
 
 use bootlace_core::admission::{self, Decision, Injection};
 use bootlace_core::injected_config::StoreEndpoint;
@@ -30,7 +30,7 @@ fn recipes(profile: &Value, settings: &InstallationSettings) -> PreparedProfiles
     PreparedProfiles::new([profile].into_iter().collect(), settings).unwrap()
 }
 
-/// A pod of a Job, that declares `outputs`.
+/// A pod of a Job that declares `outputs`.
 fn pod(outputs: &str, spec: &Value) -> Value {
     json!({
         "metadata": {
@@ -146,7 +146,7 @@ fn the_sidecar_ends_with_the_tasks_where_nothing_else_runs_or_begins_again() {
         pod["metadata"]["annotations"][names::ANNOTATION_CONTAINERS] = json!("main");
         assert_eq!(told(&inject(&pod, &json!({})).pod).ends, expected, "{case}");
     }
-    // It reads what such a task leaves when all have ended.
+    // The sidecar reads the files of such a task after all tasks have ended.
     let unknown = json!({
         "name": "main", "image": "openssl", "volumeMounts": [{"name": "out", "mountPath": "/out"}],
     });
@@ -187,7 +187,7 @@ fn without_a_launcher_the_file_is_read_from_a_volume_that_is_shared() {
     ]});
     let mut before = pod(CERT, &one(&unknown));
     before["spec"]["volumes"] = json!([{"name": "work", "emptyDir": {}}]);
-    // Without sources there is no env to be brought by a Secret.
+    // Without sources there is no env to deliver in a Secret.
     let injection = decide(&before, &json!({"env": {"mode": "Hook"}}), &settings()).unwrap();
     assert_eq!(injection.warnings.len(), 1);
     for detail in [
@@ -272,7 +272,7 @@ proptest! {
     fn any_pod_with_outputs_keeps_what_it_has(pod in pods::pod(), first in any::<bool>()) {
         let mut pod = pod;
         let container = &pod["spec"]["containers"][0];
-        // A launcher needs a command, and a volume is needed without one.
+        // The launcher needs a command, and without one a volume is required.
         let launched = container["command"].as_array().is_some_and(|words| !words.is_empty());
         prop_assume!(launched);
         pod["metadata"]["annotations"][names::ANNOTATION_PIPE_OUT] = json!(CERT);
@@ -281,7 +281,7 @@ proptest! {
         let profile = json!({"boot": {"position": position}});
         let injected = decide(&pod, &profile, &settings()).unwrap().pod;
         prop_assert_eq!(pods::kept(&pod, &injected, ""), Ok(()));
-        // A sidecar right behind boot.
+        // The sidecar directly follows boot.
         let init = injected["spec"]["initContainers"].as_array().unwrap();
         let boot = init.iter().position(|container| container["name"] == names::CONTAINER_BOOT).unwrap();
         prop_assert_eq!(&init[boot + 1]["name"], names::CONTAINER_PIPE);

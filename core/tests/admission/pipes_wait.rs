@@ -1,4 +1,4 @@
-//! What a pod becomes that waits for what an earlier task has not handed over yet.
+//! Pods that wait for outputs that an earlier task has not stored yet.
 
 use bootlace_core::admission::{self, Decision, Injection, LookupResults};
 use bootlace_core::code::Code;
@@ -87,7 +87,7 @@ fn init_names(pod: &Value) -> Vec<&str> {
     containers.iter().map(|container| container["name"].as_str().unwrap()).collect()
 }
 
-/// What the containers that wait are told.
+/// The configuration of the wait containers.
 fn told(pod: &Value) -> WaitSpec<'static> {
     let containers = pod["spec"]["initContainers"].as_array().unwrap();
     let wait = containers.iter().find(|container| container["name"] == names::CONTAINER_WAIT).unwrap();
@@ -148,11 +148,11 @@ fn placeholders_become_the_names_and_their_volumes_may_be_empty_at_first() {
         {"configMap": {"name": settings, "optional": true}}, {"secret": {"name": cert, "optional": true}},
     ]);
     assert_eq!(volumes[1]["projected"]["sources"], sources);
-    // A variable is never left out, whatever the pod says.
+    // The variable is required, whatever the pod specifies.
     let reference = json!({"name": cert, "key": "tls.crt", "optional": false});
     assert_eq!(containers[0]["env"][0]["valueFrom"]["secretKeyRef"], reference);
     assert_eq!(containers[0]["envFrom"][0]["configMapRef"], json!({"name": settings, "optional": false}));
-    // None of the pod's own init containers takes it, so they come first.
+    // No init container of the pod uses it, so they run first.
     let names = ["own", names::CONTAINER_WAIT, names::CONTAINER_VOLUME_WAIT, names::CONTAINER_BOOT];
     assert_eq!(init_names(&pod), names);
     let spec = told(&pod);

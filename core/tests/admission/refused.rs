@@ -1,4 +1,4 @@
-//! What cannot be booted as asked: each refusal names the object, the field and the remedy.
+//! Pods that cannot be booted: each refusal names the object, the field and the remedy.
 
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::names;

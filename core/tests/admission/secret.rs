@@ -1,4 +1,4 @@
-//! Env by a Secret: what the pod becomes, and what neither the pod nor its annotations can bring about.
+//! Env in a Secret: the changes to the pod, and what neither the pod nor its annotations can influence.
 
 use bootlace_core::admission::{self, Decision, Injection};
 use bootlace_core::injected_config::StoreEndpoint;
@@ -109,7 +109,7 @@ fn a_name_is_the_reviews_own() {
     assert!(!name(UID).contains(UID.split('-').next().unwrap()));
     let refused = admit(&before, None, &recipes).err().unwrap();
     assert!(refused.ends_with("[BL1309]"), "{refused}");
-    // Called again for the same pod, the webhook leaves it alone, whatever the uid.
+    // If it is called again for the same pod, the webhook does not change it, whatever the UID is.
     let once = inject(&before, &recipes).pod;
     let twice = admission::admit(once, AdmissionContext { namespace: "etl", uid: Some("another") }, &recipes);
     assert!(matches!(twice, Decision::Skip(bootlace_core::selection::SkipReason::AlreadyInjected)));
@@ -121,7 +121,7 @@ fn a_known_command_is_launched_unless_the_profile_says_otherwise() {
     let launched = inject(&before, &recipes(EnvMode::Auto, true)).pod;
     assert_eq!(mark(&launched).env_secret, None);
     assert_eq!(launched["spec"]["containers"][0].get("envFrom"), None);
-    // Without a review, too: nothing has to be named.
+    // Also without a review, because no Secret must be named.
     admit(&before, None, &recipes(EnvMode::Auto, true)).unwrap();
     let by_secret = inject(&before, &recipes(EnvMode::Secret, true)).pod;
     assert_eq!(by_secret["spec"]["containers"][0]["command"], json!(["run"]));
@@ -138,7 +138,7 @@ fn without_a_store_auto_warns_and_secret_is_refused() {
     assert!(refused.ends_with("[BL1308]"), "{refused}");
 }
 
-/// What a pod says of itself never sets an address, an image, a privilege or a Secret.
+/// Annotations of a pod never set an address, an image, a privilege or a Secret.
 #[test]
 fn a_forged_annotation_is_replaced() {
     let forged = json!({
@@ -176,7 +176,7 @@ fn a_pod_that_cannot_look_up_services_is_warned_where_it_needs_the_store() {
     ] {
         let said = warnings(&dns, EnvMode::Secret);
         assert!(said.len() == 1 && said[0].contains(field), "{dns}: {said:?}");
-        // The launcher asks nobody.
+        // The launcher does not use the store.
         assert_eq!(warnings(&dns, EnvMode::Launch), Vec::<String>::new(), "{dns}");
     }
     for dns in [

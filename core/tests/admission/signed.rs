@@ -1,4 +1,4 @@
-//! What is signed for the store, and what becomes of pods that come injected already.
+//! Signatures for the store, and pods that are already injected.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ fn injected(pod: Value, keys: Option<Keys>) -> Value {
     }
 }
 
-/// The pod that came injected, signed; or why it is refused.
+/// The already injected pod after signing, or why it is refused.
 fn admitted(pod: Value) -> Result<Value, String> {
     match admission::admit(pod, ORIGIN, &recipes(Some(keys()))) {
         Decision::Reorder(reordering) => {
@@ -119,7 +119,7 @@ fn what_was_injected_offline_is_signed_where_the_same_would_be_planned() {
     let offline = injected(pod(), None);
     let pod = admitted(offline.clone()).unwrap();
     assert!(holds(&pod, "team", "gencert", None));
-    // Nothing else of it has changed.
+    // Nothing else has changed.
     let mut without = pod;
     let containers = without["spec"]["initContainers"].as_array_mut().unwrap();
     let boot = containers.iter_mut().find(|found| found["name"] == names::CONTAINER_BOOT).unwrap();
@@ -131,7 +131,7 @@ fn what_was_injected_offline_is_signed_where_the_same_would_be_planned() {
 fn a_copy_under_another_name_is_checked_and_gets_a_signature_of_its_own() {
     let mut copy = injected(pod(), Some(keys()));
     copy["metadata"]["name"] = json!("copy");
-    // A run that its pods name has no task but their names: the copy is another one.
+    // In a run from an annotation, the name of the pod is the task: the copy is another task.
     let error = admitted(copy.clone()).unwrap_err();
     assert!(error.contains("the task of the outputs") && error.contains("task copy of shop"), "{error}");
     let pipes = env(&copy, names::CONTAINER_PIPE, names::ENV_PIPES).unwrap().replace("gencert", "copy");

@@ -1,4 +1,4 @@
-//! Templates of a profile, filled in at admission for pods that schedulers made.
+//! Templates of a profile, rendered at admission for pods that schedulers created.
 
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::plan::{BootSpec, InstallationSettings, PreparedProfiles};
@@ -53,7 +53,7 @@ fn env_files_and_paths_are_filled_in() {
     );
 }
 
-/// As the kubelet reads it: only `$(NAME)` is a reference, and only to an earlier variable.
+/// Like the kubelet: only `$(NAME)` is a reference, and only to an earlier variable.
 #[test]
 fn a_literal_dollar_is_no_reference() {
     let pod = |env: &Value| {
@@ -74,7 +74,7 @@ fn a_literal_dollar_is_no_reference() {
     }
     let refers = json!([{"name": "A", "value": "a$"}, {"name": "PW", "value": "$(A)b"}]);
     assert_eq!(value(refers.clone(), default), Ok(json!("a$b")));
-    // Boot's own container gets it as it is, and nothing expands it on the way.
+    // The boot container gets the value unchanged, and nothing expands it.
     let later = json!([{"name": "PW", "value": "$(B)"}, {"name": "B", "value": "b"}]);
     assert_eq!(value(later.clone(), default), Ok(json!("unset")));
     let refusal = value(later, "{{ env.PW }}").unwrap_err();
@@ -161,7 +161,7 @@ fn requests_are_filled_in_as_each_place_has_it() {
     let filled = admit(labelled(team), &sources).unwrap();
     let request = &filled[0]["from"]["http"]["request"];
     assert_eq!(request["path"], "load/a%26b%3Dc%2Fd%20%22e%22%20%252e%252e.sql");
-    // Boot encodes these, each in its own way.
+    // Boot encodes these.
     assert_eq!(request["query"], json!({"ref": team, "x": "as it is"}));
     let body: Value = serde_json::from_str(request["body"].as_str().unwrap()).unwrap();
     assert_eq!(body, json!({"team": team, "year": 2026}));

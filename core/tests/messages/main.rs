@@ -23,7 +23,7 @@ use bootlace_core::quantity::Quantity;
 use bootlace_core::template::{InvalidTemplateSyntax, RenderError};
 use serde_json::json;
 
-/// Codes of refusals that are no variant of an error: see `core/src/admission.rs`.
+/// Codes of refusals without an error variant: see `core/src/admission.rs`.
 const OF_ADMISSION: &[Code] = &[Code::ReviewMalformed, Code::LookupUnavailable];
 
 fn text(text: &str) -> String {
