@@ -24,7 +24,7 @@ const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
 
 /// A part of the plan cannot be written as JSON: a defect of Bootlace's, never of the pod's, told instead of hidden.
 #[derive(Debug, thiserror::Error)]
-#[error("a part of the plan cannot be written as JSON ({0}): report this as a defect of Bootlace")]
+#[error("internal error: failed to serialize the plan ({0}); please report this bug")]
 pub struct PatchError(#[from] serde_json::Error);
 
 /// The operations that turn `pod` into what `plan` says.

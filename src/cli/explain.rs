@@ -366,7 +366,7 @@ mod tests {
             "- Report of container main becomes a ConfigMap, where it is written: the launcher hands it over after exit 0",
             "- what it hands over to the sidecar at /bootlace-run",
             "- launcher in front of its command",
-            "+ pipe mount /etc/tls takes pipe Cert of run r1: the webhook looks it up when the pod is created",
+            "+ pipe mountPath \"/etc/tls\" uses pipe \"Cert\" of run r1, which the webhook looks up when the pod is created",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
@@ -401,7 +401,7 @@ mod tests {
             "+ init container bootlace-wait  waits until the store has:\n      - pipe Cert by task gencert, run r1, as Secret \
              r1.gencert.cert-awaited-",
             ", for 300 s at most\n  + init container bootlace-look  sees to it that the kubelet",
-            "+ warning bootlace: pipe Cert by task gencert, run r1 is not stored yet: the pod waits for it, 300 s at most",
+            "+ warning bootlace: pipe Cert by task gencert, run r1 is not stored yet",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }

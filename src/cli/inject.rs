@@ -175,7 +175,7 @@ spec:
         let error = inject(&manifest::documents(text).unwrap()[0], &recipes).unwrap_err().to_string();
         assert!(
             error.contains(
-                "Apply the manifest as it is:\n  spec.volumes[0].secret.secretName takes pipe Cert of run r:"
+                "Apply the manifest as it is:\n  spec.volumes[0].secret.secretName uses pipe \"Cert\" of run r, "
             ),
             "{error}"
         );

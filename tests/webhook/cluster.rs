@@ -326,7 +326,7 @@ async fn a_broken_profile_says_so_once_and_its_last_good_version_outlives_the_re
     let (status, message) = ready(2).unwrap();
     let message = message.as_str().unwrap();
     assert_eq!(status, "False");
-    assert!(message.contains("no filter") && message.ends_with("generation 1 stays in force"), "{message}");
+    assert!(message.contains("filter") && message.ends_with("generation 1 stays active"), "{message}");
     // One that starts just then has the good one too, and every replica agrees.
     let late = Watching::start(&api);
     until("its list", async || late.readiness.report().is_empty()).await;

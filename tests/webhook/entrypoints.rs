@@ -160,7 +160,7 @@ async fn what_cannot_be_looked_up_says_what_to_change() {
         (":gone", "correct the pod's image, or push it"),
         (":long", "its ENTRYPOINT, CMD and ENV take more than 16384 bytes: shorten them"),
         (":broken", "the configuration cannot be read, at line 1 column 1: push the image anew"),
-        (":-", "is not the name of an image: write REGISTRY"),
+        (":-", "is not a valid image reference"),
     ] {
         let said = webhook.refusal(&format!("{}/team/image{tag}", registry.host()), &secrets).await;
         assert!(said.contains(sentence), "{said}");

@@ -10,6 +10,7 @@ use super::{AwaitedOutput, InputError, Inputs, ResolvedInput, ResolvedPipe};
 use crate::names;
 use crate::output::{ObjectKind, Pipe};
 use crate::pod::{Container, FieldPath, List, Pod};
+use crate::quote::quoted;
 
 /// The changes to a pod.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -175,7 +176,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         let all = || self.pod.containers.iter().chain(init.clone());
         all().find(|container| container.name == name).map(|container| vec![container]).ok_or_else(|| {
             let known: Vec<_> = all().map(|container| container.name).collect();
-            format!("the pod has no container {name:?}: write one of {}", known.join(", "))
+            format!("container {name:?} does not exist in the pod: use one of {}", quoted(&known))
         })
     }
 
@@ -190,7 +191,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         let taken_by = container.mounts.iter().flatten().find(|mount| mount.is_at(path));
         if let Some(mount) = taken_by {
             return Err(wrong(format!(
-                "container {:?} mounts {:?} at {path} already: write another mountPath",
+                "container {:?} already mounts volume {:?} at {path}: set another mountPath",
                 container.name, mount.volume
             )));
         }
@@ -214,7 +215,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
     ) -> Result<(), InputError> {
         if container.env.contains(&name) {
             return Err(wrong(format!(
-                "container {:?} sets {name} itself: remove one of the two",
+                "container {:?} already sets variable {name:?}: remove one of the two",
                 container.name
             )));
         }
@@ -237,7 +238,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
     ) -> Result<(), InputError> {
         let used = (container.name, place.to_owned());
         if self.used.contains(&used) {
-            return Err(wrong(format!("an earlier entry has {place} already: write another")));
+            return Err(wrong(format!("{place:?} is already used by an earlier entry: use another")));
         }
         self.used.push(used);
         Ok(())
@@ -278,7 +279,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
     pub(super) fn without_source(&mut self, position: usize, name: &str, asked: &PipeQuery) {
         self.inputs.boot.sources.push((position, None));
         self.inputs.warnings.push(format!(
-            "bootlace: source {name:?} is optional, and {} is not stored: the task boots without it",
+            "bootlace: source {name:?} is skipped because it is optional and {} is not stored",
             asked.words()
         ));
     }
@@ -287,7 +288,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         let mut inputs = self.inputs;
         let warning = |awaits: &AwaitedOutput| {
             let (what, seconds) = (awaits.words(), awaits.seconds);
-            format!("bootlace: {what} is not stored yet: the pod waits for it, {seconds} s at most")
+            format!("bootlace: {what} is not stored yet: the pod waits for it for up to {seconds} s")
         };
         inputs.warnings.extend(inputs.boot.awaits.iter().map(warning));
         inputs

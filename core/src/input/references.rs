@@ -1,6 +1,7 @@
-//! Fields of a pod that name an object by a pipe's key: `{{.Pipes.KEY}}` or `pipe:KEY` in place of the name.
+//! Fields of a pod that name an object by the key of a pipe: `{{.Pipes.KEY}}` or `pipe:KEY` in place of the
+//! name.
 //!
-//! They are found in the raw JSON, and only their strings are replaced: all around them stays to the byte.
+//! They are found in the raw JSON, and only their strings are replaced. The rest of the pod does not change.
 
 use bootlace_launch::handover::is_data_key;
 
@@ -8,44 +9,44 @@ use super::InputError;
 use crate::output::{ObjectKind, key};
 use crate::pod::{FieldPath, Fields, Json, PathStep};
 
-/// The second spelling, for templates that know `{{ }}` themselves.
+/// Alternative notation, for template engines that use `{{ }}` themselves.
 pub(super) const PREFIX: &str = "pipe:";
 
-/// A field that names an object by a pipe's key.
+/// A field that names an object by the key of a pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObjectReference {
     /// The field whose value is the placeholder.
     pub(super) field: FieldPath,
-    /// The kind of object that it takes.
+    /// The kind of object that it requires.
     pub(super) kind: ObjectKind,
     /// The key.
     pub(super) key: String,
-    /// Files of the object that it names: the key of a variable, or the items of a volume.
+    /// Files of the object that it references: the key of a variable, or the items of a volume.
     pub(super) files: Vec<String>,
-    /// The volume that it is in; none in a container.
+    /// The volume that contains it; `None` in a container.
     pub(super) volume: Option<VolumeReference>,
 }
 
-/// A volume that holds an object, alone or with others.
+/// A volume that contains an object, possibly with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct VolumeReference {
-    /// Its place among the pod's.
+    /// Its index in the volumes of the pod.
     pub(super) index: usize,
-    /// The paths in it that its items have; empty where every file has its own name.
+    /// Paths of its items in the volume; empty if every file has its own name.
     pub(super) paths: Vec<String>,
 }
 
 impl ObjectReference {
-    /// Whether one of the pod's own init containers names it.
+    /// Whether it is in an init container of the pod.
     pub(super) fn is_in_init_container(&self) -> bool {
         matches!(self.field.0.get(1), Some(PathStep::Field(list)) if list == "initContainers")
     }
 }
 
-/// All of them, in the pod's order.
+/// All references, in order.
 ///
 /// # Errors
-/// Where a placeholder is no whole name, or stands in a field that names no object.
+/// If a placeholder is not the whole name, or is in a field that names no object.
 pub(super) fn find<'a>(pod: &'a Json<'a>) -> Result<Vec<ObjectReference>, InputError> {
     let Some(spec) = pod.as_object().and_then(|pod| pod.get("spec")) else { return Ok(Vec::new()) };
     let mut walk = Walk { place: vec![Step::Field("spec")], around: Vec::new(), found: Vec::new() };
@@ -61,7 +62,7 @@ enum Step<'a> {
 
 struct Walk<'a> {
     place: Vec<Step<'a>>,
-    /// The objects that the place is in, from the outermost.
+    /// The objects that contain the current value, outermost first.
     around: Vec<&'a Fields<'a>>,
     found: Vec<ObjectReference>,
 }
@@ -98,7 +99,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let Some(kind) = names_object(&self.place) else {
-            // The short spelling is anybody's elsewhere.
+            // In other fields, this prefix can have another meaning.
             return if holds {
                 Err(InputError::Elsewhere { field: self.field().to_string() })
             } else {
@@ -128,7 +129,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Keys and paths of the `items` beside the name.
+    /// Keys and paths of the `items` next to the name.
     fn items(&self) -> Vec<(String, String)> {
         let Some(Json::Array(items)) = self.around.last().and_then(|fields| fields.get("items")) else {
             return Vec::new();
@@ -150,11 +151,11 @@ impl<'a> Walk<'a> {
 }
 
 fn holds_placeholder(text: &str) -> bool {
-    // By one byte first, which most texts do not hold and which is found much faster.
+    // First a search for one byte, which is much faster and not found in most texts.
     text.contains('{') && text.contains("{{") && text.contains(".Pipes.")
 }
 
-/// The kind of object that is named at a place; none where no object is named there, or one that no pipe is stored as.
+/// The kind of object that a field names; `None` if it names none, or one of a kind that pipes do not have.
 fn names_object(place: &[Step<'_>]) -> Option<ObjectKind> {
     use Step::{Element, Field};
     let [Field("spec"), Field(list), Element(_), field @ ..] = place else { return None };
@@ -187,6 +188,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::code::{Code, Coded as _};
 
     fn pod(text: &str) -> Value {
         json!({"metadata": {"annotations": {"note": "{{.Pipes.Note}}"}}, "spec": {
@@ -247,24 +249,25 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_name_is_refused() {
-        for (text, sentence) in [
-            ("x-{{.Pipes.Cert}}", "a pipe's key stands for the whole name"),
-            ("{{.Pipes.A}}{{.Pipes.B}}", "a pipe's key stands for the whole name"),
-            ("pipe:{{.Pipes.A}}", "a pipe's key stands for the whole name"),
-            ("{{.Pipes.}}", "a pipe's key has letters"),
-            ("pipe:", "a pipe's key has letters"),
-            ("pipe:a/b", "a pipe's key has letters"),
+        for (text, code) in [
+            ("x-{{.Pipes.Cert}}", Code::PlaceholderNotAlone),
+            ("{{.Pipes.A}}{{.Pipes.B}}", Code::PlaceholderNotAlone),
+            ("pipe:{{.Pipes.A}}", Code::PlaceholderNotAlone),
+            ("{{.Pipes.}}", Code::PlaceholderKeyInvalid),
+            ("pipe:", Code::PlaceholderKeyInvalid),
+            ("pipe:a/b", Code::PlaceholderKeyInvalid),
         ] {
-            let error = find(&Json::from(&pod(text))).unwrap_err().to_string();
-            assert!(error.contains(sentence) && error.contains(text), "{text}: {error}");
+            let error = find(&Json::from(&pod(text))).unwrap_err();
+            assert_eq!(error.code(), code, "{text}: {error}");
+            assert!(error.to_string().contains(text), "{text}: {error}");
         }
     }
 
     #[test]
     fn a_placeholder_where_nothing_replaces_it_is_refused_and_the_short_form_is_left() {
         let arguments = |text: &str| json!({"spec": {"containers": [{"name": "m", "args": ["a", text]}]}});
-        let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err().to_string();
-        assert!(error.starts_with("spec.containers[0].args[1] holds"), "{error}");
+        let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err();
+        assert_eq!(error, InputError::Elsewhere { field: "spec.containers[0].args[1]".to_owned() });
         assert_eq!(find(&Json::from(&arguments("pipe:Cert"))).unwrap(), []);
     }
 }

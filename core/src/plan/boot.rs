@@ -279,7 +279,7 @@ pub(super) fn keep_from_root(container: &mut Value, pod: &Pod<'_>) {
 pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
     let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
     if let Some(container) = pod.all_containers().find(|container| names::is_own_container(container.name)) {
-        return Err(taken("a container of the pod", container.name));
+        return Err(taken("container", container.name));
     }
     let data = profile.assets.writable().is_some();
     let ours = |name: &str| {
@@ -290,7 +290,7 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
             || init_image::is_called(name)
     };
     match pod.volumes.iter().flatten().find(|volume| ours(volume.name)) {
-        Some(volume) => Err(taken("a volume of the pod", volume.name)),
+        Some(volume) => Err(taken("volume", volume.name)),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Boot profiles: what a cluster's tasks boot with.
+//! Boot profiles: how the tasks of a cluster boot.
 
 pub mod address;
 mod defaults;

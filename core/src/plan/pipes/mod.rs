@@ -58,8 +58,7 @@ pub(super) fn mount(container: &str) -> Value {
 /// What the pod's author should know of outputs that no launcher hands over.
 fn unguarded_output_warning(key: &str, container: &str, because: impl Display) -> String {
     format!(
-        "bootlace: output {key} of container {container:?} is stored only after the task has ended, and nothing keeps \
-         the task from succeeding without it, because {because}: add the image's entrypoint as `command` to have the \
-         launcher wait"
+        "bootlace: output {key:?} of container {container:?} is stored after the task exits, so the task can succeed even if \
+         storing fails, because {because}: set the image's entrypoint as `command` to have the launcher wait"
     )
 }
