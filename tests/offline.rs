@@ -93,7 +93,7 @@ fn explain_shows_invalid_addresses() {
     let mut etl = pod("etl", "etl");
     etl["metadata"]["labels"]["team"] = json!("ml");
     let (_, out, _) = bootlace(&["explain"], &json!({"etl": {"sources": sources}}), &[etl]);
-    assert!(out.contains("segment `.` or `..`") || out.contains("boot will fail: "), "{out}");
+    assert!(out.contains("http.path: the result \"") || out.contains("boot will fail: "), "{out}");
 }
 
 /// Both exit with 1 if a pod would be refused, and only then.

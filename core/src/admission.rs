@@ -1,4 +1,4 @@
-//! The whole way, walked once: from a review, or a bare pod, to its answer.
+//! The complete process of admission: from a review, or a pod alone, to the response.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,66 +19,70 @@ use crate::review::{self, MalformedReview, ParsedReview, Refusal, ReviewRequest,
 use crate::selection::{self, MatchReason, ProfileSelectedBy, Selection, SkipReason};
 use crate::shorten::shorten;
 
-/// A pod's way through admission. `P` is the pod as it becomes; a review's answer is the patch alone.
+/// Result of admission for a pod. `P` is the type of the resulting pod; the response to a review only needs
+/// the patch.
 pub enum Decision<P = Value> {
-    /// It is a task, and this is what it becomes.
+    /// The pod is a task and is injected.
     Inject(Box<Injection<P>>),
-    /// It is a task that has been injected before, and what is to stand behind all its init containers is put there again.
+    /// The pod is an already injected task. Injected init containers that must be the last ones are moved to
+    /// the end again, or the pod is signed.
     Reorder(Box<Reordering<P>>),
-    /// It is left alone.
+    /// The pod does not change.
     Skip(SkipReason),
-    /// It is a task that cannot be booted as it asks.
+    /// The pod is a task that cannot be booted.
     Refuse(Refusal),
 }
 
-/// What is done to a pod, and why.
+/// Changes to a pod, and their reasons.
 pub struct Injection<P = Value> {
-    /// Why it counts as a task.
+    /// Why the pod is a task.
     pub because: MatchReason,
-    /// Who names the profile.
+    /// What selected the profile.
     pub named_by: ProfileSelectedBy,
-    /// The profile that it is booted by.
+    /// The profile.
     pub profile: ProfileRef,
-    /// What the pod's author should know.
+    /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
-    /// What it takes from earlier tasks.
+    /// Resolved inputs from earlier tasks.
     pub taken: Vec<ResolvedInput>,
-    /// What of that could not be looked up, because nobody may be asked, in words: the pod still names it by its key.
+    /// Descriptions of inputs that are not resolved because lookups are not available: the pod still contains
+    /// their keys.
     pub left: Vec<String>,
-    /// What it becomes, as operations.
+    /// The operations that inject the pod.
     pub patch: Vec<Operation>,
     /// The pod with the patch applied.
     pub pod: P,
 }
 
-/// What becomes of an injected pod that got further init containers since, or that carries no signature which holds for it.
+/// Changes to an injected pod that has got further init containers since, or that has no valid signature.
 pub struct Reordering<P = Value> {
-    /// The init containers behind which Bootlace's own stand then.
+    /// The init containers after which the injected ones are moved.
     pub behind: Vec<String>,
-    /// Whether it gets a signature.
+    /// Whether the pod gets a signature.
     pub signed: bool,
-    /// What it becomes, as operations.
+    /// The operations.
     pub patch: Vec<Operation>,
     /// The pod with the patch applied.
     pub pod: P,
 }
 
-/// What was looked up for a pod so far. What is `None` is not to be looked up.
+/// Results of the lookups for a pod so far. `None` means that this kind of lookup is not available.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LookupResults {
-    /// What registries say of its images.
+    /// Configurations of images from registries.
     pub images: Option<ImageConfigs>,
-    /// Which Pipes there are of the runs that it takes from.
+    /// Pipes of the runs that the pod reads from.
     pub pipes: Option<PipeAnswers>,
 }
 
-/// What must be looked up before a pod can be decided on. Whoever can look it up does, adds the answers to [`LookupResults`], and
-/// decides again.
+/// A lookup that is required before admission of a pod can continue. A caller that can do it adds the result
+/// to [`LookupResults`] and calls again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PendingLookup {
-    /// What registries say of images.
+    /// Configurations of images from registries.
     Images(plan::ImageQuery),
-    /// The Pipes of these runs in the pod's namespace. Of each, only scheduler, workflow and run are there.
+    /// The Pipes of these runs in the namespace of the pod. Only scheduler, workflow and run of each identity
+    /// are set.
     Pipes {
         /// The namespace.
         namespace: String,
@@ -87,27 +91,27 @@ pub enum PendingLookup {
     },
 }
 
-/// What a review came to, in one word for metrics and logs.
+/// Outcome of a review, for metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReviewOutcome {
     /// The pod is injected.
     Injected,
-    /// The pod was injected, and its init containers are put in order again.
+    /// The pod was already injected, and its init containers are reordered.
     Reordered,
-    /// The pod came injected, and is signed.
+    /// The pod was already injected, and is signed.
     Signed,
-    /// The pod is left alone, for this reason.
+    /// The pod does not change, for this reason.
     Skipped(SkipReason),
-    /// The pod is turned away.
+    /// The pod is refused.
     Refused,
-    /// The review was about something else than a new pod.
+    /// The review is not about the creation of a pod.
     NotForUs,
-    /// The review could not be read.
+    /// The review cannot be parsed.
     Malformed,
 }
 
 impl ReviewOutcome {
-    /// The outcome as a metric's label.
+    /// The outcome as the label of a metric.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -121,7 +125,7 @@ impl ReviewOutcome {
         }
     }
 
-    /// More on the outcome, as a metric's label: why a pod was skipped; else empty.
+    /// The reason as the label of a metric: why a pod was skipped, else empty.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -137,30 +141,31 @@ impl fmt::Display for ReviewOutcome {
     }
 }
 
-/// An answered review: what goes back, and what it is counted and logged by.
+/// A review with its response, and the data for metrics and logs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
-    /// What goes back.
+    /// The response.
     pub response: ReviewResponse,
-    /// What it came to.
+    /// The outcome.
     pub outcome: ReviewOutcome,
-    /// Which pod it was about; empty where that could not be read.
+    /// The pod of the review; empty if it cannot be parsed.
     pub subject: Subject,
 }
 
-/// Which pod a review is about, for logs.
+/// The pod of a review, for logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// The request's namespace.
+    /// The namespace of the request.
     pub namespace: String,
-    /// The pod's name, or the `generateName` that the API server will make one from.
+    /// The name of the pod, or the `generateName` from which the API server generates it.
     pub pod: String,
-    /// The profile that it boots with, or was refused with; none where it is left alone or there is no such profile.
+    /// The profile that the pod boots with, or for which it was refused; `None` if the pod does not change or
+    /// there is no such profile.
     pub profile: Option<String>,
 }
 
-/// Answers a review: `body` is what the API server posted. Whatever comes in, a well-formed answer goes out. Nothing is
-/// looked up.
+/// Reviews a request: `body` is the body that the API server sent. The response is well-formed for any input.
+/// Lookups are not available.
 #[must_use]
 pub fn review(body: &[u8], recipes: &PreparedProfiles) -> Answered {
     review_with(body, recipes, &LookupResults::default()).unwrap_or_else(|_| {
@@ -169,10 +174,11 @@ pub fn review(body: &[u8], recipes: &PreparedProfiles) -> Answered {
     })
 }
 
-/// The same, where something may be looked up: `found` holds what was looked up for this review so far.
+/// Like [`review`], with lookups: `found` contains the results for this review so far.
 ///
 /// # Errors
-/// What must be looked up. With the answers to all of it in `found`, the next try comes to an answer, or asks for more.
+/// The lookup that is required. When its result is in `found`, the next call returns a response or requires
+/// another lookup.
 pub fn review_with(
     body: &[u8],
     recipes: &PreparedProfiles,
@@ -200,7 +206,7 @@ pub fn review_with(
     Ok(Answered { response, outcome, subject })
 }
 
-/// Characters of an object's name, as the API server checks it only after admission.
+/// Maximum characters of the name of an object, which the API server only validates after admission.
 const MAX_NAME_CHARS: usize = 253;
 
 fn subject(request: &mut ReviewRequest<'_>) -> Subject {
@@ -215,9 +221,9 @@ fn subject(request: &mut ReviewRequest<'_>) -> Subject {
 
 fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOutcome, Option<String>) {
     match decision {
-        // It would wait for an object of such a name for ever.
+        // The pod would wait forever for an object with such a name.
         Decision::Inject(injection) if !injection.left.is_empty() => {
-            let message = format!("bootlace: nothing can be looked up now: {}", injection.left.join("; "));
+            let message = format!("bootlace: lookups are not available now: {}", injection.left.join("; "));
             let refusal = Refusal::new(503, "ServiceUnavailable", Code::LookupUnavailable, &message)
                 .with_retry_after(1);
             (ReviewResponse::refuse(uid, refusal), ReviewOutcome::Refused, Some(injection.profile.name))
@@ -241,11 +247,14 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
             let Reordering { behind, signed, patch, pod: () } = *reordering;
             let mut audit = BTreeMap::new();
             if signed {
-                let how = "it came injected, and what it is told is what would be planned for it";
-                audit.insert("signed", how.to_owned());
+                let reason = "it was already injected, and its configuration is what Bootlace would inject";
+                audit.insert("signed", reason.to_owned());
             }
             if !behind.is_empty() {
-                audit.insert("reordered", format!("boots behind {}, which came later", behind.join(", ")));
+                audit.insert(
+                    "reordered",
+                    format!("boot moved after {}, which were added later", behind.join(", ")),
+                );
             }
             let outcome = if behind.is_empty() { ReviewOutcome::Signed } else { ReviewOutcome::Reordered };
             (ReviewResponse { uid, patch, audit, ..ReviewResponse::default() }, outcome, None)
@@ -261,8 +270,8 @@ fn answer_pod(uid: String, decision: Decision<()>) -> (ReviewResponse, ReviewOut
     }
 }
 
-/// Decides on a pod that is being created, and where it is a task returns it injected. `origin` is the namespace, where
-/// there is no review. Nothing is looked up.
+/// Admits a pod that is being created, and returns it injected if it is a task. `origin` can be a namespace
+/// if there is no review. Lookups are not available.
 #[must_use]
 pub fn admit<'a>(
     object: Value,
@@ -273,10 +282,10 @@ pub fn admit<'a>(
         .unwrap_or_else(|_| Decision::Refuse(internal_error(&UNEXPECTED_LOOKUP)))
 }
 
-/// The same, where something may be looked up; see [`review_with`].
+/// Like [`admit`], with lookups; see [`review_with`].
 ///
 /// # Errors
-/// What must be looked up first.
+/// The lookup that is required.
 pub fn admit_with<'a>(
     mut object: Value,
     origin: impl Into<AdmissionContext<'a>>,
@@ -306,7 +315,8 @@ pub fn admit_with<'a>(
 }
 
 fn patched(object: &mut Value, patch: &[Operation]) -> Result<(), json_patch::PatchError> {
-    // "Unsafe" is json-patch's word for "does not undo a patch that fails half-way": undoing takes copies.
+    // "Unsafe" means in json-patch that a patch that fails halfway is not undone; undoing it would require
+    // copies.
     let operations: Vec<_> = patch.iter().map(PatchOperation::from).collect();
     json_patch::patch_unsafe(object, &operations)
 }
@@ -360,13 +370,15 @@ fn inject(
 ) -> Result<Injection<()>, EarlyOutcome> {
     let pod = read(&object)?;
     let Selected { because, named_by, recipe, inputs } = select(&object, &pod, origin, recipes, found)?;
-    let Inputs { mut operations, boot, taken, left, mut warnings } = inputs;
+    let Inputs { edits, boot, taken, left, mut warnings } = inputs;
+    let mut operations = patch::inputs(edits, &pod);
     let decided = if operations.is_empty() {
         let decided = plan(&pod, origin, recipe, found, &boot)?;
         apply(object, &decided.patch)?;
         decided
     } else {
-        // What it takes is named in the pod first: what is planned then sees a pod that names it itself.
+        // The plan sees the pod with its inputs, as if it had named them itself. Only such a pod is read twice: which inputs it
+        // has is known after the first time.
         let object = apply(object, &operations)?;
         let decided = plan(&read(&object)?, origin, recipe, found, &boot)?;
         apply(object, &decided.patch)?;
@@ -378,7 +390,7 @@ fn inject(
     Ok(Injection { because, named_by, profile, warnings, taken, left, patch: operations, pod: () })
 }
 
-/// A task: by which profile it is booted, and what it takes from earlier ones.
+/// A task, with its profile and the inputs from earlier tasks.
 struct Selected<'r> {
     because: MatchReason,
     named_by: ProfileSelectedBy,
@@ -419,8 +431,9 @@ fn select<'r>(
     }
 }
 
-/// The operation that signs a pod which came injected, by `bootlace inject` or as a copy; none where it is signed, or nothing
-/// is. What the store would do for it is checked against what would be planned for it now, and never taken on its word.
+/// The operation that signs an already injected pod, which `bootlace inject` or a copy of a pod produces;
+/// `None` if it is already signed, or if nothing is signed. The configuration for the store is compared with
+/// what would be planned now, and never trusted.
 fn signature(
     pod: &Pod<'_>,
     origin: AdmissionContext<'_>,
@@ -429,7 +442,7 @@ fn signature(
     let Some(keys) = recipes.keys().filter(|keys| !plan::is_signed(pod, origin.namespace, keys)) else {
         return Ok(None);
     };
-    // What is injected without outputs may be a profile's that this cluster does not have, as ever.
+    // The profile of a pod without outputs need not exist in this cluster.
     let recipe = if plan::hands_over(pod) {
         let (profile, named_by) = selection::profile(pod, recipes.default_of(origin.namespace));
         Some(recipe(pod, recipes, profile, named_by)?)
@@ -454,7 +467,8 @@ fn recipe<'r>(
     recipes.get(profile).map_err(unknown)
 }
 
-/// Puts the init containers at `places`, Bootlace's own, behind those that came behind boot, and signs the pod where it is not.
+/// Moves the injected init containers, which are at `places`, after those that were added after boot, and
+/// signs the pod if it is not signed.
 fn reorder(
     object: &Json<'_>,
     pod: &Pod<'_>,
@@ -472,7 +486,7 @@ fn reorder(
     Ok(Reordering { behind, signed, patch, pod: () })
 }
 
-/// What is planned for a task, as operations.
+/// The plan for a task, as operations.
 struct Planned {
     profile: ProfileRef,
     warnings: Vec<String>,
@@ -523,11 +537,11 @@ fn refuse_input(pod: &Pod<'_>, recipe: &PreparedProfile, error: &InputError) -> 
     refusal.with_profile(&recipe.profile.name)
 }
 
-/// A defect of our own turns the pod away, because a task must not run without its boot process.
+/// An internal error refuses the pod, because a task must not run without its boot process.
 fn internal_error(error: &dyn fmt::Display) -> Refusal {
     Refusal::new(500, "InternalError", Code::InternalError, &format!("bootlace: {error}"))
 }
 
-/// Said where something is to be looked up although nothing can be.
+/// Message if a lookup is required although no lookups are available.
 const UNEXPECTED_LOOKUP: &str =
     "internal error: a lookup is required but none is available here; please report this bug";

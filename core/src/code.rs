@@ -29,7 +29,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What the code means, in one sentence: the title of its section in the docs.
+            /// The meaning of the code: the title of its section in the docs.
             #[must_use]
             pub fn title(self) -> &'static str {
                 match self {

@@ -1,21 +1,22 @@
-//! What the custom resources have in common: conditions as Kubernetes' own objects have them, and integers that the API
-//! server knows.
+//! Common parts of the custom resources: conditions as in Kubernetes, and integer formats that the API server
+//! supports.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-/// The condition that `kubectl wait` and kstatus look at: whether the object is what it is there for.
+/// Condition that `kubectl wait` and kstatus evaluate: whether the object is ready.
 pub const READY: &str = "Ready";
-/// The condition that kstatus takes for a failure: the object stays as it is until somebody changes it. It is there only
-/// where that is so.
+/// Condition that kstatus interprets as a failure: the object does not progress until someone changes it. It
+/// only exists in this case.
 pub const STALLED: &str = "Stalled";
 
-/// Bytes of a condition's message (`maxLength` of Kubernetes' own type).
+/// Maximum bytes of the message of a condition (`maxLength` of the Kubernetes type).
 const MAX_MESSAGE: usize = 32_768;
 
-/// A condition as it is now. Its last transition is that of the same one in `before`, unless its status changes `now`.
+/// Creates a condition. It keeps the transition time of the condition in `before`, unless the status changes
+/// `now`.
 #[must_use]
 pub fn condition(
     type_: &str,
@@ -37,14 +38,13 @@ pub fn condition(
     }
 }
 
-/// The condition of a type.
+/// The condition with this type.
 #[must_use]
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// The schema of a list of conditions: what `metav1.Condition` says of itself by its markers, which its Rust type does not
-/// hold.
+/// Schema of a list of conditions: the markers of `metav1.Condition`, which its Rust type does not include.
 /// <https://github.com/kubernetes/apimachinery/blob/master/pkg/apis/meta/v1/types.go>
 #[must_use]
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
@@ -54,41 +54,41 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-map-keys": ["type"],
         "items": {
             "type": "object",
-            "description": "One aspect of the object's state.",
+            "description": "A condition of the object.",
             "required": ["lastTransitionTime", "message", "reason", "status", "type"],
             "properties": {
                 "type": {
                     "type": "string",
-                    "description": "Type of the condition, in CamelCase.",
+                    "description": "Type of the condition, in CamelCase. Required.",
                     "maxLength": 316,
                     "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?\
                                 (([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
                 },
                 "status": {
                     "type": "string",
-                    "description": "`True`, `False` or `Unknown`.",
+                    "description": "Status of the condition: `True`, `False` or `Unknown`. Required.",
                     "enum": ["True", "False", "Unknown"],
                 },
                 "reason": {
                     "type": "string",
-                    "description": "Why, in one word.",
+                    "description": "Reason for the last transition, in CamelCase. Required.",
                     "minLength": 1,
                     "maxLength": 1024,
                     "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
                 },
                 "message": {
                     "type": "string",
-                    "description": "Why, in a sentence.",
+                    "description": "Human-readable message. Required.",
                     "maxLength": MAX_MESSAGE,
                 },
                 "lastTransitionTime": {
                     "type": "string",
-                    "description": "When `status` changed last.",
+                    "description": "Time of the last transition (RFC 3339). Required.",
                     "format": "date-time",
                 },
                 "observedGeneration": {
                     "type": "integer",
-                    "description": "The `metadata.generation` that the condition is about.",
+                    "description": "The `metadata.generation` that the condition describes.",
                     "format": "int64",
                     "minimum": 0,
                 },
@@ -97,8 +97,9 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Gives integers the formats that the API server knows, `int32` and `int64`, and their Rust types' bounds instead: a
-/// schema's own bounds stay. The API server warns of any other format, and checks none of them.
+/// Replaces integer formats with those that the API server supports, `int32` and `int64`, and adds the bounds
+/// of the Rust types unless the schema has its own. The API server warns about other formats and does not
+/// validate any format.
 pub fn known_integers(schema: &mut Schema) {
     schemars::transform::transform_subschemas(&mut known_integers, schema);
     let Some(format) = schema.get("format").and_then(Value::as_str) else { return };
@@ -116,7 +117,7 @@ pub fn known_integers(schema: &mut Schema) {
     let Some((minimum, maximum)) = bounds else { return };
     let object = schema.ensure_object();
     object.entry("minimum").or_insert(json!(minimum));
-    // 64 bits are what the API server has, and more than the number of a schema holds exactly.
+    // 64 bits are the maximum of the API server, and more than a number in a schema can represent exactly.
     if maximum != i64::MAX {
         object.entry("maximum").or_insert(json!(maximum));
     }
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!((&two.last_transition_time, &*two.message), (&Time(at(1)), "two"));
         let three = condition(READY, "True", "InForce", String::new(), &[two], at(3));
         assert_eq!(three.last_transition_time, Time(at(3)));
-        // Another type's is none of it.
+        // A condition of another type is not affected.
         let other = condition(STALLED, "True", "Invalid", String::new(), &[three], at(4));
         assert_eq!(other.last_transition_time, Time(at(4)));
     }

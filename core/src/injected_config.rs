@@ -1,23 +1,23 @@
-//! What each container is told that Bootlace injects, whatever it does.
+//! Configuration common to all containers that Bootlace injects.
 
 use serde::{Deserialize, Serialize};
 
-/// Which profile, in which state.
+/// Reference to a generation of a profile.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileRef {
-    /// The profile's name.
+    /// Name of the profile.
     pub name: String,
-    /// The profile's `metadata.generation`; 0 for a profile that was read from a file.
+    /// The `metadata.generation` of the profile; 0 for a profile from a file.
     pub generation: i64,
 }
 
-/// Where the store is reached, and who is trusted there.
+/// URL and certificate authorities of the store.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreEndpoint {
-    /// `https://` and the Service's name.
+    /// `https://` and the name of the Service.
     pub url: String,
-    /// The certificate authorities that its certificate may be under, as PEM.
+    /// Certificate authorities of its certificate, in PEM format.
     pub ca: String,
 }

@@ -1,6 +1,7 @@
-//! What is wrong with JSON that may hold secrets, in words that quote none.
+//! Errors of JSON that may contain secrets, without any of its values.
 
-/// The parser's own sentence quotes the value where one has the wrong type, so it is only repeated where it names fields.
+/// Describes an error. The parser's own message quotes a value of the wrong type, so it is only used if it
+/// merely names fields.
 #[must_use]
 pub fn describe(error: &serde_json::Error) -> String {
     const NAME_FIELDS: [&str; 4] = ["missing field", "unknown field", "duplicate field", "unknown variant"];
@@ -10,7 +11,7 @@ pub fn describe(error: &serde_json::Error) -> String {
     }
     let kind = match error.classify() {
         serde_json::error::Category::Data => "a value of the wrong type",
-        _ => "not JSON",
+        _ => "invalid JSON",
     };
     format!("{kind} at line {} column {}", error.line(), error.column())
 }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::{Value, json};
 
+use crate::input::{ContainerEdit, ObjectName, PodEdits};
 use crate::names;
 use crate::plan::{EnvDelivery, Plan, TaskCommand, TaskContainer};
-use crate::pod::{List, Op, Operation, Pod};
+use crate::pod::{Container, FieldPath, List, Op, Operation, PathStep, Pod};
 use crate::profile::spec::Position;
 
 const ANNOTATIONS: &Pointer = Pointer::from_static("/metadata/annotations");
@@ -23,7 +24,7 @@ const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
 
 /// A part of the plan cannot be written as JSON: a defect of Bootlace's, never of the pod's, told instead of hidden.
 #[derive(Debug, thiserror::Error)]
-#[error("a part of the plan cannot be written as JSON ({0}): report this as a defect of Bootlace")]
+#[error("internal error: failed to serialize the plan ({0}); please report this bug")]
 pub struct PatchError(#[from] serde_json::Error);
 
 /// The operations that turn `pod` into what `plan` says.
@@ -33,10 +34,10 @@ pub struct PatchError(#[from] serde_json::Error);
 pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchError> {
     let mut patch = Patch::default();
     annotate(&mut patch, &plan, pod)?;
-    patch.append_or_make(VOLUMES, pod.volumes.is_some(), &plan.volumes);
+    patch.append_or_create_shared(VOLUMES, pod.volumes.is_some(), &plan.volumes);
     patch.append(VOLUMES, plan.own_volumes);
     if !plan.pull_secrets.is_empty() {
-        patch.append_or_make(PULL_SECRETS, pod.pull_secrets.is_some(), &plan.pull_secrets);
+        patch.append_or_create_shared(PULL_SECRETS, pod.pull_secrets.is_some(), &plan.pull_secrets);
     }
     // The pod's own init containers, before others stand in front of them.
     for others in plan.others {
@@ -70,6 +71,51 @@ pub fn operations(plan: Plan, pod: &Pod<'_>) -> Result<Vec<Operation>, PatchErro
         change(&mut patch, CONTAINERS, task, &plan.mounts, plan.env_from.as_ref());
     }
     Ok(patch.0)
+}
+
+/// The operations that deliver the inputs of `pod`, in front of those of its plan.
+#[must_use]
+pub fn inputs(edits: PodEdits, pod: &Pod<'_>) -> Vec<Operation> {
+    let mut patch = Patch::default();
+    for ObjectName { field, object, optional } in edits.names {
+        let pointer = pointer(&field);
+        let sibling = pointer.parent().zip(optional);
+        let optional = sibling.map(|(parent, optional)| (parent.with_trailing_token("optional"), optional));
+        patch.replace(pointer, Value::String(object));
+        if let Some((path, optional)) = optional {
+            patch.add(path, optional);
+        }
+    }
+    if !edits.volumes.is_empty() {
+        patch.append_or_create(VOLUMES, pod.volumes.is_some(), edits.volumes);
+    }
+    for ContainerEdit { list, index, mounts, env } in edits.containers {
+        let (list, containers) = match list {
+            List::Init => (INIT_CONTAINERS, &pod.init_containers),
+            List::App => (CONTAINERS, &pod.containers),
+        };
+        let (path, container) = (list.with_trailing_token(index), containers.get(index));
+        if !mounts.is_empty() {
+            let present = container.is_some_and(|container| container.mounts.is_some());
+            patch.append_or_create(&path.with_trailing_token("volumeMounts"), present, mounts);
+        }
+        if !env.is_empty() {
+            let present = container.is_some_and(Container::has_env);
+            patch.append_or_create(&path.with_trailing_token("env"), present, env);
+        }
+    }
+    patch.0
+}
+
+fn pointer(field: &FieldPath) -> PointerBuf {
+    let mut pointer = PointerBuf::new();
+    for step in &field.0 {
+        match step {
+            PathStep::Field(name) => pointer.push_back(name.as_str()),
+            PathStep::Element(index) => pointer.push_back(*index),
+        }
+    }
+    pointer
 }
 
 /// The operations that put the init containers at `places`, which ascend, behind all others, in their order.
@@ -118,7 +164,7 @@ fn change(
 ) {
     let container = list.with_trailing_token(task.index);
     let list = container.with_trailing_token("volumeMounts");
-    patch.append_or_make(&list, task.has.mounts, mounts);
+    patch.append_or_create_shared(&list, task.has.mounts, mounts);
     patch.append(&list, task.mounts);
     let command = container.with_trailing_token("command");
     match task.command {
@@ -180,8 +226,17 @@ impl Patch {
         }
     }
 
-    /// The same, or makes the array where it is absent: adding to an absent one fails.
-    fn append_or_make(&mut self, path: &Pointer, present: bool, values: &[Arc<Value>]) {
+    /// The same, or creates the array if it is absent: adding to an absent one fails.
+    fn append_or_create(&mut self, path: &Pointer, present: bool, values: Vec<Value>) {
+        if present {
+            self.append(path, values);
+        } else {
+            self.add(path.to_buf(), values);
+        }
+    }
+
+    /// The same for values that all pods of a profile share, which are copied only into a new array.
+    fn append_or_create_shared(&mut self, path: &Pointer, present: bool, values: &[Arc<Value>]) {
         if present {
             self.append(path, values.iter().cloned());
         } else {

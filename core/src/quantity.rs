@@ -1,38 +1,38 @@
-//! Kubernetes' quantities, read and compared by their value: `1`, `1000m` and `1e0` are one quantity, and so are `1Gi` and
+//! Kubernetes quantities, compared by value: `1`, `1000m` and `1e0` are equal, and so are `1Gi` and
 //! `1073741824`.
 //!
-//! Hand-written, because `kube_quantity` 0.9 panics where a sum leaves its 96-bit decimal, and `k8s_quantity_parser` 0.1
-//! computes in floating-point numbers. `core/tests/quantities` holds what Kubernetes' own package makes of some hundred texts,
-//! and the tests below compare with it.
+//! Hand-written, because `kube_quantity` 0.9 panics if a sum exceeds its 96-bit decimal, and
+//! `k8s_quantity_parser` 0.1 uses floating-point numbers. `core/tests/quantities` contains the results of the
+//! Kubernetes package for several hundred texts, and the tests below compare with them.
 
 use std::fmt;
 
-/// The decimal digits that an amount of billionths may have; more do not fit into 128 bits.
+/// Maximum decimal digits of an amount in billionths; more do not fit into 128 bits.
 const MAX_DIGITS: usize = 38;
 
-/// An amount of a resource, in billionths: the API server rounds anything finer up to one. Amounts that 128 bits do not
-/// hold (a million million exabytes) are all the largest one.
+/// An amount of a resource in billionths. The API server rounds up smaller fractions. Amounts that do not fit
+/// into 128 bits (a million million exabytes) are saturated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity(i128);
 
-/// A text that the API server does not take as a quantity.
+/// A text that the API server does not accept as a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is not a quantity: write 10m, 0.5, 64Mi or 1Gi")]
+#[error("not a quantity: use a value such as 10m, 0.5, 64Mi or 1Gi")]
 pub struct InvalidQuantity;
 
-/// What one is in billionths.
+/// One in billionths.
 const ONE: i128 = 1_000_000_000;
-/// The largest amount that the API server takes with a binary suffix.
+/// The largest amount with a binary suffix that the API server supports.
 const MAX_BINARY: i128 = 9_223_372_036_854_775_807 * ONE;
 
 impl Quantity {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// Reads a quantity as `resource.ParseQuantity` does, in time that grows with the text alone.
+    /// Parses a quantity like `resource.ParseQuantity`, in time that only depends on the length of the text.
     ///
     /// # Errors
-    /// Where the API server would refuse the text.
+    /// If the API server would refuse the text.
     pub fn parse(text: &str) -> Result<Self, InvalidQuantity> {
         let (negative, unsigned) = match text.strip_prefix(['+', '-']) {
             Some(rest) => (text.starts_with('-'), rest),
@@ -54,45 +54,45 @@ impl Quantity {
         Ok(Self(if negative { -amount } else { amount }))
     }
 
-    /// So many bytes.
+    /// A number of bytes.
     #[must_use]
     pub fn from_bytes(bytes: u64) -> Self {
         Self(i128::from(bytes) * ONE)
     }
 
-    /// So many thousandths.
+    /// A number of thousandths.
     #[must_use]
     pub fn from_milli(milli: u32) -> Self {
         Self(i128::from(milli) * (ONE / 1000))
     }
 
-    /// In whole units, rounded up; none where it is below zero, and the largest number where it is above that.
+    /// The amount in whole units, rounded up; zero if it is negative, and saturated if it is too large.
     #[must_use]
     pub fn units(self) -> u64 {
         let whole = self.0 / ONE + i128::from(self.0 % ONE > 0);
         u64::try_from(whole.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// Whether it is nothing.
+    /// Whether it is zero.
     #[must_use]
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether it is below zero.
+    /// Whether it is negative.
     #[must_use]
     pub fn is_negative(self) -> bool {
         self.0 < 0
     }
 
-    /// Both together; the largest or smallest quantity where the sum is beyond it.
+    /// The sum, saturated.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// This amount times `numerator` / `denominator`, rounded down to thousandths (up where `up` is set); the largest
-    /// quantity where that is out of range or `denominator` is zero.
+    /// The amount times `numerator` / `denominator`, rounded down to thousandths (up if `up` is set);
+    /// saturated if the result is out of range or `denominator` is zero.
     #[must_use]
     pub fn scaled(self, numerator: Self, denominator: Self, up: bool) -> Self {
         const MILLI: i128 = ONE / 1000;
@@ -108,7 +108,7 @@ impl Quantity {
     }
 }
 
-/// In Kubernetes' notation, with the largest suffix that keeps the value exact.
+/// In the notation of Kubernetes, with the largest suffix that is exact.
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SMALL: [(&str, i128); 3] = [("m", ONE / 1000), ("u", ONE / 1_000_000), ("n", 1)];
@@ -125,7 +125,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// What a quantity's suffix multiplies by.
+/// The multiplier of a suffix.
 enum Suffix {
     /// A power of ten.
     Decimal(i64),
@@ -154,14 +154,14 @@ impl Suffix {
             "Ei" => Self::Binary(60),
             exponent => {
                 let digits = exponent.strip_prefix(['e', 'E']).ok_or(InvalidQuantity)?;
-                // The API server keeps 32 bits of it.
+                // The API server uses 32 bits for the exponent.
                 Self::Decimal(digits.parse::<i32>().map_err(|_| InvalidQuantity)?.into())
             }
         })
     }
 }
 
-/// The digits as billionths, with the point moved by `exponent`, rounded up.
+/// The digits in billionths, with the decimal point moved by `exponent`, rounded up.
 fn decimal(whole: &str, fraction: &str, exponent: i64) -> i128 {
     let digits = || whole.bytes().chain(fraction.bytes());
     let total = whole.len() + fraction.len();
@@ -171,13 +171,13 @@ fn decimal(whole: &str, fraction: &str, exponent: i64) -> i128 {
         return 0;
     }
     let places = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    // How many digits stand in front of the point once the amount is in billionths, without leading zeros.
+    // Number of digits before the decimal point, in billionths and without leading zeros.
     let in_front = (places(whole.len()) - places(leading)).saturating_add(exponent).saturating_add(9);
     if in_front > places(MAX_DIGITS) {
         return i128::MAX;
     }
     let significant = total - leading - trailing;
-    // Where it is below one, it is rounded up to one.
+    // Less than one billionth is rounded up to one.
     let kept = usize::try_from(in_front.max(0)).unwrap_or_default();
     let of_digits = digits().skip(leading).take(significant.min(kept));
     let number = of_digits.fold(0_i128, |number, digit| number * 10 + i128::from(digit - b'0'));
@@ -185,9 +185,9 @@ fn decimal(whole: &str, fraction: &str, exponent: i64) -> i128 {
     number * 10_i128.pow(zeros) + i128::from(significant > kept)
 }
 
-/// The digits as billionths times a power of two, rounded up, and at most what the API server takes.
+/// The digits in billionths times a power of two, rounded up, at most the maximum of the API server.
 fn binary(whole: &str, fraction: &str, bits: u32) -> i128 {
-    /// Digits of the fraction that are computed with at once: two of them leave no more than 2^60 / 10^36 out.
+    /// Digits of the fraction in one step: two steps leave a rest of at most 2^60 / 10^36.
     const PART: usize = 18;
     let whole = whole.trim_start_matches('0');
     if whole.len() > PART + 1 {
@@ -201,7 +201,7 @@ fn binary(whole: &str, fraction: &str, bits: u32) -> i128 {
     let (high, rest) = fraction.split_at(PART.min(fraction.len()));
     let (low, beyond) = rest.split_at(PART.min(rest.len()));
     let unit = 10_i128.pow(18);
-    // In parts of 10^18.
+    // In units of 10^-18.
     let low = number(low, PART) << bits;
     let part = (number(high, PART) << bits) + low / unit;
     let inexact = low % unit != 0 || beyond.bytes().any(|digit| digit != b'0');
@@ -220,7 +220,7 @@ mod tests {
         Quantity::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
     }
 
-    /// Judged by Kubernetes' own package: `core/tests/quantities/main.go` wrote the table.
+    /// Compares with the Kubernetes package: `core/tests/quantities/main.go` wrote the table.
     #[test]
     fn each_text_is_what_kubernetes_makes_of_it() {
         let table = include_str!("../tests/quantities/quantities.tsv");

@@ -6,44 +6,45 @@ use crate::identity::{self, Scheduler};
 use crate::names;
 use crate::pod::Pod;
 
-/// What becomes of a pod.
+/// What to do with a pod.
 #[derive(Clone)]
 pub enum Selection<'a> {
-    /// It is a task: boot it.
+    /// The pod is a task, and is booted.
     Task {
-        /// The profile that it boots with.
+        /// Name of the profile.
         profile: &'a str,
-        /// Who names that profile.
+        /// What selected the profile.
         named_by: ProfileSelectedBy,
-        /// Why it counts as a task.
+        /// Why the pod is a task.
         because: MatchReason,
     },
-    /// It has been injected before, and since then init containers have come behind Bootlace's own that are to be the last.
-    /// These are the places of Bootlace's own that are to be moved, in their order.
+    /// The pod was already injected, and init containers have been added since after the injected ones, which
+    /// must be the last ones. Contains the indexes of the injected init containers to move, in ascending
+    /// order.
     Overtaken(Vec<usize>),
-    /// It is left alone.
+    /// The pod does not change.
     Skip(SkipReason),
 }
 
-/// Who names the profile that a task boots with.
+/// What selects the profile of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProfileSelectedBy {
-    /// The pod, by its task label.
+    /// The task label of the pod.
     Pod,
-    /// Its namespace, by the profile label.
+    /// The profile label of the namespace.
     Namespace,
-    /// Nobody: it is the one that is called `default`.
+    /// Nothing: it is the profile `default`.
     Nobody,
 }
 
 impl fmt::Display for ProfileSelectedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pod => write!(f, "the pod's label {} names it", names::LABEL_TASK),
-            Self::Namespace => write!(f, "the namespace's label {} names it", names::LABEL_PROFILE),
+            Self::Pod => write!(f, "selected by label {} of the pod", names::LABEL_TASK),
+            Self::Namespace => write!(f, "selected by label {} of the namespace", names::LABEL_PROFILE),
             Self::Nobody => write!(
                 f,
-                "it is the default where neither the pod's label {} nor the namespace's label {} names one",
+                "the default, because neither label {} of the pod nor label {} of the namespace selects one",
                 names::LABEL_TASK,
                 names::LABEL_PROFILE
             ),
@@ -51,22 +52,22 @@ impl fmt::Display for ProfileSelectedBy {
     }
 }
 
-/// Why a pod counts as a task.
+/// Why a pod is a task.
 #[derive(Clone, Copy)]
 pub enum MatchReason {
-    /// It carries the task label.
+    /// It has the task label.
     Label,
-    /// A known scheduler marked it as its own, in a namespace that opted in.
+    /// A known scheduler created it, in a namespace that has opted in.
     Scheduler(&'static dyn Scheduler),
 }
 
 impl fmt::Display for MatchReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Label => write!(f, "it carries the label {}", names::LABEL_TASK),
+            Self::Label => write!(f, "it has the label {}", names::LABEL_TASK),
             Self::Scheduler(scheduler) => write!(
                 f,
-                "{} made it, and its namespace has opted in with {}={}",
+                "it was created by {}, and its namespace has the label {}={}",
                 scheduler.title(),
                 names::LABEL_SCHEDULERS,
                 names::SCHEDULERS_ENABLED
@@ -75,23 +76,23 @@ impl fmt::Display for MatchReason {
     }
 }
 
-/// Why a pod is left alone.
+/// Why a pod does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SkipReason {
-    /// Its label says `false`.
+    /// Its task label is `false`.
     OptedOut,
-    /// It carries no task label, and no known scheduler made it.
+    /// It has no task label, and was not created by a known scheduler.
     NotATask,
-    /// It has been injected before.
+    /// It is already injected.
     AlreadyInjected,
     /// It is the mirror of a static pod, which the API server cannot change.
     MirrorPod,
-    /// It runs on Windows, and boot is a Linux program.
+    /// It runs on Windows, and boot requires Linux.
     Windows,
 }
 
 impl SkipReason {
-    /// One word for metrics.
+    /// The reason as the label of a metric.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -108,25 +109,25 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OptedOut => write!(f, "its label {} is {:?}", names::LABEL_TASK, names::TASK_OFF),
-            Self::NotATask => write!(
-                f,
-                "it carries no label {}, and no scheduler that Bootlace knows marked it as its own",
-                names::LABEL_TASK
-            ),
-            Self::AlreadyInjected => write!(f, "it has been injected already"),
-            Self::MirrorPod => write!(f, "it mirrors a static pod, which only its node's kubelet can change"),
-            Self::Windows => write!(f, "it runs on Windows, and boot is a Linux program"),
+            Self::NotATask => {
+                write!(f, "it has no label {}, and was not created by a known scheduler", names::LABEL_TASK)
+            }
+            Self::AlreadyInjected => write!(f, "it is already injected"),
+            Self::MirrorPod => {
+                write!(f, "it is the mirror of a static pod, which only the kubelet can change")
+            }
+            Self::Windows => write!(f, "it runs on Windows, and boot requires Linux"),
         }
     }
 }
 
-/// Set by the kubelet on the mirror of a static pod.
+/// Annotation that the kubelet sets on the mirror of a static pod.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror>
 const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// Decides what becomes of a pod. The namespace's opt-in is the API server's own selector to judge: a pod
-/// without the task label reaches the webhook only from a namespace that opted in. `namespace_default` is the
-/// profile that the pod's namespace names for its tasks.
+/// Decides what to do with a pod. The API server evaluates the opt-in of the namespace with a selector: a pod
+/// without the task label only reaches the webhook from a namespace that has opted in. `namespace_default` is
+/// the profile that the namespace selects for its tasks.
 #[must_use]
 pub fn select<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> Selection<'a> {
     let label = pod.labels.get(names::LABEL_TASK);
@@ -151,7 +152,7 @@ pub fn select<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> Selectio
     Selection::Task { profile, named_by, because }
 }
 
-/// The profile that a task boots with, and who names it.
+/// The profile of a task, and what selects it.
 #[must_use]
 pub fn profile<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> (&'a str, ProfileSelectedBy) {
     match (pod.labels.get(names::LABEL_TASK), namespace_default) {
@@ -161,10 +162,11 @@ pub fn profile<'a>(pod: &Pod<'a>, namespace_default: Option<&'a str>) -> (&'a st
     }
 }
 
-/// What becomes of a pod that has been injected before; `None` for all others.
+/// What to do with an already injected pod; `None` for all other pods.
 ///
-/// The chart's match condition `is-not-done` says the same of pods that are signed, so that the API server does not ask at all where nothing is left
-/// to do (`bootlace.isNotDone` in templates/webhook/_selection.tpl).
+/// The match condition `is-not-done` of the chart evaluates the same for signed pods, so that the API server
+/// does not call the webhook if nothing remains to do (`bootlace.isNotDone` in
+/// templates/webhook/_selection.tpl).
 fn injected<'a>(pod: &Pod<'_>) -> Option<Selection<'a>> {
     let mark = pod.annotations.get(names::ANNOTATION_INJECTED)?;
     let name = |place: usize| pod.init_containers.get(place).map(|container| container.name);
@@ -174,8 +176,8 @@ fn injected<'a>(pod: &Pod<'_>) -> Option<Selection<'a>> {
     if end == pod.init_containers.len() || mark.contains(names::INJECTED_FIRST) {
         return Some(Selection::Skip(SkipReason::AlreadyInjected));
     }
-    // What stands in front of boot for it alone comes with it. `bootlace-wait` stands there too, but for pods whose own init
-    // containers wait, where it is in front of those.
+    // Init containers directly before boot that only serve boot are moved with it. If init containers of the
+    // pod wait for inputs, `bootlace-wait` is before those, and is not moved.
     let before = [
         names::CONTAINER_INSTALL,
         names::CONTAINER_INIT,
@@ -301,7 +303,7 @@ mod tests {
                 last,
                 Some(&[0, 1, 2, 3, 4]),
             ),
-            // An init container of the pod's own takes what is awaited.
+            // An init container of the pod uses an awaited input.
             (&["bootlace-wait", "own", "bootlace-boot", "mesh"], last, Some(&[2])),
         ] {
             let mut made =

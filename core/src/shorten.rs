@@ -1,16 +1,16 @@
-//! Sentences that repeat what a caller sent, kept short: an annotation may have 256 KiB, and an answer and a log line with all
-//! of it help nobody.
+//! Shortens messages that repeat input of a caller: an annotation can have 256 KiB, and neither a response
+//! nor a log line should contain all of it.
 
 use std::borrow::Cow;
 
-/// Characters of a quoted text, or of a word.
+/// Maximum characters of a quoted text or of a word.
 const MAX_PIECE: usize = 256;
-/// Characters of a sentence: its start, and its end, which says what to do.
+/// Maximum characters of a message: of its start, and of its end, which contains the remedy.
 const MAX_START: usize = 3072;
 const MAX_END: usize = 1024;
 
-/// The sentence, in which no quoted text and no word has more than 256 characters, and which has not many more than 4,000 in
-/// all. What is left out shows as `…`.
+/// Shortens a message: each quoted text and each word to 256 characters, and the whole to about 4,000
+/// characters. Omissions are shown as `…`.
 #[must_use]
 pub fn shorten<'t>(sentence: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
     let sentence = sentence.into();
@@ -72,7 +72,7 @@ mod tests {
         assert!(short.ends_with("x… is wrong: write another") && short.len() < 400, "{short}");
         let short = shorten(format!("{}: write another", "a b ".repeat(60_000))).into_owned();
         assert!(short.ends_with(": write another") && short.len() < 4200, "{}", short.len());
-        // A quotation mark of nobody's is no way around it.
+        // An unbalanced quotation mark does not circumvent the limit.
         let short = shorten(format!("\"{}", "a ".repeat(60_000))).into_owned();
         assert!(short.chars().count() < 300);
     }

@@ -1,26 +1,26 @@
-//! An annotation whose value is a YAML list.
+//! Parses an annotation whose value is a YAML list.
 //!
-//! A pod's author writes it, so its cost is bounded before anything is built: by its length before it is parsed, and by
-//! what the parser counts while it parses. Anchors, aliases and merge keys are refused: they let a few bytes stand for any
-//! amount of memory, and no annotation needs them.
+//! The annotation is untrusted, so its cost is bounded before memory is allocated: by its length before it is
+//! parsed, and by the budget of the parser. Anchors, aliases and merge keys are refused, because with them a
+//! few bytes can expand to any amount of memory, and no annotation needs them.
 
 use serde_json::Value;
 
-/// Bytes of the annotation. The API server allows 256 KiB for all annotations of a pod together; the largest list that
-/// the entries' own limits allow is far below this.
+/// Maximum bytes of the annotation. The API server allows 256 KiB for all annotations of a pod together; the
+/// largest list within the limits of the entries is far smaller.
 const MAX_BYTES: usize = 64 * 1024;
-/// Scalars, lists and mappings in it: 64 entries of a dozen fields take 1,600.
+/// Maximum number of scalars, lists and mappings. 64 entries with a dozen fields have 1,600.
 const MAX_NODES: usize = 2_000;
-/// Lists and mappings inside each other. An entry needs two.
+/// Maximum nesting depth of lists and mappings. An entry needs two.
 const MAX_DEPTH: usize = 8;
 
-/// Reads the entries.
+/// Parses the entries.
 ///
 /// # Errors
-/// Why the text is not a list that can be used, in a few words.
+/// A short description of the problem, if the text is not a valid list.
 pub fn read(text: &str) -> Result<Vec<Value>, String> {
     if text.len() > MAX_BYTES {
-        return Err(format!("it has {} bytes, and the limit is {MAX_BYTES}", text.len()));
+        return Err(format!("it has {} bytes, the limit is {MAX_BYTES}", text.len()));
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -48,10 +48,12 @@ fn describe(error: &serde_saphyr::Error) -> String {
     if let serde_saphyr::Error::Budget { breach, .. } = error {
         return match breach {
             Breach::Anchors { .. } | Breach::Aliases { .. } | Breach::MergeKeys { .. } => {
-                "it uses a YAML anchor, alias or merge key; write each entry in full".to_owned()
+                "anchors, aliases and merge keys are not supported".to_owned()
             }
             Breach::Nodes { .. } => format!("it has more than {MAX_NODES} values"),
-            Breach::Depth { .. } => format!("its lists and mappings are nested more than {MAX_DEPTH} deep"),
+            Breach::Depth { .. } => {
+                format!("its lists and mappings are nested more than {MAX_DEPTH} levels deep")
+            }
             other => format!("it is too large ({other:?})"),
         };
     }
@@ -73,14 +75,17 @@ mod tests {
     #[test]
     fn values_that_cost_more_than_they_weigh_are_refused() {
         for (text, reason) in [
-            (bomb(), "anchor, alias or merge key"),
-            ("- &a 1".to_owned(), "anchor, alias or merge key"),
-            (format!("- &a {}\n{}", "x".repeat(60_000), "- *a\n".repeat(100)), "anchor, alias or merge key"),
-            ("- {<<: {a: b}}".to_owned(), "anchor, alias or merge key"),
+            (bomb(), "anchors, aliases and merge keys"),
+            ("- &a 1".to_owned(), "anchors, aliases and merge keys"),
+            (
+                format!("- &a {}\n{}", "x".repeat(60_000), "- *a\n".repeat(100)),
+                "anchors, aliases and merge keys",
+            ),
+            ("- {<<: {a: b}}".to_owned(), "anchors, aliases and merge keys"),
             ("- x\n".repeat(MAX_NODES), "more than 2000 values"),
-            ("- ".repeat(100) + "x", "nested more than 8 deep"),
+            ("- ".repeat(100) + "x", "nested more than 8 levels deep"),
             ("- ".to_owned() + &"[".repeat(1000), "recursion limit exceeded"),
-            ("-".to_owned() + &" ".repeat(MAX_BYTES), "and the limit is 65536"),
+            ("-".to_owned() + &" ".repeat(MAX_BYTES), "the limit is 65536"),
             ("[]\n---\n[]".to_owned(), ""),
             ("{}".to_owned(), "it is not a list"),
         ] {

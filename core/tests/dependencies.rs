@@ -1,8 +1,8 @@
-//! What the pure half depends on.
+//! Dependencies of this crate.
 
 use std::process::Command;
 
-/// Crates by which a client, an async runtime or a TLS stack would come in.
+/// Crates of clients, async runtimes and TLS stacks.
 const FORBIDDEN: &[&str] = &[
     "async-trait",
     "futures",

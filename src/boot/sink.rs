@@ -298,14 +298,8 @@ mod tests {
         let mut sink = Sink::new(&volume, None).allowing(&allow);
         sink.env("PATH", b"/opt".to_vec()).unwrap();
         let error = sink.env("LD_PRELOAD", b"hunter2".to_vec()).unwrap_err().to_string();
-        assert!(
-            error.starts_with("variable \"LD_PRELOAD\": this variable decides which libraries"),
-            "{error}"
-        );
-        assert!(
-            error.contains("list it under env.allow of the BootProfile") && !error.contains("hunter2"),
-            "{error}"
-        );
+        assert!(error.starts_with("variable \"LD_PRELOAD\": "), "{error}");
+        assert!(error.contains("env.allow of the BootProfile") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

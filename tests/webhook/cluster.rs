@@ -326,7 +326,7 @@ async fn an_invalid_profile_is_reported_once_and_its_last_valid_version_is_kept(
     let (status, message) = ready(2).unwrap();
     let message = message.as_str().unwrap();
     assert_eq!(status, "False");
-    assert!(message.contains("no filter") && message.ends_with("generation 1 stays in force"), "{message}");
+    assert!(message.contains("filter") && message.ends_with("generation 1 stays active"), "{message}");
     // A replica that starts now has the valid version as well, like all replicas.
     let late = Watching::start(&api);
     until("its list", async || late.readiness.report().is_empty()).await;

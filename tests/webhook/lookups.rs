@@ -106,7 +106,7 @@ async fn the_launcher_starts_the_entrypoint_of_the_image() {
         let expected = [&launch[..], &["/run", "$$(REGION)", "--help"]].concat();
         assert_eq!(command["value"], json!(expected));
         let mark = mark(&response);
-        assert_eq!(mark["because"], "its image's entrypoint is known from its registry", "{mark}");
+        assert_eq!(mark["because"], "the entrypoint of its image is known from the registry", "{mark}");
     }
     assert_eq!(webhook.metric(r#"bootlace_entrypoint_lookups_total{result="found"}"#), 2.0);
     assert_eq!(webhook.metric(r#"bootlace_reviews_total{outcome="injected",reason=""}"#), 2.0);

@@ -1,4 +1,4 @@
-//! Env variables that a source may give.
+//! Variables of a source.
 
 use std::borrow::Borrow;
 use std::ffi::OsStr;
@@ -7,20 +7,20 @@ use std::os::unix::ffi::OsStrExt;
 
 use bootlace_launch::environ::{InvalidRecord, Record};
 
-/// Linux takes at most 32 pages in one env string (`MAX_ARG_STRLEN`), its name, `=` and ending NUL included:
-/// with more, the task's exec fails. Counted in pages of 4 KiB, the smallest that there are.
+/// Maximum bytes of a variable: Linux limits an env string to 32 pages (`MAX_ARG_STRLEN`) including the name,
+/// `=` and the final NUL byte. With more, exec fails. A page has at least 4 KiB.
 pub const MAX_RECORD_BYTES: usize = 32 * 4096;
 
-/// A variable's name as Kubernetes takes it in a pod: printable ASCII without `=`.
+/// Name of a variable as Kubernetes allows it in a pod: printable ASCII without `=`.
 /// <https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/>
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EnvName(String);
 
 impl EnvName {
-    /// Checks a name that a source gives, of which `rename` says what its author can do about it.
+    /// Validates a name from a source. `rename` describes how its author can change it.
     ///
     /// # Errors
-    /// Where no pod can have a variable of this name, or it is reserved.
+    /// If a pod cannot have a variable with this name.
     pub fn parse(name: &str, rename: Rename) -> Result<Self, EnvError> {
         if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=') {
             return Err(EnvError::NotAName { rename });
@@ -29,34 +29,34 @@ impl EnvName {
     }
 }
 
-/// Where a name is written, and so what its author can do about it.
+/// Where a name comes from, which determines how its author can change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rename {
-    /// In the profile itself.
+    /// The profile.
     Inline,
-    /// It is a key of an object.
+    /// A key of an object.
     Keys,
-    /// In JSON that a server or a store gives.
+    /// JSON from a server or a store.
     Json,
-    /// In a job of Optimus.
+    /// A job of Optimus.
     Job,
-    /// A boot image of the pod's own wrote it.
+    /// The boot image of the pod.
     InitImage,
 }
 
 impl fmt::Display for Rename {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Inline => "write another name in the profile",
-            Self::Keys => "give the key another name with items[].as, or leave it out with exclude",
-            Self::Json => "rename it where the JSON is made, or leave it out with json[].exclude",
+            Self::Inline => "use another name in the profile",
+            Self::Keys => "rename the key with items[].as, or exclude it with exclude",
+            Self::Json => "rename it in the JSON, or exclude it with json[].exclude",
             Self::Job => "rename it in the Optimus job",
-            Self::InitImage => "have the boot image write it under another name",
+            Self::InitImage => "change the name in the boot image",
         })
     }
 }
 
-/// Compares as its text does.
+/// Compares like its text.
 impl Borrow<str> for EnvName {
     fn borrow(&self) -> &str {
         &self.0
@@ -77,8 +77,8 @@ impl fmt::Display for EnvName {
     }
 }
 
-/// A variable's value: any bytes but NUL. It may be a secret whatever its source says, so it can be written to env files
-/// only.
+/// Value of a variable: any bytes except NUL. It can be a secret even if its source is not declared as one,
+/// so it can only be written to env files.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EnvValue {
     bytes: Vec<u8>,
@@ -86,10 +86,10 @@ pub struct EnvValue {
 }
 
 impl EnvValue {
-    /// Checks the value of the variable `name`, which its source keeps secret or does not.
+    /// Validates the value of the variable `name`. `secret` is whether its source declares it as a secret.
     ///
     /// # Errors
-    /// Where the value is too long or contains a NUL.
+    /// If the value is too long or contains a NUL byte.
     pub fn parse(name: &EnvName, bytes: Vec<u8>, secret: bool) -> Result<Self, EnvError> {
         let size = name.0.len() + bytes.len() + "=\0".len();
         if size > MAX_RECORD_BYTES {
@@ -103,74 +103,75 @@ impl EnvValue {
     /// The variable as a record of the env file.
     ///
     /// # Errors
-    /// Where the name and the value do not form a record.
+    /// If the name and the value are not a valid record.
     pub fn record<'a>(&'a self, name: &'a EnvName) -> Result<Record<'a>, EnvError> {
         Ok(Record::new(OsStr::new(&name.0), OsStr::from_bytes(&self.bytes))?)
     }
 
-    /// What it is. It may be a secret.
+    /// The bytes. They can be a secret.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Its size in bytes.
+    /// Size in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// Whether the value has no bytes.
+    /// Whether the value is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Whether its source keeps it secret.
+    /// Whether its source declares it as a secret.
     #[must_use]
     pub fn is_secret(&self) -> bool {
         self.secret
     }
 }
 
-/// Shows the size only.
+/// Only shows the size.
 impl fmt::Debug for EnvValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EnvValue({} bytes)", self.bytes.len())
     }
 }
 
-/// Why a source cannot give a variable.
+/// Why a variable of a source is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvError {
-    /// The name is not one.
-    #[error("a variable's name is made of printable ASCII characters other than =: {rename}")]
+    /// The name is invalid.
+    #[error(
+        "the variable name is invalid, it must consist of printable ASCII characters except \"=\": {rename}"
+    )]
     NotAName {
-        /// What to do about it.
+        /// How to rename it.
         rename: Rename,
     },
-    /// The name is one that decides which code runs.
+    /// The variable controls which code runs.
     #[error(
-        "this variable decides {decides}, so a source cannot set it by itself: list it under env.allow of the \
-         BootProfile, set it in the pod's spec, or {rename}"
+        "this variable controls {decides}, so a source cannot set it unless the profile allows it: add it to env.allow of the \
+         BootProfile, set it in the pod, or {rename}"
     )]
     Reserved {
-        /// What it decides.
+        /// What it controls.
         decides: &'static str,
-        /// What else to do about it.
+        /// How to rename it.
         rename: Rename,
     },
-    /// Name and value are more than Linux takes.
+    /// Name and value exceed the limit of Linux.
     #[error(
-        "name and value take {size} bytes, and Linux takes {MAX_RECORD_BYTES} at most in one variable: give it as a \
-         file"
+        "name and value have {size} bytes, the limit of Linux for a variable is {MAX_RECORD_BYTES}: provide the value as a file"
     )]
     TooLong {
-        /// Their size in bytes.
+        /// Size in bytes.
         size: usize,
     },
     /// The name or the value cannot be written to the env file.
-    #[error("{0}: give it as a file")]
+    #[error("{0}: provide the value as a file")]
     Invalid(#[from] InvalidRecord),
 }
 
@@ -212,8 +213,8 @@ mod tests {
         assert_eq!(format!("{value:?}"), "EnvValue(7 bytes)");
     }
 
-    /// Against the kernel that the test runs on: the longest record that is taken here can be given to a
-    /// process, and one byte more cannot (where pages are no larger than 4 KiB).
+    /// Compares with the running kernel: a process starts with the longest accepted record, and not with one
+    /// byte more (if pages have 4 KiB).
     #[test]
     fn the_longest_record_is_the_kernels() {
         let name = name("LONG");

@@ -1,5 +1,5 @@
-//! What a source may give, one entry at a time: variables and files. Boot checks what a source gave by it, and a profile
-//! is checked by it when it is read, as far as it names entries itself. Pure.
+//! Rules for the content of a source: variables and files. Boot validates the content of sources with them,
+//! and a profile is validated with them as far as it contains names itself. Without I/O.
 
 mod env;
 mod path;

@@ -1,27 +1,27 @@
-//! Where a source may put a file: paths that stay below the assets folder, and trees that can exist.
+//! Rules for files of a source: paths that stay in the assets folder, and trees without conflicts.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-/// Longest name of a file or folder (`NAME_MAX`).
+/// Maximum bytes of the name of a file or folder (`NAME_MAX`).
 const MAX_NAME_BYTES: usize = 255;
 
-/// Longest path below the assets folder: what Linux takes in one call (`PATH_MAX`), without the ending NUL and
-/// the longest `assets.mountPath` that the profile's schema allows with what the Optimus layout puts behind it (`/in/`).
-/// So every file can be opened under its full path.
+/// Maximum bytes of a path relative to the assets folder: `PATH_MAX` of Linux without the final NUL byte and
+/// without the longest `assets.mountPath` of the schema with the suffix of the Optimus layout (`/in/`). So
+/// every file can be opened with its full path.
 const MAX_PATH_BYTES: usize = 4096 - 1 - 254;
 
-/// A file's path below the assets folder: names divided by single slashes, none of which leads out of it.
+/// Path of a file relative to the assets folder: names separated by single slashes that do not lead out of
+/// the folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AssetPath(String);
 
 impl AssetPath {
-    /// Checks a path. It is taken as it is written: nothing is cleaned up, so that two spellings never mean
-    /// the same file.
+    /// Validates a path. The path is not normalized, so that two spellings never mean the same file.
     ///
     /// # Errors
-    /// Where the path leads out of the folder, or cannot be a file's.
+    /// If the path leads out of the folder, or is not a valid path of a file.
     pub fn parse(path: &str) -> Result<Self, PathError> {
         if path.is_empty() {
             return Err(PathError::Empty);
@@ -36,13 +36,13 @@ impl AssetPath {
         Ok(Self(path.to_owned()))
     }
 
-    /// The path as the file system takes it.
+    /// The path for the file system.
     #[must_use]
     pub fn as_path(&self) -> &Path {
         Path::new(&self.0)
     }
 
-    /// The folders that it needs, outermost first.
+    /// The parent folders, outermost first.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').filter_map(|(slash, _)| self.0.get(..slash))
     }
@@ -54,10 +54,10 @@ impl fmt::Display for AssetPath {
     }
 }
 
-/// Checks the name of one file or folder.
+/// Validates the name of a file or folder.
 ///
 /// # Errors
-/// Where no file can have this name.
+/// If it is not a valid name.
 pub fn check_name(name: &str) -> Result<(), PathError> {
     match name {
         "" => Err(PathError::EmptyName),
@@ -69,42 +69,42 @@ pub fn check_name(name: &str) -> Result<(), PathError> {
     }
 }
 
-/// Why a path is none for a file.
+/// Why a path is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// It has no bytes.
-    #[error("the path is empty: name a file")]
+    /// It is empty.
+    #[error("the path is empty: set the path of a file")]
     Empty,
-    /// It begins with a slash.
-    #[error("the path is absolute: write it relative to the assets folder, without the first slash")]
+    /// It starts with a slash.
+    #[error("the path is absolute: write it relative to the assets folder, without a leading slash")]
     Absolute,
-    /// Two slashes follow each other, or the last byte is one.
-    #[error("the path holds an empty name: write single slashes, and none at the end")]
+    /// It contains two consecutive slashes, or ends with a slash.
+    #[error("the path contains an empty name: write single slashes, and no slash at the end")]
     EmptyName,
     /// A name is `.` or `..`.
-    #[error("the path holds . or .., so it may leave the assets folder: write it without them")]
+    #[error("the path contains \".\" or \"..\", which may leave the assets folder: write it without them")]
     Dots,
-    /// A name holds a NUL byte.
-    #[error("the path holds a NUL byte, which no file's name can: rename it")]
+    /// A name contains a NUL byte.
+    #[error("the path contains a NUL byte, which is not allowed in a file name: rename the file")]
     Nul,
-    /// What should be one name is a path.
-    #[error("the name holds a slash: write a single name")]
+    /// A name contains a slash.
+    #[error("the name contains a slash: use a name without slashes")]
     Slash,
-    /// A name is longer than Linux takes.
-    #[error("a name in the path takes {size} bytes, and Linux takes {MAX_NAME_BYTES} at most: shorten it")]
+    /// A name exceeds the limit of Linux.
+    #[error("a name in the path has {size} bytes, the limit of Linux is {MAX_NAME_BYTES}: shorten it")]
     NameTooLong {
-        /// Its size in bytes.
+        /// Size in bytes.
         size: usize,
     },
-    /// The path is longer than Linux takes.
-    #[error("the path takes {size} bytes, and boot takes {MAX_PATH_BYTES} at most: shorten it")]
+    /// The path exceeds the limit.
+    #[error("the path has {size} bytes, the limit is {MAX_PATH_BYTES}: shorten it")]
     PathTooLong {
-        /// Its size in bytes.
+        /// Size in bytes.
         size: usize,
     },
 }
 
-/// Files by path, such that they can exist beside each other: no file is also a folder of another.
+/// Files by path, without conflicts: no file is also a folder of another.
 #[derive(Debug)]
 pub struct FileTree<T> {
     files: BTreeMap<AssetPath, T>,
@@ -117,7 +117,7 @@ impl<T> Default for FileTree<T> {
 }
 
 impl<T> FileTree<T> {
-    /// A tree without files.
+    /// Creates an empty tree.
     #[must_use]
     pub fn new() -> Self {
         Self { files: BTreeMap::new() }
@@ -129,7 +129,7 @@ impl<T> FileTree<T> {
         self.files.get(path)
     }
 
-    /// The file that `path` cannot exist beside: it lies where `path` needs a folder, or below `path` itself.
+    /// The file that conflicts with `path`: its path is a folder of `path`, or `path` is one of its folders.
     #[must_use]
     pub fn obstacle(&self, path: &AssetPath) -> Option<(&AssetPath, &T)> {
         let above = path.folders().find_map(|folder| self.files.get_key_value(&AssetPath(folder.to_owned())));
@@ -140,23 +140,23 @@ impl<T> FileTree<T> {
         })
     }
 
-    /// Puts a file at `path` and gives the one that lay there. Ask for the [`obstacle`](Self::obstacle) first.
+    /// Adds a file at `path`, and returns the previous one. Check for an [`obstacle`](Self::obstacle) first.
     pub fn insert(&mut self, path: AssetPath, file: T) -> Option<T> {
         self.files.insert(path, file)
     }
 
-    /// Keeps the files that `keep` says yes to.
+    /// Keeps the files for which `keep` returns true.
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.files.retain(|_, file| keep(file));
     }
 
-    /// How many files there are.
+    /// Number of files.
     #[must_use]
     pub fn len(&self) -> usize {
         self.files.len()
     }
 
-    /// Whether there are no files.
+    /// Whether the tree is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
@@ -233,7 +233,8 @@ mod tests {
     }
 
     proptest! {
-        /// Judged by std, which splits paths its own way, and by what Linux takes.
+        /// Compares with the standard library, which splits paths with different code, and with the limits of
+        /// Linux.
         #[test]
         fn a_path_is_taken_if_it_stays_in_its_folder_as_written(path in r"([a.\x00/]|\.\.|/|x{250}){0,20}") {
             let read = Path::new(&path);

@@ -1,17 +1,17 @@
-//! Variables that decide which code runs in the task: a source sets one only where the profile says so, so that
-//! whoever may write a `ConfigMap` does not thereby choose the task's programs.
+//! Variables that control which code runs in the task. A source only sets them if the profile allows it, so
+//! that write access to a `ConfigMap` is not enough to choose the programs of the task.
 
-/// The names, a star standing for any end, each with what it decides.
+/// The names, which may end with a wildcard, and what they control.
 pub(crate) const RESERVED: &[(&str, &str)] = &[
     ("PATH", "which programs are found by their names"),
     ("HOME", "where programs look for their settings"),
     ("IFS", "how a shell reads its commands"),
-    ("ENV", "a script that a shell runs first"),
-    ("BASH_ENV", "a script that a shell runs first"),
+    ("ENV", "which script a shell runs first"),
+    ("BASH_ENV", "which script a shell runs first"),
     ("SHELLOPTS", "how a shell runs its commands"),
     ("BASHOPTS", "how a shell runs its commands"),
     ("BASH_FUNC_*", "which functions bash has"),
-    ("PS4", "a text that a tracing shell evaluates"),
+    ("PS4", "which code a tracing shell evaluates"),
     ("LD_*", "which libraries the dynamic linker loads"),
     ("GLIBC_TUNABLES", "how the C library works"),
     ("GCONV_PATH", "which libraries the C library loads"),
@@ -19,7 +19,7 @@ pub(crate) const RESERVED: &[(&str, &str)] = &[
     ("PYTHONPATH", "which modules Python loads"),
     ("PYTHONHOME", "which modules Python loads"),
     ("PYTHONUSERBASE", "which modules Python loads"),
-    ("PYTHONSTARTUP", "a script that Python runs first"),
+    ("PYTHONSTARTUP", "which script Python runs first"),
     ("PYTHONWARNINGS", "which modules Python loads"),
     ("PYTHONBREAKPOINT", "which code Python calls"),
     ("PERL5LIB", "which modules Perl loads"),
@@ -36,7 +36,7 @@ pub(crate) const RESERVED: &[(&str, &str)] = &[
     ("_JAVA_OPTIONS", "which agents Java loads"),
 ];
 
-/// What `name` decides, where it is reserved and none of `allow` means it.
+/// What `name` controls, if it is reserved and not in `allow`.
 #[must_use]
 pub fn decides(name: &str, allow: &[String]) -> Option<&'static str> {
     let (_, decides) = RESERVED.iter().find(|(pattern, _)| means(pattern, name))?;

@@ -1,7 +1,8 @@
-//! Names of variables that a shell takes from a file which it sources.
+//! Names of variables that a shell can read from a file that it sources.
 
-/// What a shell keeps for itself: bash refuses to assign some of these and forgets what is assigned to the others, and
-/// dash takes none but a number for `OPTIND`. A script that sources a file with one ends there, or goes on without it.
+/// Variables that shells manage themselves: bash refuses to assign some and ignores assignments to others,
+/// and dash only accepts a number for `OPTIND`. A script that sources a file with one of them exits, or
+/// continues without it.
 const SHELLS_OWN: &[&str] = &[
     "BASHOPTS",
     "BASHPID",
@@ -35,14 +36,13 @@ const SHELLS_OWN: &[&str] = &[
     "_",
 ];
 
-/// Whether a shell takes a variable of this name from a file that it sources.
+/// Whether a shell reads a variable with this name from a file that it sources.
 #[must_use]
 pub fn can_be_sourced(name: &str) -> bool {
     is_shell_name(name) && !SHELLS_OWN.contains(&name)
 }
 
-/// Whether a shell can hold a variable of this name, so that a file that it sources can set it: letters, digits and `_`,
-/// no digit first.
+/// Whether the name is valid in a shell: letters, digits and `_`, not starting with a digit.
 fn is_shell_name(name: &str) -> bool {
     let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     let word = |byte: u8| first(byte) || byte.is_ascii_digit();
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// Against bash itself, which has the most: what it would not take is in the list.
+    /// Compares with bash, which has the most: the list contains every variable that bash does not accept.
     #[test]
     fn what_bash_keeps_for_itself_is_known() {
         let listed = Command::new("bash").args(["-c", "compgen -v"]).env_clear().output().unwrap();

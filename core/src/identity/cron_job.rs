@@ -1,8 +1,9 @@
-//! Pods of a `Job` that a `CronJob` made.
+//! Pods of a `Job` that a `CronJob` created.
 //!
-//! The pod knows its Job alone, but the `CronJob` controller names that after itself and the minute it was scheduled
-//! for, counted from 1970: `report-29412345`.
-//! <https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/controller/cronjob/cronjob_controllerv2.go> (`getJobName`)
+//! The pod only knows its Job, but the `CronJob` controller names the Job after the `CronJob` and the minute
+//! for which it was scheduled, in minutes since 1970: `report-29412345`.
+//! <https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/controller/cronjob/cronjob_controllerv2.go>
+//! (`getJobName`)
 
 use super::{Identity, LabelMatcher, Scheduler, job, time};
 use crate::pod::Pod;
@@ -10,14 +11,15 @@ use crate::pod::Pod;
 /// The `CronJob` controller.
 pub(super) struct CronJob;
 
-/// On the Job, not on its pods; it counts where somebody hands it on.
+/// This annotation is on the Job, not on its pods. It is used if someone copies it to them.
 const ANNOTATION_SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
-/// The minute in which Kubernetes 1.21 brought `batch/v1` `CronJob`s: no Job is named after an earlier one, and so a
-/// Job that somebody named after a day (`report-20260131`) is not taken for a `CronJob`'s.
+/// The minute of the release of Kubernetes 1.21, which introduced `batch/v1` `CronJob`s. No Job has an
+/// earlier minute in its name, so a Job that is named after a day (`report-20260131`) is not mistaken for one
+/// of a `CronJob`.
 const FIRST_MINUTE: i64 = 26_964_000;
 
-/// The `CronJob`'s name and the minute.
+/// The name of the `CronJob`, and the minute.
 fn parts(job: &str) -> Option<(&str, i64)> {
     let (name, digits) = job.rsplit_once('-')?;
     let minute = digits.parse().ok().filter(|minute| *minute >= FIRST_MINUTE && digits.len() == 8)?;
@@ -38,7 +40,7 @@ impl Scheduler for CronJob {
     }
 
     fn opt_in_label(&self) -> Option<LabelMatcher> {
-        // As with Jobs: most are chores, and a task says so by its label.
+        // As with Jobs: most are not tasks, so a task needs the label.
         None
     }
 
@@ -53,7 +55,7 @@ impl Scheduler for CronJob {
         Identity {
             scheduler: Some(self.name().to_owned()),
             workflow: parts.map(|(name, _)| name.to_owned()),
-            // The Job is the run: one for each scheduled minute.
+            // The Job is the run: there is one for each scheduled minute.
             run: job.map(str::to_owned),
             map_index: job::completion_index(pod),
             scheduled_time: told.or_else(|| time::from_unix_minutes(parts?.1)),

@@ -1,6 +1,7 @@
 //! Pods of a Kubernetes `Job`.
 //!
-//! The Job controller labels them: <https://kubernetes.io/docs/reference/labels-annotations-taints/#batch-kubernetes-io-job-name>.
+//! The Job controller sets their labels:
+//! <https://kubernetes.io/docs/reference/labels-annotations-taints/#batch-kubernetes-io-job-name>.
 
 use super::{Identity, LabelMatcher, Scheduler};
 use crate::pod::Pod;
@@ -8,12 +9,12 @@ use crate::pod::Pod;
 /// The Job controller.
 pub(super) struct Job;
 
-/// The name of the Job that made the pod.
+/// The name of the Job that created the pod.
 pub(super) fn name<'a>(pod: &Pod<'a>) -> Option<&'a str> {
     pod.labels.get("batch.kubernetes.io/job-name")
 }
 
-/// Which pod of an indexed Job this is.
+/// The index of the pod in an indexed Job.
 pub(super) fn completion_index(pod: &Pod<'_>) -> Option<String> {
     pod.labels.get("batch.kubernetes.io/job-completion-index").map(str::to_owned)
 }
@@ -32,7 +33,8 @@ impl Scheduler for Job {
     }
 
     fn opt_in_label(&self) -> Option<LabelMatcher> {
-        // Helm hooks, backups and operators' chores are Jobs too: a Job is a task only where its label says so.
+        // Helm hooks, backups and maintenance of operators are Jobs too, so a Job is only a task with the
+        // label.
         None
     }
 

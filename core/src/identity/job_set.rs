@@ -1,6 +1,7 @@
-//! Pods of a `JobSet`, whose Jobs' pods carry its labels beside the Job's own.
+//! Pods of a `JobSet`, which have its labels in addition to those of the Job.
 //!
-//! <https://github.com/kubernetes-sigs/jobset/blob/v0.11.0/pkg/controllers/jobset_controller.go> (`labelAndAnnotateObject`)
+//! <https://github.com/kubernetes-sigs/jobset/blob/v0.11.0/pkg/controllers/jobset_controller.go>
+//! (`labelAndAnnotateObject`)
 
 use super::{Identity, LabelMatcher, Scheduler, job};
 use crate::pod::Pod;
@@ -40,7 +41,7 @@ impl Scheduler for JobSet {
             run: label("jobset.sigs.k8s.io/jobset-uid"),
             task: label("jobset.sigs.k8s.io/replicatedjob-name"),
             attempt: label("jobset.sigs.k8s.io/restart-attempt"),
-            // Which Job of the replicated ones and, where that is indexed itself, which pod of it.
+            // The index of the replicated Job and, if that Job is indexed, the index of the pod.
             map_index: match (index, job::completion_index(pod)) {
                 (Some(index), Some(pod)) => Some(format!("{index}-{pod}")),
                 (index, _) => index,

@@ -1,7 +1,7 @@
-//! Who a task is: which scheduler made the pod, and which workflow, run, task and attempt it belongs to.
+//! Identity of a task: the scheduler that created the pod, and its workflow, run, task and attempt.
 //!
-//! Each scheduler has a file of its own here. To add one, write its file and name it in [`SCHEDULERS`]: the
-//! recognition, the main container's rule, the identity and the API server's match condition all live in it.
+//! Each scheduler has a file here. To add one, write its file and add it to [`SCHEDULERS`]. The file contains
+//! how to detect its pods, the main container, the identity and the match condition of the API server.
 
 mod airflow;
 mod cron_job;
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::pod::Pod;
 
-/// Every scheduler that Bootlace knows. A pod belongs to the first that recognises it, so the more specific
-/// ones stand first.
+/// All supported schedulers. A pod belongs to the first one that recognises it, so more specific ones come
+/// first.
 pub const SCHEDULERS: &[&dyn Scheduler] = &[
     &airflow::KubernetesPodOperator,
     &airflow::KubernetesExecutor,
@@ -24,35 +24,36 @@ pub const SCHEDULERS: &[&dyn Scheduler] = &[
     &job::Job,
 ];
 
-/// What Bootlace knows of a scheduler: how its pods look.
+/// What Bootlace knows about the pods of a scheduler.
 pub trait Scheduler: Sync {
     /// Short name in messages, metrics and `task.json`.
     fn name(&self) -> &'static str;
 
-    /// How a person calls what made the pod: `Airflow's KubernetesPodOperator`.
+    /// Name of the creator of the pods in messages: `Airflow's KubernetesPodOperator`.
     fn title(&self) -> &'static str;
 
-    /// Whether this scheduler made the pod, by the marks that it puts on every pod of its own.
+    /// Whether this scheduler created the pod, according to the labels and annotations that it sets on all of
+    /// its pods.
     fn recognises(&self, pod: &Pod<'_>) -> bool;
 
-    /// The label by which the API server knows this scheduler's pods, so that it sends them to the webhook
-    /// from namespaces that opted in. `None` where a pod of this scheduler must carry the task label itself.
-    /// The chart's list of schedulers says the same; a test compares the two.
+    /// The label by which the API server selects the pods of this scheduler, so that it sends them to the
+    /// webhook from namespaces that have opted in. `None` if pods of this scheduler need the task label. The
+    /// list of schedulers in the chart contains the same label; a test compares the two.
     fn opt_in_label(&self) -> Option<LabelMatcher>;
 
-    /// The name of the container that runs the task, where the scheduler has a rule.
+    /// The name of the container that runs the task, if the scheduler has a fixed one.
     fn main_container(&self, pod: &Pod<'_>) -> Option<&'static str>;
 
-    /// Who the task is.
+    /// The identity of the task.
     fn identity(&self, pod: &Pod<'_>) -> Identity;
 }
 
-/// A label that a scheduler puts on every pod of its own.
+/// A label that a scheduler sets on all of its pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelMatcher {
     /// The label.
     pub label: &'static str,
-    /// Its value; any where there is none.
+    /// The value; `None` matches any value.
     pub value: Option<&'static str>,
 }
 
@@ -62,42 +63,43 @@ impl LabelMatcher {
     }
 }
 
-/// Who a task is, as far as its pod says. Values stand as the scheduler wrote them: labels are lossy where
-/// the scheduler made them safe.
+/// Identity of a task, as far as its pod contains it. Values are as the scheduler wrote them: label values
+/// may have lost characters that are not allowed in labels.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Identity {
-    /// The scheduler's short name.
+    /// Short name of the scheduler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
-    /// DAG, workflow template, pipeline.
+    /// Workflow: a DAG, workflow template or pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
-    /// One execution of the workflow.
+    /// Run of the workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// The step of the workflow.
+    /// Task of the workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// Which try of the task this is, as the scheduler counts.
+    /// Attempt of the task, as the scheduler counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<String>,
-    /// Which element of a mapped or indexed task this is.
+    /// Index in a mapped or indexed task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map_index: Option<String>,
-    /// What time the run was scheduled for, where a schedule made it and its pod tells: RFC 3339, in UTC.
+    /// Time for which the run is scheduled (RFC 3339, in UTC), if it was created by a schedule and the pod
+    /// contains the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<String>,
 }
 
 impl Identity {
-    /// Whether the pod names its run itself, and so shares it with pods of other makers.
+    /// Whether the run comes from an annotation, so that pods of different creators can share it.
     #[must_use]
     pub fn is_joined(&self) -> bool {
         self.scheduler.as_deref() == Some(run_annotation::NAME)
     }
 
-    /// Who made the pod and which task it is, in words: `task load of etl, run manual__2026, attempt 1`.
+    /// Describes the task: `task load of etl, run manual__2026, attempt 1`.
     #[must_use]
     pub fn describe(&self) -> String {
         let task = self.task.as_deref().map(|task| format!("task {task}"));
@@ -115,13 +117,14 @@ impl Identity {
     }
 }
 
-/// The scheduler that made the pod, where Bootlace knows it.
+/// The scheduler that created the pod, if it is supported.
 #[must_use]
 pub fn detect(pod: &Pod<'_>) -> Option<&'static dyn Scheduler> {
     SCHEDULERS.iter().copied().find(|scheduler| scheduler.recognises(pod))
 }
 
-/// Who the task is: as its maker says, unless the pod names its run itself; empty where nobody tells.
+/// The identity of the task: from an annotation if it names the run, else from the scheduler; empty if it is
+/// unknown.
 #[must_use]
 pub fn identify(pod: &Pod<'_>) -> Identity {
     run_annotation::identity(pod, detect(pod).map(|scheduler| scheduler.identity(pod)).unwrap_or_default())

@@ -1,26 +1,26 @@
-//! Pods that name their run themselves, so that Jobs, Deployments and bare pods that belong together are one run to
-//! each other: no controller of theirs knows that they do.
+//! Pods with a run annotation: Jobs, Deployments and bare pods that belong to one run although no controller
+//! knows this.
 
 use super::Identity;
 use crate::names;
 use crate::pod::Pod;
 
-/// The scheduler's short name of tasks whose run stands in an annotation. The same for all, whoever made the pod: what
-/// joins them is the annotation.
+/// Scheduler name of tasks with a run annotation. It is the same for all creators of pods, because the
+/// annotation is what they share.
 pub(super) const NAME: &str = "annotation";
 
-/// Who the task is, where its pod names its run; `told` is what its maker says.
-pub(super) fn identity(pod: &Pod<'_>, told: Identity) -> Identity {
+/// The identity of a task with a run annotation. `detected` is the identity from the scheduler.
+pub(super) fn identity(pod: &Pod<'_>, detected: Identity) -> Identity {
     let annotation = |name| pod.annotations.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
-    let Some(run) = annotation(names::ANNOTATION_RUN) else { return told };
-    // A Job is a workflow of its own to its pods, and a step of the run that it is joined to.
-    let task = told.task.or(told.workflow).or_else(|| pod.name.map(str::to_owned));
+    let Some(run) = annotation(names::ANNOTATION_RUN) else { return detected };
+    // For its own pods a Job is a workflow; in the annotated run it is a task.
+    let task = detected.task.or(detected.workflow).or_else(|| pod.name.map(str::to_owned));
     Identity {
         scheduler: Some(NAME.to_owned()),
         workflow: annotation(names::ANNOTATION_WORKFLOW),
         run: Some(run),
         task,
-        ..told
+        ..detected
     }
 }
 

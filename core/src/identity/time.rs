@@ -1,14 +1,14 @@
-//! Times as schedulers write them, in one form: RFC 3339 in UTC.
+//! Converts times of schedulers to one format: RFC 3339 in UTC.
 
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 
-/// A time of any offset, in UTC.
+/// Converts a time with any offset.
 pub(super) fn from_rfc3339(text: &str) -> Option<String> {
     utc(OffsetDateTime::parse(text, &Rfc3339).ok()?)
 }
 
-/// A count of minutes since 1970.
+/// Converts a number of minutes since 1970.
 pub(super) fn from_unix_minutes(minutes: i64) -> Option<String> {
     utc(OffsetDateTime::from_unix_timestamp(minutes.checked_mul(60)?).ok()?)
 }

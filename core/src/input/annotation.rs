@@ -1,5 +1,5 @@
-//! What the annotation `bootlace.dev/pipe-in` says: what the pod takes without naming it in its spec, and which of several
-//! a key means.
+//! The annotation `bootlace.dev/pipe-in`: inputs that the spec of the pod does not reference, and details for
+//! keys with several candidates.
 
 use bootlace_launch::handover::is_data_key;
 use serde::de::Error as _;
@@ -14,56 +14,55 @@ use crate::output::{ObjectKind, key};
 use crate::pod::Pod;
 use crate::yaml_list;
 
-/// One entry. Without `mountPath` and `env` it only says which of several its key means, for the placeholders of the
-/// spec.
+/// An entry. Without `mountPath` and `env`, it only selects the output that placeholders with its key mean.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct PipeIn {
-    /// The key that the earlier task declared.
+    /// Key that the earlier task declares.
     pub(super) key: String,
-    /// A folder of the task containers that its files are mounted at; the file's own path where `file` names one.
+    /// Mount path of the files in the task containers, or of the file if `file` is set.
     pub(super) mount_path: Option<String>,
-    /// A variable of the task containers whose value is its one file.
+    /// Variable of the task containers whose value is the file.
     pub(super) env: Option<String>,
-    /// One of its files.
+    /// Name of a file of the output.
     pub(super) file: Option<String>,
-    /// The container that takes it, where not every task container does.
+    /// Container that uses the input. Defaults to all task containers.
     pub(super) container: Option<String>,
-    /// The scheduler's short name, where it is another than the pod's own.
+    /// Short name of the scheduler. Defaults to that of the pod.
     pub(super) scheduler: Option<String>,
-    /// The same of the workflow,
+    /// Workflow. Defaults to that of the pod.
     pub(super) workflow: Option<String>,
-    /// and of the run.
+    /// Run. Defaults to that of the pod.
     pub(super) run: Option<String>,
-    /// The task that handed it over.
+    /// Task that stores the output.
     pub(super) task: Option<String>,
-    /// The element of a mapped task that did.
+    /// Map index of that task.
     #[serde(deserialize_with = "text_or_number")]
     pub(super) map_index: Option<String>,
-    /// What it is stored as; needed where nothing is there yet to tell.
+    /// Kind of the object. Required with `wait`.
     pub(super) kind: Option<ObjectKind>,
-    /// Seconds that the pod waits for it, where it is not stored yet.
+    /// Seconds that the pod waits for the output if it is not stored yet.
     #[serde(deserialize_with = "seconds")]
     pub(super) wait: Option<u32>,
 }
 
 impl PipeIn {
-    /// Whether it takes something itself.
+    /// Whether the entry itself uses the input.
     pub(super) fn has_use(&self) -> bool {
         self.mount_path.is_some() || self.env.is_some()
     }
 
-    /// Where what it takes goes, in words.
+    /// Describes where the input is used.
     pub(super) fn describe(&self) -> String {
         match (&self.mount_path, &self.env) {
-            (Some(path), _) => format!("mount {path}"),
-            (None, Some(name)) => format!("variable {name}"),
-            (None, None) => format!("the annotation {}", names::ANNOTATION_PIPE_IN),
+            (Some(path), _) => format!("mountPath {path:?}"),
+            (None, Some(name)) => format!("variable {name:?}"),
+            (None, None) => format!("annotation {}", names::ANNOTATION_PIPE_IN),
         }
     }
 }
 
-/// The entries of a pod, in their order.
+/// The entries of a pod, in order.
 pub(super) fn of(pod: &Pod<'_>) -> Result<Vec<PipeIn>, InputError> {
     let Some(text) = pod.annotations.get(names::ANNOTATION_PIPE_IN) else { return Ok(Vec::new()) };
     let list = yaml_list::read(text).map_err(|why| InputError::NoList { why })?;
@@ -84,41 +83,44 @@ pub(super) fn of(pod: &Pod<'_>) -> Result<Vec<PipeIn>, InputError> {
 fn check(entry: &PipeIn) -> Result<(), &'static str> {
     let PipeIn { key, mount_path, env, file, .. } = entry;
     if !is_data_key(key) {
-        return Err("write key: with the key that the earlier task declares, of letters, digits, -, _ and .");
+        return Err(
+            "key is missing or invalid: set the key that the earlier task declares, of letters, digits, \"-\", \"_\" and \".\"",
+        );
     }
     if entry.wait.is_some() {
         check_wait(entry)?;
     }
     match (mount_path, env) {
-        (Some(_), Some(_)) => Err(
-            "an entry is mounted or a variable: write one of mountPath and env, and a second entry for the other",
-        ),
+        (Some(_), Some(_)) => {
+            Err("mountPath and env are mutually exclusive: remove one of them, or add another entry for it")
+        }
         (Some(path), None) if !path.starts_with('/') || path.contains(':') || path == "/" => {
-            Err("mountPath is an absolute path without a colon: write /etc/tls")
+            Err("mountPath is invalid: must be an absolute path without a colon, such as /etc/tls")
         }
         (None, Some(name)) if name.is_empty() || name.contains(['=', '\0']) => {
-            Err("env is the name of a variable: write one without an equals sign")
+            Err("env is invalid: must be the name of a variable, without \"=\"")
         }
         (None, None) if file.is_some() || entry.container.is_some() => {
-            Err("file and container belong to mountPath or env: add one of these")
+            Err("file and container require mountPath or env: set one of them")
         }
         _ => match file {
-            Some(file) if !is_data_key(file) => Err("file is one file's name, without its folder"),
+            Some(file) if !is_data_key(file) => Err("file is invalid: must be a file name without a path"),
             _ => Ok(()),
         },
     }
 }
 
-/// Checks that all can be told before there is anything: what is awaited is named in the pod's spec, for good.
+/// Checks that the object name is fully determined: the spec of the pod references it before the output
+/// exists, and is immutable.
 fn check_wait(entry: &PipeIn) -> Result<(), &'static str> {
     if entry.kind.is_none() || entry.task.is_none() {
         return Err(
-            "with wait, nothing is there yet to tell what the pipe is and whose: add kind: ConfigMap or Secret, task:, \
-             and mapIndex: where that task is mapped",
+            "wait requires kind and task, because the pipe is not stored yet: set kind to ConfigMap or Secret, task, and \
+             mapIndex if that task is mapped",
         );
     }
     if entry.env.is_some() && entry.file.is_none() {
-        return Err("with wait, nothing is there yet to tell which file a variable takes: add file:");
+        return Err("wait with env requires file, because the pipe is not stored yet: set file");
     }
     Ok(())
 }
@@ -130,17 +132,17 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D:
             let seconds = number.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
             seconds.filter(|seconds| (1..=MAX_WAIT_SECONDS).contains(seconds)).ok_or_else(|| {
                 D::Error::custom(format!(
-                    "wait is a number of seconds, from 1 to {MAX_WAIT_SECONDS}: write wait: 300"
+                    "wait is invalid: must be a number of seconds from 1 to {MAX_WAIT_SECONDS}"
                 ))
             })
         })
         .transpose()
 }
 
-/// YAML writes an index as a number.
+/// In YAML, an index is a number.
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "mapIndex is neither a number nor a string")]
+    #[serde(untagged, expecting = "mapIndex is invalid: must be a number or a string")]
     enum Index {
         Number(u64),
         Text(String),
@@ -207,40 +209,31 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_with_a_sentence() {
-        for (text, sentence) in [
-            ("key: A", "is no YAML list (it is not a list)"),
-            ("- [", "is no YAML list ("),
-            ("- {key: A, path: /a}", "its entry 1: unknown field `path`"),
-            ("- {mountPath: /a}", "its entry 1: write key:"),
-            ("- {key: a b, mountPath: /a}", "its entry 1: write key:"),
-            ("- {key: A, mountPath: /a, env: A}", "its entry 1: an entry is mounted or a variable"),
-            ("- {key: A, mountPath: a}", "its entry 1: mountPath is an absolute path"),
-            ("- {key: A, mountPath: /}", "its entry 1: mountPath is an absolute path"),
-            ("- {key: A, env: A=B}", "its entry 1: env is the name of a variable"),
-            ("- {key: A, file: a}", "its entry 1: file and container belong to"),
-            ("- {key: A, env: A, file: a/b}", "its entry 1: file is one file's name"),
-            ("- {key: A, mapIndex: [1]}", "its entry 1: mapIndex is neither"),
-            (
-                "- {key: A, mountPath: /a}\n- {key: A, env: A, wait: 5m}",
-                "its entry 2: wait is a number of seconds",
-            ),
-            (
-                "- {key: A, mountPath: /a, wait: 0}",
-                "its entry 1: wait is a number of seconds, from 1 to 3600",
-            ),
-            ("- {key: A, mountPath: /a, wait: 3601}", "its entry 1: wait is a number of seconds"),
-            ("- {key: A, mountPath: /a, wait: -1}", "its entry 1: wait is a number of seconds"),
-            ("- {key: A, mountPath: /a, wait: 9, task: t}", "its entry 1: with wait, nothing is there yet"),
-            (
-                "- {key: A, wait: 9, kind: Secret}",
-                "its entry 1: with wait, nothing is there yet to tell what",
-            ),
-            ("- {key: A, wait: 9, kind: Pod, task: t}", "its entry 1: unknown variant `Pod`"),
-            ("- {key: A, env: A, wait: 9, kind: Secret, task: t}", "which file a variable takes: add file:"),
+    fn invalid_entries_are_refused_with_their_position_and_field() {
+        for (text, detail) in [
+            ("key: A", "annotation bootlace.dev/pipe-in is not a valid YAML list"),
+            ("- [", "annotation bootlace.dev/pipe-in is not a valid YAML list"),
+            ("- {key: A, path: /a}", "entry 1: unknown field `path`"),
+            ("- {mountPath: /a}", "entry 1: key "),
+            ("- {key: a b, mountPath: /a}", "entry 1: key "),
+            ("- {key: A, mountPath: /a, env: A}", "entry 1: mountPath and env "),
+            ("- {key: A, mountPath: a}", "entry 1: mountPath "),
+            ("- {key: A, mountPath: /}", "entry 1: mountPath "),
+            ("- {key: A, env: A=B}", "entry 1: env "),
+            ("- {key: A, file: a}", "entry 1: file and container "),
+            ("- {key: A, env: A, file: a/b}", "entry 1: file "),
+            ("- {key: A, mapIndex: [1]}", "entry 1: mapIndex "),
+            ("- {key: A, mountPath: /a}\n- {key: A, env: A, wait: 5m}", "entry 2: wait "),
+            ("- {key: A, mountPath: /a, wait: 0}", "entry 1: wait "),
+            ("- {key: A, mountPath: /a, wait: 3601}", "3600"),
+            ("- {key: A, mountPath: /a, wait: -1}", "entry 1: wait "),
+            ("- {key: A, mountPath: /a, wait: 9, task: t}", "entry 1: wait requires kind"),
+            ("- {key: A, wait: 9, kind: Secret}", "entry 1: wait requires kind and task"),
+            ("- {key: A, wait: 9, kind: Pod, task: t}", "entry 1: unknown variant `Pod`"),
+            ("- {key: A, env: A, wait: 9, kind: Secret, task: t}", "entry 1: wait with env requires file"),
         ] {
             let error = entries(text).unwrap_err();
-            assert!(error.contains(sentence), "{text}: {error}");
+            assert!(error.contains(detail), "{text}: {error}");
         }
     }
 }

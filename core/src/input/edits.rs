@@ -1,6 +1,5 @@
-//! What becomes of a pod by what it takes.
+//! The changes to a pod that deliver its inputs, as data: [`crate::patch`] alone writes operations.
 
-use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::{Map, Value, json};
 
 use super::annotation::PipeIn;
@@ -10,30 +9,67 @@ use super::wait_spec::OutputVolume;
 use super::{AwaitedOutput, InputError, Inputs, ResolvedInput, ResolvedPipe};
 use crate::names;
 use crate::output::{ObjectKind, Pipe};
-use crate::pod::{Container, List, Operation, Pod};
+use crate::pod::{Container, FieldPath, List, Pod};
+use crate::quote::quoted;
 
-const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
-const CONTAINERS: &Pointer = Pointer::from_static("/spec/containers");
-const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
+/// The changes to a pod.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PodEdits {
+    /// Fields that contain the key of an output, and the object to name there.
+    pub names: Vec<ObjectName>,
+    /// Volumes to add.
+    pub volumes: Vec<Value>,
+    /// Containers to add something to, each once.
+    pub containers: Vec<ContainerEdit>,
+}
 
-/// The changes to one pod, as they gather.
-pub(super) struct PodEdits<'p, 'a> {
+impl PodEdits {
+    /// Whether the pod does not change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.volumes.is_empty() && self.containers.is_empty()
+    }
+}
+
+/// The name of an object, for a field that contains the key of an output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectName {
+    /// The field.
+    pub field: FieldPath,
+    /// The name of the object.
+    pub object: String,
+    /// The field `optional` beside it, if it is to be set: for an object that does not exist yet.
+    pub optional: Option<bool>,
+}
+
+/// What is added to one container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerEdit {
+    /// The list that the container is in.
+    pub list: List,
+    /// Its index in that list.
+    pub index: usize,
+    /// Entries for the end of `volumeMounts`.
+    pub mounts: Vec<Value>,
+    /// Entries for the end of `env`.
+    pub env: Vec<Value>,
+}
+
+/// Collects the changes to one pod.
+pub(super) struct EditsBuilder<'p, 'a> {
     pod: &'p Pod<'a>,
     tasks: &'p [&'p Container<'a>],
     inputs: Inputs,
-    /// The volumes that are added, by what they hold.
+    /// The volumes that are added, by their content.
     volumes: Vec<ResolvedInput>,
-    /// The arrays that are added and were not there.
-    made: Vec<PointerBuf>,
     /// Variables and paths that are added, by their container.
     used: Vec<(&'p str, String)>,
 }
 
-impl<'p, 'a> PodEdits<'p, 'a> {
-    /// None yet, for a pod with these task containers.
+impl<'p, 'a> EditsBuilder<'p, 'a> {
+    /// No changes, for a pod with these task containers.
     pub(super) fn new(pod: &'p Pod<'a>, tasks: &'p [&'p Container<'a>]) -> Self {
-        let (volumes, made, used) = (Vec::new(), Vec::new(), Vec::new());
-        Self { pod, tasks, inputs: Inputs::default(), volumes, made, used }
+        Self { pod, tasks, inputs: Inputs::default(), volumes: Vec::new(), used: Vec::new() }
     }
 
     /// The object's name in place of its key.
@@ -46,16 +82,25 @@ impl<'p, 'a> PodEdits<'p, 'a> {
         let taken = self.take(&meant);
         if taken.kind != reference.kind {
             return Err(InputError::WrongKind {
-                field: reference.field.clone(),
+                field: reference.field.to_string(),
                 expected: reference.kind.as_str(),
                 asked: asked.words(),
                 found: taken.kind,
             });
         }
-        self.inputs.operations.push(Operation::replace(reference.pointer.clone(), taken.object));
-        if let ResolvedPipe::Awaited(awaits) = meant {
-            self.wait_in(reference, *awaits);
-        }
+        let optional = match meant {
+            ResolvedPipe::Stored(_) => None,
+            ResolvedPipe::Awaited(awaits) => {
+                self.wait_in(reference, *awaits);
+                // A pod with such a volume must get to the container that waits; a variable is never left out.
+                Some(reference.volume.is_some())
+            }
+        };
+        self.inputs.edits.names.push(ObjectName {
+            field: reference.field.clone(),
+            object: taken.object,
+            optional,
+        });
         Ok(())
     }
 
@@ -74,11 +119,6 @@ impl<'p, 'a> PodEdits<'p, 'a> {
         awaits.files.extend(reference.files.iter().cloned());
         awaits.folders.extend(name.map(|name| OutputVolume { volume: name.to_owned(), paths }));
         self.wait(awaits);
-        if let Some(parent) = reference.pointer.parent() {
-            // A pod whose volume it is must come to run the container that waits; a variable is never left out.
-            let optional = parent.with_trailing_token("optional");
-            self.inputs.operations.push(Operation::add(optional, volume.is_some()));
-        }
     }
 
     /// What an entry of the annotation asks for.
@@ -136,7 +176,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
         let all = || self.pod.containers.iter().chain(init.clone());
         all().find(|container| container.name == name).map(|container| vec![container]).ok_or_else(|| {
             let known: Vec<_> = all().map(|container| container.name).collect();
-            format!("the pod has no container {name:?}: write one of {}", known.join(", "))
+            format!("container {name:?} does not exist in the pod: use one of {}", quoted(&known))
         })
     }
 
@@ -151,7 +191,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
         let taken_by = container.mounts.iter().flatten().find(|mount| mount.is_at(path));
         if let Some(mount) = taken_by {
             return Err(wrong(format!(
-                "container {:?} mounts {:?} at {path} already: write another mountPath",
+                "container {:?} already mounts volume {:?} at {path}: set another mountPath",
                 container.name, mount.volume
             )));
         }
@@ -161,8 +201,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
             None => json!({"name": volume, "mountPath": path, "readOnly": true}),
             Some(file) => json!({"name": volume, "mountPath": path, "subPath": file, "readOnly": true}),
         };
-        let mounts = place(container).with_trailing_token("volumeMounts");
-        self.append(mounts, container.mounts.is_some(), mount);
+        self.edit(container).mounts.push(mount);
         Ok(())
     }
 
@@ -176,7 +215,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
     ) -> Result<(), InputError> {
         if container.env.contains(&name) {
             return Err(wrong(format!(
-                "container {:?} sets {name} itself: remove one of the two",
+                "container {:?} already sets variable {name:?}: remove one of the two",
                 container.name
             )));
         }
@@ -186,8 +225,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
             ObjectKind::ConfigMap => "configMapKeyRef",
         };
         let variable = json!({"name": name, "valueFrom": {field: {"name": taken.object, "key": file}}});
-        let env = place(container).with_trailing_token("env");
-        self.append(env, container.has_env(), variable);
+        self.edit(container).env.push(variable);
         Ok(())
     }
 
@@ -200,7 +238,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
     ) -> Result<(), InputError> {
         let used = (container.name, place.to_owned());
         if self.used.contains(&used) {
-            return Err(wrong(format!("an earlier entry has {place} already: write another")));
+            return Err(wrong(format!("{place:?} is already used by an earlier entry: use another")));
         }
         self.used.push(used);
         Ok(())
@@ -225,7 +263,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
                 says.insert("optional".to_owned(), true.into());
             }
             let volume = json!({"name": name, source: says});
-            self.append(VOLUMES.to_buf(), self.pod.volumes.is_some(), volume);
+            self.inputs.edits.volumes.push(volume);
             self.volumes.push(taken.clone());
         }
         Ok(name)
@@ -241,7 +279,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
     pub(super) fn without_source(&mut self, position: usize, name: &str, asked: &PipeQuery) {
         self.inputs.boot.sources.push((position, None));
         self.inputs.warnings.push(format!(
-            "bootlace: source {name:?} is optional, and {} is not stored: the task boots without it",
+            "bootlace: source {name:?} is skipped because it is optional and {} is not stored",
             asked.words()
         ));
     }
@@ -250,7 +288,7 @@ impl<'p, 'a> PodEdits<'p, 'a> {
         let mut inputs = self.inputs;
         let warning = |awaits: &AwaitedOutput| {
             let (what, seconds) = (awaits.words(), awaits.seconds);
-            format!("bootlace: {what} is not stored yet: the pod waits for it, {seconds} s at most")
+            format!("bootlace: {what} is not stored yet: the pod waits for it for up to {seconds} s")
         };
         inputs.warnings.extend(inputs.boot.awaits.iter().map(warning));
         inputs
@@ -268,24 +306,18 @@ impl<'p, 'a> PodEdits<'p, 'a> {
         taken
     }
 
-    /// Adds at the end of an array, which is made where it is absent.
-    fn append(&mut self, array: PointerBuf, present: bool, value: Value) {
-        let operation = if present || self.made.contains(&array) {
-            Operation::add(array.with_trailing_token("-"), value)
-        } else {
-            self.made.push(array.clone());
-            Operation::add(array, json!([value]))
-        };
-        self.inputs.operations.push(operation);
+    /// The changes to one container.
+    fn edit(&mut self, container: &Container<'_>) -> &mut ContainerEdit {
+        let edits = &mut self.inputs.edits.containers;
+        let known =
+            edits.iter().position(|edit| (edit.list, edit.index) == (container.list, container.index));
+        let position = known.unwrap_or(edits.len());
+        if known.is_none() {
+            let (list, index) = (container.list, container.index);
+            edits.push(ContainerEdit { list, index, mounts: Vec::new(), env: Vec::new() });
+        }
+        &mut edits[position]
     }
-}
-
-fn place(container: &Container<'_>) -> PointerBuf {
-    let list = match container.list {
-        List::Init => INIT_CONTAINERS,
-        List::App => CONTAINERS,
-    };
-    list.with_trailing_token(container.index)
 }
 
 /// The one file of the object that an entry means; none where it means all of them.

@@ -1,169 +1,176 @@
-//! Why a pod cannot take what it names.
+//! Errors while resolving the inputs of a pod.
 
 use crate::names;
 use crate::output::ObjectKind;
+use crate::quote::quoted;
 
-/// Why a pod cannot take what it names. Each message names the field and says what to change.
+/// Why the inputs of a pod cannot be resolved. Each message names the field and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
-    /// The annotation cannot be read.
+    /// The annotation cannot be parsed.
     #[error(
-        "the annotation {} is no YAML list ({why}): write - {{key: Certificate, mountPath: /etc/tls}}",
+        "annotation {} is not a valid YAML list ({why}): set a list such as - {{key: Certificate, mountPath: /etc/tls}}",
         names::ANNOTATION_PIPE_IN
     )]
     NoList {
-        /// What the parser says.
+        /// Message of the parser.
         why: String,
     },
-    /// One of its entries cannot be meant so.
-    #[error("the annotation {}, its entry {}: {what}", names::ANNOTATION_PIPE_IN, position + 1)]
+    /// An entry of the annotation is invalid.
+    #[error("annotation {}, entry {}: {what}", names::ANNOTATION_PIPE_IN, position + 1)]
     Entry {
-        /// Which, counted from 0.
+        /// Index of the entry, starting at 0.
         position: usize,
-        /// What is wrong with it, and what to write.
+        /// The problem, and the remedy.
         what: String,
     },
-    /// A placeholder stands where an object's name is, with more around it.
+    /// A placeholder in the name of an object has other text around it.
     #[error(
-        "{field} is {text:?}: a pipe's key stands for the whole name of an object, so write {{{{.Pipes.KEY}}}} or pipe:KEY \
-         and nothing around it"
+        "{field} is {text:?}, but a placeholder must be the whole value: set {{{{.Pipes.KEY}}}} or pipe:KEY without other text"
     )]
     Inside {
         /// The field.
         field: String,
-        /// What it says.
+        /// Its value.
         text: String,
     },
-    /// A placeholder names no key.
-    #[error("{field} is {text:?}: a pipe's key has letters, digits, -, _ and ., and does not begin with ..")]
+    /// A placeholder has an invalid key.
+    #[error(
+        "{field} is {text:?}, which contains an invalid key: use letters, digits, \"-\", \"_\" and \".\", not starting \
+         with \"..\""
+    )]
     NoKey {
         /// The field.
         field: String,
-        /// What it says.
+        /// Its value.
         text: String,
     },
-    /// A placeholder stands where nothing replaces it.
+    /// A placeholder is in a field that is not replaced.
     #[error(
-        "{field} holds {{{{.Pipes.…}}}}, which Bootlace puts an object's name for only where the pod names a ConfigMap or a \
-         Secret: mount the pipe or take it as env there, or by the annotation {}",
+        "{field} contains {{{{.Pipes.…}}}}, which is only replaced in fields that name a ConfigMap or Secret: mount the pipe or \
+         use it as env in such a field, or in annotation {}",
         names::ANNOTATION_PIPE_IN
     )]
     Elsewhere {
         /// The field.
         field: String,
     },
-    /// Nobody tells which run it is.
+    /// The run of the pod is unknown.
     #[error(
-        "{asked} is named, but nothing tells which run the pod belongs to: add the annotation {}, or run: to the key's \
-         entry in the annotation {}",
+        "failed to resolve {asked}, because the run of the pod is unknown: set annotation {}, or set run in the entry of the \
+         key in annotation {}",
         names::ANNOTATION_RUN,
         names::ANNOTATION_PIPE_IN
     )]
     NoRun {
-        /// The pipe, in words.
+        /// Description of the pipe.
         asked: String,
     },
-    /// It takes from more runs than can be looked up.
+    /// The pod reads from too many runs.
     #[error(
-        "the pod takes from {count} runs, and {limit} is the limit: gather what they stored in one task first"
+        "the pod reads pipes of {count} runs, the limit is {limit}: collect their outputs in one task first"
     )]
     ManyRuns {
-        /// How many.
+        /// Number of runs.
         count: usize,
         /// The limit.
         limit: usize,
     },
-    /// It is not stored yet.
-    #[error("{asked} is not stored yet{known}: {} earlier, or wait for it to end; the request can be tried again", by(task.as_ref()))]
+    /// The output is not stored yet.
+    #[error("{asked} is not stored yet{known}: {} before this one, or set wait in annotation {}; the request can be retried",
+        order(task.as_ref()),
+        names::ANNOTATION_PIPE_IN)]
     NotYet {
-        /// The pipe, in words.
+        /// Description of the pipe.
         asked: String,
-        /// The task that should have, where somebody says.
+        /// The task that should store it, if it is known.
         task: Option<String>,
-        /// What else there is of its run; empty, or in parentheses.
+        /// Other outputs of the run in parentheses, or empty.
         known: String,
     },
-    /// Several tasks of the run hand the key over.
+    /// Several tasks of the run stored the key.
     #[error(
-        "{asked} was handed over by the tasks {}: name one of them as task: in the key's entry in the annotation {}",
-        tasks.join(", "),
+        "{asked} was stored by several tasks ({}): set task in the entry of the key in annotation {}",
+        quoted(tasks),
         names::ANNOTATION_PIPE_IN
     )]
     ManyTasks {
-        /// The pipe, in words.
+        /// Description of the pipe.
         asked: String,
         /// The tasks.
         tasks: Vec<String>,
     },
-    /// Several elements of a mapped task hand it over.
-    #[error(
-        "{asked} was handed over by a mapped task, whose map indexes so far are {}, and the pod has no such index itself: \
-         name one as mapIndex: in the key's entry in the annotation {}",
+    /// Several map indexes of a task stored it.
+    #[error("{asked} was stored by several map indexes of a task ({}), and the pod has no map index: set mapIndex in the entry of \
+         the key in annotation {}",
         indexes.join(", "),
-        names::ANNOTATION_PIPE_IN
-    )]
+        names::ANNOTATION_PIPE_IN)]
     ManyIndexes {
-        /// The pipe, in words.
+        /// Description of the pipe.
         asked: String,
         /// The indexes.
         indexes: Vec<String>,
     },
-    /// It is another kind of object.
-    #[error("{field} names a {expected}, but {asked} is a {}: {}", found.as_str(), instead(*found))]
+    /// The object has another kind than the field requires.
+    #[error("{field} requires a {expected}, but {asked} is a {found}: {}", instead(*found))]
     WrongKind {
         /// The field.
         field: String,
-        /// What the field takes.
+        /// The required kind.
         expected: &'static str,
-        /// The pipe, in words.
+        /// Description of the pipe.
         asked: String,
-        /// What it is.
+        /// The actual kind.
         found: ObjectKind,
     },
-    /// Its entry says that it is another kind of object.
+    /// The object has another kind than the entry states.
     #[error(
-        "{asked} is stored as a {found}, and the key's entry in the annotation {} says kind: {said}: write what it is, or \
-         have it declared so",
+        "{asked} is stored as a {found}, but the entry of the key in annotation {} has kind: {said}: correct it there, or in \
+         the declaration of the output",
         names::ANNOTATION_PIPE_IN
     )]
     OtherKind {
-        /// The pipe, in words.
+        /// Description of the pipe.
         asked: String,
-        /// What the entry says.
+        /// The kind in the entry.
         said: ObjectKind,
-        /// What it is.
+        /// The actual kind.
         found: ObjectKind,
     },
-    /// A variable takes one file, and there are several or none of that name.
-    #[error("{asked} has the files {}, and a variable takes one: name it as file: in the key's entry", files.join(", "))]
+    /// One file is required, and there are several, or none with the given name.
+    #[error(
+        "{asked} contains the files {}, and the entry of the key does not select one of them: set file in annotation {}",
+        quoted(files),
+        names::ANNOTATION_PIPE_IN
+    )]
     WhichFile {
-        /// The pipe, in words.
+        /// Description of the pipe.
         asked: String,
         /// Its files.
         files: Vec<String>,
     },
-    /// A name that Bootlace uses is taken.
-    #[error("a volume of the pod is called {name:?}, which is Bootlace's own name: rename it")]
+    /// A volume has a reserved name.
+    #[error("volume {name:?} has a name that is reserved for Bootlace: rename it")]
     NameTaken {
         /// The volume.
         name: String,
     },
-    /// The Pipes could not be had.
-    #[error("{asked} cannot be looked up: {why}")]
+    /// The lookup failed.
+    #[error("failed to look up {asked}: {why}")]
     Unknown {
-        /// The pipe, in words.
+        /// Description of the pipe.
         asked: String,
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
 
-/// Seconds after which a pod that is turned away may come again. The clients of Kubernetes' own controllers wait that
-/// long and try again up to ten times by themselves, each time keeping a worker, so it is short.
+/// Seconds after which the request can be retried. The clients of the Kubernetes controllers wait for this
+/// time and retry up to ten times, and each wait occupies a worker, so it is short.
 const RETRY_SECONDS: u32 = 1;
 
 impl InputError {
-    /// Whether the same pod may well be let in later: how it is to be answered then, and when to try again.
+    /// How to respond if the same pod may be admitted later; `None` if it cannot.
     #[must_use]
     pub fn passes(&self) -> Option<RetryHint> {
         match self {
@@ -180,29 +187,31 @@ impl InputError {
     }
 }
 
-/// How a refusal that passes is answered.
+/// Response to a request that can be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryHint {
     /// HTTP status.
     pub code: u16,
-    /// Kubernetes' word for it.
+    /// Kubernetes reason.
     pub reason: &'static str,
-    /// When to try again.
+    /// Seconds after which the request can be retried.
     pub retry_after_seconds: u32,
 }
 
-fn by(task: Option<&String>) -> String {
+fn order(task: Option<&String>) -> String {
     match task {
-        Some(task) => format!("let task {task}, which should have stored it, run"),
-        None => "let the task that declares it run".to_owned(),
+        Some(task) => format!("run task {task:?}"),
+        None => "run the task that declares it".to_owned(),
     }
 }
 
 fn instead(found: ObjectKind) -> &'static str {
     match found {
         ObjectKind::ConfigMap => {
-            "use configMap, configMapKeyRef or configMapRef, or declare it with kind: Secret"
+            "use configMap, configMapKeyRef or configMapRef, or declare the output with kind: Secret"
         }
-        ObjectKind::Secret => "use secret, secretKeyRef or secretRef, or declare it with kind: ConfigMap",
+        ObjectKind::Secret => {
+            "use secret, secretKeyRef or secretRef, or declare the output with kind: ConfigMap"
+        }
     }
 }

@@ -1,21 +1,21 @@
-//! What a task takes from earlier tasks of its run: the counterpart of [`crate::output`]. Pure: what is stored is asked
-//! and answered in values.
+//! Inputs of a task from earlier tasks of its run: the counterpart of [`crate::output`]. Lookups are
+//! arguments and results, so this needs no I/O.
 //!
 //! ```text
-//! fields and annotation of the pod, sources of the profile → what to look up → the newest that is meant → operations
+//! fields and annotation of the pod, sources of the profile → what to look up → the newest match → changes to the pod
 //! ```
 //!
-//! | module | what it answers |
+//! | module | question that it answers |
 //! |---|---|
 //! | `references` | which fields of the pod name an object by a pipe's key |
-//! | `entries` | what does the annotation say |
-//! | `choose` | which stored output does a key mean |
-//! | [`wait_spec`] | what of it does the pod wait for, as its own containers and the store are told |
-//! | `changes` | what becomes of the pod |
-//! | `error` | why that cannot be, and whether it may pass |
+//! | `annotation` | what does the annotation contain |
+//! | `resolve` | which stored output does a key refer to |
+//! | [`wait_spec`] | what does the pod wait for: the configuration of the waiting containers |
+//! | `edits` | how does the pod change, as data |
+//! | `error` | why an input cannot be resolved, and whether a retry can help |
 //!
-//! The operations come before those of the plan, which then sees a pod that names its objects itself: its env wins, its
-//! paths are taken, and nothing in [`crate::plan`] knows more of it.
+//! [`crate::patch`] writes the changes in front of those of the plan. The plan then sees a pod that names its objects itself:
+//! the pod's env wins, its paths are used, and [`crate::plan`] needs to know nothing else about inputs.
 
 mod annotation;
 mod edits;
@@ -24,75 +24,78 @@ mod references;
 mod resolve;
 pub mod wait_spec;
 
+pub use edits::{ContainerEdit, ObjectName, PodEdits};
 pub use error::{InputError, RetryHint};
 pub use wait_spec::{AwaitedOutput, WaitSpec};
 
 use crate::identity::{self, Identity};
 use crate::output::{ObjectKind, Pipe};
-use crate::pod::{Container, Json, Operation, Pod};
+use crate::pod::{Container, Json, Pod};
 use crate::profile::BootProfileSpec;
 use crate::profile::spec::Source;
 use annotation::PipeIn;
-use edits::PodEdits;
+use edits::EditsBuilder;
 use references::ObjectReference;
 use resolve::PipeQuery;
 
-/// Runs that one pod may take from. Each is a request to the API server that the pod's admission waits for.
+/// Maximum number of runs that a pod reads from. Each requires a request to the API server during admission.
 const MAX_RUNS: usize = 8;
 
-/// The Pipes of each run that was asked about, as far as its label tells; or why they cannot be had.
+/// The Pipes of each requested run, selected by label; or why the lookup failed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PipeAnswers(Vec<(Identity, Result<Vec<Pipe>, String>)>);
 
 impl PipeAnswers {
-    /// The answer for a run; none where it has not been asked about.
+    /// The result for a run; `None` if it was not requested.
     #[must_use]
     pub fn get(&self, run: &Identity) -> Option<&Result<Vec<Pipe>, String>> {
         self.0.iter().find(|(asked, _)| asked == run).map(|(_, answer)| answer)
     }
 
-    /// Adds the answer for a run.
+    /// Adds the result for a run.
     pub fn add(&mut self, run: Identity, answer: Result<Vec<Pipe>, String>) {
         self.0.push((run, answer));
     }
 }
 
-/// What a pod takes, and what it becomes by it.
+/// Inputs of a pod, and the resulting changes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inputs {
-    /// What names the objects in the pod.
-    pub operations: Vec<Operation>,
-    /// What the containers in front of the task have to do with.
+    /// The changes to the pod.
+    pub edits: PodEdits,
+    /// Data for the containers that run before the task.
     pub boot: BootInputs,
-    /// Everything that is taken.
+    /// All resolved inputs.
     pub taken: Vec<ResolvedInput>,
-    /// What could not be looked up where nobody can, in words.
+    /// Descriptions of inputs that are not resolved because lookups are not available.
     pub left: Vec<String>,
-    /// What the pod's author should know.
+    /// Warnings for the author of the pod.
     pub warnings: Vec<String>,
 }
 
-/// What of a pod's inputs the containers in front of its task have to do with.
+/// Inputs of a pod that concern the containers that run before the task.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BootInputs {
-    /// What the profile's sources take, by their position; `None` for an optional one that is not stored.
+    /// Inputs of sources of the profile, by the index of the source; `None` for an optional source that is
+    /// not stored.
     pub sources: Vec<(usize, Option<ResolvedInput>)>,
-    /// What the pod waits for.
+    /// Outputs that the pod waits for.
     pub awaits: Vec<AwaitedOutput>,
-    /// Whether one of the pod's own init containers takes some of that, and so has to wait, too.
+    /// Whether an init container of the pod uses such an output, so that the wait containers must run before
+    /// it.
     pub wait_first: bool,
 }
 
-/// An output that is taken.
+/// A resolved input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedInput {
     /// Its key.
     pub key: String,
-    /// The object's kind.
+    /// Kind of the object.
     pub kind: ObjectKind,
-    /// The object's name.
+    /// Name of the object.
     pub object: String,
-    /// Whether it is not stored yet, and the pod waits for it.
+    /// Whether it is not stored yet, so that the pod waits for it.
     pub awaited: bool,
 }
 
@@ -103,28 +106,28 @@ impl std::fmt::Display for ResolvedInput {
     }
 }
 
-/// What a key stands for.
+/// Result of resolving a key.
 enum ResolvedPipe<'a> {
     /// A stored output.
     Stored(&'a Pipe),
-    /// One that the pod waits for.
+    /// An output that the pod waits for.
     Awaited(Box<AwaitedOutput>),
 }
 
-/// What resolving comes to.
+/// Result of resolving all inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resolution {
-    /// This is what the pod takes.
+    /// The inputs of the pod.
     Inputs(Inputs),
     /// The Pipes of these runs must be looked up first.
     Ask(Vec<Identity>),
 }
 
-/// Resolves what `object`, read as `pod`, takes, and what the sources of its profile do. `answers` holds what was looked
-/// up for it so far; without it nothing is to be looked up.
+/// Resolves the inputs of `object`, which `pod` is a view of, and of the sources of its profile. `answers`
+/// contains the lookups so far; `None` means that lookups are not available.
 ///
 /// # Errors
-/// Where it names what cannot be, or what is not stored yet.
+/// If an input is invalid, or not stored yet.
 pub fn resolve(
     object: &Json<'_>,
     pod: &Pod<'_>,
@@ -155,7 +158,7 @@ pub fn resolve(
     if !runs.is_empty() {
         return Ok(Resolution::Ask(runs));
     }
-    let mut changes = PodEdits::new(pod, tasks);
+    let mut changes = EditsBuilder::new(pod, tasks);
     for PipeRequest { goes, asked } in &wants {
         let found = pick(asked, answers);
         match *goes {
@@ -172,24 +175,24 @@ pub fn resolve(
     Ok(Resolution::Inputs(changes.finish()))
 }
 
-/// A stored output that is taken, and where it goes.
+/// An input, and the place at which it is used.
 struct PipeRequest<'w> {
     goes: Target<'w>,
     asked: PipeQuery,
 }
 
-/// Where it goes.
+/// The place at which an input is used.
 #[derive(Clone, Copy)]
 enum Target<'w> {
     /// A field names the object.
     Field(&'w ObjectReference),
-    /// An entry of the annotation, by its position.
+    /// An entry of the annotation, by its index.
     Entry(usize, &'w PipeIn),
-    /// A source of the profile, by its position.
+    /// A source of the profile, by its index.
     Source(usize, &'w Source),
 }
 
-/// All that the pod of `own` takes.
+/// All inputs of the pod with the identity `own`.
 fn wants<'w>(
     own: &Identity,
     references: &'w [ObjectReference],
@@ -197,7 +200,7 @@ fn wants<'w>(
     profile: &'w BootProfileSpec,
 ) -> Vec<PipeRequest<'w>> {
     let by_fields = references.iter().map(|reference| {
-        // What an entry without a use of its own says is said for the placeholders.
+        // An entry that does not use its input itself describes the input of placeholders with the same key.
         let entry = entries.iter().find(|entry| entry.key == reference.key && !entry.has_use());
         PipeRequest { goes: Target::Field(reference), asked: PipeQuery::new(&reference.key, own, entry) }
     });
@@ -219,31 +222,31 @@ fn wants<'w>(
     by_fields.chain(by_entries).chain(by_sources).collect()
 }
 
-/// What is taken where nothing can be looked up: nothing, and what it would be in words.
+/// Result without lookups: no inputs, but descriptions of them.
 fn unresolved(wants: &[PipeRequest<'_>]) -> Inputs {
     let mut inputs = Inputs::default();
     for PipeRequest { goes, asked } in wants {
         let what = match goes {
-            Target::Field(reference) => reference.field.clone(),
+            Target::Field(reference) => reference.field.to_string(),
             Target::Entry(_, entry) => entry.describe(),
             Target::Source(position, source) => {
                 inputs.boot.sources.push((*position, None));
-                format!("source {:?} of the profile", source.name)
+                format!("source {:?} of the BootProfile", source.name)
             }
         };
         let (asked, then) = (asked.words(), asked.wait.map_or_else(String::new, then_waits));
         inputs
             .left
-            .push(format!("{what} takes {asked}: the webhook looks it up when the pod is created{then}"));
+            .push(format!("{what} uses {asked}, which the webhook looks up when the pod is created{then}"));
     }
     inputs
 }
 
 fn then_waits(seconds: u32) -> String {
-    format!(", and where it is not stored yet the pod waits for it, {seconds} s at most")
+    format!("; if it is not stored yet, the pod waits for it for up to {seconds} s")
 }
 
-/// What is found; where that is not stored yet, what the pod waits for, if it does.
+/// The found output, or the output that the pod waits for if it is not stored yet.
 fn meant<'a>(asked: &PipeQuery, found: Result<&'a Pipe, InputError>) -> Result<ResolvedPipe<'a>, InputError> {
     match found {
         Err(not_yet @ InputError::NotYet { .. }) => {
@@ -261,6 +264,6 @@ fn pick<'a>(asked: &PipeQuery, answers: &'a PipeAnswers) -> Result<&'a Pipe, Inp
     match answers.get(&asked.run) {
         Some(Ok(pipes)) => asked.choose(pipes),
         Some(Err(why)) => Err(InputError::Unknown { asked: asked.words(), why: why.clone() }),
-        None => Err(InputError::Unknown { asked: asked.words(), why: "nobody was asked".to_owned() }),
+        None => Err(InputError::Unknown { asked: asked.words(), why: "it was not looked up".to_owned() }),
     }
 }

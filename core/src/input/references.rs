@@ -1,56 +1,52 @@
-//! Fields of a pod that name an object by a pipe's key: `{{.Pipes.KEY}}` or `pipe:KEY` in place of the name.
+//! Fields of a pod that name an object by the key of a pipe: `{{.Pipes.KEY}}` or `pipe:KEY` in place of the
+//! name.
 //!
-//! They are found in the raw JSON, and only their strings are replaced: all around them stays to the byte.
-
-use std::fmt::Write as _;
+//! They are found in the raw JSON, and only their strings are replaced. The rest of the pod does not change.
 
 use bootlace_launch::handover::is_data_key;
-use json_patch::jsonptr::PointerBuf;
 
 use super::InputError;
 use crate::output::{ObjectKind, key};
-use crate::pod::{Fields, Json};
+use crate::pod::{FieldPath, Fields, Json, PathStep};
 
-/// The second spelling, for templates that know `{{ }}` themselves.
+/// Alternative notation, for template engines that use `{{ }}` themselves.
 pub(super) const PREFIX: &str = "pipe:";
 
-/// A field that names an object by a pipe's key.
+/// A field that names an object by the key of a pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObjectReference {
-    /// Where its string stands.
-    pub(super) pointer: PointerBuf,
-    /// The same, as people write it.
-    pub(super) field: String,
-    /// The kind of object that it takes.
+    /// The field whose value is the placeholder.
+    pub(super) field: FieldPath,
+    /// The kind of object that it requires.
     pub(super) kind: ObjectKind,
     /// The key.
     pub(super) key: String,
-    /// Files of the object that it names: the key of a variable, or the items of a volume.
+    /// Files of the object that it references: the key of a variable, or the items of a volume.
     pub(super) files: Vec<String>,
-    /// The volume that it is in; none in a container.
+    /// The volume that contains it; `None` in a container.
     pub(super) volume: Option<VolumeReference>,
 }
 
-/// A volume that holds an object, alone or with others.
+/// A volume that contains an object, possibly with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct VolumeReference {
-    /// Its place among the pod's.
+    /// Its index in the volumes of the pod.
     pub(super) index: usize,
-    /// The paths in it that its items have; empty where every file has its own name.
+    /// Paths of its items in the volume; empty if every file has its own name.
     pub(super) paths: Vec<String>,
 }
 
 impl ObjectReference {
-    /// Whether one of the pod's own init containers names it.
+    /// Whether it is in an init container of the pod.
     pub(super) fn is_in_init_container(&self) -> bool {
-        self.pointer.tokens().nth(1).is_some_and(|token| token.decoded() == "initContainers")
+        matches!(self.field.0.get(1), Some(PathStep::Field(list)) if list == "initContainers")
     }
 }
 
-/// All of them, in the pod's order.
+/// All references, in order.
 ///
 /// # Errors
-/// Where a placeholder is no whole name, or stands in a field that names no object.
+/// If a placeholder is not the whole name, or is in a field that names no object.
 pub(super) fn find<'a>(pod: &'a Json<'a>) -> Result<Vec<ObjectReference>, InputError> {
     let Some(spec) = pod.as_object().and_then(|pod| pod.get("spec")) else { return Ok(Vec::new()) };
     let mut walk = Walk { place: vec![Step::Field("spec")], around: Vec::new(), found: Vec::new() };
@@ -66,7 +62,7 @@ enum Step<'a> {
 
 struct Walk<'a> {
     place: Vec<Step<'a>>,
-    /// The objects that the place is in, from the outermost.
+    /// The objects that contain the current value, outermost first.
     around: Vec<&'a Fields<'a>>,
     found: Vec<ObjectReference>,
 }
@@ -103,19 +99,23 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let Some(kind) = names_object(&self.place) else {
-            // The short spelling is anybody's elsewhere.
-            return if holds { Err(InputError::Elsewhere { field: self.field() }) } else { Ok(()) };
+            // In other fields, this prefix can have another meaning.
+            return if holds {
+                Err(InputError::Elsewhere { field: self.field().to_string() })
+            } else {
+                Ok(())
+            };
         };
         let key = match text.strip_prefix(PREFIX) {
             Some(key) if !holds => key.to_owned(),
             _ => key::of_placeholder(text)
-                .ok_or_else(|| InputError::Inside { field: self.field(), text: text.to_owned() })?
+                .ok_or_else(|| InputError::Inside { field: self.field().to_string(), text: text.to_owned() })?
                 .to_owned(),
         };
         if !is_data_key(&key) {
-            return Err(InputError::NoKey { field: self.field(), text: text.to_owned() });
+            return Err(InputError::NoKey { field: self.field().to_string(), text: text.to_owned() });
         }
-        let (pointer, field, items) = (self.pointer(), self.field(), self.items());
+        let (field, items) = (self.field(), self.items());
         let volume = match self.place.as_slice() {
             [_, Step::Field("volumes"), Step::Element(index), ..] => Some(VolumeReference {
                 index: *index,
@@ -125,11 +125,11 @@ impl<'a> Walk<'a> {
         };
         let file = self.around.last().and_then(|fields| fields.get("key")?.as_str()).map(str::to_owned);
         let files = items.into_iter().map(|(file, _)| file).chain(file).collect();
-        self.found.push(ObjectReference { pointer, field, kind, key, files, volume });
+        self.found.push(ObjectReference { field, kind, key, files, volume });
         Ok(())
     }
 
-    /// Keys and paths of the `items` beside the name.
+    /// Keys and paths of the `items` next to the name.
     fn items(&self) -> Vec<(String, String)> {
         let Some(Json::Array(items)) = self.around.last().and_then(|fields| fields.get("items")) else {
             return Vec::new();
@@ -141,36 +141,21 @@ impl<'a> Walk<'a> {
         items.iter().filter_map(item).collect()
     }
 
-    fn field(&self) -> String {
-        self.place.iter().fold(String::new(), |mut field, step| {
-            let dot = if field.is_empty() { "" } else { "." };
-            // Writing to a String cannot fail.
-            let _ = match step {
-                Step::Field(name) => write!(field, "{dot}{name}"),
-                Step::Element(position) => write!(field, "[{position}]"),
-            };
-            field
-        })
-    }
-
-    fn pointer(&self) -> PointerBuf {
-        let mut pointer = PointerBuf::new();
-        for step in &self.place {
-            match *step {
-                Step::Field(name) => pointer.push_back(name),
-                Step::Element(position) => pointer.push_back(position),
-            }
-        }
-        pointer
+    fn field(&self) -> FieldPath {
+        let step = |step: &Step<'_>| match *step {
+            Step::Field(name) => PathStep::Field(name.to_owned()),
+            Step::Element(index) => PathStep::Element(index),
+        };
+        FieldPath(self.place.iter().map(step).collect())
     }
 }
 
 fn holds_placeholder(text: &str) -> bool {
-    // By one byte first, which most texts do not hold and which is found much faster.
+    // First a search for one byte, which is much faster and not found in most texts.
     text.contains('{') && text.contains("{{") && text.contains(".Pipes.")
 }
 
-/// The kind of object that is named at a place; none where no object is named there, or one that no pipe is stored as.
+/// The kind of object that a field names; `None` if it names none, or one of a kind that pipes do not have.
 fn names_object(place: &[Step<'_>]) -> Option<ObjectKind> {
     use Step::{Element, Field};
     let [Field("spec"), Field(list), Element(_), field @ ..] = place else { return None };
@@ -203,6 +188,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::code::{Code, Coded as _};
 
     fn pod(text: &str) -> Value {
         json!({"metadata": {"annotations": {"note": "{{.Pipes.Note}}"}}, "spec": {
@@ -230,10 +216,14 @@ mod tests {
             let pod = pod(text);
             let mut found = find(&Json::from(&pod)).unwrap();
             for reference in &found {
-                assert_eq!(reference.pointer.resolve(&pod).unwrap(), text);
+                let value = reference.field.0.iter().fold(&pod, |at, step| match step {
+                    PathStep::Field(name) => &at[name],
+                    PathStep::Element(index) => &at[index],
+                });
+                assert_eq!(value, text);
                 assert_eq!(reference.key, "Cert");
             }
-            found.sort_by(|one, two| one.field.cmp(&two.field));
+            found.sort_by_key(|reference| reference.field.to_string());
             let found: Vec<_> = found
                 .iter()
                 .map(|reference| format!("{} {}", reference.field, reference.kind.as_str()))
@@ -259,24 +249,25 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_name_is_refused() {
-        for (text, sentence) in [
-            ("x-{{.Pipes.Cert}}", "a pipe's key stands for the whole name"),
-            ("{{.Pipes.A}}{{.Pipes.B}}", "a pipe's key stands for the whole name"),
-            ("pipe:{{.Pipes.A}}", "a pipe's key stands for the whole name"),
-            ("{{.Pipes.}}", "a pipe's key has letters"),
-            ("pipe:", "a pipe's key has letters"),
-            ("pipe:a/b", "a pipe's key has letters"),
+        for (text, code) in [
+            ("x-{{.Pipes.Cert}}", Code::PlaceholderNotAlone),
+            ("{{.Pipes.A}}{{.Pipes.B}}", Code::PlaceholderNotAlone),
+            ("pipe:{{.Pipes.A}}", Code::PlaceholderNotAlone),
+            ("{{.Pipes.}}", Code::PlaceholderKeyInvalid),
+            ("pipe:", Code::PlaceholderKeyInvalid),
+            ("pipe:a/b", Code::PlaceholderKeyInvalid),
         ] {
-            let error = find(&Json::from(&pod(text))).unwrap_err().to_string();
-            assert!(error.contains(sentence) && error.contains(text), "{text}: {error}");
+            let error = find(&Json::from(&pod(text))).unwrap_err();
+            assert_eq!(error.code(), code, "{text}: {error}");
+            assert!(error.to_string().contains(text), "{text}: {error}");
         }
     }
 
     #[test]
     fn a_placeholder_where_nothing_replaces_it_is_refused_and_the_short_form_is_left() {
         let arguments = |text: &str| json!({"spec": {"containers": [{"name": "m", "args": ["a", text]}]}});
-        let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err().to_string();
-        assert!(error.starts_with("spec.containers[0].args[1] holds"), "{error}");
+        let error = find(&Json::from(&arguments("--cert={{.Pipes.Cert}}"))).unwrap_err();
+        assert_eq!(error, InputError::Elsewhere { field: "spec.containers[0].args[1]".to_owned() });
         assert_eq!(find(&Json::from(&arguments("pipe:Cert"))).unwrap(), []);
     }
 }

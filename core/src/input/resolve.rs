@@ -1,34 +1,34 @@
-//! Which of the stored outputs a key means.
+//! Selects the stored output that a key means.
 
 use super::annotation::PipeIn;
 use super::{AwaitedOutput, InputError};
 use crate::identity::Identity;
 use crate::output::{ObjectKind, Pipe};
 
-/// How many of a run's pipes a refusal lists.
+/// Maximum number of other pipes of a run in a message.
 const LISTED: usize = 10;
 
-/// What is asked for.
+/// A requested output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PipeQuery {
     /// The key.
     pub(super) key: String,
-    /// Scheduler, workflow and run, and nothing else.
+    /// Only scheduler, workflow and run are set.
     pub(super) run: Identity,
-    /// The task, where it is named.
+    /// The task, if it is specified.
     pub(super) task: Option<String>,
-    /// The element, where it is named.
+    /// The map index, if it is specified.
     map_index: Option<String>,
-    /// The element that the asking task is itself.
+    /// The map index of the requesting task.
     own_index: Option<String>,
-    /// What it must be stored as, where that is said.
+    /// The required kind, if it is specified.
     pub(super) kind: Option<ObjectKind>,
-    /// Seconds that the pod waits where it is not stored yet.
+    /// Seconds that the pod waits if it is not stored yet.
     pub(super) wait: Option<u32>,
 }
 
 impl PipeQuery {
-    /// `key`, as the pod of `own` means it, and `entry` says more of.
+    /// A request for `key` from a pod with the identity `own`, with the details of `entry`.
     pub(super) fn new(key: &str, own: &Identity, entry: Option<&PipeIn>) -> Self {
         let named = |field: fn(&PipeIn) -> &Option<String>| entry.and_then(|entry| field(entry).clone());
         let workflow = named(|entry| &entry.workflow);
@@ -50,22 +50,22 @@ impl PipeQuery {
         }
     }
 
-    /// In words: `pipe Cert of etl, run r1`.
+    /// Describes the request: `pipe "Cert" of etl, run r1`.
     pub(super) fn words(&self) -> String {
         match self.run.describe() {
-            run if run.is_empty() => format!("pipe {}", self.key),
-            run => format!("pipe {} of {run}", self.key),
+            run if run.is_empty() => format!("pipe {:?}", self.key),
+            run => format!("pipe {:?} of {run}", self.key),
         }
     }
 
-    /// What the pod waits for where that is not stored yet; nothing where it does not wait.
+    /// The output that the pod waits for if it is not stored yet; `None` if it does not wait.
     pub(super) fn awaits(&self) -> Option<AwaitedOutput> {
         let from =
             Identity { task: self.task.clone(), map_index: self.map_index.clone(), ..self.run.clone() };
         Some(AwaitedOutput::new(&self.key, self.kind?, from, self.wait?))
     }
 
-    /// The newest of `pipes` that is meant.
+    /// The newest matching one of `pipes`.
     pub(super) fn choose<'p>(&self, pipes: &'p [Pipe]) -> Result<&'p Pipe, InputError> {
         let of_run: Vec<_> =
             pipes.iter().filter(|pipe| pipe.is_there() && pipe.spec.producer.is_of_run(&self.run)).collect();
@@ -89,7 +89,7 @@ impl PipeQuery {
         })
     }
 
-    /// Those of the element that is meant: the asking task's own, where it is one of a mapped task too.
+    /// The pipes of the matching map index: that of the requesting task, if it is mapped too.
     fn element<'p>(&self, pipes: Vec<&'p Pipe>) -> Result<Vec<&'p Pipe>, InputError> {
         let indexes = distinct(pipes.iter().filter_map(|pipe| pipe.spec.producer.map_index.as_deref()));
         if self.map_index.is_some() || indexes.is_empty() {
@@ -116,20 +116,20 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     distinct
 }
 
-/// What there is of the run, for whoever wrote another key.
+/// The other outputs of the run, as a hint for a wrong key.
 fn known(of_run: &[&Pipe]) -> String {
     if of_run.is_empty() {
         return String::new();
     }
     let word = |pipe: &&Pipe| match &pipe.spec.producer.task {
-        Some(task) => format!("{} by task {task}", pipe.spec.key),
-        None => pipe.spec.key.clone(),
+        Some(task) => format!("{:?} by task {task:?}", pipe.spec.key),
+        None => format!("{:?}", pipe.spec.key),
     };
     let words: Vec<_> = of_run.iter().map(word).collect();
     let words = distinct(words.iter().map(String::as_str));
     let more = if words.len() > LISTED { ", …" } else { "" };
     let words: Vec<_> = words.into_iter().take(LISTED).collect();
-    format!(" (of this run there are {}{more})", words.join(", "))
+    format!(" (stored for this run: {}{more})", words.join(", "))
 }
 
 #[cfg(test)]
@@ -137,8 +137,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::code::{Code, Coded as _};
 
-    /// `key task index attempt stored`, `-` for none, of the run `r` of `etl`.
+    /// `key task index attempt stored`, with `-` for none, of the run `r` of `etl`.
     fn pipe(text: &str) -> Pipe {
         let words: Vec<_> = text.split_whitespace().map(|word| (word != "-").then_some(word)).collect();
         let [key, task, index, attempt, stored] = words[..] else { panic!("{text}") };
@@ -165,10 +166,10 @@ mod tests {
         }
     }
 
-    fn chosen(entry: &str, index: Option<&str>, pipes: &[Pipe]) -> Result<String, String> {
+    fn chosen(entry: &str, index: Option<&str>, pipes: &[Pipe]) -> Result<String, InputError> {
         let entry: PipeIn = serde_saphyr::from_str(entry).unwrap();
         let asked = PipeQuery::new("A", &own(index), Some(&entry));
-        asked.choose(pipes).map(|pipe| pipe.spec.object.clone()).map_err(|error| error.to_string())
+        asked.choose(pipes).map(|pipe| pipe.spec.object.clone())
     }
 
     #[test]
@@ -183,7 +184,7 @@ mod tests {
     fn another_run_is_taken_only_where_it_is_named() {
         let mut pipes = ["A t - 1 10:01"].map(pipe);
         pipes[0].spec.producer.run = Some("R".to_owned());
-        assert!(chosen("{}", None, &pipes).unwrap_err().contains("pipe A of etl, run r is not stored yet"));
+        assert_eq!(chosen("{}", None, &pipes).unwrap_err().code(), Code::InputNotStored);
         assert_eq!(chosen("{run: R}", None, &pipes).unwrap(), "A t - 1 10:01");
         for other in ["{run: R, workflow: other}", "{run: R, scheduler: job}", "{run: R, task: u}"] {
             chosen(other, None, &pipes).unwrap_err();
@@ -193,8 +194,9 @@ mod tests {
     #[test]
     fn of_several_tasks_one_must_be_named() {
         let pipes = ["A t - 1 10:01", "A u - 9 10:02"].map(pipe);
-        let error = chosen("{}", None, &pipes).unwrap_err();
-        assert!(error.contains("was handed over by the tasks t, u: name one of them as task:"), "{error}");
+        let asked = "pipe \"A\" of etl, run r".to_owned();
+        let tasks = ["t", "u"].map(str::to_owned).to_vec();
+        assert_eq!(chosen("{}", None, &pipes), Err(InputError::ManyTasks { asked, tasks }));
         assert_eq!(chosen("{task: t}", None, &pipes).unwrap(), "A t - 1 10:01");
     }
 
@@ -204,24 +206,24 @@ mod tests {
         assert_eq!(chosen("{}", Some("1"), &pipes).unwrap(), "A t 1 2 10:01");
         assert_eq!(chosen("{mapIndex: 0}", Some("1"), &pipes).unwrap(), "A t 0 1 10:01");
         assert_eq!(chosen("{mapIndex: 0}", None, &pipes).unwrap(), "A t 0 1 10:01");
-        assert!(chosen("{}", Some("2"), &pipes).unwrap_err().contains("is not stored yet"));
-        let error = chosen("{}", None, &pipes).unwrap_err();
-        assert!(error.contains("map indexes so far are 0, 1") && error.contains("mapIndex:"), "{error}");
-        // One that is not mapped hands over to every element of a later one.
+        assert_eq!(chosen("{}", Some("2"), &pipes).unwrap_err().code(), Code::InputNotStored);
+        let asked = "pipe \"A\" of etl, run r".to_owned();
+        let indexes = ["0", "1"].map(str::to_owned).to_vec();
+        assert_eq!(chosen("{}", None, &pipes), Err(InputError::ManyIndexes { asked, indexes }));
+        // Every map index can use the output of a task that is not mapped.
         assert_eq!(chosen("{}", Some("1"), &["A t - 1 10:01"].map(pipe)).unwrap(), "A t - 1 10:01");
     }
 
     #[test]
     fn what_is_not_there_yet_is_told_with_what_is() {
-        let error =
-            chosen("{task: gencert}", None, &["B t - 1 10:01", "B t - 2 10:02"].map(pipe)).unwrap_err();
-        assert_eq!(
-            error,
-            "pipe A of etl, run r is not stored yet (of this run there are B by task t): let task gencert, which should \
-             have stored it, run earlier, or wait for it to end; the request can be tried again"
-        );
-        assert!(
-            chosen("{}", None, &[]).unwrap_err().contains("stored yet: let the task that declares it run")
-        );
+        let not_yet = |task: Option<&str>, known: &str| InputError::NotYet {
+            asked: "pipe \"A\" of etl, run r".to_owned(),
+            task: task.map(str::to_owned),
+            known: known.to_owned(),
+        };
+        let pipes = ["B t - 1 10:01", "B t - 2 10:02"].map(pipe);
+        let known = " (stored for this run: \"B\" by task \"t\")";
+        assert_eq!(chosen("{task: gencert}", None, &pipes), Err(not_yet(Some("gencert"), known)));
+        assert_eq!(chosen("{}", None, &[]), Err(not_yet(None, "")));
     }
 }

@@ -1,5 +1,6 @@
-//! What the webhook tells the containers that wait, `bootlace-wait` and `bootlace-look`, in their env. The store reads the
-//! same from the pod's spec, which nobody can change once the pod is there: so it is also what the pod may ask about.
+//! Configuration of the containers `bootlace-wait` and `bootlace-look` in their env, written by the webhook.
+//! The store reads it from the spec of the pod, which is immutable, so it also determines what the pod may
+//! request.
 
 use std::borrow::Cow;
 
@@ -9,21 +10,21 @@ use crate::identity::Identity;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::output::{Awaited, ObjectKind};
 
-/// Seconds that a pod may wait: one that waits longer holds its place on a node for nothing, and a scheduler's own order
-/// of tasks is the better way.
+/// Maximum seconds that a pod waits. A waiting pod occupies its node, so longer waits are better handled by
+/// the order of tasks in the scheduler.
 pub const MAX_WAIT_SECONDS: u32 = 3600;
 
-/// The content of `BOOTLACE_WAIT`. It holds no secret: it shows in the pod's spec.
+/// Content of `BOOTLACE_WAIT`. It contains no secrets, because it is visible in the spec of the pod.
 ///
-/// Unknown fields are passed over, as in [`crate::output::PipeSpec`].
+/// Unknown fields are ignored, as in [`crate::output::SidecarConfig`].
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitSpec<'a> {
-    /// The profile that this was made from.
+    /// The profile.
     pub profile: ProfileRef,
-    /// Who knows what is stored.
+    /// The store.
     pub store: Cow<'a, StoreEndpoint>,
-    /// What the pod waits for.
+    /// The outputs to wait for.
     pub awaits: Cow<'a, [AwaitedOutput]>,
 }
 
@@ -31,44 +32,44 @@ pub struct WaitSpec<'a> {
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AwaitedOutput {
-    /// The key that the earlier task declared.
+    /// Key that the earlier task declares.
     pub key: String,
-    /// What it is stored as.
+    /// Kind of the object.
     pub kind: ObjectKind,
-    /// Who hands it over: scheduler, workflow, run, task and map index, and nothing else.
+    /// The task that stores it: only scheduler, workflow, run, task and map index are set.
     pub from: Identity,
-    /// The object that the pod names.
+    /// Name of the object in the spec of the pod.
     pub object: String,
-    /// Seconds that the pod waits at most.
+    /// Maximum seconds that the pod waits.
     pub seconds: u32,
-    /// Files of it that the pod names.
+    /// Files of the output that the pod references.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
-    /// Volumes of the pod that hold it.
+    /// Volumes of the pod that contain it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<OutputVolume>,
 }
 
-/// A volume that holds an output.
+/// A volume that contains an output.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputVolume {
-    /// The volume's name.
+    /// Name of the volume.
     pub volume: String,
-    /// The paths in it that are its own; without any, those of all of its files.
+    /// Paths of the output in the volume; empty for the names of all its files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
 }
 
 impl AwaitedOutput {
-    /// An output of the task `from`, which is awaited for so many seconds.
+    /// An output of the task `from` with a timeout in seconds.
     #[must_use]
     pub fn new(key: &str, kind: ObjectKind, from: Identity, seconds: u32) -> Self {
         let object = Awaited { task: &from, key, kind }.object();
         Self { key: key.to_owned(), kind, from, object, seconds, files: Vec::new(), folders: Vec::new() }
     }
 
-    /// In words: `pipe Cert by task gencert of shop, run deploy-7`.
+    /// Describes the output: `pipe Cert by task gencert of shop, run deploy-7`.
     #[must_use]
     pub fn words(&self) -> String {
         format!("pipe {} by {}", self.key, self.from.describe())

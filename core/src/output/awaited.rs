@@ -1,9 +1,11 @@
-//! The second name of an output, under which a pod can wait for it: `<workflow>.<run>.<task>.<key>-awaited-<hash>`.
+//! The second name of an output, under which pods can wait for it:
+//! `<workflow>.<run>.<task>.<key>-awaited-<hash>`.
 //!
-//! The name of the object itself ends with a hash of its content, which nobody knows before it is written. This one's hash
-//! is of the exact names alone, so that a pod's spec can hold it while the task that hands it over still runs. The store
-//! keeps the same data under both where the output is declared as awaited. The first content that is stored has the name;
-//! that of a later attempt does not get it, and the Pipe says so ([`super::pipe::AwaitedStatus`]).
+//! The name of the object itself ends with a hash of its content, which is unknown before it is written. This
+//! hash only depends on the exact names, so that the spec of a pod can contain it while the producing task
+//! still runs. If the output is declared as awaited, the store keeps the same data under both names. The
+//! first stored content gets the name. Different content of a later attempt does not get it, and the status
+//! of the Pipe reports this ([`super::pipe::AwaitedStatus`]).
 
 use sha2::{Digest as _, Sha256};
 
@@ -11,21 +13,22 @@ use super::name::{HASH_DIGITS, add, add_element, hex, readable};
 use super::sidecar_config::ObjectKind;
 use crate::identity::Identity;
 
-/// What stands before the hash. The chart's admission policy knows these objects by it.
+/// The part before the hash. The admission policy of the chart detects these objects by it.
 pub const MARK: &str = "awaited";
 
-/// Bytes of each part. Four of them, the dots, the mark and the hash stay below the 253 that the API server takes.
+/// Maximum bytes of each part. Four of them, the dots, the mark and the hash have less than 253 bytes, the
+/// limit of the API server.
 const MAX_PART_BYTES: usize = 55;
 
-/// An output that can be waited for. Its container is no part of the name: who waits does not know it, and a pod declares a
-/// key once.
+/// An output that pods can wait for. The container is not part of the name: waiting pods do not know it, and
+/// a pod declares a key once.
 #[derive(Clone, Copy)]
 pub struct Awaited<'a> {
-    /// Who the task is, and which element of it. Its attempt does not count.
+    /// Identity of the task, with its map index. The attempt is ignored.
     pub task: &'a Identity,
-    /// The key that later tasks name it by.
+    /// Key that later tasks use.
     pub key: &'a str,
-    /// What it is stored as.
+    /// Kind of the object.
     pub kind: ObjectKind,
 }
 

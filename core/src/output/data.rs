@@ -1,27 +1,28 @@
-//! What an output holds: files by name, as an object's data. Checked by the sidecar before it sends them, and by the store.
+//! Content of an output: files by name, as the data of an object. The sidecar validates it before it sends
+//! it, and the store validates it again.
 
 use std::collections::BTreeMap;
 
 use bootlace_launch::handover::{MAX_FILES, is_data_key};
 use k8s_openapi::ByteString;
 
-/// An output's files, by the names that they have in the object.
+/// Files of an output, by their names in the object.
 pub type ObjectData = BTreeMap<String, ByteString>;
 
-/// Bytes that an object may hold, the names of its keys included. The API server counts the values alone
-/// (`ValidateSecret`, `ValidateConfigMap`), so what is taken here it takes too.
+/// Maximum bytes of an object with the names of its keys. The API server only counts the values
+/// (`ValidateSecret`, `ValidateConfigMap`), so it accepts every object within this limit.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// Bytes of an output, names included.
+/// Bytes of an output with its names.
 #[must_use]
 pub fn size(data: &ObjectData) -> usize {
     data.iter().map(|(name, value)| name.len() + value.0.len()).sum()
 }
 
-/// Checks that an object can hold it, and gives its size.
+/// Checks that an object can contain it, and returns its size.
 ///
 /// # Errors
-/// Where there is nothing in it, or too much of it, or a name is no data key.
+/// If it is empty or too large, or a name is not a valid data key.
 pub fn check(data: &ObjectData) -> Result<u32, DataError> {
     if data.is_empty() {
         return Err(DataError::Empty);
@@ -39,33 +40,34 @@ pub fn check(data: &ObjectData) -> Result<u32, DataError> {
     }
 }
 
-/// The text of a file that a `ConfigMap` can hold among its `data`; nothing where it is binary.
+/// The text of a file for `data` of a `ConfigMap`; `None` if it is binary.
 ///
-/// Control characters, which JSON writes with six bytes each, are binary too: a file that is full of them would be more
-/// than the API server takes of a request.
+/// Files with control characters count as binary too, because JSON encodes each with six bytes: a file full
+/// of them would exceed the request limit of the API server.
 #[must_use]
 pub fn text(bytes: &[u8]) -> Option<&str> {
     let control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t');
     str::from_utf8(bytes).ok().filter(|_| !bytes.iter().any(control))
 }
 
-/// Why no object can hold an output.
+/// Why an object cannot contain an output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
-    /// There is no file.
-    #[error("there is no file in it: write at least one")]
+    /// It has no files.
+    #[error("the output has no files: write at least one")]
     Empty,
-    /// A file's name.
+    /// The name of a file.
     #[error(
-        "{0:?} is no name of a file in a ConfigMap or Secret: use letters, digits, `-`, `_` and `.`, 253 at most"
+        "file name {0:?} is not a valid key of a ConfigMap or Secret: use letters, digits, \"-\", \"_\" and \".\", and at \
+         most 253 characters"
     )]
     Name(String),
-    /// How many files there are.
-    #[error("there are {0} files in it, and {MAX_FILES} are taken at most: pack them into one")]
+    /// The number of files.
+    #[error("the output has {0} files, the limit is {MAX_FILES}: pack them into one")]
     TooMany(usize),
-    /// Its size.
+    /// Its size in bytes.
     #[error(
-        "it takes {0} bytes, names of files included, and a ConfigMap or Secret holds {MAX_BYTES} at most: store large \
+        "the output has {0} bytes with the names of its files, the limit of a ConfigMap or Secret is {MAX_BYTES}: store large \
          files elsewhere, and their address as the output"
     )]
     TooLarge(usize),

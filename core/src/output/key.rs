@@ -1,6 +1,6 @@
-//! How a key is written where a name of an object could stand.
+//! Keys in place of the name of an object.
 
-/// The key that `{{.Pipes.KEY}}` means, as KUDO writes it; none where the text is something else, or holds more.
+/// The key in `{{.Pipes.KEY}}`, the notation of KUDO; `None` if the text is anything else, or contains more.
 #[must_use]
 pub fn of_placeholder(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();

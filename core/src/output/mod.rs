@@ -1,14 +1,14 @@
-//! A task's outputs, as every role means them: what the webhook plans, the sidecar hands on, the store records and a
-//! later task's pod names. Pure.
+//! Outputs of tasks, for all programs: the webhook plans them, the sidecar sends them, the store records
+//! them, and the pods of later tasks reference them. Without I/O.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
-//! | [`sidecar_config`] | what the webhook tells the sidecar, which is also what the pod may ask the store for |
-//! | [`key`] | how a key is written where an object's name could stand |
-//! | [`data`] | what is in it, and how much that may be |
-//! | [`mod@name`] | how the object is called that holds an output |
-//! | [`awaited`] | how a second one is called, which a pod can name before it is there |
-//! | [`pipe`] | the `Pipe`, which tells what is stored, and owns the object |
+//! | [`sidecar_config`] | the configuration of the sidecar, which is also what the pod may request from the store |
+//! | [`key`] | keys in place of the name of an object |
+//! | [`data`] | the content of an output, and its limits |
+//! | [`mod@name`] | the name of the object that contains an output |
+//! | [`awaited`] | the name of a second object, which a pod can reference before it exists |
+//! | [`pipe`] | the `Pipe`, which records what is stored and owns the object |
 
 pub mod awaited;
 pub mod data;

@@ -1,7 +1,8 @@
-//! The name of a stored output: `<workflow>.<run>.<task>.<key>-<hash>`, for the object and for the record that owns it.
+//! Name of a stored output: `<workflow>.<run>.<task>.<key>-<hash>`, for the object and for the Pipe that owns
+//! it.
 //!
-//! What people read in it is shortened and made safe, and so may be the same for two outputs. The hash is not: it is of
-//! the exact names and of the content, so that the same bytes again mean the same object, and nothing else does.
+//! The readable part is shortened and only contains allowed characters, so two outputs can share it. The hash
+//! depends on the exact names and on the content, so the same name means the same content.
 
 use std::fmt::Write as _;
 
@@ -10,18 +11,19 @@ use sha2::{Digest as _, Sha256};
 use super::sidecar_config::ObjectKind;
 use crate::identity::Identity;
 
-/// Hexadecimal digits of the hash. The record holds the hash of the content in full, and the store compares it.
+/// Hexadecimal digits of the hash. The Pipe contains the full hash of the content, which the store compares.
 pub const HASH_DIGITS: usize = 16;
 
-/// Bytes of each part. Four of them, the dots and the hash stay below the 253 that the API server takes.
+/// Maximum bytes of each part. Four of them, the dots and the hash have less than 253 bytes, the limit of the
+/// API server.
 const MAX_PART_BYTES: usize = 57;
 
-/// The SHA-256 of an object's data.
+/// SHA-256 digest of the data of an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {
-    /// The hash of these files, by name.
+    /// The digest of these files, by name.
     #[must_use]
     pub fn from_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut files: Vec<_> = files.into_iter().collect();
@@ -35,31 +37,31 @@ impl ContentHash {
     }
 }
 
-/// As the record writes it: `sha256:` and 64 digits.
+/// As in the Pipe: `sha256:` and 64 digits.
 impl std::fmt::Display for ContentHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "sha256:{}", hex(&self.0, self.0.len()))
     }
 }
 
-/// An output, as far as its name goes.
+/// The parts of an output that determine its name.
 #[derive(Clone, Copy)]
 pub struct OutputIdentity<'a> {
-    /// Who the task is. Its attempt does not count: the same bytes of a later one are the same object.
+    /// Identity of the task. The attempt is ignored: the same content of a later attempt is the same object.
     pub task: &'a Identity,
-    /// The container that wrote it.
+    /// Container that wrote it.
     pub container: &'a str,
-    /// The key that later tasks name it by.
+    /// Key that later tasks use.
     pub key: &'a str,
-    /// What it is stored as.
+    /// Kind of the object.
     pub kind: ObjectKind,
-    /// Its content.
+    /// Digest of the content.
     pub content: ContentHash,
 }
 
 impl OutputIdentity<'_> {
-    /// The name: a DNS subdomain of at most 253 bytes. Parts that are not known are left out; the element of a mapped
-    /// task is a part of the task.
+    /// The name: a DNS subdomain of at most 253 bytes. Unknown parts are omitted. The map index is part of
+    /// the task.
     #[must_use]
     pub fn object(&self) -> String {
         let mut hash = Sha256::new_with_prefix(b"bootlace output\0");
@@ -73,7 +75,7 @@ impl OutputIdentity<'_> {
     }
 }
 
-/// What people read of a name: four parts of at most `bytes` bytes, with dots between them.
+/// The readable part: four components of at most `bytes` bytes, separated by dots.
 pub(super) fn readable(task: &Identity, key: &str, bytes: usize) -> String {
     let Identity { workflow, run, task, map_index, .. } = task;
     let element = match (task, map_index) {
@@ -83,11 +85,11 @@ pub(super) fn readable(task: &Identity, key: &str, bytes: usize) -> String {
     let parts = [workflow.as_deref(), run.as_deref(), element.as_deref(), Some(key)];
     let parts = parts.into_iter().flatten().map(|part| safe(part, bytes));
     let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
-    // A key of underscores alone.
+    // The key only consists of underscores.
     if parts.is_empty() { "pipe".to_owned() } else { parts.join(".") }
 }
 
-/// A part as a label of a DNS name: small letters, digits, and a `-` for everything between them.
+/// Converts a component to a DNS label: lower case letters, digits, and `-` for all other characters.
 fn safe(part: &str, bytes: usize) -> String {
     let mut safe = String::new();
     for byte in part.bytes().map(|byte| byte.to_ascii_lowercase()) {
@@ -108,7 +110,7 @@ fn start(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
-/// Adds the exact names of a task, or of one element of it, to a hash; its attempt does not count.
+/// Adds the exact names of a task with its map index to a hash. The attempt is ignored.
 pub(super) fn add_element(hash: &mut Sha256, task: &Identity) {
     let Identity { scheduler, workflow, run, task, map_index, .. } = task;
     for part in [scheduler, workflow, run, task, map_index] {
@@ -116,8 +118,8 @@ pub(super) fn add_element(hash: &mut Sha256, task: &Identity) {
     }
 }
 
-/// Adds one part to a hash so that no other parts give the same bytes: its length stands before it, and none at all is
-/// not an empty one.
+/// Adds a part to a hash with its length as a prefix, so that the encoding is unambiguous. A missing part
+/// differs from an empty one.
 pub(super) fn add(hash: &mut Sha256, part: Option<&[u8]>) {
     match part {
         None => hash.update([0]),
@@ -162,7 +164,7 @@ pub(super) mod tests {
         OutputIdentity { task, container, key, kind, content: content(bytes) }.object()
     }
 
-    /// Whether the API server takes it as the name of a Secret or a custom resource (`IsDNS1123Subdomain`).
+    /// Whether the API server accepts it as the name of a Secret or a custom resource (`IsDNS1123Subdomain`).
     pub(in crate::output) fn is_subdomain(name: &str) -> bool {
         let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let label = |label: &str| {

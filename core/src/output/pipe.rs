@@ -1,6 +1,6 @@
-//! The `Pipe` custom resource: the record of a stored output, which owns the object that holds it.
+//! The `Pipe` custom resource: the record of a stored output, which owns the object with its data.
 //!
-//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails when they differ.
+//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails if they differ.
 
 use std::cmp::Ordering;
 
@@ -15,9 +15,9 @@ use super::sidecar_config::ObjectKind;
 use crate::crd::{self, READY};
 use crate::identity::Identity;
 
-/// An output of a task, stored: which object holds it, who wrote it, and how long it is kept.
+/// A stored output of a task: the object that contains it, the task that wrote it, and how long it is kept.
 ///
-/// Written by Bootlace's store. Deleting it deletes the object, which it owns.
+/// The store creates Pipes. If a Pipe is deleted, its object is deleted too.
 #[derive(CustomResource, JsonSchema, Deserialize, Serialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "bootlace.dev",
@@ -28,12 +28,13 @@ use crate::identity::Identity;
     namespaced,
     status = "PipeStatus",
     derive = "PartialEq",
+    doc = "A Pipe records a stored output of a task. It owns the ConfigMap or Secret that contains the output.",
     printcolumn = r#"{"name":"Run","type":"string","jsonPath":".spec.producer.run"}"#,
     printcolumn = r#"{"name":"Task","type":"string","jsonPath":".spec.producer.task"}"#,
     printcolumn = r#"{"name":"Key","type":"string","jsonPath":".spec.key"}"#,
     printcolumn = r#"{"name":"Kind","type":"string","jsonPath":".spec.kind"}"#,
-    printcolumn = r#"{"name":"Size","type":"integer","jsonPath":".spec.size","description":"Bytes, names of the data's keys included"}"#,
-    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status","description":"Whether it is stored, so that later tasks can take it"}"#,
+    printcolumn = r#"{"name":"Size","type":"integer","jsonPath":".spec.size","description":"Size of the data with the names of its keys, in bytes"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status","description":"Whether the output is stored, so that later tasks can use it"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Object","type":"string","priority":1,"jsonPath":".spec.object"}"#,
     printcolumn = r#"{"name":"Stored","type":"date","priority":1,"jsonPath":".status.stored"}"#,
@@ -43,90 +44,91 @@ use crate::identity::Identity;
 #[schemars(transform = crd::known_integers)]
 #[schemars(extend("x-kubernetes-validations" = [{
     "rule": "self.key == oldSelf.key && self.kind == oldSelf.kind && self.object == oldSelf.object && self.size == oldSelf.size && self.files == oldSelf.files && self.hash == oldSelf.hash",
-    "message": "what a Pipe says of its object cannot change: the object cannot either",
+    "message": "key, kind, object, size, files and hash are immutable, like the object itself: create another Pipe",
 }, {
     "rule": "!has(oldSelf.awaited) || (has(self.awaited) && self.awaited == oldSelf.awaited)",
-    "message": "the name that a Pipe is awaited under cannot change: pods that wait hold it in their specs",
+    "message": "awaited is immutable once it is set, because waiting pods reference this name: create another Pipe",
 }]))]
 pub struct PipeSpec {
-    /// The key that later tasks name it by.
+    /// Key that later tasks use. Required.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
-    /// What it is stored as.
+    /// Kind of the object: `ConfigMap` or `Secret`. Required.
     pub kind: ObjectKind,
-    /// Name of the object, in the same namespace.
+    /// Name of the object, in the namespace of the Pipe. Required.
     #[schemars(length(min = 1, max = 253))]
     pub object: String,
-    /// Bytes of the object's data, names of its keys included.
+    /// Size of the data of the object with the names of its keys, in bytes. Required.
     pub size: u32,
-    /// Names of its files, which are the keys of the object's data.
+    /// Names of the files, which are the keys of the data of the object. At most 100.
     #[serde(default)]
     #[schemars(length(max = 100), inner(length(max = 253)))]
     pub files: Vec<String>,
-    /// Hash of the data: `sha256:` and 64 hexadecimal digits.
+    /// Hash of the data: `sha256:` and 64 hexadecimal digits. Required.
     #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
     pub hash: String,
-    /// Name of a second object with the same data, where the output is declared as awaited: a pod that waits for it could
-    /// name this one before it was there.
+    /// Name of a second object with the same data, if the output is declared as awaited: pods that wait for
+    /// the output can reference this name before it exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub awaited: Option<String>,
-    /// Who wrote it last. The same content written again, by a later attempt say, changes this alone.
+    /// The task that wrote the output last. If a later attempt writes the same content, only this field
+    /// changes. Required.
     pub producer: Producer,
-    /// When it is deleted, where no object of the run's own owns it: RFC 3339.
+    /// Time at which the Pipe is deleted (RFC 3339), if no object of its run owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub expires: Option<String>,
 }
 
-/// Who wrote an output: the task as its scheduler calls it, and the pod that ran it.
+/// The task that wrote an output, and its pod.
 #[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Producer {
-    /// The scheduler's short name.
+    /// Short name of the scheduler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
-    /// DAG, workflow template, pipeline.
+    /// Workflow: a DAG, workflow template or pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
-    /// One execution of the workflow.
+    /// Run of the workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// The step of the workflow.
+    /// Task of the workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// Which try of the task it was, as the scheduler counts.
+    /// Attempt of the task, as the scheduler counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<String>,
-    /// Which element of a mapped or indexed task it was.
+    /// Index in a mapped or indexed task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map_index: Option<String>,
-    /// The pod's name.
+    /// Name of the pod.
     pub pod: String,
-    /// The pod's uid.
+    /// UID of the pod.
     pub pod_uid: String,
-    /// The container.
+    /// Name of the container.
     pub container: String,
 }
 
 impl Producer {
-    /// A task's container in a pod.
+    /// A container of a task in a pod.
     #[must_use]
     pub fn new(task: &Identity, pod: &str, pod_uid: &str, container: &str) -> Self {
-        // The time that the run was scheduled for is the run's, and says no more than that.
+        // The scheduled time belongs to the run, not to its identity.
         let Identity { scheduler, workflow, run, task, attempt, map_index, scheduled_time: _ } = task.clone();
         let (pod, pod_uid, container) = (pod.to_owned(), pod_uid.to_owned(), container.to_owned());
         Self { scheduler, workflow, run, task, attempt, map_index, pod, pod_uid, container }
     }
 
-    /// Whether it is of the run that `task` is of: the exact scheduler, workflow and run, and not what is left of them
-    /// in a label or a name.
+    /// Whether it belongs to the same run as `task`: compares scheduler, workflow and run exactly, which
+    /// labels and names do not allow.
     #[must_use]
     pub fn is_of_run(&self, task: &Identity) -> bool {
         (&self.scheduler, &self.workflow, &self.run) == (&task.scheduler, &task.workflow, &task.run)
     }
 
-    /// Whether it is the same task of the same run, and the same element of it, whatever the attempt and the pod.
+    /// Whether it is the same task of the same run, with the same map index. Attempt and pod are ignored.
     #[must_use]
     pub fn is_of_task(&self, other: &Self) -> bool {
         fn exact(one: &Producer) -> ([&Option<String>; 5], &str) {
@@ -136,42 +138,44 @@ impl Producer {
         exact(self) == exact(other)
     }
 
-    /// Which try of the task it was, where the scheduler counts them.
+    /// Attempt of the task, if the scheduler counts attempts.
     #[must_use]
     pub fn attempt(&self) -> Option<u64> {
         self.attempt.as_deref()?.parse().ok()
     }
 }
 
-/// How far the store is with it.
+/// Status of the Pipe, written by the store.
 #[derive(JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-// kstatus takes an object without conditions for one that is ready.
+// kstatus considers an object without conditions ready.
 #[schemars(extend("default" = {"conditions": [pending()]}))]
 pub struct PipeStatus {
-    /// `Ready`: whether it is stored, so that later tasks can take it. What a Pipe stores never changes, so `Ready` stays
-    /// `True` whoever else writes the same.
+    /// Conditions of the Pipe. `Ready`: whether the output is stored, so that later tasks can use it. The
+    /// stored data never changes, so `Ready` stays `True` if another attempt writes the same data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crd::conditions")]
     pub conditions: Vec<Condition>,
-    /// When the producer's output was stored: RFC 3339, in UTC, to the microsecond. Without it the object may not be
-    /// there, and no task takes it.
+    /// Time at which the output was stored (RFC 3339, in UTC, with microseconds). If it is not set, the
+    /// object may not exist, and tasks do not use it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub stored: Option<String>,
-    /// What became of the second object; nothing where the output is not declared as awaited.
+    /// State of the second object, if the output is declared as awaited: `Stored`, or `Taken` if it contains
+    /// the data of another attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awaited: Option<AwaitedStatus>,
 }
 
-/// The condition of a Pipe that nobody has written a status of yet.
+/// The condition of a Pipe without a status.
 fn pending() -> Condition {
-    let message = "the store has not stored it yet".to_owned();
+    let message = "the output is not stored yet".to_owned();
     crd::condition(READY, "Unknown", "Pending", message, &[], Timestamp::UNIX_EPOCH)
 }
 
 impl PipeStatus {
-    /// The conditions of a Pipe that is stored. Their last transition is that of `before`, where it was stored already.
+    /// The conditions of a stored Pipe. They keep the transition time of `before` if the Pipe was already
+    /// stored.
     #[must_use]
     pub fn stored_conditions(record: &PipeSpec, before: Option<&Self>, now: Timestamp) -> Vec<Condition> {
         let before = before.map_or(&[][..], |status| &status.conditions);
@@ -180,36 +184,36 @@ impl PipeStatus {
     }
 }
 
-/// What became of the object under the name that pods wait for.
+/// State of the object under the name that pods wait for.
 #[derive(JsonSchema, Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AwaitedStatus {
-    /// It holds this Pipe's data.
+    /// It contains the data of this Pipe.
     Stored,
-    /// It holds other data: an earlier attempt's, whose content was another one.
+    /// It contains different data of an earlier attempt.
     Taken,
 }
 
 impl Pipe {
-    /// When it was stored; none while the object may not be there.
+    /// Time at which it was stored; `None` while the object may not exist.
     #[must_use]
     pub fn stored(&self) -> Option<&str> {
         self.status.as_ref()?.stored.as_deref()
     }
 
-    /// Whether a task may take it: it is stored, and not being deleted.
+    /// Whether tasks can use it: it is stored, and is not being deleted.
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.stored().is_some() && self.metadata.deletion_timestamp.is_none()
     }
 
-    /// What became of the object under the name that pods wait for.
+    /// State of the object under the name that pods wait for.
     #[must_use]
     pub fn by_name(&self) -> Option<AwaitedStatus> {
         self.status.as_ref()?.awaited
     }
 
-    /// Orders by age: of one task, and one element of it, a later attempt is newer, where the scheduler counts them;
-    /// else what was stored later.
+    /// Orders by age. For the same task and map index, a later attempt is newer if the scheduler counts
+    /// attempts; otherwise the one that was stored later is newer.
     #[must_use]
     pub fn by_age(&self, other: &Self) -> Ordering {
         let (one, two) = (&self.spec.producer, &other.spec.producer);
@@ -217,14 +221,15 @@ impl Pipe {
             (Some(first), Some(second)) if one.is_of_task(two) => first.cmp(&second),
             _ => Ordering::Equal,
         };
-        // All times are written by the store in one form, in which texts are in the order of times.
+        // The store writes all times in one format, whose lexical order is the order of time.
         by_attempt.then_with(|| self.stored().cmp(&other.stored()))
     }
 }
 
-/// The value of the label that a run's Pipes carry ([`crate::names::LABEL_PIPE_RUN`]): a hash of the exact scheduler,
-/// workflow and run, so that runs whose names look alike once they are made safe are kept apart. A reader still compares
-/// the record ([`Producer::is_of_run`]), because anyone who may write Pipes can write labels.
+/// Value of the label of the Pipes of a run ([`crate::names::LABEL_PIPE_RUN`]): a hash of the exact
+/// scheduler, workflow and run, so that runs whose names only differ in characters that labels do not allow
+/// are distinguished. Readers still compare the Pipe ([`Producer::is_of_run`]), because anyone who can write
+/// Pipes can set labels.
 #[must_use]
 pub fn run_label(task: &Identity) -> String {
     let mut hash = Sha256::new_with_prefix(b"bootlace run\0");
@@ -284,7 +289,7 @@ mod tests {
             (pipe("t", Some("1"), early), pipe("t", Some("1"), late)),
             (pipe("t", None, early), pipe("t", None, late)),
             (pipe("t", Some("x"), early), pipe("t", Some("1"), late)),
-            // Attempts of different tasks say nothing about each other.
+            // Attempts of different tasks are not comparable.
             (pipe("t", Some("2"), early), pipe("other", Some("1"), late)),
         ] {
             assert_eq!(older.by_age(&newer), Ordering::Less, "{older:?} {newer:?}");

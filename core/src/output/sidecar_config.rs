@@ -1,5 +1,5 @@
-//! What the webhook tells the sidecar `bootlace-pipe`, in its env. The store reads the same from the pod's spec, which
-//! nobody can change once the pod is there: so it is also what the pod may ask for.
+//! Configuration of the sidecar `bootlace-pipe` in its env, written by the webhook. The store reads it from
+//! the spec of the pod, which is immutable, so it also determines what the pod may request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,51 +10,51 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Identity;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 
-/// The content of `BOOTLACE_PIPES`. It holds no secret: it shows in the pod's spec.
+/// Content of `BOOTLACE_PIPES`. It contains no secrets, because it is visible in the spec of the pod.
 ///
-/// Unknown fields are passed over: sidecar and store may be of the version before the webhook's, and no task is to fail for
-/// that. What must not be passed over is a new value of a field that is known, which they say they cannot read.
+/// Unknown fields are ignored: during an upgrade, sidecar and store may have an older version than the
+/// webhook, and tasks should not fail because of that. A new value of a known field is an error.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SidecarConfig<'a> {
-    /// Who the task is.
+    /// Identity of the task.
     pub task: Identity,
-    /// The profile that this was made from.
+    /// The profile.
     pub profile: ProfileRef,
-    /// Who stores the outputs.
+    /// The store.
     pub store: Cow<'a, StoreEndpoint>,
-    /// What the pod's tasks may hand over.
+    /// Declared outputs of the tasks of the pod.
     pub outputs: Vec<DeclaredOutput>,
-    /// Seconds that the outputs are kept, where nothing else owns them.
+    /// Retention of outputs that nothing else owns, in seconds.
     pub time_to_live_seconds: u64,
-    /// Seconds from a task's end that its launcher waits for the word that its outputs are stored.
+    /// Timeout of the launcher for storing the outputs after the task has ended, in seconds.
     pub deadline_seconds: u32,
-    /// Seconds of the pod's grace period that the sidecar may use once the tasks have ended.
+    /// Part of the grace period of the pod that the sidecar can use after the tasks have ended, in seconds.
     pub grace_seconds: u32,
-    /// When the sidecar ends.
+    /// When the sidecar exits.
     #[serde(default)]
     pub ends: SidecarLifetime,
-    /// How much there may be of it.
+    /// Maximum number of outputs.
     #[serde(default, skip_serializing_if = "Quota::is_none", deserialize_with = "known_quota")]
     pub quota: Quota,
 }
 
-/// When the sidecar ends. The kubelet stops a sidecar once it has seen that all else has ended, and sees that it has
-/// stopped a second later (kubernetes/kubernetes, `genericPlegRelistPeriod` in `pkg/kubelet/kubelet.go`): until then the
-/// pod has not ended. One that ends beside the last task is seen with it.
+/// When the sidecar exits. The kubelet stops a sidecar after all other containers have ended, and notices its
+/// end up to a second later (kubernetes/kubernetes, `genericPlegRelistPeriod` in `pkg/kubelet/kubelet.go`),
+/// which delays the end of the pod. If the sidecar exits together with the last task, there is no delay.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SidecarLifetime {
-    /// When the kubelet tells it to: other containers run as well, or tasks are started again.
+    /// When the kubelet stops it: other containers run too, or tasks are restarted.
     #[default]
     WhenTold,
-    /// Once every task has ended: none is started again.
+    /// After every task has ended: none is restarted.
     WithTasks,
-    /// Once every task has succeeded: one that fails is started again.
+    /// After every task has succeeded: a failed one is restarted.
     WithSuccess,
 }
 
 impl SidecarLifetime {
-    /// Whether a task that ended is not started again.
+    /// Whether an ended task is not restarted.
     #[must_use]
     pub fn is_final(self, succeeded: bool) -> bool {
         match self {
@@ -65,39 +65,39 @@ impl SidecarLifetime {
     }
 }
 
-/// An output that a task declares.
+/// A declared output of a task.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DeclaredOutput {
-    /// The key that later tasks name it by.
+    /// Key that later tasks use.
     pub key: String,
-    /// What it is stored as.
+    /// Kind of the object.
     pub kind: ObjectKind,
-    /// The task container that hands it over.
+    /// Task container that writes it.
     pub container: String,
-    /// The file's path, or a glob, on the volume that the sidecar shares with a task whose command is not known, and
-    /// which it reads itself when the tasks have ended. None where the launcher hands the output over.
+    /// Path of the file, or a glob, in the volume that the sidecar shares with a task with an unknown
+    /// command. The sidecar reads it when the tasks have ended. `None` if the launcher passes the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_file: Option<String>,
-    /// Whether a missing file is no failure.
+    /// Whether the file may be missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
-    /// Whether it is stored under a name that a pod can wait for, too.
+    /// Whether it is also stored under a name that pods can wait for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
 }
 
-/// The kind of an object that holds files by key.
+/// Kind of an object that contains files by key.
 #[derive(Deserialize, Serialize, schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectKind {
-    /// Anyone who may read `ConfigMaps` can read it.
+    /// Readable with access to `ConfigMaps`.
     ConfigMap,
-    /// Only who may read Secrets can.
+    /// Readable with access to Secrets.
     Secret,
 }
 
 impl ObjectKind {
-    /// The kind as Kubernetes spells it.
+    /// The kind as in Kubernetes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -113,7 +113,7 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// The launcher, which is without serde, has a type of its own for what it writes into a manifest.
+/// The launcher does not use serde, and has a separate type for its manifest.
 impl From<handover::Kind> for ObjectKind {
     fn from(kind: handover::Kind) -> Self {
         match kind {
@@ -132,21 +132,22 @@ impl From<ObjectKind> for handover::Kind {
     }
 }
 
-/// The most Pipes that there may be; no limit where a field is not set.
+/// Maximum number of Pipes. A field that is not set means no limit.
 #[derive(Deserialize, Serialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Quota {
-    /// In the pod's namespace.
+    /// Maximum number in the namespace of the pod.
     #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_namespace: Option<u32>,
-    /// Of the task's run.
+    /// Maximum number in the run of the task.
     #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_run: Option<u32>,
 }
 
-/// A profile's quota may have no unknown fields, which would be a slip of its author's; a spec's may.
+/// In a profile, unknown fields of the quota are an error, because they are likely a typo. In a configuration
+/// they are ignored.
 fn known_quota<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Quota, D::Error> {
     #[derive(Deserialize, Default)]
     #[serde(rename_all = "camelCase", default)]

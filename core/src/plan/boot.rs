@@ -16,10 +16,10 @@ use crate::identity;
 use crate::names;
 use crate::output::ObjectKind;
 use crate::pod::{Container, Pod, PostStart};
-use crate::profile::MAX_SPEC_BYTES;
 use crate::profile::remote::Limits;
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::{self, BootProfileSpec, Source};
+use crate::profile::{MAX_SPEC_BYTES, SourceOrigin};
 use crate::quantity::Quantity;
 
 /// Bytes of the spec in one env variable. Linux takes at most 32 pages in one string of the environment
@@ -43,53 +43,50 @@ pub(super) fn source(profile: &BootProfileSpec, position: usize, source: &Source
 
 fn from(position: usize, source: &Source) -> SourceKind {
     let path = mounts::path(position);
-    let object = |kind, says: &spec::Mounted| {
+    let object = |kind, mounted: &spec::Mounted| {
         SourceKind::Mounted(MountedSource {
             kind,
-            name: says.name.clone(),
+            name: mounted.name.clone(),
             path: path.clone(),
-            into: says.into,
-            items: says.items.clone(),
-            exclude: says.exclude.clone(),
-            prefix: says.prefix.clone(),
-            optional: says.optional,
+            into: mounted.into,
+            items: mounted.items.clone(),
+            exclude: mounted.exclude.clone(),
+            prefix: mounted.prefix.clone(),
+            optional: mounted.optional,
         })
     };
-    if let Some(says) = &source.config_map {
-        object(ObjectKind::ConfigMap, says)
-    } else if let Some(says) = &source.secret {
-        object(ObjectKind::Secret, says)
-    } else if let Some(says) = &source.http {
-        SourceKind::Http(RemoteSpec { request: Box::new(says.clone()), path })
-    } else if let Some(says) = &source.optimus {
-        SourceKind::Optimus(RemoteSpec { request: Box::new(says.clone()), path })
-    } else if let Some(says) = &source.object_store {
-        SourceKind::ObjectStore(RemoteSpec { request: Box::new(says.clone()), path })
-    } else if let Some(says) = &source.oci {
-        SourceKind::Oci(RemoteSpec { request: Box::new(says.clone()), path })
-    } else if let Some(says) = &source.pipe {
-        // Kind and name are known once it is looked up for a pod: see `pipes::sources`.
-        let (kind, name) = (ObjectKind::ConfigMap, String::new());
-        let (items, exclude, prefix) = (says.items.clone(), says.exclude.clone(), says.prefix.clone());
-        let into = says.into;
-        SourceKind::Mounted(MountedSource { kind, name, path, into, items, exclude, prefix, optional: false })
-    } else {
-        SourceKind::Inline(source.inline.clone().unwrap_or_default())
+    match source.origin() {
+        SourceOrigin::Inline(inline) => SourceKind::Inline(inline.clone()),
+        SourceOrigin::ConfigMap(config_map) => object(ObjectKind::ConfigMap, config_map),
+        SourceOrigin::Secret(secret) => object(ObjectKind::Secret, secret),
+        SourceOrigin::Http(http) => SourceKind::Http(remote(http, path)),
+        SourceOrigin::Optimus(optimus) => SourceKind::Optimus(remote(optimus, path)),
+        SourceOrigin::ObjectStore(store) => SourceKind::ObjectStore(remote(store, path)),
+        SourceOrigin::Oci(oci) => SourceKind::Oci(remote(oci, path)),
+        SourceOrigin::Pipe(pipe) => SourceKind::Mounted(MountedSource {
+            // Kind and name are known once it is looked up for a pod: see `sources::add_inputs`.
+            kind: ObjectKind::ConfigMap,
+            name: String::new(),
+            path,
+            into: pipe.into,
+            items: pipe.items.clone(),
+            exclude: pipe.exclude.clone(),
+            prefix: pipe.prefix.clone(),
+            optional: false,
+        }),
     }
+}
+
+fn remote<T: Clone>(request: &T, path: String) -> RemoteSpec<T> {
+    RemoteSpec { request: Box::new(request.clone()), path }
 }
 
 /// What comes from the network is limited always: by the profile, else by what the volume takes.
 fn limits(profile: &BootProfileSpec, source: &Source) -> Option<SourceLimits> {
-    let of_network = [
-        source.http.is_some(),
-        source.optimus.is_some(),
-        source.object_store.is_some(),
-        source.oci.is_some(),
-    ];
-    let network = of_network.contains(&true);
-    let says = source.limits.clone().or_else(|| network.then(Limits::default))?;
-    let bytes = says.size.map_or_else(|| volume_bytes(profile), |size| size.bytes());
-    Some(SourceLimits { bytes, files: says.files })
+    let remote = source.origin().is_remote();
+    let limits = source.limits.clone().or_else(|| remote.then(Limits::default))?;
+    let bytes = limits.size.map_or_else(|| volume_bytes(profile), |size| size.bytes());
+    Some(SourceLimits { bytes, files: limits.files })
 }
 
 /// What the volume takes.
@@ -282,7 +279,7 @@ pub(super) fn keep_from_root(container: &mut Value, pod: &Pod<'_>) {
 pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> Result<(), PlanError> {
     let taken = |field, name: &str| PlanError::NameTaken { field, name: name.to_owned() };
     if let Some(container) = pod.all_containers().find(|container| names::is_own_container(container.name)) {
-        return Err(taken("a container of the pod", container.name));
+        return Err(taken("container", container.name));
     }
     let data = profile.assets.writable().is_some();
     let ours = |name: &str| {
@@ -293,7 +290,7 @@ pub(super) fn check_names_are_free(pod: &Pod<'_>, profile: &BootProfileSpec) -> 
             || init_image::is_called(name)
     };
     match pod.volumes.iter().flatten().find(|volume| ours(volume.name)) {
-        Some(volume) => Err(taken("a volume of the pod", volume.name)),
+        Some(volume) => Err(taken("volume", volume.name)),
         None => Ok(()),
     }
 }

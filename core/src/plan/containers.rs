@@ -84,12 +84,11 @@ pub(super) fn left_out(pod: &Pod<'_>, tasks: &[&Container<'_>]) -> Option<String
         return None;
     }
     Some(format!(
-        "bootlace: only container {:?} gets the boot env and the assets; {} {} started by {program} as well, and {} \
-         without: to boot all of them, set the pod's annotation {}: {}",
+        "bootlace: only container {:?} gets the boot env and the assets, although {} {} started by {program} too: to boot all \
+         of them, set annotation {} of the pod to {}",
         task.name,
         others.join(", "),
         if others.len() == 1 { "is" } else { "are" },
-        if others.len() == 1 { "stays" } else { "stay" },
         names::ANNOTATION_CONTAINERS,
         all.join(","),
     ))
@@ -131,8 +130,8 @@ mod tests {
         let said = warning_of(&json!(null)).unwrap();
         for part in [
             "only container \"step-a\" gets the boot env",
-            "\"step-b\", \"step-c\" are started by /tekton/bin/entrypoint as well, and stay without",
-            "bootlace.dev/containers: step-a,step-b,step-c",
+            "\"step-b\", \"step-c\" are started by /tekton/bin/entrypoint",
+            "bootlace.dev/containers of the pod to step-a,step-b,step-c",
         ] {
             assert!(said.contains(part), "{part} is not in: {said}");
         }

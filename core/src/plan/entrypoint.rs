@@ -14,6 +14,7 @@ use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::env::ImageCommand;
 use crate::profile::image;
+use crate::quote::quoted;
 
 /// What a container runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,20 +69,22 @@ impl EntrypointAnnotation {
         let Some(text) = pod.annotations.get(names::ANNOTATION_ENTRYPOINT) else { return Ok(Self::Nothing) };
         let wrong = |what: String| PlanError::Entrypoint { what };
         if text.len() > MAX_BYTES {
-            return Err(wrong(format!("has {} bytes, and the limit is {MAX_BYTES}", text.len())));
+            return Err(wrong(format!("has {} bytes, the limit is {MAX_BYTES}", text.len())));
         }
         match serde_json::from_str(text) {
-            Err(_) => Err(wrong("is no JSON".to_owned())),
+            Err(_) => Err(wrong("is not valid JSON".to_owned())),
             Ok(Value::Object(map)) => {
                 let entrypoint = |(name, value): (String, Value)| {
                     if !tasks.iter().any(|container| container.name == name) {
                         let known: Vec<_> = tasks.iter().map(|container| container.name).collect();
-                        let known = known.join(", ");
+                        let known = quoted(&known);
                         return Err(wrong(format!(
-                            "names the container {name:?}, but the task containers are {known}"
+                            "names container {name:?}, but the task containers are {known}"
                         )));
                     }
-                    let words = words(value).map_err(|what| wrong(format!("has {what} for {name:?}")))?;
+                    let words = words(value).map_err(|what| {
+                        wrong(format!("has a value for container {name:?} that is {what}"))
+                    })?;
                     Ok((name, words))
                 };
                 map.into_iter().map(entrypoint).collect::<Result<_, _>>().map(Self::ByContainer)
@@ -92,7 +95,11 @@ impl EntrypointAnnotation {
                     tasks.iter().filter(|task| task.command.is_none()).map(|task| task.name).collect();
                 if open.len() > 1 {
                     let open: Vec<_> = open.into_iter().collect();
-                    return Err(wrong(format!("is one array, but {} all name no command", open.join(", "))));
+                    let message = format!(
+                        "is a single array, but several containers have no command ({})",
+                        quoted(&open)
+                    );
+                    return Err(wrong(message));
                 }
                 Ok(Self::One(words))
             }
@@ -110,7 +117,7 @@ impl EntrypointAnnotation {
 
 /// A program and its arguments; else what is there instead.
 fn words(value: Value) -> Result<Vec<String>, &'static str> {
-    let Value::Array(elements) = value else { return Err("no array") };
+    let Value::Array(elements) = value else { return Err("not an array") };
     let word = |element| match element {
         Value::String(word) => Some(word),
         _ => None,
@@ -119,10 +126,10 @@ fn words(value: Value) -> Result<Vec<String>, &'static str> {
         .into_iter()
         .map(word)
         .collect::<Option<_>>()
-        .ok_or("an array of something else than strings")?;
+        .ok_or("an array with elements that are not strings")?;
     match words.first().map(String::as_str) {
         None => Err("an empty array"),
-        Some("") => Err("an array whose first word, the program, is empty"),
+        Some("") => Err("an array with an empty program name"),
         Some(_) => Ok(words),
     }
 }
@@ -155,9 +162,7 @@ pub(super) fn runs(
         Some(Some(Err(reason))) => ContainerCommand::Unknown { because: Some(reason.clone()) },
         Some(Some(Ok(config))) => match combine(&config.entrypoint, &config.cmd, has_args) {
             Some(words) => image(words, CommandSource::Registry),
-            None => {
-                ContainerCommand::Unknown { because: Some("the image names no command either".to_owned()) }
-            }
+            None => ContainerCommand::Unknown { because: Some("the image has none either".to_owned()) },
         },
     }
 }
@@ -212,20 +217,20 @@ mod tests {
     fn an_annotation_that_cannot_be_meant_is_refused_by_its_name() {
         let two = json!([{"name": "a"}, {"name": "b"}]);
         for (annotation, what) in [
-            ("run -v", "is no JSON"),
-            ("", "is no JSON"),
-            (r#""run""#, "is no array"),
+            ("run -v", "is not valid JSON"),
+            ("", "is not valid JSON"),
+            (r#""run""#, "is not an array"),
             ("[]", "is an empty array"),
-            (r#"["", "x"]"#, "is an array whose first word, the program, is empty"),
-            (r#"["run", 1]"#, "is an array of something else than strings"),
-            (r#"["run"]"#, "is one array, but a, b all name no command"),
-            (r#"{"c": ["run"]}"#, r#"names the container "c", but the task containers are a, b"#),
-            (r#"{"a": "run"}"#, r#"has no array for "a""#),
-            (r#"{"a": []}"#, r#"has an empty array for "a""#),
-            (&format!("[\"{}\"]", "x".repeat(MAX_BYTES)), "has 65540 bytes, and the limit is 65536"),
+            (r#"["", "x"]"#, "is an array with an empty program name"),
+            (r#"["run", 1]"#, "is an array with elements that are not strings"),
+            (r#"["run"]"#, r#"is a single array, but several containers have no command ("a", "b")"#),
+            (r#"{"c": ["run"]}"#, r#"names container "c", but the task containers are "a", "b""#),
+            (r#"{"a": "run"}"#, r#"has a value for container "a" that is not an array"#),
+            (r#"{"a": []}"#, r#"has a value for container "a" that is an empty array"#),
+            (&format!("[\"{}\"]", "x".repeat(MAX_BYTES)), "has 65540 bytes, the limit is 65536"),
         ] {
             let error = annotated(annotation, &two).unwrap_err();
-            let start = format!("the annotation {} {what}: write", names::ANNOTATION_ENTRYPOINT);
+            let start = format!("annotation {} {what}: set", names::ANNOTATION_ENTRYPOINT);
             assert!(error.starts_with(&start), "{annotation}: {error}");
         }
     }

@@ -34,10 +34,10 @@ impl RequestedMode {
     pub(super) fn asks(self, recipe: &PreparedProfile) -> String {
         match self.by {
             ModeSource::Profile => {
-                format!("BootProfile {:?} has env.mode {}", recipe.profile.name, self.mode.as_str())
+                format!("env.mode of BootProfile {:?} is {}", recipe.profile.name, self.mode.as_str())
             }
             ModeSource::Annotation => {
-                format!("the annotation {} is {}", names::ANNOTATION_ENV_MODE, self.mode.as_str())
+                format!("annotation {} is {}", names::ANNOTATION_ENV_MODE, self.mode.as_str())
             }
         }
     }
@@ -47,11 +47,11 @@ impl RequestedMode {
         match self.mode {
             EnvMode::Secret => (
                 self.asks(recipe),
-                "set the mode to Auto and add the image's entrypoint as `command` to each task container that has none",
+                "set env.mode to Auto and the image's entrypoint as `command` of each task container that has none",
             ),
             _ => (
-                "a task container has no command, so no launcher can load it".to_owned(),
-                "add the image's entrypoint as `command` to each task container that has none",
+                "a task container has no command".to_owned(),
+                "set the image's entrypoint as `command` of each task container that has none",
             ),
         }
     }
@@ -74,28 +74,28 @@ impl RequestedMode {
     ) -> Result<(EnvDelivery, String), PlanError> {
         match (self.mode, runs) {
             (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Spec) => {
-                Ok((EnvDelivery::Launch, "the spec names its command".to_owned()))
+                Ok((EnvDelivery::Launch, "its command is set in the pod".to_owned()))
             }
             (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Image { told_by, .. }) => Ok((
                 EnvDelivery::Launch,
-                format!("its image's entrypoint is known from {}", source(*told_by)),
+                format!("the entrypoint of its image is known from {}", source(*told_by)),
             )),
             (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask)
                 if recipe.profile.spec.assets.layout == Layout::Optimus =>
             {
-                Ok((EnvDelivery::Sourced, "images of the layout Optimus source it".to_owned()))
+                Ok((EnvDelivery::Sourced, "images for layout Optimus source it".to_owned()))
             }
             (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask)
                 if recipe.store.is_some() =>
             {
-                Ok((EnvDelivery::Secret, format!("its command is not known{}", runs.why_unknown())))
+                Ok((EnvDelivery::Secret, format!("its command is unknown{}", runs.why_unknown())))
             }
             (EnvMode::Secret, _) if recipe.store.is_none() => {
                 Err(PlanError::NoStore { asks: self.asks(recipe) })
             }
             (EnvMode::Secret, _) => Ok((EnvDelivery::Secret, self.asks(recipe))),
             (EnvMode::Auto, ContainerCommand::Unknown { .. } | ContainerCommand::Ask) => {
-                Ok((EnvDelivery::None, format!("its command is not known{}", runs.why_unknown())))
+                Ok((EnvDelivery::None, format!("its command is unknown{}", runs.why_unknown())))
             }
             (EnvMode::Launch, ContainerCommand::Unknown { .. } | ContainerCommand::Ask) => {
                 let (container, asks) = (container.name.to_owned(), self.asks(recipe));
@@ -123,8 +123,8 @@ impl RequestedMode {
 
 fn source(told_by: CommandSource) -> String {
     match told_by {
-        CommandSource::Annotation => format!("the annotation {}", names::ANNOTATION_ENTRYPOINT),
-        CommandSource::Profile => "the profile's env.images".to_owned(),
-        CommandSource::Registry => "its registry".to_owned(),
+        CommandSource::Annotation => format!("annotation {}", names::ANNOTATION_ENTRYPOINT),
+        CommandSource::Profile => "env.images of the BootProfile".to_owned(),
+        CommandSource::Registry => "the registry".to_owned(),
     }
 }

@@ -57,9 +57,9 @@ pub(super) fn secret_name(
 pub(super) fn unreachable(pod: &Pod<'_>) -> Option<String> {
     let field = pod.no_cluster_dns?;
     Some(format!(
-        "this pod has {field}, so the name of Bootlace's store, a Service of the cluster, is looked up by the node's \
-         resolver, which rarely knows it; if the pod then fails with a lookup error, set dnsPolicy: \
-         ClusterFirstWithHostNet (with hostNetwork) or ClusterFirst"
+        "bootlace: the pod has {field}, so it resolves the Service of the Bootlace store with the DNS server of the node, which \
+         usually does not know Services: if the pod fails with a lookup error, set dnsPolicy to ClusterFirstWithHostNet (with \
+         hostNetwork) or ClusterFirst"
     ))
 }
 
@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn without_a_review_there_is_no_name() {
-        let why = || ("its command is not known".to_owned(), "add it as `command`");
+        let why = || ("its command is unknown".to_owned(), "add it as `command`");
         let error = secret_name("etl".into(), why).unwrap_err().to_string();
         assert!(
-            error.contains("its command is not known") && error.ends_with("add it as `command`"),
+            error.contains("its command is unknown") && error.ends_with("add it as `command`"),
             "{error}"
         );
     }

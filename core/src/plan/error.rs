@@ -6,16 +6,17 @@ use crate::pod::WrongType;
 use crate::profile::spec::EnvMode;
 use crate::profile::templates::{FieldError, InvalidTemplate};
 use crate::quantity::Quantity;
+use crate::quote::quoted;
 use crate::template::RenderError;
 
 /// Why a pod cannot be booted as asked. Each message names the field and says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The pod has no containers.
-    #[error("spec.containers is empty: a task needs a container")]
+    #[error("spec.containers is empty: add a container")]
     NoContainers,
     /// The pod has more containers than planning is bounded for.
-    #[error("the pod has {count} containers, and the limit is {limit}: split it into several pods")]
+    #[error("the pod has {count} containers, the limit is {limit}: split it into several pods")]
     TooManyContainers {
         /// How many it has.
         count: usize,
@@ -24,9 +25,9 @@ pub enum PlanError {
     },
     /// The containers annotation names one that is not there.
     #[error(
-        "the annotation {} names {name:?}, but the pod's containers are {}: name one of these",
+        "annotation {} names container {name:?}, which does not exist in the pod: use one of {}",
         names::ANNOTATION_CONTAINERS,
-        known.join(", ")
+        quoted(known)
     )]
     UnknownContainer {
         /// What the annotation names.
@@ -36,10 +37,10 @@ pub enum PlanError {
     },
     /// The containers annotation names an init container, which comes before boot.
     #[error(
-        "the annotation {} names the init container {name:?}, and BootProfile {profile:?} boots after the pod's init \
-         containers: set its boot.position to First, or name only containers that come after boot ({})",
+        "annotation {} names init container {name:?}, which runs before boot because boot.position of BootProfile \
+         {profile:?} is Last: set boot.position to First, or name only containers that start after boot ({})",
         names::ANNOTATION_CONTAINERS,
-        known.join(", ")
+        quoted(known)
     )]
     InitContainer {
         /// What the annotation names.
@@ -51,8 +52,8 @@ pub enum PlanError {
     },
     /// An init container is to get the boot env by a hook, which it cannot have.
     #[error(
-        "init container {container:?} cannot get the boot env by a hook, because Kubernetes runs none in an init container, \
-         and {because}: set another env.mode, or remove the container from the annotation {}",
+        "init container {container:?} cannot get the boot env from a hook, because {because} and Kubernetes runs no lifecycle \
+         hooks in init containers: set another env.mode, or remove the container from annotation {}",
         names::ANNOTATION_CONTAINERS
     )]
     NoHook {
@@ -63,9 +64,9 @@ pub enum PlanError {
     },
     /// An init container would run without the boot env, and no hook can fail it for that.
     #[error(
-        "init container {container:?} has no command{because}, so the boot env cannot be loaded into it: add the image's \
-         entrypoint as `command` to the container, as the pod's annotation {} or in env.images of the BootProfile, or remove \
-         the container from the annotation {}",
+        "init container {container:?} has no command{because}, so the launcher cannot load the boot env: set the image's \
+         entrypoint as `command` of the container, in annotation {} or in env.images of the BootProfile, or remove the \
+         container from annotation {}",
         names::ANNOTATION_ENTRYPOINT,
         names::ANNOTATION_CONTAINERS
     )]
@@ -77,12 +78,12 @@ pub enum PlanError {
     },
     /// The containers annotation names none.
     #[error(
-        "the annotation {} is empty: name the task's containers, separated by commas, or remove it",
+        "annotation {} is empty: name the task containers, separated by commas, or remove the annotation",
         names::ANNOTATION_CONTAINERS
     )]
     NoContainerNamed,
     /// A name that Bootlace uses is taken.
-    #[error("{field} is called {name:?}, which is Bootlace's own name: rename it")]
+    #[error("{field} {name:?} has a name that is reserved for Bootlace: rename it")]
     NameTaken {
         /// The container or volume.
         field: &'static str,
@@ -101,8 +102,8 @@ pub enum PlanError {
     },
     /// The pod mounts a volume of Bootlace's.
     #[error(
-        "container {container:?} mounts {volume:?} at {path}, which is the name of a volume of Bootlace's own: remove the \
-         mount. A container that is a task sees what boot fetched without one: name it in the annotation {}",
+        "container {container:?} mounts volume {volume:?} at {path}, which is reserved for Bootlace: remove the mount; to give \
+         the container the fetched files, name it in annotation {}",
         names::ANNOTATION_CONTAINERS
     )]
     VolumeOfOurs {
@@ -114,12 +115,9 @@ pub enum PlanError {
         path: String,
     },
     /// The pod's node has another architecture than Bootlace's image.
-    #[error(
-        "the pod asks for a node of the architecture {asked}, and Bootlace's image is built for {} only: set boot.image of \
-         BootProfile {profile:?} to an image of Bootlace that is built for {asked}, or let the pod run on {}",
-        names::IMAGE_ARCHITECTURES.join(" and "),
-        names::IMAGE_ARCHITECTURES.join(" or ")
-    )]
+    #[error("the node selector or affinity of the pod requires architecture {asked}, which the Bootlace image does not support: \
+         set boot.image of BootProfile {profile:?} to a Bootlace image for {asked}, or allow nodes with {}",
+        names::IMAGE_ARCHITECTURES.join(" or "))]
     Architecture {
         /// What the pod asks for.
         asked: String,
@@ -128,8 +126,8 @@ pub enum PlanError {
     },
     /// Somebody asks for the launcher, and a container's command is not known.
     #[error(
-        "container {container:?} has no command{because}, and {asks}: add the image's entrypoint as `command` to the \
-         container, as the pod's annotation {} or in env.images of the BootProfile, or set env.mode to Auto",
+        "container {container:?} has no command{because}, and {asks}, which needs one: set the image's entrypoint as \
+         `command` of the container, in annotation {} or in env.images of the BootProfile, or set env.mode to Auto",
         names::ANNOTATION_ENTRYPOINT
     )]
     CommandUnknown {
@@ -142,8 +140,8 @@ pub enum PlanError {
     },
     /// The entrypoint annotation cannot be meant so.
     #[error(
-        "the annotation {} {what}: write a JSON array of strings such as [\"python\", \"-m\", \"job\"], or an \
-         object of such arrays by container",
+        "annotation {} {what}: set a JSON array of strings such as [\"python\", \"-m\", \"job\"], or a JSON object with \
+         such an array for each container",
         names::ANNOTATION_ENTRYPOINT
     )]
     Entrypoint {
@@ -151,18 +149,16 @@ pub enum PlanError {
         what: String,
     },
     /// The env mode annotation names no mode.
-    #[error(
-        "the annotation {} is {says:?}, which is no env mode: write one of {}, or remove it",
+    #[error("annotation {} is {says:?}, which is not an env mode: set one of {}, or remove the annotation",
         names::ANNOTATION_ENV_MODE,
-        EnvMode::ALL.map(EnvMode::as_str).join(", ")
-    )]
+        EnvMode::ALL.map(EnvMode::as_str).join(", "))]
     EnvMode {
         /// What it says.
         says: String,
     },
     /// The cluster does not know `fileKeyRef`.
     #[error(
-        "{asks}, which takes Kubernetes {} or later, and the API server is {version}: set another env.mode",
+        "{asks}, which requires Kubernetes {} or later, but the API server has version {version}: set another env.mode",
         Version::FILE_KEY_REF
     )]
     TooOldForFile {
@@ -173,7 +169,7 @@ pub enum PlanError {
     },
     /// No variables are named for `fileKeyRef`.
     #[error(
-        "{asks}, and BootProfile {profile:?} names no variables to hand over: list them under env.file.keys, or set \
+        "{asks}, but env.file.keys of BootProfile {profile:?} is empty: list the names of the variables there, or set \
          another env.mode"
     )]
     NoFileKeys {
@@ -184,8 +180,8 @@ pub enum PlanError {
     },
     /// A Secret is asked for, and there is no store to create it.
     #[error(
-        "{asks}, and no store is installed to create the Secret: install the chart with store.enabled, or set the mode \
-         to Auto"
+        "{asks}, but the Bootlace store is not installed: install the chart with store.enabled=true, or set env.mode to \
+         Auto"
     )]
     NoStore {
         /// Who asks for it.
@@ -193,8 +189,8 @@ pub enum PlanError {
     },
     /// A Secret would be named after a review, and there is none.
     #[error(
-        "the pod would take its env from a Secret ({because}), whose name is made from the API server's own request, and \
-         there is none here: create the pod on a cluster, or {remedy}"
+        "the boot env would be delivered in a Secret because {because}, but the Secret is named after the admission request \
+         and there is none here: create the pod on a cluster, or {remedy}"
     )]
     NoReview {
         /// Why it takes its env from a Secret.
@@ -204,8 +200,8 @@ pub enum PlanError {
     },
     /// What a pod that came injected is told cannot be read.
     #[error(
-        "it came injected already, and {env} of its container {container} cannot be read: create the pod without what \
-         Bootlace injected, and it is injected again"
+        "container {container:?} of the pod, which is already injected, has an invalid {env}: create the pod from its \
+         original manifest, without the injected containers"
     )]
     InjectedUnreadable {
         /// The container.
@@ -215,8 +211,8 @@ pub enum PlanError {
     },
     /// What a pod that came injected is told is not what it would be told now.
     #[error(
-        "it came injected already, and {what} is {has:?}, where {planned:?} would be planned for it now: create the pod \
-         without what Bootlace injected, and it is injected again"
+        "the pod is already injected, but {what} is {has:?} instead of {planned:?}: create the pod from its original \
+         manifest, without the injected containers"
     )]
     InjectedOtherwise {
         /// What differs.
@@ -231,8 +227,8 @@ pub enum PlanError {
     WrongType(#[from] WrongType),
     /// A postStart handler that the hook cannot take over.
     #[error(
-        "container {container:?} has a postStart handler {handler}, which Bootlace's hook cannot run after its own: \
-         use exec, sleep or httpGet"
+        "container {container:?} has a postStart handler of type {handler}, which the Bootlace hook cannot run: use exec, \
+         sleep or httpGet"
     )]
     Handler {
         /// The container.
@@ -242,8 +238,8 @@ pub enum PlanError {
     },
     /// The env mode needs the hook, and the profile allows none.
     #[error(
-        "{asks}, which needs the postStart hook, and BootProfile {profile:?} has hook.when Never: set hook.when to Auto \
-         there, or another env mode"
+        "{asks}, which needs the postStart hook, but hook.when of BootProfile {profile:?} is Never: set hook.when to Auto, or \
+         set another env.mode"
     )]
     NeedsHook {
         /// Who asks for the mode.
@@ -253,9 +249,9 @@ pub enum PlanError {
     },
     /// The boot env cannot be loaded, and without the hook the task would run without it.
     #[error(
-        "container {container:?} has no command{because}, so the boot env cannot be loaded into it, and with hook.when \
-         Never of BootProfile {profile:?} it would run without: add the image's entrypoint as `command` to the \
-         container, as the pod's annotation {} or in env.images of the BootProfile",
+        "container {container:?} has no command{because}, so the launcher cannot load the boot env, and without the hook \
+         (hook.when of BootProfile {profile:?} is Never) the task would run without it: set the image's entrypoint as \
+         `command` of the container, in annotation {} or in env.images of the BootProfile, or set hook.when to Auto",
         names::ANNOTATION_ENTRYPOINT
     )]
     Unnoticed {
@@ -274,8 +270,8 @@ pub enum PlanError {
     Pipes(#[from] PipesError),
     /// What boot must be told does not fit into one env variable.
     #[error(
-        "what boot must be told takes {size} bytes, and {limit} is the limit: move inline sources of BootProfile \
-         {profile:?} to a ConfigMap"
+        "the boot configuration has {size} bytes, the limit is {limit}: move inline sources of BootProfile {profile:?} to a \
+         ConfigMap"
     )]
     SpecTooLarge {
         /// Its size in bytes.
@@ -287,8 +283,8 @@ pub enum PlanError {
     },
     /// The pod's own memory limit is below what booting takes.
     #[error(
-        "spec.resources.limits.memory is {limit}, and {container} needs {need} of memory, whatever BootProfile {profile:?} \
-         fetches: raise it to {need} or more"
+        "spec.resources.limits.memory is {limit}, but container {container:?} of BootProfile {profile:?} needs {need}: set it \
+         to {need} or more"
     )]
     PodMemory {
         /// The injected container.
@@ -312,7 +308,7 @@ pub enum PlanError {
     #[error(transparent)]
     Unreadable(#[from] InvalidTemplate),
     /// What boot must be told cannot be written as JSON.
-    #[error("what boot must be told cannot be written: {0}")]
+    #[error("internal error: failed to serialize the boot configuration ({0}); please report this bug")]
     Unwritable(String),
 }
 

@@ -28,6 +28,7 @@ use crate::profile::init_image::{InitImage, OwnSources};
 use crate::profile::remote::Limits;
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::spec::Boot;
+use crate::quote::quoted;
 
 /// The source's name in boot's log.
 const SOURCE: &str = "init-image";
@@ -37,12 +38,12 @@ const SOURCE: &str = "init-image";
 pub enum InitImageError {
     /// It names none.
     #[error(
-        "the annotation {} is empty: name an image, or remove the annotation to boot with the default one",
+        "annotation {} is empty: name an image, or remove the annotation to use the default boot image",
         names::ANNOTATION_INIT_IMAGE
     )]
     Empty,
     /// What it names is no image.
-    #[error("the annotation {}: {error}", names::ANNOTATION_INIT_IMAGE)]
+    #[error("annotation {}: {error}", names::ANNOTATION_INIT_IMAGE)]
     NotAnImage {
         /// Why not.
         #[from]
@@ -50,8 +51,8 @@ pub enum InitImageError {
     },
     /// The profile does not allow it.
     #[error(
-        "the annotation {} names {image}, which BootProfile {profile:?} does not allow: {}, or remove the annotation to \
-         boot with the default one",
+        "annotation {} is {image:?}, which BootProfile {profile:?} does not allow: {}, or remove the annotation to use the \
+         default boot image",
         names::ANNOTATION_INIT_IMAGE,
         remedy(allowed)
     )]
@@ -74,8 +75,8 @@ impl InitImageError {
 
 fn remedy(allowed: &[String]) -> String {
     match allowed {
-        [] => "it allows none. Have the image added under its boot.initImage.allow".to_owned(),
-        allowed => format!("name one of {}", allowed.join(", ")),
+        [] => "add the image to boot.initImage.allow of the profile".to_owned(),
+        allowed => format!("use one of {}", quoted(allowed)),
     }
 }
 
@@ -229,8 +230,8 @@ impl<'r> ChosenInitImage<'r> {
         self.image.to_string()
     }
 
-    /// Tells boot which image it is.
-    pub(super) fn tell(&self, spec: &mut BootSpec<'_>) {
+    /// Sets the image in the configuration of boot.
+    pub(super) fn set_in(&self, spec: &mut BootSpec<'_>) {
         if let Some(BootSource { from: SourceKind::InitImage(from), .. }) = spec.sources.to_mut().last_mut() {
             from.image = self.image();
         }

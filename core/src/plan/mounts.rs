@@ -6,6 +6,7 @@ use super::boot_spec::{DIR_CA, DIR_CREDENTIALS, DIR_HEADERS, DIR_PULL_SECRET, DI
 use crate::input::ResolvedInput;
 use crate::names;
 use crate::output::ObjectKind;
+use crate::profile::SourceOrigin;
 use crate::profile::object_store::ObjectStore;
 use crate::profile::remote::{Ca, Client, Token};
 use crate::profile::spec::{BootProfileSpec, Source};
@@ -56,23 +57,21 @@ pub(super) fn of_taken(position: usize, taken: &ResolvedInput) -> SourceMount {
 
 fn mounts_of_source(position: usize, source: &Source) -> Vec<SourceMount> {
     let whole = |holds| vec![mount(position, None, &holds)];
-    if let Some(says) = &source.config_map {
-        return whole(MountContent::ConfigMap(&says.name));
+    match source.origin() {
+        SourceOrigin::ConfigMap(object) => whole(MountContent::ConfigMap(&object.name)),
+        SourceOrigin::Secret(object) => whole(MountContent::Secret(&object.name)),
+        SourceOrigin::Http(http) => of_client(position, &http.client),
+        SourceOrigin::Optimus(optimus) => of_client(position, &optimus.client),
+        SourceOrigin::ObjectStore(store) => of_store(position, store),
+        SourceOrigin::Oci(oci) => {
+            let mut mounts = of_client(position, &oci.client);
+            let pull_secret = oci.pull_secret.as_deref().map(MountContent::Secret);
+            mounts.extend(pull_secret.map(|secret| mount(position, Some(DIR_PULL_SECRET), &secret)));
+            mounts
+        }
+        // The volume of an output is added once its object is looked up for a pod.
+        SourceOrigin::Inline(_) | SourceOrigin::Pipe(_) => Vec::new(),
     }
-    if let Some(says) = &source.secret {
-        return whole(MountContent::Secret(&says.name));
-    }
-    if let Some(store) = &source.object_store {
-        return of_store(position, store);
-    }
-    let client = source.http.as_ref().map(|http| &http.client);
-    let client = client.or_else(|| source.optimus.as_ref().map(|optimus| &optimus.client));
-    let client = client.or_else(|| source.oci.as_ref().map(|oci| &oci.client));
-    let mut mounts = client.map_or_else(Vec::new, |client| of_client(position, client));
-    let pull_secret = source.oci.as_ref().and_then(|oci| oci.pull_secret.as_deref());
-    mounts
-        .extend(pull_secret.map(|name| mount(position, Some(DIR_PULL_SECRET), &MountContent::Secret(name))));
-    mounts
 }
 
 fn of_client(position: usize, client: &Client) -> Vec<SourceMount> {

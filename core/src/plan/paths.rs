@@ -153,8 +153,8 @@ pub(super) fn check(
             }
             if let (By::Pod { volume, path, lasting: true }, By::Own(own)) = (above.by, place.by) {
                 warnings.push(format!(
-                    "bootlace: container {:?} mounts {volume:?} at {path}, and Bootlace mounts at {}, below it: the container \
-                     runtime creates that folder in {volume:?}, where it stays",
+                    "bootlace: container {:?} mounts volume {volume:?} at {path}, and Bootlace mounts a volume below it at {}: the \
+                     container runtime creates that folder in volume {volume:?}, where it remains",
                     container.name, own.path
                 ));
             }
@@ -218,10 +218,10 @@ impl By<'_> {
 
     fn describe(self) -> String {
         match self {
-            Self::Own(own) => format!("Bootlace's volume {:?} at {}", own.volume, own.path),
-            Self::Pod { volume, path, .. } => format!("{volume:?} at {path}"),
-            Self::TerminationMessage(path) => format!("its termination message at {path}"),
-            Self::Runtime(path) => format!("{path}, which the container runtime mounts"),
+            Self::Own(own) => format!("the Bootlace volume {:?} at {}", own.volume, own.path),
+            Self::Pod { volume, path, .. } => format!("volume {volume:?} at {path}"),
+            Self::TerminationMessage(path) => format!("the termination message file at {path}"),
+            Self::Runtime(path) => format!("the mount of the container runtime at {path}"),
         }
     }
 
@@ -233,10 +233,10 @@ impl By<'_> {
             }
             Self::Own(_) | Self::Runtime(_) => None,
             Self::Pod { volume, .. } if self.is_ours() => Some(format!(
-                "write another mountPath for {volume:?} in the annotation {}",
+                "set another mountPath for volume {volume:?} in annotation {}",
                 names::ANNOTATION_PIPE_IN
             )),
-            Self::Pod { volume, .. } => Some(format!("mount {volume:?} elsewhere")),
+            Self::Pod { volume, .. } => Some(format!("mount volume {volume:?} elsewhere")),
             Self::TerminationMessage(_) => Some("set another terminationMessagePath".to_owned()),
         }
     }
@@ -246,20 +246,16 @@ fn conflict(above: &Place<'_>, below: &Place<'_>, same: bool, profile: &str) -> 
     let what = if same {
         match [above.by, below.by].into_iter().find(|by| matches!(by, By::Pod { .. })) {
             Some(By::Pod { volume, path, .. }) => {
-                format!("mounts {volume:?} at {path}, where Bootlace mounts too")
+                format!("mounts volume {volume:?} at {path}, where Bootlace also mounts a volume")
             }
-            _ => format!("cannot have both {} and {}", above.by.describe(), below.by.describe()),
+            _ => format!("cannot mount both {} and {}", above.by.describe(), below.by.describe()),
         }
     } else {
         let open = match above.by {
-            By::Own(_) | By::Pod { .. } => "read-only, so nothing can be mounted below it",
-            By::TerminationMessage(_) | By::Runtime(_) => "not a folder to mount in",
+            By::Own(_) | By::Pod { .. } => "read-only",
+            By::TerminationMessage(_) | By::Runtime(_) => "not a folder that can contain mounts",
         };
-        format!(
-            "cannot start with {} below {}: the latter is {open}",
-            below.by.describe(),
-            above.by.describe()
-        )
+        format!("cannot mount {} below {}, which is {open}", below.by.describe(), above.by.describe())
     };
     // What the pod's author can do stands first.
     let mut both = [above.by, below.by];
@@ -352,36 +348,36 @@ mod tests {
     fn a_folder_that_stays_in_a_volume_of_the_pods_is_told() {
         let warnings = checked(&mounts(&[("claim", "/work/")]), at("/work/in/assets")).unwrap();
         let [warning] = &warnings[..] else { panic!("{warnings:?}") };
-        let sentence = "container \"main\" mounts \"claim\" at /work/, and Bootlace mounts at /work/in/assets, below it: the \
-                        container runtime creates that folder in \"claim\"";
-        assert!(warning.contains(sentence), "{warning}");
+        for detail in ["container \"main\"", "volume \"claim\" at /work/", "/work/in/assets"] {
+            assert!(warning.contains(detail), "{warning}");
+        }
     }
 
     #[test]
     fn mounts_that_cannot_be_made_are_refused_with_both_of_them_and_a_remedy() {
         const MOVE: &str = "or set another assets.mountPath in BootProfile \"etl\"";
-        let below = "below Bootlace's volume \"bootlace\" at /var/assets: the latter is read-only";
+        let below = "below the Bootlace volume \"bootlace\" at /var/assets, which is read-only";
         for (path, parts) in [
-            ("/var/assets/cache", ["\"empty\" at /var/assets/cache below Bootlace's volume", below, MOVE]),
+            ("/var/assets/cache", ["\"empty\" at /var/assets/cache below the Bootlace volume", below, MOVE]),
             ("/var//assets/./cache/", ["\"empty\" at /var//assets/./cache/ below", below, MOVE]),
             ("/opt/../var/assets/a/b", ["\"empty\" at /opt/../var/assets/a/b below", below, MOVE]),
             (
                 "/var/assets/",
                 [
-                    "mounts \"empty\" at /var/assets/, where Bootlace mounts too",
-                    "mount \"empty\" elsewhere",
+                    "mounts volume \"empty\" at /var/assets/, where Bootlace also",
+                    "mount volume \"empty\" elsewhere",
                     MOVE,
                 ],
             ),
             (
                 "/bootlace/bin",
                 [
-                    "\"empty\" at /bootlace/bin below Bootlace's volume \"bootlace\" at /bootlace:",
+                    "\"empty\" at /bootlace/bin below the Bootlace volume \"bootlace\" at /bootlace,",
                     "mount",
                     "elsewhere",
                 ],
             ),
-            ("/bootlace/../bootlace", ["where Bootlace mounts too", "mount \"empty\"", "elsewhere"]),
+            ("/bootlace/../bootlace", ["where Bootlace also", "mount volume \"empty\"", "elsewhere"]),
         ] {
             let refused = checked(&mounts(&[("empty", path)]), |_| {}).unwrap_err();
             assert!(refused.starts_with("container \"main\" "), "{refused}");
@@ -394,8 +390,8 @@ mod tests {
             let refused = checked(&mounts(&[(volume, "/opt/airflow/dags")]), at("/opt/airflow/dags/assets"));
             let refused = refused.unwrap_err();
             let both = format!(
-                "cannot start with Bootlace's volume \"bootlace\" at /opt/airflow/dags/assets below {name:?} at \
-                 /opt/airflow/dags: the latter is read-only"
+                "the Bootlace volume \"bootlace\" at /opt/airflow/dags/assets below volume {name:?} at /opt/airflow/dags, which \
+                 is read-only"
             );
             assert!(refused.contains(&both) && refused.ends_with(MOVE), "{refused}");
         }
@@ -409,9 +405,9 @@ mod tests {
             Ok(Vec::new())
         );
         for (path, part) in [
-            ("/data/in/a", "\"empty\" at /data/in/a below Bootlace's volume \"bootlace\" at /data/in"),
-            ("/data/in", "mounts \"empty\" at /data/in, where Bootlace mounts too"),
-            ("/data/", "mounts \"empty\" at /data/, where Bootlace mounts too"),
+            ("/data/in/a", "\"empty\" at /data/in/a below the Bootlace volume \"bootlace\" at /data/in"),
+            ("/data/in", "mounts volume \"empty\" at /data/in, where Bootlace also"),
+            ("/data/", "mounts volume \"empty\" at /data/, where Bootlace also"),
         ] {
             let refused = checked(&mounts(&[("empty", path)]), optimus).unwrap_err();
             assert!(refused.contains(part), "{refused}");
@@ -422,14 +418,11 @@ mod tests {
     fn devices_messages_and_the_runtimes_own_mounts_count_too() {
         let device = json!({"volumeDevices": [{"name": "claim", "devicePath": "/var/assets/disk"}]});
         let refused = checked(&device, |_| {}).unwrap_err();
-        assert!(refused.contains("\"claim\" at /var/assets/disk below Bootlace's"), "{refused}");
+        assert!(refused.contains("\"claim\" at /var/assets/disk below the Bootlace"), "{refused}");
 
         for (path, part) in [
-            (
-                "/var/assets/end",
-                "cannot start with its termination message at /var/assets/end below Bootlace's volume",
-            ),
-            ("/var/assets", "termination message at /var/assets"),
+            ("/var/assets/end", "the termination message file at /var/assets/end below the Bootlace volume"),
+            ("/var/assets", "termination message file at /var/assets"),
         ] {
             let refused = checked(&json!({"terminationMessagePath": path}), |_| {}).unwrap_err();
             let remedy = "set another terminationMessagePath, or set another assets.mountPath";
@@ -461,9 +454,10 @@ mod tests {
         let refused =
             checked(&mounts(&[("config", "/etc/app"), ("bootlace-pipe-0", "/etc/app/tls")]), |_| {});
         let refused = refused.unwrap_err();
-        let remedy = "write another mountPath for \"bootlace-pipe-0\" in the annotation bootlace.dev/pipe-in";
+        let remedy =
+            "set another mountPath for volume \"bootlace-pipe-0\" in annotation bootlace.dev/pipe-in";
         assert!(
-            refused.contains("\"bootlace-pipe-0\" at /etc/app/tls below \"config\" at /etc/app"),
+            refused.contains("\"bootlace-pipe-0\" at /etc/app/tls below volume \"config\" at /etc/app"),
             "{refused}"
         );
         assert!(refused.contains(remedy), "{refused}");

@@ -294,9 +294,9 @@ impl<'a> PodLimits<'a> {
         let mut warnings = Vec::new();
         if let Some(has) = boot.iter().filter_map(|given| given.too_little).min() {
             warnings.push(format!(
-                "bootlace: the pod's containers may use {has} of memory each at most, and the injected containers need {}: \
-                 their memory limit is higher, and quotas and limit ranges of the namespace may refuse it. Raise \
-                 limits.memory of a container to {}",
+                "bootlace: the memory limit of the containers of the pod is at most {has}, but the injected containers need {}: \
+                 they get a higher limit, which a quota or limit range of the namespace may reject. Raise limits.memory of a \
+                 container to {}",
                 memory.need, memory.need
             ));
         }
@@ -310,9 +310,9 @@ impl<'a> PodLimits<'a> {
             let largest =
                 largest.map_or_else(String::new, |(name, bytes)| format!(" (source {name:?}: {bytes})"));
             warnings.push(format!(
-                "bootlace: BootProfile {:?} may write up to {content} to the pod's volume in memory{largest}, which counts \
-                 against the pod's memory limit of {limit}: the containers have that much less. Raise their limits.memory, \
-                 or write limits.size for the source or a smaller volume.sizeLimit in the profile",
+                "bootlace: BootProfile {:?} may write up to {content} to a volume in memory{largest}, which counts against the memory \
+                 limit of the pod of {limit}, so less remains for the containers. Raise their limits.memory, or set \
+                 limits.size of the source or a smaller volume.sizeLimit in the profile",
                 self.profile
             ));
         }

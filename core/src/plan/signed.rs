@@ -5,7 +5,8 @@ use std::fmt::Display;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AdmissionContext, Outputs, PlanError, PreparedProfile, containers};
+use super::pipes::Outputs;
+use super::{AdmissionContext, PlanError, PreparedProfile, containers};
 use crate::identity;
 use crate::input::{AwaitedOutput, WaitSpec};
 use crate::names;
@@ -109,7 +110,7 @@ fn check_boot(text: &str) -> Result<(), PlanError> {
     let spec: SignedBootSpec = read(text, names::CONTAINER_BOOT, names::ENV_BOOT_SPEC)?;
     match spec.env_secret {
         // It is named by the review of the pod that it was made for.
-        Some(secret) => Err(differs("the Secret of its env", &secret, &"one of this pod's own")),
+        Some(secret) => Err(differs("the Secret of the boot env", &secret, &"a Secret for this pod")),
         None => Ok(()),
     }
 }
@@ -118,20 +119,20 @@ fn check_pipes(text: &str, pod: &Pod<'_>, recipe: &PreparedProfile) -> Result<()
     let spec: SidecarConfig<'_> = read(text, names::CONTAINER_PIPE, names::ENV_PIPES)?;
     let task = identity::identify(pod);
     if spec.task != task {
-        return Err(differs("the task of its outputs", &spec.task.describe(), &task.describe()));
+        return Err(differs("the task of the outputs", &spec.task.describe(), &task.describe()));
     }
     let says = &recipe.profile.spec.pipes;
     let seconds = u64::from(says.time_to_live_seconds);
     if spec.time_to_live_seconds != seconds {
         return Err(differs(
-            "the time to live of its outputs in seconds",
+            "the time to live of the outputs in seconds",
             &spec.time_to_live_seconds,
             &seconds,
         ));
     }
     if spec.quota != says.quota {
         let json = |quota| serde_json::to_string(quota).unwrap_or_default();
-        return Err(differs("the quota of its outputs", &json(&spec.quota), &json(&says.quota)));
+        return Err(differs("the quota of the outputs", &json(&spec.quota), &json(&says.quota)));
     }
     let tasks = containers::tasks(pod, &recipe.profile)?;
     let outputs = Outputs::declared(pod, &tasks, &recipe.profile)?;
@@ -140,8 +141,8 @@ fn check_pipes(text: &str, pod: &Pod<'_>, recipe: &PreparedProfile) -> Result<()
             (&output.key, output.kind, output.awaited) == (&found.key, found.kind, found.awaited)
         });
         if !declared {
-            let found = format!("{} {} by container {}", found.kind, found.key, found.container);
-            return Err(differs("an output", &found, &"none such"));
+            let found = format!("{} {} of container {}", found.kind, found.key, found.container);
+            return Err(differs("an output", &found, &"one that is declared"));
         }
     }
     Ok(())
@@ -156,7 +157,7 @@ fn check_wait(text: &str) -> Result<(), PlanError> {
         let planned =
             AwaitedOutput::new(&awaits.key, awaits.kind, awaits.from.clone(), awaits.seconds).object;
         if awaits.object != planned {
-            return Err(differs("the name of what it waits for", &awaits.object, &planned));
+            return Err(differs("the object that it waits for", &awaits.object, &planned));
         }
     }
     Ok(())

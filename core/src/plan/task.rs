@@ -195,13 +195,13 @@ fn warnings(
     let mut warnings = Vec::new();
     match way {
         EnvDelivery::File if recipe.kubernetes.is_none() => warnings.push(format!(
-            "bootlace: container {name:?} takes its env from a file, which Kubernetes {} and later do, and the \
-             cluster's version is not known here",
+            "bootlace: container {name:?} gets the boot env from a file, which requires Kubernetes {} or later, and the version \
+             of the cluster is unknown here",
             Version::FILE_KEY_REF
         )),
         EnvDelivery::Secret if wanted == EnvMode::Auto => warnings.push(format!(
-            "bootlace: container {name:?} has no command{}, so it takes the boot env from a Secret that is made for this \
-             pod: add the image's entrypoint as `command`, or in the annotation {}, and the launcher loads it instead",
+            "bootlace: container {name:?} has no command{}, so it gets the boot env from a Secret that is created for this pod: \
+             set the image's entrypoint as `command` or in annotation {} to have the launcher load it instead",
             runs.why_unknown(),
             names::ANNOTATION_ENTRYPOINT
         )),
@@ -211,8 +211,8 @@ fn warnings(
             if !names.is_empty() {
                 let names: Vec<_> = names.iter().map(|name| expansion::unresolved(name)).collect();
                 warnings.push(format!(
-                    "bootlace: container {name:?} refers to {}: with env.mode Hook, boot's variables are in $HOME/.env \
-                     only, and a reference that the spec itself does not resolve stays as it is",
+                    "bootlace: container {name:?} refers to {}, but with env.mode Hook the boot env is only in $HOME/.env: references \
+                     to variables that the pod does not set are not resolved",
                     names.join(", ")
                 ));
             }
@@ -222,9 +222,9 @@ fn warnings(
         EnvDelivery::None => {
             let because = runs.why_unknown();
             warnings.push(format!(
-                "bootlace: container {name:?} has no command{because}, so the boot env cannot be loaded into it: add the \
-                 image's entrypoint as `command`. Assets and hook are injected; where there is boot env, the hook will \
-                 fail it."
+                "bootlace: container {name:?} has no command{because}, so the launcher cannot load the boot env: set the image's \
+                 entrypoint as `command`. Assets and the hook are injected, but if the profile provides env, the hook will \
+                 fail the container."
             ));
         }
     }
@@ -294,7 +294,7 @@ pub(super) fn others(
                 });
             }
             Err(conflict) => warnings.push(format!(
-                "bootlace: init container {:?} {}: it does not see what boot fetched",
+                "bootlace: init container {:?} {}: it does not get the fetched files",
                 container.name, conflict.what
             )),
         }

@@ -1,24 +1,23 @@
-//! Operations applied to a pod.
+//! Applies operations to a pod.
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
 
 use super::{Json, Op, Operation};
 
-/// There is no such place as an operation names: a defect of Bootlace's, never of the pod's, told instead of hidden.
+/// An operation has a path that does not exist in the pod. This is a bug of Bootlace, never an error in the
+/// pod.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the patch does not apply to its own pod (there is no place {0}): report this as a defect of Bootlace"
-)]
+#[error("internal error: the generated patch does not apply (path {0} not found); please report this bug")]
 pub struct DoesNotApply(PointerBuf);
 
-/// Applies a patch to the pod that it was made for. The API server turns a pod away whose patch does not
-/// apply, whatever the failure policy says, so each is tried here first.
+/// Applies a patch to its pod. The API server refuses a pod whose patch does not apply, whatever the failure
+/// policy is, so each patch is tried here first.
 ///
-/// By hand, because `json_patch::patch` takes a document that owns all it holds, which takes more than twice as long to
-/// read as one that borrows, and copies every value into it. Tests apply the same with both.
+/// This is not `json_patch::patch`, which requires a document that owns its content: parsing it is less than
+/// half as fast, and every value is copied into it. Tests apply the same patches with both.
 ///
 /// # Errors
-/// Where it does not apply.
+/// If a path does not exist.
 pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, DoesNotApply> {
     for Operation { path, op } in patch {
         let done = match op {
@@ -31,7 +30,7 @@ pub fn apply<'a>(mut pod: Json<'a>, patch: &'a [Operation]) -> Result<Json<'a>, 
     Ok(pod)
 }
 
-/// Adds a value at `path`; `None` where the pod has no such place.
+/// Adds a value at `path`; `None` if the pod has no such path.
 fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: Json<'a>) -> Option<()> {
     let (parent, last) = path.split_back()?;
     match place(pod, parent)? {
@@ -45,7 +44,7 @@ fn add<'a>(pod: &mut Json<'a>, path: &Pointer, value: Json<'a>) -> Option<()> {
     Some(())
 }
 
-/// Takes an element out of an array; `None` where the pod has no such place. Fields of objects are never moved.
+/// Removes an element from an array; `None` if the pod has no such path. Fields of objects are never moved.
 fn take<'a>(pod: &mut Json<'a>, path: &Pointer) -> Option<Json<'a>> {
     let (parent, last) = path.split_back()?;
     let Json::Array(elements) = place(pod, parent)? else { return None };

@@ -1,10 +1,10 @@
-//! A container of the pod: what Bootlace decides by.
+//! The parts of a container that Bootlace needs.
 
 use super::field::{Array, Object};
 use super::resources::Resources;
 use super::{Json, WrongType};
 
-/// The list of a pod's spec that a container is in.
+/// The list that contains a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
     /// `initContainers`.
@@ -13,78 +13,78 @@ pub enum List {
     App,
 }
 
-/// What Bootlace reads of a container.
+/// The parts of a container that Bootlace needs.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {
-    /// The list that it is in.
+    /// The list that contains it.
     pub list: List,
-    /// Its place in that list.
+    /// Its index in the list.
     pub index: usize,
     /// `name`.
     pub name: &'a str,
     /// `image`.
     pub image: &'a str,
-    /// `command`; an empty array counts as none, as it does for the kubelet.
+    /// `command`; `None` if the array is empty, as for the kubelet.
     pub command: Option<Vec<&'a str>>,
-    /// `args`; none where the array is absent.
+    /// `args`; empty if the array is absent.
     pub args: Vec<&'a str>,
     /// Names in `env`.
     pub env: Vec<&'a str>,
-    /// `env` itself, of which mostly the names are enough.
+    /// `env`. Mostly only the names are needed.
     variables: Option<Array<'a>>,
-    /// `envFrom` itself, read only where a profile gives env.
+    /// `envFrom`, which is only read if a profile provides env.
     sources: Option<Array<'a>>,
-    /// `volumeMounts`; `None` where the array is absent.
+    /// `volumeMounts`; `None` if the array is absent.
     pub mounts: Option<Vec<Mount<'a>>>,
     /// `volumeDevices`.
     pub devices: Vec<Device<'a>>,
-    /// Whether `lifecycle` is there.
+    /// Whether `lifecycle` is present.
     pub has_lifecycle: bool,
-    /// `lifecycle.postStart`, where it is set.
+    /// `lifecycle.postStart`, if it is set.
     pub post_start: Option<PostStart<'a>>,
-    /// `terminationMessagePath`, where it is set.
+    /// `terminationMessagePath`, if it is set.
     pub termination_message_path: Option<&'a str>,
-    /// Whether it says itself when it is started again: `restartPolicy`.
+    /// `restartPolicy` of the container, if it is set.
     pub restart_policy: Option<&'a str>,
-    /// Whether it is an init container that runs beside those behind it: `restartPolicy` is `Always`.
+    /// Whether it is a native sidecar: an init container with `restartPolicy: Always`.
     pub is_sidecar: bool,
-    /// The container itself, for what is read only where it is needed.
+    /// The container itself, for fields that are only read if needed.
     object: Object<'a>,
 }
 
-/// A mount, by its volume and its path.
+/// A volume mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mount<'a> {
-    /// The volume's name.
+    /// Name of the volume.
     pub volume: &'a str,
-    /// The path in the container.
+    /// Path in the container.
     pub path: &'a str,
-    /// `subPath`: the folder of the volume that is mounted, where it is not all of it.
+    /// `subPath`: the mounted folder of the volume, if it is not the whole volume.
     pub sub_path: Option<&'a str>,
-    /// Whether `subPathExpr` names that folder, in words that the kubelet alone can fill in.
+    /// Whether `subPathExpr` is set, which only the kubelet can resolve.
     pub sub_path_expr: bool,
     /// `readOnly`.
     pub read_only: bool,
 }
 
-/// A block device, by its volume and its path.
+/// A block device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Device<'a> {
-    /// The volume's name.
+    /// Name of the volume.
     pub volume: &'a str,
-    /// The path in the container.
+    /// Path in the container.
     pub path: &'a str,
 }
 
 impl Mount<'_> {
-    /// Whether it is at `path`: a slash at the end of either means nothing.
+    /// Whether it is mounted at `path`. Trailing slashes are ignored.
     #[must_use]
     pub fn is_at(&self, path: &str) -> bool {
         self.path.trim_end_matches('/') == path.trim_end_matches('/')
     }
 }
 
-/// A postStart handler that the pod brings.
+/// A postStart handler of the pod.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#LifecycleHandler>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostStart<'a> {
@@ -101,9 +101,9 @@ pub enum PostStart<'a> {
 /// A `httpGet` handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpGet<'a> {
-    /// `host`; the pod's own address without it.
+    /// `host`; defaults to the address of the pod.
     pub host: Option<&'a str>,
-    /// `port`, names resolved to numbers where the container declares them.
+    /// `port`. The name of a port of the container is resolved to its number.
     pub port: String,
     /// `path`.
     pub path: &'a str,
@@ -144,47 +144,48 @@ impl<'a> Container<'a> {
     }
 }
 
-/// A variable in a container's `env`.
+/// A variable in `env` of a container.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Variable<'a> {
     /// `name`.
     pub name: &'a str,
-    /// `value`, which the kubelet expands; none where it is empty.
+    /// `value`, which the kubelet expands; `None` if it is empty.
     pub text: Option<&'a str>,
-    /// `valueFrom`, where it is a key of a `ConfigMap` or a Secret that may be missing: then nothing is set.
+    /// `valueFrom`, if it is an optional key of a `ConfigMap` or Secret, so that the variable may not be set.
     pub optional: Option<&'a Json<'a>>,
-    /// Whether `valueFrom` is there.
+    /// Whether `valueFrom` is present.
     pub has_value_from: bool,
 }
 
-/// A source in a container's `envFrom`.
+/// A source in `envFrom` of a container.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EnvFrom<'a> {
-    /// The field of the object's kind: `configMapRef` or `secretRef`.
+    /// The field for the kind of the object: `configMapRef` or `secretRef`.
     pub field: &'static str,
-    /// The object's name.
+    /// Name of the object.
     pub name: &'a str,
-    /// Put in front of every key.
+    /// Prefix of all keys.
     pub prefix: &'a str,
     /// Whether the object may be missing.
     pub optional: bool,
 }
 
 impl<'a> Container<'a> {
-    /// Whether it ends before the pod's containers start: an init container, and no native sidecar.
+    /// Whether it is an init container that ends before the containers of the pod start, so no native
+    /// sidecar.
     /// <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>
     #[must_use]
     pub fn ends_before_tasks(&self) -> bool {
         self.list == List::Init && self.restart_policy != Some("Always")
     }
 
-    /// Whether `env` is there as an array.
+    /// Whether `env` is present as an array.
     #[must_use]
     pub fn has_env(&self) -> bool {
         self.variables.is_some()
     }
 
-    /// Whether `envFrom` is there as an array.
+    /// Whether `envFrom` is present as an array.
     #[must_use]
     pub fn has_env_from(&self) -> bool {
         self.sources.is_some()
@@ -193,12 +194,12 @@ impl<'a> Container<'a> {
     /// `resources`.
     ///
     /// # Errors
-    /// Where a field has another type than the API gives it.
+    /// If a field has the wrong type.
     pub fn resources(&self) -> Result<Resources<'a>, WrongType> {
         Resources::read(&self.object)
     }
 
-    /// The variables in `env`, in their order.
+    /// The variables in `env`, in order.
     pub fn variables(&self) -> impl Iterator<Item = Variable<'a>> + use<'a> {
         self.variables.into_iter().flat_map(Array::objects).filter_map(|variable| {
             let variable = variable.ok()?;
@@ -218,15 +219,15 @@ impl<'a> Container<'a> {
         })
     }
 
-    /// Of its variables those that are set whatever objects there are.
+    /// The variables that are set no matter which objects exist.
     pub fn sure_variables(&self) -> impl Iterator<Item = Variable<'a>> + use<'a> {
         self.variables().filter(|variable| variable.optional.is_none())
     }
 
-    /// The sources in `envFrom`, in their order.
+    /// The sources in `envFrom`, in order.
     ///
     /// # Errors
-    /// Where a field has another type than the API gives it.
+    /// If a field has the wrong type.
     pub fn env_from(&self) -> Result<Vec<EnvFrom<'a>>, WrongType> {
         let mut sources = Vec::new();
         for source in self.sources.into_iter().flat_map(Array::objects) {
@@ -249,7 +250,8 @@ fn env_names<'a>(container: &Object<'a>) -> Result<Vec<&'a str>, WrongType> {
         |env| {
             let name = |variable: Result<Object<'a>, WrongType>| {
                 let variable = variable?;
-                // Read only where it is needed, and a number or a boolean without quotes is the usual mistake.
+                // The value is only parsed if needed, and a number or boolean without quotes is a common
+                // mistake.
                 variable.str("value")?;
                 Ok(variable.str("name")?.unwrap_or_default())
             };
@@ -329,7 +331,7 @@ fn http_get<'a>(container: &Object<'a>, get: &Object<'a>) -> Result<HttpGet<'a>,
     })
 }
 
-/// The number of the container's port that is called `name`.
+/// The number of the port of the container with this name.
 fn named_port(container: &Object<'_>, name: &str) -> Result<Option<String>, WrongType> {
     let Some(ports) = container.array("ports")? else { return Ok(None) };
     for port in ports.objects() {

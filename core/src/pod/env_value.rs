@@ -1,4 +1,4 @@
-//! The values of a container's `env`, as far as they are known before the container starts.
+//! The values in `env` of a container, if they are known before the container starts.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,25 +8,25 @@ use bootlace_launch::expansion::{self, Piece};
 
 use super::Container;
 
-/// The longest value that is expanded: Linux takes no longer variable in one string (`MAX_ARG_STRLEN`).
+/// Maximum bytes of a value that is expanded. The longest variable that Linux supports (`MAX_ARG_STRLEN`).
 const MAX_VALUE_BYTES: usize = 32 * 4096;
-/// Bytes of all values together that hold a reference. A few short variables can each repeat the one before them many
-/// times, so without a limit a small pod could take all memory.
+/// Maximum bytes of all values with references together. A few short variables can each repeat the one before
+/// many times, so without a limit a small pod could use all memory.
 const MAX_EXPANDED_BYTES: usize = 2 << 20;
 
-/// Why a variable's value is not known before its container starts.
+/// Why the value of a variable is unknown before its container starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnknownValue<'a> {
-    /// `valueFrom`: the kubelet reads it.
+    /// `valueFrom`: the kubelet reads the value.
     ValueFrom,
-    /// The value refers to a variable that the kubelet reads, or that somebody else may give.
+    /// The value refers to a variable with an unknown value.
     Reference {
         /// The name in `$(…)`.
         name: &'a str,
-        /// Why that one is not known.
+        /// Why this variable is unknown.
         because: Unresolved,
     },
-    /// With its references it is longer than a variable can be.
+    /// The expanded value exceeds the maximum length of a variable.
     TooLong,
 }
 
@@ -35,9 +35,9 @@ pub enum UnknownValue<'a> {
 pub enum Unresolved {
     /// An earlier variable has that name, and its own value is not known.
     Earlier,
-    /// A later variable has that name; the kubelet resolves earlier ones only.
+    /// A later variable has that name. The kubelet only resolves references to earlier ones.
     Later,
-    /// No variable in `env` has that name: `envFrom`, a Service or the boot env may give it.
+    /// No variable in `env` has that name: `envFrom`, a Service or the boot env may provide it.
     Elsewhere,
 }
 
@@ -49,35 +49,34 @@ impl fmt::Display for UnknownValue<'_> {
                 let reference = expansion::unresolved(name);
                 match because {
                     Unresolved::Earlier => {
-                        write!(f, "it refers to {reference}, whose value is not known either")
+                        write!(f, "it refers to {reference}, whose value is also unknown")
                     }
                     Unresolved::Later => {
                         write!(
                             f,
-                            "it refers to {reference}, which stands behind it in env, and references are resolved \
-                                   from earlier variables only"
+                            "it refers to {reference}, which is set later in env, and Kubernetes only resolves references \
+                             to earlier variables"
                         )
                     }
                     Unresolved::Elsewhere => write!(f, "it refers to {reference}, which env does not set"),
                 }
             }
-            Self::TooLong => write!(f, "with its references it is longer than {MAX_VALUE_BYTES} bytes"),
+            Self::TooLong => write!(f, "it exceeds {MAX_VALUE_BYTES} bytes with its references"),
         }
     }
 }
 
-/// A variable's value, or why it is not known.
+/// The value of a variable, or why it is unknown.
 type Value<'a> = Result<Cow<'a, str>, UnknownValue<'a>>;
 
 impl<'a> Container<'a> {
-    /// The values of `env` by name, expanded as the kubelet expands them: `$(NAME)` is a reference to an earlier
-    /// variable, `$$` stands for one `$`, and any other `$` stands for itself. Where a name comes twice the last one
-    /// counts.
+    /// The values of `env` by name, expanded like the kubelet does: `$(NAME)` refers to an earlier variable,
+    /// `$$` is one `$`, and any other `$` is literal. If a name occurs twice, the last one is used.
     #[must_use]
     pub fn env_values(&self) -> BTreeMap<&'a str, Result<Cow<'a, str>, UnknownValue<'a>>> {
         let mut values: BTreeMap<&'a str, Value<'a>> = BTreeMap::new();
         let mut left = MAX_EXPANDED_BYTES;
-        // Asked once a variable: in a list, a pod of many would take the square of their number.
+        // A set, because a search of the list for each variable would take quadratic time.
         let names: BTreeSet<&str> = self.env.iter().copied().collect();
         for variable in self.variables() {
             let value = match variable.text {
@@ -92,7 +91,8 @@ impl<'a> Container<'a> {
     }
 }
 
-/// A value with its references resolved from `earlier` variables; `names` are those of all the container's variables.
+/// Expands references to `earlier` variables in a value. `names` contains the names of all variables of the
+/// container.
 fn expanded<'a>(
     text: &'a str,
     names: &BTreeSet<&str>,
@@ -104,7 +104,7 @@ fn expanded<'a>(
     for piece in expansion::pieces(text) {
         let part = match piece {
             Piece::Text(text) => text,
-            // No variable has an empty name, so this one is never resolved.
+            // No variable has an empty name, so this reference is never resolved.
             Piece::Reference("") => "$()",
             Piece::Reference(name) => match earlier.get(name) {
                 Some(Ok(value)) => value,
@@ -198,9 +198,9 @@ mod tests {
         for (name, why) in [
             ("SECRET", "its value comes from valueFrom"),
             ("REPLACED", "its value comes from valueFrom"),
-            ("OF_SECRET", "it refers to $(SECRET), whose value is not known either"),
-            ("OF_THAT", "it refers to $(OF_SECRET), whose value is not known either"),
-            ("OF_LATER", "it refers to $(LATER), which stands behind it in env"),
+            ("OF_SECRET", "it refers to $(SECRET), whose value is also unknown"),
+            ("OF_THAT", "it refers to $(OF_SECRET), whose value is also unknown"),
+            ("OF_LATER", "it refers to $(LATER), which is set later in env"),
             ("OF_SERVICE", "it refers to $(DB_SERVICE_HOST), which env does not set"),
             ("SELF", "it refers to $(SELF), which"),
         ] {
@@ -210,18 +210,18 @@ mod tests {
         assert_eq!(values["LATER"].as_deref(), Ok("1"));
     }
 
-    /// Each variable is twice the one before it: without a limit the last would take 16 GiB.
+    /// Each variable is twice as long as the one before: without a limit, the last would have 16 GiB.
     #[test]
     fn values_that_repeat_each_other_take_bounded_memory() {
         let mut env = vec![json!({"name": "V0", "value": "x".repeat(1024)})];
         env.extend(
             (1..25).map(|n| json!({"name": format!("V{n}"), "value": format!("$(V{0})$(V{0})", n - 1)})),
         );
-        // As large as a variable can be, often.
+        // Many variables of the maximum length.
         env.extend((0..100).map(|n| json!({"name": format!("W{n}"), "value": "$(V6)"})));
         let values = values(&Document::from(env));
         assert_eq!(values["V6"].as_ref().map(String::len), Ok(64 * 1024));
-        assert!(values["V8"].as_ref().unwrap_err().contains("longer than 131072 bytes"));
+        assert!(values["V8"].as_ref().unwrap_err().contains("131072 bytes"));
         let bytes: usize = values.values().flatten().map(String::len).sum();
         assert!(bytes < 3 << 20, "{bytes} bytes");
     }

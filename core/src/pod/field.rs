@@ -1,4 +1,4 @@
-//! Reading fields of raw JSON: absent and `null` are the same, a wrong type is an error that names the field.
+//! Reads fields of raw JSON: `null` is the same as absent, and a wrong type is an error that names the field.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,20 +7,21 @@ use super::resources::Amount;
 use super::{Fields, Json};
 use crate::quantity::Quantity;
 
-/// A field of another type than the API gives it.
+/// A field has a type that differs from the Kubernetes API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path} must be {expected}, but it is {found}: {}", self.remedy())]
+#[error("{path} must be {expected}, but is {found}: {}", self.remedy())]
 pub struct WrongType {
     /// The field, as in `spec.containers[0].env`.
     pub path: String,
-    /// What the API gives it.
+    /// The type in the Kubernetes API.
     pub expected: &'static str,
-    /// What was there.
+    /// The actual type.
     pub found: &'static str,
 }
 
 impl WrongType {
-    /// `value` of `pod` is of another type. The path is looked for only now, so that reading keeps none.
+    /// `value` of `pod` has the wrong type. The path is only determined here, so that reading need not record
+    /// paths.
     fn new(pod: &Json<'_>, value: &Json<'_>, expected: &'static str) -> Self {
         let mut path = String::new();
         find(pod, value, &mut path);
@@ -30,7 +31,7 @@ impl WrongType {
         Self { path, expected, found: type_of(value) }
     }
 
-    /// In YAML, `true`, `yes` and `1` are strings only in quotes.
+    /// In YAML, `true`, `yes` and `1` are only strings in quotes.
     fn remedy(&self) -> &'static str {
         match (self.expected, self.found) {
             (STRING, BOOLEAN | NUMBER) => "put it in quotes",
@@ -43,7 +44,7 @@ const STRING: &str = "a string";
 const BOOLEAN: &str = "a boolean";
 const NUMBER: &str = "a number";
 
-/// Whether `value` itself, not one like it, is in `json`. Its place is then added to `path`.
+/// Whether `json` contains `value` itself, compared by address. If so, its path is appended to `path`.
 fn find(json: &Json<'_>, value: &Json<'_>, path: &mut String) -> bool {
     if std::ptr::eq(json, value) {
         return true;
@@ -57,7 +58,7 @@ fn find(json: &Json<'_>, value: &Json<'_>, path: &mut String) -> bool {
             let _ = match (plain, path.is_empty()) {
                 (true, true) => write!(path, "{name}"),
                 (true, false) => write!(path, ".{name}"),
-                // A label's or an annotation's key.
+                // The key of a label or annotation.
                 (false, _) => write!(path, "[{name:?}]"),
             };
             find(field, value, path)
@@ -71,7 +72,7 @@ fn find(json: &Json<'_>, value: &Json<'_>, path: &mut String) -> bool {
     }
 }
 
-/// The name of a JSON value's type, for messages.
+/// The name of the type of a JSON value, for messages.
 fn type_of(value: &Json<'_>) -> &'static str {
     match value {
         Json::Null => "null",
@@ -83,7 +84,7 @@ fn type_of(value: &Json<'_>) -> &'static str {
     }
 }
 
-/// An object of the pod; one that is absent reads as empty.
+/// An object of the pod. An absent object is empty.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Object<'a> {
     fields: Option<&'a Fields<'a>>,
@@ -104,7 +105,7 @@ impl<'a> Object<'a> {
         self.fields?.get(name).filter(|value| !matches!(value, Json::Null))
     }
 
-    /// What `read` makes of a field, where it is there.
+    /// Converts a field with `read`, if it is present.
     fn read<T>(
         &self,
         name: &str,
@@ -119,7 +120,7 @@ impl<'a> Object<'a> {
         self.fields.is_some()
     }
 
-    /// A field as it is.
+    /// A field without conversion.
     pub(super) fn raw(&self, name: &str) -> Option<&'a Json<'a>> {
         self.get(name)
     }
@@ -133,7 +134,7 @@ impl<'a> Object<'a> {
         self.get(name).is_some()
     }
 
-    /// The fields that are objects, whatever they are called.
+    /// The fields that are objects, whatever their names are.
     pub(super) fn objects(&self) -> impl Iterator<Item = Object<'a>> + use<'a> {
         let pod = self.pod;
         let fields = self.fields.into_iter().flat_map(Fields::iter);
@@ -165,12 +166,12 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Whether a field's name begins with `start`.
+    /// Whether the name of a field starts with `start`.
     pub(super) fn has_name_with(&self, start: &str) -> bool {
         self.fields.into_iter().flat_map(Fields::iter).any(|(name, _)| name.starts_with(start))
     }
 
-    /// A string or an integer, which Kubernetes takes as the same for ports.
+    /// A string or an integer, which are equivalent for ports in Kubernetes.
     pub(super) fn int_or_string(&self, name: &str) -> Result<Option<String>, WrongType> {
         self.read(name, "a string or a number", |value| match value {
             Json::String(text) => Some(text.as_ref().to_owned()),
@@ -215,7 +216,7 @@ impl<'a> Array<'a> {
     }
 }
 
-/// Labels or annotations: checked to hold strings only.
+/// Labels or annotations. All values are strings.
 #[derive(Debug, Clone, Copy)]
 pub struct Strings<'a>(Option<&'a Fields<'a>>);
 
@@ -226,13 +227,13 @@ impl<'a> Strings<'a> {
         self.0?.get(key)?.as_str()
     }
 
-    /// All of them.
+    /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let pairs = self.0.into_iter().flat_map(Fields::iter);
         pairs.filter_map(|(key, value)| Some((key, value.as_str()?)))
     }
 
-    /// Whether the object itself is there, so that a key can be added to it.
+    /// Whether the object itself is present, so that a key can be added to it.
     #[must_use]
     pub fn is_present(&self) -> bool {
         self.0.is_some()

@@ -1,33 +1,32 @@
-//! An image's name, in full: what is checked is what is pulled.
+//! Complete image references: the reference that is checked is the reference that is pulled.
 //!
-//! A pod may leave out the registry, `library/` and the tag, and each runtime fills them in by its own rules: CRI-O even
-//! asks a list of registries of the node's. So a name that was judged by its registry is written into the pod with
-//! everything filled in, and then means one image to everybody.
-
+//! A pod can omit the registry, `library/` and the tag, and each runtime completes them with different rules:
+//! CRI-O even searches a list of registries of the node. So a reference whose registry was checked is written
+//! into the pod in its complete form, which every runtime interprets in the same way.
 //!
-//! The grammar is read by hand: the libraries that know it (`oci-spec`) do so by a regular expression which takes 30 MB of
-//! memory and 20 ms to be compiled, in a webhook of 8 MB and in each boot from a registry. A property test compares the
-//! two.
+//! The parser is hand-written: libraries for this grammar (`oci-spec`) use a regular expression that needs 30
+//! MB of memory and 20 ms to compile, in a webhook of 8 MB and in each boot from a registry. A property test
+//! compares the two.
 
 use std::fmt;
 
-/// Docker's registry, where none is written, and the name that it had before.
+/// The default registry, and its former name.
 const HUB: [&str; 2] = ["docker.io", "index.docker.io"];
-/// The folder of its official images.
+/// The namespace of official images.
 const OFFICIAL: &str = "library";
-/// The tag where neither one nor a digest is written.
+/// The default tag.
 const LATEST: &str = "latest";
-/// How long a registry may be: a DNS name (RFC 1035) and a port.
+/// Maximum length of a registry: a DNS name (RFC 1035) and a port.
 const MAX_REGISTRY: usize = 253 + ":65535".len();
-/// How long a repository's name may be.
+/// Maximum length of a repository.
 const MAX_REPOSITORY: usize = 255;
-/// How long a tag may be.
+/// Maximum length of a tag.
 const MAX_TAG: usize = 128;
-/// The digests that there are, and their hexadecimal digits.
+/// Supported digest algorithms, with the number of hexadecimal digits.
 const DIGESTS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
 
-/// An image's name with registry, repository, and a tag, a digest or both. It shows itself in full:
-/// `docker.io/library/busybox:1.37`.
+/// An image reference with registry, repository, and a tag, a digest or both. It is displayed in its complete
+/// form: `docker.io/library/busybox:1.37`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     registry: String,
@@ -36,36 +35,38 @@ pub struct Image {
     digest: Option<String>,
 }
 
-/// A text that names no image.
+/// A text that is not a valid image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} is not the name of an image: write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST, in lower \
-     case but for the tag"
+    "{name:?} is not a valid image reference: use REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST, in lower \
+     case except for the tag"
 )]
 pub struct InvalidImage {
-    /// What was written.
+    /// The text.
     pub name: String,
 }
 
 impl Image {
-    /// Reads a name by the grammar that container runtimes share.
+    /// Parses a reference with the grammar that container runtimes share.
     /// <https://pkg.go.dev/github.com/distribution/reference>
     ///
     /// # Errors
-    /// Where it is none, or has upper case letters before the tag: some readers take them for a host, others refuse them.
+    /// If the reference is invalid, or has upper case letters before the tag, which some parsers take for a
+    /// host and others refuse.
     pub fn parse(name: &str) -> Result<Self, InvalidImage> {
         Self::read(name).ok_or_else(|| InvalidImage { name: name.to_owned() })
     }
 
     fn read(name: &str) -> Option<Self> {
         let (rest, digest) = name.split_once('@').map_or((name, None), |(rest, digest)| (rest, Some(digest)));
-        // A colon before the last slash is a port's.
+        // A colon before the last slash belongs to a port.
         let last = rest.rfind('/').map_or(0, |slash| slash + 1);
         let (path, tag) = match rest.get(last..)?.split_once(':') {
             Some((_, tag)) => (rest.get(..rest.len() - tag.len() - 1)?, Some(tag)),
             None => (rest, None),
         };
-        // A host without a dot, a port or the name localhost is a folder of Docker's registry.
+        // A first component without a dot, a port or the name localhost is part of the repository on Docker
+        // Hub.
         let is_host = |part: &str| part.contains(['.', ':']) || part == "localhost";
         let (registry, repository) =
             path.split_once('/').filter(|(first, _)| is_host(first)).unwrap_or((HUB[0], path));
@@ -89,31 +90,31 @@ impl Image {
         })
     }
 
-    /// Host and, where it is written, port: `registry.example.com:5000`.
+    /// Host, with the port if there is one: `registry.example.com:5000`.
     #[must_use]
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The path in the registry: `team/boot`.
+    /// Path in the registry: `team/boot`.
     #[must_use]
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// The tag; none where only a digest is written.
+    /// The tag; `None` if there is only a digest.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest, if one is written.
+    /// The digest, if there is one.
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
 
-    /// Whether it names one content for ever, which a tag does not.
+    /// Whether the reference always means the same content, which a tag does not guarantee.
     #[must_use]
     pub fn has_digest(&self) -> bool {
         self.digest.is_some()
@@ -133,7 +134,8 @@ fn is_alphanumeric(letter: char) -> bool {
     letter.is_ascii_lowercase() || letter.is_ascii_digit()
 }
 
-/// Whether letters and digits stand at both ends, and in between only what `separates` them.
+/// Whether the text starts and ends with a letter or digit, and `separates` accepts everything between
+/// letters and digits.
 fn is_separated(text: &str, separates: impl Fn(&str) -> bool) -> bool {
     text.starts_with(is_alphanumeric)
         && text.ends_with(is_alphanumeric)
@@ -144,14 +146,14 @@ fn is_dashes(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'-')
 }
 
-/// A host's name or IPv4 address, and a port.
+/// A host name or IPv4 address, and a port.
 fn is_registry(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "0"));
     let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     text.len() <= MAX_REGISTRY && is_port && host.split('.').all(|label| is_separated(label, is_dashes))
 }
 
-/// A name between a repository's slashes.
+/// A component between slashes of a repository.
 fn is_component(text: &str) -> bool {
     is_separated(text, |between| matches!(between, "." | "_" | "__") || is_dashes(between))
 }
@@ -194,7 +196,8 @@ mod tests {
             ("boot:5000/a", "boot:5000", "a", "boot:5000/a:latest"),
             ("r.example.com/a/b_c.d-e", "r.example.com", "a/b_c.d-e", "r.example.com/a/b_c.d-e:latest"),
             ("r.example.com:443/a", "r.example.com:443", "a", "r.example.com:443/a:latest"),
-            // A host without a dot, a port or the name localhost is a folder of Docker's registry.
+            // A first component without a dot, a port or the name localhost is part of the repository on
+            // Docker Hub.
             ("registry/a", "docker.io", "registry/a", "docker.io/registry/a:latest"),
             (&digest("r.example.com/a"), "r.example.com", "a", &digest("r.example.com/a")),
             (&digest("r.example.com/a:1"), "r.example.com", "a", &digest("r.example.com/a:1")),
@@ -236,7 +239,7 @@ mod tests {
             "r.example.com:port/a",
             "[::1]:5000/a",
         ] {
-            // "r.example.com" alone is a repository of Docker's registry, not a host.
+            // "r.example.com" alone is a repository on Docker Hub, not a host.
             if name == "r.example.com" {
                 assert_eq!(read(name).unwrap().0, "docker.io");
                 continue;
@@ -248,7 +251,7 @@ mod tests {
     }
 
     proptest! {
-        /// The full name means the same to whoever reads it next, and its parts are the parts that were judged.
+        /// The complete reference parses to itself, with the same parts.
         #[test]
         fn the_full_name_is_read_as_itself(name in r"([a-z0-9]{1,3}|[.:/@_-]|docker\.io|localhost|evil\.example){1,9}") {
             let Ok(image) = Image::parse(&name) else { return Ok(()) };
@@ -261,8 +264,8 @@ mod tests {
             prop_assert!(image.repository().split('/').all(|part| !part.is_empty() && part != "." && part != ".."));
         }
 
-        /// `oci-spec` follows distribution's own grammar, but for upper case, other alphabets, and an underscore in what it
-        /// takes for a host.
+        /// `oci-spec` implements the same grammar, except for upper case, other alphabets, and underscores in
+        /// hosts.
         #[test]
         fn it_reads_as_other_readers_do(
             name in r"([a-z0-9]{1,3}|[.:/_-]|__|--|docker\.io|index\.docker\.io|localhost|[A-Z]|:[0-9]{2}/|@sha256:[0-9a-f]{64}|@sha512:[0-9a-f]{128}){1,9}",

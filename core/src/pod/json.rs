@@ -1,8 +1,8 @@
-//! A JSON document that borrows its strings from the bytes that it was read from.
+//! A JSON document that borrows its strings from the parsed bytes.
 //!
-//! `serde_json::Value` owns every string and hashes every name of an object; for a pod, of which little is read and
-//! nothing is copied, that is most of the time that a review takes. `serde_json_borrow` reads the same tree, but its
-//! objects take no name that was made at run time, and a patch adds some.
+//! `serde_json::Value` owns every string and hashes every name of an object. For a pod, of which little is
+//! read and nothing is copied, that is most of the time of a review. `serde_json_borrow` parses the same
+//! tree, but its objects do not accept names that are created at run time, which a patch adds.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,23 +29,23 @@ pub enum Json<'a> {
     Object(Fields<'a>),
 }
 
-/// An object's fields in the order that they came. Looked through one by one: objects of a pod are small.
+/// Fields of an object in their original order. Lookups are linear, because objects of a pod are small.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 impl<'a> Fields<'a> {
-    /// The value of `name`. Where it comes twice the last one counts, as it does for the API server.
+    /// The value of `name`. If it occurs twice, the last one is used, as by the API server.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json<'a>> {
         self.0.iter().rfind(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// The same, to be changed.
+    /// Like [`get`](Self::get), but mutable.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Json<'a>> {
         self.0.iter_mut().rfind(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// Sets `name`: in its place where it is there, else at the end.
+    /// Sets `name`: in its place if it is present, else at the end.
     pub fn set(&mut self, name: Cow<'a, str>, value: Json<'a>) {
         match self.get_mut(&name) {
             Some(held) => *held = value,
@@ -53,7 +53,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// All of them.
+    /// All fields.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
@@ -66,19 +66,19 @@ impl<'a> FromIterator<(Cow<'a, str>, Json<'a>)> for Fields<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// The string, where it is one.
+    /// The string, if it is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         if let Self::String(text) = self { Some(text) } else { None }
     }
 
-    /// The integer, where it is one that `i64` holds.
+    /// The integer, if it is one that fits into `i64`.
     #[must_use]
     pub fn as_i64(&self) -> Option<i64> {
         if let Self::Number(number) = self { number.as_i64() } else { None }
     }
 
-    /// The fields, where it is an object.
+    /// The fields, if it is an object.
     #[must_use]
     pub fn as_object(&self) -> Option<&Fields<'a>> {
         if let Self::Object(fields) = self { Some(fields) } else { None }
@@ -203,12 +203,12 @@ mod tests {
     }
 
     proptest! {
-        /// Judged by `serde_json`: the same document, whichever way it is read.
+        /// Both parsers return the same document.
         #[test]
         fn it_is_what_serde_json_reads(value in any_json()) {
             let text = serde_json::to_string(&value).unwrap();
             let json: Json<'_> = serde_json::from_str(&text).unwrap();
-            // Read again, because `serde_json` reads some floating-point numbers a last bit beside what they were.
+            // Parsed again, because `serde_json` does not round-trip all floating-point numbers exactly.
             let value: Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(&json, &Json::from(&value));
             prop_assert_eq!(serde_json::to_string(&Value::from(&json)).unwrap(), serde_json::to_string(&value).unwrap());

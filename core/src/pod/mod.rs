@@ -1,7 +1,7 @@
-//! A pod as raw JSON, seen through a view that borrows and never panics.
+//! A pod as raw JSON, with a view that borrows and never panics.
 //!
-//! Only what Bootlace decides by is read; all else stays in the JSON untouched, whether this version of
-//! Bootlace knows it or not. A typed `Pod` would drop fields that are newer than its types.
+//! Only the fields that Bootlace needs are parsed. The rest of the JSON does not change, no matter if this
+//! version of Bootlace knows it. A typed `Pod` would drop fields that are newer than its types.
 
 mod apply;
 mod container;
@@ -11,6 +11,7 @@ mod image;
 mod json;
 mod node;
 mod operation;
+mod path;
 mod resources;
 mod volume;
 
@@ -21,15 +22,16 @@ pub use field::{Strings, WrongType};
 pub use image::{Image, InvalidImage};
 pub use json::{Fields, Json};
 pub use operation::{Op, Operation};
+pub use path::{FieldPath, PathStep};
 pub use resources::{Amount, Class, PodResources, Resource, Resources, Share};
 pub use volume::{Keeps, Volume};
 
 use field::Object;
 
-/// What Bootlace reads of a pod.
+/// The parts of a pod that Bootlace needs.
 #[derive(Debug, Clone)]
 pub struct Pod<'a> {
-    /// `metadata.name`; absent at admission where the pod has a `generateName`.
+    /// `metadata.name`; absent at admission if the pod has a `generateName`.
     pub name: Option<&'a str>,
     /// `metadata.generateName`.
     pub generate_name: Option<&'a str>,
@@ -37,46 +39,46 @@ pub struct Pod<'a> {
     pub labels: Strings<'a>,
     /// `metadata.annotations`.
     pub annotations: Strings<'a>,
-    /// `kind/name` of the first of `metadata.ownerReferences`, where there is one.
+    /// Kind and name of the first of `metadata.ownerReferences`, if there is one.
     pub owner: Option<Owner<'a>>,
-    /// Names in `spec.imagePullSecrets`; `None` where the array is absent.
+    /// Names in `spec.imagePullSecrets`; `None` if the array is absent.
     pub pull_secrets: Option<Vec<&'a str>>,
     /// `spec.securityContext.runAsUser`.
     pub run_as_user: Option<i64>,
-    /// The architectures of which its node must have one, by node selector or required affinity; `None` where any will do.
+    /// Architectures that the node selector or the required affinity allow; `None` if all are allowed.
     pub architectures: Option<Vec<&'a str>>,
-    /// Whether it runs on Windows, whichever way it says so.
+    /// Whether the pod runs on Windows, in any of the ways to express this.
     pub windows: bool,
-    /// Whether `spec.initContainers` is there as an array.
+    /// Whether `spec.initContainers` is present as an array.
     pub has_init_containers: bool,
     /// `spec.initContainers`.
     pub init_containers: Vec<Container<'a>>,
     /// `spec.containers`.
     pub containers: Vec<Container<'a>>,
-    /// `spec.restartPolicy`; `None` where it is absent, which means `Always`.
+    /// `spec.restartPolicy`; `None` if it is absent, which means `Always`.
     pub restart_policy: Option<&'a str>,
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: Option<i64>,
-    /// Why the names of Services cannot be looked up in it, as the fields that decide it; `None` where they can, or where
-    /// the pod names its own servers.
+    /// The fields because of which the pod cannot resolve the names of Services; `None` if it can, or if it
+    /// names its own DNS servers.
     pub no_cluster_dns: Option<&'static str>,
-    /// `spec.volumes`; `None` where the array is absent.
+    /// `spec.volumes`; `None` if the array is absent.
     pub volumes: Option<Vec<Volume<'a>>>,
-    /// `spec` itself, for what is read only where it is needed.
+    /// `spec`, for fields that are only read if needed.
     spec: Object<'a>,
 }
 
-/// Who owns a pod.
+/// An owner of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner<'a> {
-    /// `Job`, `Workflow`, …
+    /// `Job`, `Workflow`, ….
     pub kind: &'a str,
-    /// Its name.
+    /// Name of the owner.
     pub name: &'a str,
 }
 
-/// The rule is the kubelet's (`getPodDNSType`, `pkg/kubelet/network/dns/dns.go`): on the node's network, `ClusterFirst`
-/// means the node's own resolver.
+/// Same rule as in the kubelet (`getPodDNSType`, `pkg/kubelet/network/dns/dns.go`): with the host network,
+/// `ClusterFirst` means the resolver of the node.
 fn no_cluster_dns(spec: &Object<'_>) -> Result<Option<&'static str>, WrongType> {
     Ok(match spec.str("dnsPolicy")? {
         Some("Default") => Some("dnsPolicy: Default"),
@@ -86,10 +88,10 @@ fn no_cluster_dns(spec: &Object<'_>) -> Result<Option<&'static str>, WrongType> 
 }
 
 impl<'a> Pod<'a> {
-    /// Reads a pod's view.
+    /// Reads the view of a pod.
     ///
     /// # Errors
-    /// Where a field that Bootlace decides by has another type than the API gives it.
+    /// If a field that Bootlace needs has the wrong type.
     pub fn read(pod: &'a Json<'a>) -> Result<Self, WrongType> {
         let root = Object::root(pod)?;
         let metadata = root.object("metadata")?;
@@ -117,13 +119,13 @@ impl<'a> Pod<'a> {
         })
     }
 
-    /// The name, or the `generateName` that the API server will make one from, for messages.
+    /// The name, or the `generateName` from which the API server generates it, for messages.
     #[must_use]
     pub fn display_name(&self) -> &'a str {
         self.name.or(self.generate_name).unwrap_or("(unnamed)")
     }
 
-    /// All containers that the pod itself brings, init containers first.
+    /// All containers of the original pod, init containers first.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container<'a>> {
         self.init_containers.iter().chain(&self.containers)
     }
@@ -133,7 +135,7 @@ fn volumes(array: field::Array<'_>) -> Result<Vec<Volume<'_>>, WrongType> {
     array.objects().map(|volume| Volume::read(&volume?)).collect()
 }
 
-/// The names of an array's objects.
+/// The names of the objects in an array.
 fn names(array: field::Array<'_>) -> Result<Vec<&str>, WrongType> {
     array.objects().map(|object| Ok(object?.str("name")?.unwrap_or_default())).collect()
 }

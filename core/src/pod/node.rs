@@ -1,26 +1,27 @@
-//! What a pod says of the nodes that it may run on: their operating system and their architecture.
+//! Operating system and architecture of the nodes on which a pod can run.
 
 use super::WrongType;
 use super::field::{Array, Object};
 
-/// Set by every kubelet on its node, under a name of today's and one of before Kubernetes 1.14, which it still sets.
+/// Label that every kubelet sets on its node: the current name, and the one from before Kubernetes 1.14,
+/// which is still set.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-arch>
 const ARCHITECTURE: [&str; 2] = ["kubernetes.io/arch", "beta.kubernetes.io/arch"];
-/// The same of the operating system.
+/// Label for the operating system, in the same way.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-os>
 const OS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 
 const WINDOWS: &str = "windows";
 
-/// The nodes that a pod may run on.
+/// The nodes on which a pod can run.
 #[derive(Debug, Clone)]
 pub(super) struct Nodes<'a> {
     selector: Object<'a>,
-    /// The node selector terms that its affinity requires one of.
+    /// The node selector terms of the required affinity, of which one must match.
     terms: Vec<Vec<Requirement<'a>>>,
 }
 
-/// A requirement of a term: the label, how it is compared, and with what.
+/// A requirement of a term: label, operator and values.
 #[derive(Debug, Clone)]
 struct Requirement<'a> {
     key: &'a str,
@@ -39,18 +40,18 @@ impl<'a> Nodes<'a> {
         Ok(Self { selector: spec.object("nodeSelector")?, terms })
     }
 
-    /// The architectures that it may meet; none where it does not say.
+    /// The allowed architectures; `None` if they are not restricted.
     pub(super) fn architectures(&self) -> Result<Option<Vec<&'a str>>, WrongType> {
         self.pinned(&ARCHITECTURE)
     }
 
-    /// Whether it runs on Windows alone.
+    /// Whether only Windows nodes are allowed.
     pub(super) fn are_windows(&self) -> Result<bool, WrongType> {
         let pinned = self.pinned(&OS)?;
         Ok(pinned.is_some_and(|values| !values.is_empty() && values.iter().all(|value| *value == WINDOWS)))
     }
 
-    /// The values of a label that the node selector, or every term of the affinity, asks for.
+    /// The values of a label that the node selector, or every term of the affinity, requires.
     fn pinned(&self, labels: &[&str]) -> Result<Option<Vec<&'a str>>, WrongType> {
         for label in labels {
             if let Some(value) = self.selector.str(label)? {
@@ -61,7 +62,7 @@ impl<'a> Nodes<'a> {
             let asks = |asked: &&Requirement<'_>| asked.operator == "In" && labels.contains(&asked.key);
             term.iter().find(asks).map(|asked| asked.values.clone())
         };
-        // The scheduler takes a node that fits one of them.
+        // The scheduler accepts a node that matches one of the terms.
         let all: Option<Vec<_>> = self.terms.iter().map(of_term).collect();
         Ok(all.filter(|all| !all.is_empty()).map(|all| all.concat()))
     }
@@ -79,8 +80,8 @@ fn requirements<'a>(term: &Object<'a>) -> Result<Vec<Requirement<'a>>, WrongType
     term.array("matchExpressions")?.into_iter().flat_map(Array::objects).map(requirement).collect()
 }
 
-/// Whether a pod runs on Windows: as `spec.os` says, where it is set, else as its nodes and its containers' security
-/// contexts do. `hostProcess` exists on Windows alone.
+/// Whether a pod runs on Windows: according to `spec.os` if it is set, else according to its nodes and to the
+/// security contexts of its containers. `hostProcess` only exists on Windows.
 pub(super) fn is_windows(spec: &Object<'_>, nodes: &Nodes<'_>) -> Result<bool, WrongType> {
     if let Some(os) = spec.object("os")?.str("name")? {
         return Ok(os == WINDOWS);
@@ -96,7 +97,7 @@ pub(super) fn is_windows(spec: &Object<'_>, nodes: &Nodes<'_>) -> Result<bool, W
     Ok(false)
 }
 
-/// Of a pod's spec or of a container.
+/// For the spec of a pod or a container.
 fn is_host_process(spec: &Object<'_>) -> Result<bool, WrongType> {
     Ok(spec.object("securityContext")?.object("windowsOptions")?.is_true("hostProcess"))
 }

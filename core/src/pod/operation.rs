@@ -1,4 +1,4 @@
-//! One change to a pod.
+//! A change to a pod.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// An operation of RFC 6902, of the three that a patch of ours holds.
+/// An operation of RFC 6902. Patches of Bootlace only use these three.
 ///
-/// Not `json_patch`'s own, which owns its value: most values are the same for all pods of a profile, and a copy of each
-/// was a tenth of what a review took.
+/// This is not the type of `json_patch`, which owns its value: most values are the same for all pods of a
+/// profile, and copying them took a tenth of the time of a review.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
-    /// Where.
+    /// The path.
     pub path: PointerBuf,
-    /// What it does there.
+    /// The operation at this path.
     pub op: Op,
 }
 
-/// What an operation does.
+/// The kind of an operation, with its value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// Sets a field, or puts an element into an array.
+    /// Sets a field, or inserts an element into an array.
     Add(Arc<Value>),
-    /// Puts another value in place of one that is there.
+    /// Replaces an existing value.
     Replace(Arc<Value>),
-    /// Takes what is at this other place from there.
+    /// Moves the value from this path.
     Move(PointerBuf),
 }
 
@@ -38,21 +38,21 @@ impl Operation {
         Self { path, op: Op::Add(Arc::new(value.into())) }
     }
 
-    /// Puts `value` in place of what is at `path`.
+    /// Replaces the value at `path` with `value`.
     #[must_use]
     pub fn replace(path: PointerBuf, value: impl Into<Value>) -> Self {
         Self { path, op: Op::Replace(Arc::new(value.into())) }
     }
 
-    /// Moves what is at `from` to `path`.
+    /// Moves the value from `from` to `path`.
     #[must_use]
     pub fn move_from(from: PointerBuf, path: PointerBuf) -> Self {
         Self { path, op: Op::Move(from) }
     }
 }
 
-/// A shared value is written as it is: that others hold the same is lost on paper. (serde's own way is behind a feature for a
-/// whole build.)
+/// A shared value is serialized like any other. (Support for `Arc` in serde is a feature that would apply to
+/// the whole build.)
 impl Serialize for Operation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(3))?;
@@ -71,7 +71,7 @@ impl Serialize for Operation {
     }
 }
 
-/// For whoever applies it with that library.
+/// For callers that apply it with `json_patch`.
 impl From<&Operation> for PatchOperation {
     fn from(Operation { path, op }: &Operation) -> Self {
         let path = path.clone();

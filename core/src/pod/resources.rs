@@ -1,4 +1,4 @@
-//! What a pod's containers ask for and may use, and the class of service that follows from it.
+//! Requests and limits of the containers of a pod, and the resulting QoS class.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::field::Object;
 use super::{Container, Pod, WrongType};
 use crate::quantity::Quantity;
 
-/// The resources that Bootlace decides by: those that a namespace may bound for every container.
+/// The resources that Bootlace handles: those that a namespace can restrict for every container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// `cpu`.
@@ -20,10 +20,10 @@ pub enum Resource {
 impl Resource {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Cpu, Self::Memory, Self::Storage];
-    /// Those that decide the class of service.
+    /// The resources that determine the QoS class.
     pub const OF_CLASS: [Self; 2] = [Self::Cpu, Self::Memory];
 
-    /// Its name in `requests` and `limits`.
+    /// The name in `requests` and `limits`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Resource {
     }
 }
 
-/// A quantity of the pod's spec: as it is written there, and its value.
+/// A quantity in the spec of a pod: its text and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount<'a> {
     /// The text.
@@ -49,60 +49,60 @@ impl From<Quantity> for Amount<'_> {
     }
 }
 
-/// What a container asks for of one resource, and what it may use.
+/// Request and limit of a container for one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share<'a> {
-    /// The request, where it is written.
+    /// The request, if it is set.
     pub request: Option<Amount<'a>>,
-    /// The limit, where it is written.
+    /// The limit, if it is set.
     pub limit: Option<Amount<'a>>,
 }
 
 impl Share<'_> {
-    /// Whether anything is written.
+    /// Whether the request or the limit is set.
     #[must_use]
     pub fn is_declared(&self) -> bool {
         self.request.is_some() || self.limit.is_some()
     }
 
-    /// The request that the API server works with: the limit where only that is written.
+    /// The effective request: the limit if only the limit is set, as in the API server.
     #[must_use]
     pub fn requested(&self) -> Option<Quantity> {
         self.request.as_ref().or(self.limit.as_ref()).map(|amount| amount.value)
     }
 
-    /// The limit that the kubelet sets: zero means none.
+    /// The limit that the kubelet sets; `None` if it is zero.
     #[must_use]
     pub fn limited(&self) -> Option<Quantity> {
         self.limit.as_ref().map(|amount| amount.value).filter(|value| !value.is_zero())
     }
 
-    /// Whether request and limit are one amount, and not zero.
+    /// Whether request and limit are equal and not zero.
     fn is_guaranteed(&self) -> bool {
         self.limited().is_some_and(|limit| self.requested() == Some(limit))
     }
 
-    /// Whether neither is above zero.
+    /// Whether neither request nor limit is greater than zero.
     fn is_nothing(&self) -> bool {
         self.limited().is_none() && self.requested().is_none_or(Quantity::is_zero)
     }
 }
 
-/// The resources of a container, or of a whole pod.
+/// The resources of a container or pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources<'a> {
     cpu: Share<'a>,
     memory: Share<'a>,
     storage: Share<'a>,
-    /// Whether pages of another size are among them.
+    /// Whether they include huge pages.
     huge_pages: bool,
 }
 
 impl<'a> Resources<'a> {
-    /// Reads the `resources` of a container or of a pod's spec.
+    /// Reads `resources` of a container or of the spec of a pod.
     ///
     /// # Errors
-    /// Where a field has another type than the API gives it.
+    /// If a field has the wrong type.
     pub(super) fn read(of: &Object<'a>) -> Result<Self, WrongType> {
         let resources = of.object("resources")?;
         if !resources.is_present() {
@@ -121,7 +121,7 @@ impl<'a> Resources<'a> {
         })
     }
 
-    /// The share of one resource.
+    /// Request and limit of one resource.
     #[must_use]
     pub fn of(&self, resource: Resource) -> &Share<'a> {
         match resource {
@@ -131,7 +131,7 @@ impl<'a> Resources<'a> {
         }
     }
 
-    /// The class of a container, or of a pod by its own resources (`requirementsQOS`).
+    /// The QoS class of a container, or of a pod with pod-level resources (`requirementsQOS`).
     fn class(&self) -> Class {
         let mut shares = Resource::OF_CLASS.into_iter().map(|resource| self.of(resource));
         if shares.clone().all(Share::is_guaranteed) {
@@ -144,26 +144,26 @@ impl<'a> Resources<'a> {
     }
 }
 
-/// The class of service of a pod.
+/// QoS class of a pod.
 /// <https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Every container's requests are its limits.
+    /// The requests of every container equal its limits.
     Guaranteed,
     /// Anything else.
     Burstable,
-    /// No container asks for anything, and none is limited.
+    /// No container has requests or limits.
     BestEffort,
 }
 
-/// The resources of a pod: those of its containers and its own.
+/// The resources of the containers of a pod, and its pod-level resources.
 #[derive(Clone, Debug)]
 pub struct PodResources<'a> {
     /// Of `spec.containers`.
     pub containers: Vec<Resources<'a>>,
-    /// Of `spec.initContainers`, and whether the container is a sidecar.
+    /// Of `spec.initContainers`, and whether the container is a native sidecar.
     pub init_containers: Vec<(Resources<'a>, bool)>,
-    /// `spec.resources`, where they name something that counts for a pod.
+    /// `spec.resources`, if they contain resources that Kubernetes supports at pod level.
     pub pod: Option<Resources<'a>>,
 }
 
@@ -171,7 +171,7 @@ impl<'a> PodResources<'a> {
     /// Reads the resources of `pod`.
     ///
     /// # Errors
-    /// Where a field has another type than the API gives it.
+    /// If a field has the wrong type.
     pub fn read(pod: &Pod<'a>) -> Result<Self, WrongType> {
         let own = Resources::read(&pod.spec)?;
         let counts = Resource::OF_CLASS.into_iter().any(|resource| own.of(resource).is_declared());
@@ -190,7 +190,7 @@ impl<'a> PodResources<'a> {
         self.init_containers.iter().map(|(resources, _)| resources).chain(&self.containers)
     }
 
-    /// The class of the pod, as the API server computes it (`ComputePodQOS`).
+    /// The QoS class of the pod, computed as in the API server (`ComputePodQOS`).
     #[must_use]
     pub fn class(&self) -> Class {
         if let Some(own) = &self.pod {
@@ -201,8 +201,8 @@ impl<'a> PodResources<'a> {
         if classes.all(|class| class == first) { first } else { Class::Burstable }
     }
 
-    /// The memory limit that the kubelet sets for the whole pod; none where a container has no limit.
-    /// `more` are limits of further containers: those of init containers that end, and of sidecars.
+    /// The memory limit that the kubelet sets for the whole pod; `None` if a container has no limit. The
+    /// parameters are limits of additional containers: of init containers that end, and of sidecars.
     #[must_use]
     pub fn memory_limit(&self, ends: &[Option<Quantity>], sidecars: &[Option<Quantity>]) -> Option<Quantity> {
         if let Some(own) = &self.pod
@@ -281,7 +281,7 @@ mod tests {
                 "{resources}"
             );
         }
-        // Numbers are quantities too.
+        // Quantities can be numbers.
         let numbers =
             json!({"requests": {"cpu": 1, "memory": 1_048_576}, "limits": {"cpu": 1.0, "memory": "1Mi"}});
         assert_eq!(class(&json!([numbers]), &json!([]), &Value::Null), Class::Guaranteed);
@@ -304,7 +304,7 @@ mod tests {
             (json!([zero]), json!([none]), Value::Null, Class::BestEffort),
             (json!([{"limits": {"cpu": "1"}}]), json!([]), Value::Null, Class::Burstable),
             (json!([{"limits": {"ephemeral-storage": "1Gi"}}]), json!([]), Value::Null, Class::BestEffort),
-            // The pod's own decide alone.
+            // Only the pod-level resources determine the class.
             (json!([none]), json!([]), same.clone(), Class::Guaranteed),
             (json!([same]), json!([]), less.clone(), Class::Burstable),
             (json!([same]), json!([]), json!({}), Class::Guaranteed),

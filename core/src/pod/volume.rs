@@ -1,29 +1,29 @@
-//! A volume of the pod: what a mount of it can do.
+//! The parts of a volume that Bootlace needs.
 
 use super::WrongType;
 use super::field::Object;
 
-/// What Bootlace reads of a volume.
+/// The parts of a volume that Bootlace needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Volume<'a> {
     /// `name`.
     pub name: &'a str,
-    /// What it keeps of what a container writes to it.
+    /// Whether data that a container writes is kept.
     pub keeps: Keeps,
 }
 
-/// What a volume keeps of what a container writes to it.
+/// Whether a volume keeps the data that a container writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeps {
-    /// Nothing can be written: the kubelet mounts it read-only, whatever a mount says.
+    /// The volume is read-only: the kubelet mounts it read-only whatever the mount specifies.
     Nothing,
-    /// It is gone with the pod.
+    /// The data is deleted with the pod.
     ForThePod,
-    /// It stays when the pod is gone, or may.
+    /// The data can outlive the pod.
     Lasting,
 }
 
-/// Sources that the kubelet always mounts read-only.
+/// Volume types that the kubelet always mounts read-only.
 const READ_ONLY: [&str; 5] = ["configMap", "secret", "downwardAPI", "projected", "image"];
 
 impl<'a> Volume<'a> {

@@ -1,21 +1,21 @@
-//! The address of a request that a profile names.
+//! URL of a request of a profile.
 
 use url::Url;
 
-/// What the profile names is no address.
+/// A URL is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{url:?} is no address that boot can ask: {why}")]
+#[error("{url:?} is not a valid URL: {why}")]
 pub struct InvalidAddress {
-    /// What it names.
+    /// The URL.
     pub url: String,
-    /// What is wrong with it.
+    /// The problem.
     pub why: String,
 }
 
-/// The whole address. `path` may come from a template: it only ever goes on where `base` ends.
+/// Joins the URL from its parts. `path` can come from a template, and can only extend the path of `base`.
 ///
 /// # Errors
-/// Where it is none, or where `path` leaves `base`.
+/// If the URL is invalid, or if `path` leaves `base`.
 pub fn join<'q>(
     base: &str,
     path: &str,
@@ -26,18 +26,19 @@ pub fn join<'q>(
         path => format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')),
     };
     let refused = |why: String| InvalidAddress { url: joined.clone(), why };
-    let start = Url::parse(base).map_err(|error| refused(format!("{error}: correct it in the profile")))?;
+    let start = Url::parse(base).map_err(|error| refused(error.to_string()))?;
     if !["http", "https"].contains(&start.scheme())
         || !start.username().is_empty()
         || start.password().is_some()
     {
         return Err(refused(
-            "write http or https and a host, and credentials into client.headersFromSecret".to_owned(),
+            "must have the scheme http or https and a host, and credentials in client.headersFromSecret only"
+                .to_owned(),
         ));
     }
     let mut url = start.clone();
     if !path.is_empty() {
-        // Compared in the parser's own spelling: it reads `%2e%2e` and a backslash as browsers do.
+        // Compared after parsing: the parser interprets `%2e%2e` and backslashes like browsers do.
         url = Url::parse(&joined).map_err(|error| refused(error.to_string()))?;
         let whole = start.path().trim_end_matches('/');
         let below = url.path().strip_prefix(whole).is_some_and(|rest| rest.starts_with('/'));
@@ -48,8 +49,8 @@ pub fn join<'q>(
             || url.query().is_some()
             || url.fragment().is_some()
         {
-            let why = "its path leaves the address that it goes on from, or holds a query: write it without . and .., \
-                       ? and #, each encoded where it is meant as it stands";
+            let why = "the path must not contain \".\" or \"..\" as segments, and must not contain \"?\" or \"#\" unless \
+                       percent-encoded";
             return Err(refused(why.to_owned()));
         }
     }
@@ -60,7 +61,7 @@ pub fn join<'q>(
     Ok(url)
 }
 
-/// How many segments the path of an address has as it is written.
+/// Number of segments in the path of a URL, as written.
 fn joined_segments(address: &str) -> usize {
     let behind_scheme = address.split_once("://").map_or(address, |(_, rest)| rest);
     behind_scheme.matches('/').count()
@@ -92,9 +93,9 @@ mod tests {
         let to = |base: &str, path: &str| join(base, path, &BTreeMap::new()).map(String::from);
         for path in ["..", "../b", "a/../../b", "a/..", "./a", "%2e%2e/b", "a\\..\\..\\b", "a?x=1", "a#b"] {
             let error = to("https://a.example/v1", path).unwrap_err().to_string();
-            assert!(error.contains("write it without . and .."), "{path}: {error}");
+            assert!(error.contains("the path must not"), "{path}: {error}");
         }
-        // What would be another host behind `https://a.example` is a path's segment here.
+        // In front of a path, these would be another host; here they are part of a segment.
         assert_eq!(to("https://a.example", "@evil.example").unwrap(), "https://a.example/@evil.example");
         assert_eq!(to("https://a.example", ".evil.example").unwrap(), "https://a.example/.evil.example");
         for base in ["a.example", "ftp://a.example", "https://user:hunter2@a.example", "https://"] {

@@ -1,20 +1,20 @@
-//! The profile that a namespace's tasks boot with, where their pods name none.
+//! Default profiles of namespaces.
 
 use std::collections::BTreeMap;
 
-/// Profile names by namespace: what the label [`LABEL_PROFILE`](crate::names::LABEL_PROFILE) says. Namespaces
-/// without the label are not in it.
+/// Profile names by namespace: the values of the label [`LABEL_PROFILE`](crate::names::LABEL_PROFILE).
+/// Namespaces without the label are not included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamespaceDefaults(BTreeMap<String, String>);
 
 impl NamespaceDefaults {
-    /// The profile that `namespace` names for its tasks.
+    /// The default profile of `namespace`.
     #[must_use]
     pub fn get(&self, namespace: &str) -> Option<&str> {
         self.0.get(namespace).map(String::as_str)
     }
 
-    /// Notes what `namespace` names; nothing for `None`.
+    /// Sets the default profile of `namespace`; `None` removes it.
     pub fn set(&mut self, namespace: String, profile: Option<String>) {
         match profile {
             Some(profile) => self.0.insert(namespace, profile),
@@ -22,13 +22,13 @@ impl NamespaceDefaults {
         };
     }
 
-    /// How many namespaces name one.
+    /// Number of namespaces with a default profile.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether no namespace names one.
+    /// Whether no namespace has a default profile.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,5 +1,5 @@
-//! What boot would refuse for every pod, as far as the profile alone tells: names of variables, paths, addresses, sizes.
-//! A template's value is a pod's, so fields that hold one are left to admission.
+//! Finds content that boot would refuse for every pod: names of variables, paths, URLs and sizes in the
+//! profile. Fields with templates depend on the pod, so they are checked at admission.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,23 @@ use super::object_store::ObjectStore;
 use super::remote::{Archive, Client, Http, JsonPart, Limits};
 use super::rules::BrokenRule;
 use super::size::Size;
+use super::source::SourceOrigin;
 use super::spec::{BootProfileSpec, Inline, Item, Layout, Source, SourceTarget};
 use crate::entry::{self, AssetPath, EnvName, EnvValue, FileTree, Rename};
 use crate::names;
 use crate::pod::Image;
 use crate::template;
 
-/// Bytes of what boot is told at most. The API server takes pods of about 1.5 MiB, the pod's own part included.
+/// Maximum bytes of the boot configuration. The API server accepts objects of about 1.5 MiB, including the
+/// rest of the pod.
 pub const MAX_SPEC_BYTES: usize = 512 * 1024;
 
-/// Checks what `spec` itself says of entries.
+/// Checks the names and sizes in `spec`.
 ///
 /// # Errors
-/// The first thing that boot would refuse for every pod.
+/// The first entry that boot would refuse for every pod.
 pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
-    // Files that every boot of the profile gives, with the fields that name them.
+    // Files that every boot with the profile provides, with the fields that name them.
     let mut sure: FileTree<String> = FileTree::new();
     if spec.assets.layout == Layout::Optimus {
         for name in [names::FILE_OPTIMUS_ENV, names::FILE_OPTIMUS_SECRET] {
@@ -41,7 +43,7 @@ pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
         for (path, named) in &files {
             if let Some((other, by)) = sure.obstacle(path) {
                 let why = format!(
-                    "{by} gives the file {:?}, and a path cannot be both a file and a folder",
+                    "{by} provides the file {:?}, and a path cannot be both a file and a folder",
                     other.to_string()
                 );
                 return Err(broken(named, format!("{why}: rename one of them")));
@@ -50,7 +52,10 @@ pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
                 && let Some(by) = sure.get(path).filter(|by| by.starts_with("assets.layout"))
             {
                 let path = path.to_string();
-                return Err(broken(named, format!("{by} puts an env file at {path:?}: rename it")));
+                return Err(broken(
+                    named,
+                    format!("{by} already writes an env file to {path:?}: rename the file"),
+                ));
             }
         }
         if !is_optional(source) {
@@ -62,8 +67,8 @@ pub(super) fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     }
     if inline_bytes > MAX_SPEC_BYTES {
         let why = format!(
-            "the inline sources take {inline_bytes} bytes, and boot can be told {MAX_SPEC_BYTES} at most: move them to a \
-             ConfigMap"
+            "the inline sources have {inline_bytes} bytes, the limit of the boot configuration is {MAX_SPEC_BYTES}: move them to \
+             a ConfigMap"
         );
         return Err(broken("spec.sources", why));
     }
@@ -74,60 +79,62 @@ fn broken(field: impl std::convert::Into<String>, message: impl std::fmt::Displa
     BrokenRule { field: field.into(), message: message.to_string() }
 }
 
-/// Whether the task may start without what the source gives.
+/// Whether the task can start without the content of the source.
 fn is_optional(source: &Source) -> bool {
-    let object = source.config_map.as_ref().or(source.secret.as_ref());
-    // A pod that takes no such output boots without the source.
-    source.optional || source.pipe.is_some() || object.is_some_and(|object| object.optional)
+    source.optional
+        || match source.origin() {
+            SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => object.optional,
+            // If the output does not exist, an optional source is skipped.
+            SourceOrigin::Pipe(_) => true,
+            SourceOrigin::Inline(_)
+            | SourceOrigin::Http(_)
+            | SourceOrigin::Optimus(_)
+            | SourceOrigin::ObjectStore(_)
+            | SourceOrigin::Oci(_) => false,
+        }
 }
 
-/// Bytes that an inline source takes at least, wherever it is written.
+/// Minimum bytes of an inline source in any encoding.
 fn size(inline: &Inline) -> usize {
     inline.env.iter().chain(&inline.files).map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// One of the profile's sources.
+/// A source of the profile.
 struct OneSource<'a> {
     spec: &'a BootProfileSpec,
     field: &'a str,
 }
 
-/// Files that a source gives, with the fields that name them.
+/// Files of a source, with the fields that name them.
 type Files = Vec<(AssetPath, String)>;
 
 impl OneSource<'_> {
     fn check(&self, source: &Source) -> Result<Files, BrokenRule> {
-        let at = |kind: &str| format!("{}.{kind}", self.field);
-        let mut files = Vec::new();
-        if let Some(inline) = &source.inline {
-            files = self.inline(&at("inline"), inline, source.limits.as_ref())?;
-        }
-        for (kind, object) in [("configMap", &source.config_map), ("secret", &source.secret)] {
-            if let Some(object) = object {
-                files = self.keys(&at(kind), object.into, &object.prefix, &object.items)?;
+        let origin = source.origin();
+        let field = format!("{}.{}", self.field, origin.field());
+        let at = |name: &str| format!("{field}.{name}");
+        match origin {
+            SourceOrigin::Inline(inline) => self.inline(&field, inline, source.limits.as_ref()),
+            SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => {
+                self.keys(&field, object.into, &object.prefix, &object.items)
+            }
+            SourceOrigin::Pipe(pipe) => self.keys(&field, pipe.into, &pipe.prefix, &pipe.items),
+            SourceOrigin::Http(http) => of_http(&field, http),
+            SourceOrigin::Optimus(optimus) => {
+                client(&at("client"), &optimus.client)?;
+                address::join(&optimus.host, "", []).map_err(|error| broken(at("host"), error))?;
+                Ok(Files::new())
+            }
+            SourceOrigin::ObjectStore(store) => of_object_store(&field, store),
+            SourceOrigin::Oci(oci) => {
+                start_of_path(&at("prefix"), &oci.prefix)?;
+                client(&at("client"), &oci.client)?;
+                if !template::is_one(&oci.reference) {
+                    Image::parse(&oci.reference).map_err(|error| broken(at("reference"), error))?;
+                }
+                Ok(Files::new())
             }
         }
-        if let Some(pipe) = &source.pipe {
-            files = self.keys(&at("pipe"), pipe.into, &pipe.prefix, &pipe.items)?;
-        }
-        if let Some(says) = &source.http {
-            files = of_http(&at("http"), says)?;
-        }
-        if let Some(says) = &source.optimus {
-            client(&at("optimus.client"), &says.client)?;
-            address::join(&says.host, "", []).map_err(|error| broken(at("optimus.host"), error))?;
-        }
-        if let Some(says) = &source.object_store {
-            files = of_object_store(&at("objectStore"), says)?;
-        }
-        if let Some(says) = &source.oci {
-            start_of_path(&at("oci.prefix"), &says.prefix)?;
-            client(&at("oci.client"), &says.client)?;
-            if !template::is_one(&says.reference) {
-                Image::parse(&says.reference).map_err(|error| broken(at("oci.reference"), error))?;
-            }
-        }
-        Ok(files)
     }
 
     fn inline(&self, field: &str, inline: &Inline, limits: Option<&Limits>) -> Result<Files, BrokenRule> {
@@ -151,21 +158,21 @@ impl OneSource<'_> {
             if bytes as u64 > most {
                 return Err(broken(
                     field,
-                    format!("the source itself gives {bytes} bytes: raise size to that"),
+                    format!("size is lower than the {bytes} bytes of the source: raise it"),
                 ));
             }
             if inline.files.len() > limits.files as usize {
                 let files = inline.files.len();
                 return Err(broken(
                     field,
-                    format!("the source itself gives {files} files: raise files to that"),
+                    format!("files is lower than the {files} files of the source: raise it"),
                 ));
             }
         }
         Ok(files.0.into_iter().collect())
     }
 
-    /// What the keys of an object, or the files of an output, become.
+    /// Checks how the keys of an object or the files of an output are used.
     fn keys(
         &self,
         field: &str,
@@ -195,19 +202,20 @@ impl OneSource<'_> {
         Ok(files.0.into_iter().collect())
     }
 
-    /// A variable that the profile names itself.
+    /// Checks a variable that the profile names.
     fn variable(&self, field: &str, name: &str, rename: Rename) -> Result<EnvName, BrokenRule> {
         if let Some(decides) = entry::decides(name, &self.spec.env.allow) {
             let why = format!(
-                "{name:?} decides {decides}, so a source cannot set it by itself: list it under env.allow, or {rename}"
+                "variable {name:?} controls {decides}, so a source cannot set it unless the profile allows it: add it to env.allow, \
+                 or {rename}"
             );
             return Err(broken(field, why));
         }
         let parsed = EnvName::parse(name, rename).map_err(|error| broken(field, error))?;
         if self.spec.assets.layout == Layout::Optimus && !entry::can_be_sourced(name) {
             let why = format!(
-                "no shell takes a variable called {name:?} from the env files of assets.layout Optimus: {rename}, of letters, \
-                 digits and _, or set the layout to Bootlace"
+                "variable {name:?} cannot be sourced by a shell from the env files of assets.layout Optimus: {rename}, of letters, \
+                 digits and \"_\", or set the layout to Bootlace"
             );
             return Err(broken(field, why));
         }
@@ -227,7 +235,8 @@ fn of_object_store(field: &str, says: &ObjectStore) -> Result<Files, BrokenRule>
         let Some(key) = key.as_deref().filter(|key| !template::is_one(key)) else { continue };
         let written = if name == "prefix" { key.trim_end_matches('/') } else { key };
         if !is_object_key(written) {
-            let why = "it holds an empty part, . or .., or a control character, and boot cannot ask for it: correct it";
+            let why =
+                "must not contain empty parts, \".\" or \"..\" as parts, or control characters: correct it";
             return Err(broken(format!("{field}.{name}"), why));
         }
     }
@@ -237,9 +246,9 @@ fn of_object_store(field: &str, says: &ObjectStore) -> Result<Files, BrokenRule>
     becomes(field, says.file.as_deref(), &says.json, says.archive.as_ref())
 }
 
-/// Whether the client for object stores accepts `key`, and requests it as it is written: its parts are not empty, `.` or
-/// `..`, and contain no ASCII control character. Written here because the client's crate brings an async runtime; the test
-/// `object_keys_are_those_of_the_client` of the package `bootlace` compares the two.
+/// Whether the client for object stores accepts `key` unchanged: its parts are not empty, `.` or `..`, and
+/// contain no ASCII control character. Implemented here because the crate of the client depends on an async
+/// runtime; the test `object_keys_are_those_of_the_client` of the package `bootlace` compares the two.
 #[must_use]
 pub fn is_object_key(key: &str) -> bool {
     let is_part = |part: &str| {
@@ -253,7 +262,7 @@ pub fn is_object_key(key: &str) -> bool {
 struct Tree(FileTree<String>);
 
 impl Tree {
-    /// Adds the file that `field` names, unless a pod has a part in its name.
+    /// Adds the file that `field` names, unless its path is a template.
     fn add(&mut self, field: &str, path: &str) -> Result<(), BrokenRule> {
         if template::is_one(path) {
             return Ok(());
@@ -265,7 +274,7 @@ impl Tree {
         if let Some((other, _)) = self.0.obstacle(&path) {
             let other = other.to_string();
             let why = format!(
-                "the source also gives the file {other:?}, and a path cannot be both a file and a folder: rename one"
+                "the source also provides the file {other:?}, and a path cannot be both a file and a folder: rename one of them"
             );
             return Err(broken(field, why));
         }
@@ -275,10 +284,10 @@ impl Tree {
 }
 
 fn twice(field: &str, earlier: &str) -> BrokenRule {
-    broken(field, format!("{earlier} gives the same: rename one of them"))
+    broken(field, format!("has the same target as {earlier}: rename one of them"))
 }
 
-/// What an answer or an object becomes.
+/// Checks how a response or an object is used.
 fn becomes(
     field: &str,
     file: Option<&str>,
@@ -302,7 +311,7 @@ fn becomes(
     Ok(files.0.into_iter().collect())
 }
 
-/// Checks what stands in front of every path of a source.
+/// Checks the prefix of the paths of a source.
 fn start_of_path(field: &str, prefix: &str) -> Result<(), BrokenRule> {
     if template::is_one(prefix) {
         return Ok(());
@@ -310,21 +319,24 @@ fn start_of_path(field: &str, prefix: &str) -> Result<(), BrokenRule> {
     AssetPath::parse(&format!("{prefix}x")).map(drop).map_err(|error| broken(field, error))
 }
 
-/// Checks what stands in front of every name of a source.
+/// Checks the prefix of the names of a source.
 fn start_of_name(field: &str, prefix: &str) -> Result<(), BrokenRule> {
     EnvName::parse(&format!("{prefix}X"), Rename::Inline).map(drop).map_err(|error| broken(field, error))
 }
 
-/// Checks the headers that a profile writes itself.
+/// Checks the headers in a profile.
 fn client(field: &str, says: &Client) -> Result<(), BrokenRule> {
     for (position, header) in says.headers.iter().enumerate() {
         let field = format!("{field}.headers[{position}]");
         let same = |earlier: &&super::remote::Header| earlier.name.eq_ignore_ascii_case(&header.name);
         if says.headers.iter().take(position).any(|earlier| same(&earlier)) {
-            return Err(broken(field, "the header stands there twice, as case does not count: remove one"));
+            return Err(broken(
+                field,
+                "the header is set twice (names are case-insensitive): remove one of them",
+            ));
         }
         if !template::is_one(&header.value) && HeaderValue::from_str(&header.value).is_err() {
-            return Err(broken(field, "value holds a line end or another control character: remove it"));
+            return Err(broken(field, "value contains a line break or another control character: remove it"));
         }
     }
     Ok(())
@@ -372,12 +384,12 @@ mod tests {
             json!({"sources": [{"name": "s", "http": {
                 "url": "https://git.example.com/v1", "path": "{{ run }}/x", "file": "{{ task }}",
             }}]}),
-            // What need not be there cannot be in the way.
+            // An optional source does not conflict.
             json!({"sources": [
                 {"name": "a", "optional": true, "http": {"url": "https://a.example.com", "file": "a"}},
                 {"name": "b", "inline": {"files": {"a/b": "x"}}},
             ]}),
-            // The later one wins.
+            // The later source wins.
             json!({"sources": [
                 {"name": "a", "inline": {"files": {"a": "x"}, "env": {"A": "x"}}},
                 {"name": "b", "inline": {"files": {"a": "y"}, "env": {"A": "y"}}},
@@ -394,9 +406,9 @@ mod tests {
         let source = |name: &str| json!({"name": name, "inline": {"files": {"a": "x".repeat(300 * 1024)}}});
         assert_eq!(problem(&json!({"sources": [source("a")]})), None);
         let said = problem(&json!({"sources": [source("a"), source("b")]})).unwrap();
-        assert!(said.contains("take 614402 bytes, and boot can be told 524288 at most"), "{said}");
+        assert!(said.contains("614402 bytes") && said.contains("524288"), "{said}");
         let long = json!({"sources": [{"name": "a", "inline": {"env": {"A": "x".repeat(131_072)}}}]});
         let said = problem(&long).unwrap();
-        assert!(said.contains("inline.env[\"A\"]: name and value take 131075 bytes"), "{said}");
+        assert!(said.contains("inline.env[\"A\"]: ") && said.contains("131075 bytes"), "{said}");
     }
 }

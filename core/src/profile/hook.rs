@@ -1,29 +1,30 @@
-//! The profile's words for the postStart hook.
+//! Settings of the postStart hook in a profile.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules;
 
-/// The postStart hook, which proves that the env arrived.
+/// The postStart hook, which verifies that the task process has the boot env.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::HOOK)))]
 pub struct Hook {
-    /// Whether all task containers have the hook (`Always`), those in which it has something to do (`Auto`), or none
-    /// (`Never`).
+    /// Task containers with the hook: `Always` for all, `Auto` for those that need it, `Never` for none.
+    /// Defaults to `Always`.
     pub when: HookWhen,
-    /// Seconds that the proof, the commands and the pod's own postStart handler together may take. Kubernetes itself
-    /// sets no limit, and a hook that hangs blocks the pod's deletion.
+    /// Timeout for the verification, the commands and the postStart handler of the pod together, in seconds.
+    /// Kubernetes has no timeout for hooks, and a hook that hangs blocks the deletion of the pod. Defaults to
+    /// 30. At most 3600.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: u32,
-    /// Commands to run in each task container, one after another, after the proof and before the pod's own handler:
-    /// the program and its arguments, without a shell.
+    /// Commands to run in each task container, in order, after the verification and before the postStart
+    /// handler of the pod. Each is a program with its arguments, without a shell. At most 16.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64), inner(length(max = 4096))))]
     pub commands: Vec<Vec<String>>,
-    /// What becomes of a container whose first process may not be read, so that nothing is proven: it switched its
-    /// user, or is not dumpable.
+    /// What to do if the first process of the container cannot be read, so that the env cannot be verified,
+    /// for example because it has changed its user: `Fail` or `Warn`. Defaults to `Fail`.
     pub unreadable: UnreadableProcess,
 }
 
@@ -38,17 +39,17 @@ impl Default for Hook {
     }
 }
 
-/// Which task containers have the hook.
+/// Task containers with the hook.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum HookWhen {
-    /// All of them. For a task that ends before the hook has run, the kubelet writes the events
+    /// All task containers. If a task exits before the hook has run, the kubelet records the events
     /// `FailedPostStartHook` and `Killing`.
     #[default]
     Always,
-    /// Those in which the hook has something to do: boot may give env that something other than the launcher loads,
-    /// there are `commands`, or the pod has a postStart handler of its own.
+    /// Task containers that need the hook: the boot env is not loaded by the launcher, there are `commands`,
+    /// or the pod has a postStart handler.
     Auto,
-    /// None. The pod's own postStart handler stays as the pod's author wrote it.
+    /// None. The postStart handler of the pod does not change.
     Never,
 }
 
@@ -59,7 +60,7 @@ impl HookWhen {
         *self == Self::Always
     }
 
-    /// The word for it.
+    /// The value as text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,12 +71,12 @@ impl HookWhen {
     }
 }
 
-/// What becomes of a container whose first process may not be read.
+/// What to do if the first process of a container cannot be read.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum UnreadableProcess {
-    /// It fails.
+    /// The container fails.
     #[default]
     Fail,
-    /// It runs on, and its termination message says so.
+    /// The container continues, and its termination message reports it.
     Warn,
 }

@@ -1,11 +1,12 @@
-//! Which images a profile's pattern means.
+//! Matches images with the patterns of a profile.
 
 use wildmatch::WildMatch;
 
 use super::init_image::covers;
 use crate::pod::Image;
 
-/// A pattern, in parts: an image's name in which the repository and the tag may hold stars, and the tag may be missing.
+/// The parts of a pattern: an image reference in which repository and tag can contain wildcards, and the tag
+/// is optional.
 struct Pattern<'a> {
     registry: &'a str,
     repository: String,
@@ -14,16 +15,16 @@ struct Pattern<'a> {
 }
 
 const DOCKER_HUB: &str = "docker.io";
-/// What Docker Hub is called in older names.
+/// Former name of Docker Hub.
 const DOCKER_HUB_OLD: &str = "index.docker.io";
-/// The folder of one-word names on Docker Hub.
+/// Namespace of single-component names on Docker Hub.
 const LIBRARY: &str = "library";
 
 impl<'a> Pattern<'a> {
-    /// Splits as an image's name is split ([`Image`]), which a pattern with stars is none of.
+    /// Splits a pattern like an image reference ([`Image`]), which does not allow wildcards.
     fn read(text: &'a str) -> Self {
         let (rest, digest) = split(text, text.find('@'));
-        // A colon before the last slash is a port's.
+        // A colon before the last slash belongs to a port.
         let tag_at = rest.rfind(':').filter(|&colon| rest.rfind('/').is_none_or(|slash| slash < colon));
         let (name, tag) = split(rest, tag_at);
         let (registry, repository) = match name.split_once('/') {
@@ -37,14 +38,14 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// What stands before and behind the byte at `position`.
+/// The text before and after the byte at `position`.
 fn split(text: &str, position: Option<usize>) -> (&str, Option<&str>) {
     let parts = position.and_then(|position| Some((text.get(..position)?, text.get(position + 1..)?)));
     parts.map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
 
-/// Whether `pattern` means the image that a pod calls `image`. Both are completed as a container runtime does, and
-/// compared part by part. A pattern without a tag means every tag, one without a digest every digest.
+/// Whether `pattern` matches the reference `image` of a pod. Both are completed as by a container runtime,
+/// and compared part by part. A pattern without a tag matches every tag, one without a digest every digest.
 #[must_use]
 pub fn matches(pattern: &str, image: &str) -> bool {
     let Ok(image) = Image::parse(image) else { return false };
@@ -59,7 +60,7 @@ pub fn matches(pattern: &str, image: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// `ONE` and `TWO` stand for digests.
+    /// `ONE` and `TWO` are placeholders for digests.
     fn means(pattern: &str, image: &str) -> bool {
         let full = |text: &str| text.replace("ONE", &"1".repeat(64)).replace("TWO", &"2".repeat(64));
         matches(&full(pattern), &full(image))

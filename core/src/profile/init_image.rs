@@ -1,4 +1,4 @@
-//! The profile's words for boot images that a pod names for itself: which are allowed, and what they stand for.
+//! Settings of the boot images that pods can select.
 
 use std::fmt;
 
@@ -11,20 +11,22 @@ use super::spec::Resources;
 use crate::names;
 use crate::pod::Image;
 
-/// Boot images that a pod may name by the annotation `bootlace.dev/init-image`. `docs/boot-images.md` is the
-/// contract that they keep.
+/// Boot images that a pod can select with the annotation `bootlace.dev/init-image`. `docs/boot-images.md`
+/// describes what they must do.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct InitImage {
-    /// The images. A pod that names another one is refused, with this list.
+    /// Allowed images. A pod with another image is refused. At most 64.
     #[schemars(length(max = 64))]
     pub allow: Vec<AllowedImage>,
-    /// What becomes of the profile's own sources in a pod with such an image.
+    /// Whether the sources of the profile are also fetched: `Keep` or `Replace`. Defaults to `Keep`.
     pub sources: OwnSources,
-    /// The program in the image, and its arguments. The image's own entrypoint is not used.
+    /// Program in the image, with its arguments. The entrypoint of the image is not used. Defaults to
+    /// `/bootlace-init`. At most 32 words.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 1024)))]
     pub command: Vec<String>,
-    /// Secrets of the pod's namespace that the image may read, each in a folder of its name, a file a key.
+    /// Names of Secrets in the namespace of the pod that the image can read. Each is mounted as a folder with
+    /// the name of the Secret, with a file for each key. At most 8.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 8),
@@ -32,7 +34,7 @@ pub struct InitImage {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub secrets: Vec<String>,
-    /// Resources of the image's container. Without it: those under `boot.resources`.
+    /// Resources of the container of the image. Defaults to `boot.resources`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 }
@@ -57,13 +59,13 @@ impl InitImage {
     }
 }
 
-/// Images that a pod may name.
+/// Images that a pod can select.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ALLOWED_IMAGE)))]
 pub struct AllowedImage {
-    /// Host of the registry, with its port where images are named with one: `registry.example.com:5000`. It is
-    /// compared as it is written.
+    /// Host of the registry, with the port if image references contain one: `registry.example.com:5000`. It
+    /// must match exactly. Required.
     #[schemars(
         length(max = 253),
         regex(
@@ -71,11 +73,12 @@ pub struct AllowedImage {
         )
     )]
     pub registry: String,
-    /// Repository. A `*` stands for any part of one name of the path, `/**` at the end for everything below, and `**`
-    /// alone for the whole registry: `data/boot`, `data/boot-*`, `data/**`.
+    /// Repository. A `*` matches any part of one path component, `/**` at the end matches all components
+    /// below, and `**` matches the whole registry: `data/boot`, `data/boot-*`, `data/**`. Required.
     #[schemars(length(max = 255), regex(pattern = r"^[-._a-z0-9*]+(/[-._a-z0-9*]+)*$"))]
     pub repository: String,
-    /// Whether the image must be named with its digest, so that nobody can put another one in its place.
+    /// Whether the image must be referenced by digest, so that the image cannot be replaced. Defaults to
+    /// false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub digest_only: bool,
 }
@@ -88,7 +91,7 @@ impl AllowedImage {
     }
 }
 
-/// As a person would write it: `registry.example.com/data/** (by digest only)`.
+/// For messages: `registry.example.com/data/** (by digest only)`.
 impl fmt::Display for AllowedImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;
@@ -96,7 +99,7 @@ impl fmt::Display for AllowedImage {
     }
 }
 
-/// Matched name by name, so that a `*` never reaches over a slash.
+/// Matches each path component separately, so that a `*` does not match a slash.
 pub(super) fn covers(pattern: &str, repository: &str) -> bool {
     if pattern == "**" {
         return true;
@@ -109,13 +112,13 @@ pub(super) fn covers(pattern: &str, repository: &str) -> bool {
     each && names.next().is_some() == below
 }
 
-/// What becomes of the profile's sources in a pod with a boot image of its own.
+/// Whether the sources of the profile are fetched in a pod with its own boot image.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum OwnSources {
-    /// They are fetched as in every pod, and the image wins where both give the same.
+    /// The sources are fetched, and the image wins if both provide the same variable or file.
     #[default]
     Keep,
-    /// They are not fetched: the image gives everything.
+    /// The sources are not fetched.
     Replace,
 }
 
@@ -205,7 +208,8 @@ mod tests {
     }
 
     proptest! {
-        /// Judged by the text that is written into the pod: it lies below the registry and the folder, and nowhere else.
+        /// Compares with the reference in the pod: it is in the registry and below the folder, and nowhere
+        /// else.
         #[test]
         fn what_a_folder_allows_lies_in_it(
             name in r"(r\.example\.com|data|boot|evil|[a-z.:/@_-]){1,3}(/(data|boot|[a-z.:/@_-]{1,4})){0,4}(:[a-zA-Z0-9.@/]{1,6})?",

@@ -1,4 +1,4 @@
-//! Boot profiles: what a cluster's tasks boot with.
+//! Boot profiles: how the tasks of a cluster boot.
 
 pub mod address;
 mod defaults;
@@ -15,6 +15,7 @@ pub mod rules;
 pub mod run_as_user;
 mod set;
 pub mod size;
+mod source;
 pub mod spec;
 mod status;
 pub mod templates;
@@ -22,5 +23,6 @@ pub mod templates;
 pub use defaults::NamespaceDefaults;
 pub use entries::{MAX_SPEC_BYTES, is_object_key};
 pub use set::{InvalidProfile, NoProfile, Profile, Profiles};
+pub use source::SourceOrigin;
 pub use spec::{BootProfile, BootProfileSpec};
 pub use status::{BootProfileStatus, LastValid};

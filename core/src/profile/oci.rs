@@ -1,4 +1,4 @@
-//! The profile's words for what a registry holds.
+//! Settings of OCI sources.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,36 +6,38 @@ use serde::{Deserialize, Serialize};
 use super::remote::Client;
 use super::rules;
 
-/// An OCI artifact's files, or an image's, from a registry.
+/// Files of an OCI artifact or image in a registry.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::OCI)))]
 pub struct Oci {
-    /// Registry, repository, and a tag or a digest: `registry.example.com/team/assets:v3`. With both, the digest
-    /// counts. Without a registry it is Docker Hub.
+    /// Registry, repository, and a tag or a digest: `registry.example.com/team/assets:v3`. If it has both,
+    /// the digest is used. Without a registry, Docker Hub is used. Can be a template after the registry.
+    /// Required.
     #[schemars(length(min = 1, max = 1024))]
     pub reference: String,
-    /// Take only what lies below this folder, without its name, or this one file.
+    /// Folder or file to use, of all files. The path of the folder is removed. Defaults to all files. Can be
+    /// a template.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253), regex(pattern = "^([^/]+(/[^/]+)*)?$"))]
     pub path: String,
-    /// Put in front of every file: a folder (`sql/`).
+    /// Prefix of all paths: a folder such as `sql/`. Can be a template.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,
-    /// Which image of an index: `linux/arm64`. Without it, the one for the node that boot runs on.
+    /// Platform to select from an image index: `linux/arm64`. Defaults to the platform of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$"))]
     pub platform: Option<String>,
-    /// Name of a Secret of the pod's namespace, of type `kubernetes.io/dockerconfigjson`. Without it boot asks as
-    /// nobody.
+    /// Name of a Secret of type `kubernetes.io/dockerconfigjson` in the namespace of the pod. By default,
+    /// boot pulls anonymously.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub pull_secret: Option<String>,
-    /// Speak HTTP without TLS. Credentials can then be read on the way.
+    /// Whether to use HTTP without TLS, which exposes the credentials to the network. Defaults to false.
     #[serde(default)]
     pub plain_http: bool,
-    /// How the requests are made.
+    /// How requests are sent.
     #[serde(default)]
     pub client: Client,
 }

@@ -1,5 +1,5 @@
-//! What a profile says of pipes: what its tasks hand over to later ones, how long that is kept, and what boot takes from
-//! earlier ones.
+//! Settings of pipes: outputs of the tasks of the profile, their retention, and sources from outputs of
+//! earlier tasks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,28 +8,30 @@ use super::rules;
 use super::spec::{Item, Resources, SourceTarget};
 use crate::output::{ObjectKind, Quota};
 
-/// What tasks hand over to later tasks of their run.
+/// Outputs of tasks, which later tasks of the run can use.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Pipes {
-    /// What every task of the profile hands over, beside what its pod's annotation `bootlace.dev/pipe-out` declares. The
-    /// pod's counts where both name a key.
+    /// Outputs of every task of the profile, in addition to those in the annotation `bootlace.dev/pipe-out`
+    /// of the pod. If both declare a key, the annotation wins. At most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
     pub outputs: Vec<Output>,
-    /// Seconds that an output is kept, where no object of its run owns it: a week without it.
+    /// Retention of an output that no object of its run owns, in seconds. Defaults to 604800 (7 days). At
+    /// least 60, at most 31536000.
     #[schemars(range(min = 60, max = 31_536_000))]
     pub time_to_live_seconds: u32,
-    /// Seconds from a task's end until its outputs must be stored. The task fails when they are over.
+    /// Timeout for storing the outputs after a task has ended, in seconds. The task fails when it expires.
+    /// Defaults to 60. At most 3600.
     #[schemars(range(min = 1, max = 3600))]
     pub deadline_seconds: u32,
-    /// What becomes of the outputs of a task that failed.
+    /// Whether the outputs of a failed task are stored: `Discard` or `Store`. Defaults to `Discard`.
     pub on_failure: OnFailure,
-    /// How many outputs there may be.
+    /// Maximum number of outputs.
     pub quota: Quota,
-    /// Resources of the sidecar that has the outputs stored. Without it: 5m of a CPU and 16Mi of memory, at most 200m and
-    /// 64Mi; 20m and 32Mi in a Guaranteed pod; nothing of what the pod's containers declare nothing of. They do not apply to
-    /// pods with resources of their own (`spec.resources`).
+    /// Resources of the sidecar that stores the outputs. Defaults to requests of 5m CPU and 16Mi memory with
+    /// limits of 200m and 64Mi, and to 20m and 32Mi in a Guaranteed pod; resources that no container of the
+    /// pod declares are not set. Ignored if the pod has pod-level resources (`spec.resources`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 }
@@ -47,66 +49,68 @@ impl Default for Pipes {
     }
 }
 
-/// What becomes of the outputs of a task that failed.
+/// Whether the outputs of a failed task are stored.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum OnFailure {
-    /// Nothing is stored.
+    /// They are not stored.
     #[default]
     Discard,
-    /// Those that it wrote are stored; that one of them cannot be changes nothing about how it ended.
+    /// The files that exist are stored. An error while storing them does not change the result of the task.
     Store,
 }
 
-/// An output that a task hands over: one object for later tasks.
+/// An output of a task, which is stored as one object.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::OUTPUT)))]
 pub struct Output {
-    /// The key that later tasks name it by.
+    /// Key that later tasks use. Required.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
-    /// The file's absolute path in the task's container, or a pattern with `*`, `?` and `[…]` that means several.
+    /// Absolute path of the file in the task container, or a pattern with `*`, `?` and `[…]` for several
+    /// files. Required.
     #[schemars(length(min = 2, max = 1024))]
     pub file: String,
-    /// What it is stored as.
+    /// Kind of the object: `ConfigMap` or `Secret`. Required.
     pub kind: ObjectKind,
-    /// The task container that writes it; needed only where a pod has several.
+    /// Task container that writes the output. Required if the pod has several task containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub container: Option<String>,
-    /// Whether the task may end without it.
+    /// Whether the task can succeed without the output. Defaults to false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
-    /// Whether a pod that is there before can wait for it. It is then stored twice, the second time under a name without a
-    /// hash of its content.
+    /// Whether pods that already exist can wait for the output. It is then stored a second time, under a name
+    /// without a hash of its content. Defaults to false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
 }
 
-/// What an earlier task of the run handed over, as a source of boot's.
+/// The output of an earlier task of the run, as a source.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::PIPE)))]
 pub struct Pipe {
-    /// The key that the earlier task declared.
+    /// Key that the earlier task declares. Required.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub key: String,
-    /// The earlier task; needed only where several of the run hand over this key.
+    /// The earlier task. Required if several tasks of the run store this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub task: Option<String>,
-    /// Whether its files become env variables or files.
+    /// Target of the files: `Env` for variables, `Files` for files. Defaults to `Files`.
     #[serde(default)]
     pub into: SourceTarget,
-    /// Which of its files, and as what. Without it: every file under its own name.
+    /// Files to use, with their names as variables or files. Defaults to all files under their own names. At
+    /// most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub items: Vec<Item>,
-    /// Which files to leave out, where all are taken: their names, with `*` for any characters.
+    /// Files to leave out if all files are used. A `*` matches any characters. At most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
     pub exclude: Vec<String>,
-    /// Put in front of every name: a folder (`certs/`) for files, a prefix (`TLS_`) for env.
+    /// Prefix of all names: a folder such as `certs/` for files, or a prefix such as `TLS_` for variables.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,

@@ -1,4 +1,4 @@
-//! The profile's words for what is fetched over the network: requests, and how to make them.
+//! Settings of network sources: requests, and how they are sent.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use super::rules;
 use super::size::Size;
 use super::spec::SourceTarget;
 
-/// How much one source may give. What is over a limit fails the boot while it streams in.
+/// Limits of the content of a source. Boot fails as soon as a limit is exceeded.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
-    /// Bytes of all values and files, and of what is downloaded for them: `16Mi`. Without it:
+    /// Maximum size of all values and files, and of the download: for example `16Mi`. Defaults to
     /// `volume.sizeLimit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 20), regex(pattern = "^[1-9][0-9]*(k|M|G|Ki|Mi|Gi)?$"))]
     pub size: Option<Size>,
-    /// Number of files.
+    /// Maximum number of files. Defaults to 10000. At most 1000000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub files: u32,
 }
@@ -29,50 +29,52 @@ impl Default for Limits {
     }
 }
 
-/// One HTTP request, and what becomes of its answer.
+/// An HTTP request, and how its response is used.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::HTTP)))]
 pub struct Http {
-    /// `GET` or `POST`. Either may be sent more than once, so the server must answer it without side effects.
+    /// Method: `GET` or `POST`. Boot can send a request more than once, so it must not have side effects.
+    /// Defaults to `GET`.
     #[serde(default)]
     pub method: Method,
-    /// Scheme, host and the path's fixed start. No user, no query: `https://assets.example.com/v1`.
+    /// Scheme, host and fixed start of the path, without user and query: `https://assets.example.com/v1`.
+    /// Required.
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
     pub url: String,
-    /// What follows in the path, URL-encoded. May be a template.
+    /// Rest of the path, URL-encoded. Can be a template.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2048), regex(pattern = "^([^?#\\s]|[{][{%#][^}]*[}])*$"))]
     pub path: String,
-    /// The query's values by name, as plain text: boot encodes them. Each may be a template.
+    /// Query parameters by name, as plain text: boot encodes them. Each value can be a template. At most 64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub query: BTreeMap<String, String>,
-    /// Body of a POST. May be a template where contentType is JSON, `application/x-www-form-urlencoded` or
-    /// `text/plain`.
+    /// Body of a POST request. Can be a template if contentType is JSON, `application/x-www-form-urlencoded`
+    /// or `text/plain`. At most 65536 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub body: Option<String>,
-    /// Content type of the body.
+    /// Content type of the body. Defaults to `application/json`.
     #[serde(default = "json_type")]
     #[schemars(length(min = 1, max = 253))]
     pub content_type: String,
-    /// SHA-256 of the answer's body in hexadecimal digits: of the archive, not of what it holds.
+    /// SHA-256 digest of the response body in hexadecimal digits: of the archive, not of its files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
-    /// The answer is one file: its path. May be a template.
+    /// Path of the file that contains the response. Can be a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 3841))]
     pub file: Option<String>,
-    /// The answer is JSON, and objects in it hold variables or files by name.
+    /// Objects in a JSON response that contain variables or files by name. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16))]
     pub json: Vec<JsonPart>,
-    /// The answer is an archive of files.
+    /// How to unpack the response, which is an archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<Archive>,
-    /// How the request is made.
+    /// How requests are sent.
     #[serde(default)]
     pub client: Client,
 }
@@ -81,7 +83,7 @@ fn json_type() -> String {
     "application/json".to_owned()
 }
 
-/// A request's method.
+/// Method of a request.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum Method {
     /// `GET`.
@@ -94,7 +96,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The word on the wire.
+    /// The method in a request.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -104,28 +106,29 @@ impl Method {
     }
 }
 
-/// An object in a JSON answer: its names and values become variables or files.
+/// An object in a JSON document whose names and values become variables or files.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::JSON_PART)))]
 pub struct JsonPart {
-    /// Where the object is, as RFC 6901 writes it: `/data/env`. Empty: the answer itself.
+    /// JSON pointer (RFC 6901) to the object: `/data/env`. Defaults to the whole document.
     #[serde(default)]
     #[schemars(length(max = 253), regex(pattern = "^(/.*)?$"))]
     pub pointer: String,
-    /// Whether the names are variables or files.
+    /// Target of the names: `Env` for variables, `Files` for files. Defaults to `Files`.
     #[serde(default)]
     pub into: SourceTarget,
-    /// Which names to leave out, with `*` for any characters.
+    /// Names to leave out. A `*` matches any characters. At most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
     pub exclude: Vec<String>,
-    /// Put in front of every name: a folder (`sql/`) for files, which may be a template; a prefix (`DB_`) for env.
+    /// Prefix of all names: a folder such as `sql/` for files, which can be a template, or a prefix such as
+    /// `DB_` for variables.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,
-    /// Whether the variables are secrets. They are kept as all others are; the log counts them, and with
-    /// `assets.layout: Optimus` they stand in `.secret`.
+    /// Whether the variables are secrets. The log counts them, and in the layout `Optimus` they
+    /// are in `.secret`. Defaults to false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
 }
@@ -135,71 +138,75 @@ pub struct JsonPart {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ARCHIVE)))]
 pub struct Archive {
-    /// How it is packed. Without it, boot looks at its first bytes.
+    /// Format of the archive: `Auto`, `Tar`, `TarGz` or `Zip`. Defaults to `Auto`, which detects it from the
+    /// first bytes.
     pub format: ArchiveFormat,
-    /// Leading folders to strip from every name; a file that has no more is left out. A git host's archive
-    /// of a ref has one.
+    /// Number of leading folders to remove from every path; files with fewer folders are left out. An archive
+    /// that a Git host creates has one. Defaults to 0. At most 32.
     #[schemars(range(max = 32))]
     pub strip_components: u32,
-    /// Take only what lies below this folder, without its name; counted after stripping. May be a template.
+    /// Folder to unpack, after stripComponents is applied. Its own path is removed. Defaults to the whole
+    /// archive. Can be a template.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253), regex(pattern = "^([^/]+(/[^/]+)*)?$"))]
     pub path: String,
-    /// Put in front of every file: a folder (`sql/`). May be a template.
+    /// Prefix of all paths: a folder such as `sql/`. Can be a template.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,
 }
 
-/// How an archive is packed.
+/// Format of an archive.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum ArchiveFormat {
-    /// What its first bytes say.
+    /// Detected from the first bytes.
     #[default]
     Auto,
     /// tar.
     Tar,
     /// tar, compressed by gzip.
     TarGz,
-    /// zip. It is read from its end, so that it takes room on the volume while it is unpacked.
+    /// zip. Boot reads it from its end, so it needs space on the volume while it is unpacked.
     Zip,
 }
 
-/// How requests are made: trust, identity, patience.
+/// How requests are sent: credentials, trust, timeouts and retries.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Client {
-    /// Name of a Secret of the pod's namespace whose keys are headers.
+    /// Name of a Secret in the namespace of the pod whose keys are headers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub headers_from_secret: Option<String>,
-    /// Further headers. They show in every pod's spec: write what is secret into headersFromSecret.
+    /// Additional headers. They are visible in the spec of every pod: put secrets in headersFromSecret. At
+    /// most 32.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<Header>,
-    /// A token of the pod's service account, sent as `Authorization: Bearer`.
+    /// A token of the service account of the pod, sent as `Authorization: Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
-    /// The only certificate authorities that are trusted. Without it: the public ones.
+    /// Trusted certificate authorities. Defaults to the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<Ca>,
-    /// An HTTP proxy for all requests: `http://proxy.example.com:3128`. Without it none is used, whatever the
-    /// env of the boot container says.
+    /// HTTP proxy for all requests: `http://proxy.example.com:3128`. By default, no proxy is used; the env of
+    /// the boot container does not matter.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+/?$"))]
     pub proxy: Option<String>,
-    /// Seconds until a connection must stand, TLS included.
+    /// Timeout for connecting, with TLS, in seconds. Defaults to 10. At most 300.
     #[schemars(range(min = 1, max = 300))]
     pub connect_timeout_seconds: u32,
-    /// Seconds that the source may take with all its attempts. Without it: `boot.timeoutSeconds`.
+    /// Timeout for the source with all attempts, in seconds. Defaults to `boot.timeoutSeconds`. At most 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: Option<u32>,
-    /// How often the request is sent at most. Repeated are connections that fail or break and the statuses
-    /// 408, 429 and 5xx.
+    /// Maximum number of attempts. Boot retries if a connection fails or is closed, and on the statuses 408,
+    /// 429 and 5xx. Defaults to 5. At most 20.
     #[schemars(range(min = 1, max = 20))]
     pub attempts: u32,
-    /// How many redirects are followed. None leads to another scheme, nor to the node's own addresses.
+    /// Maximum number of redirects. A redirect to another scheme or to an address of the node is refused.
+    /// Defaults to 5. At most 20.
     #[schemars(range(max = 20))]
     pub redirects: u32,
 }
@@ -225,22 +232,22 @@ impl Default for Client {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::HEADER)))]
 pub struct Header {
-    /// Its name.
+    /// Name of the header. Required.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$"))]
     pub name: String,
-    /// Its value: one line. May be a template.
+    /// Value of the header, without line breaks. Can be a template. Required.
     #[schemars(length(max = 4096))]
     pub value: String,
 }
 
-/// A token of the pod's service account, made for one audience.
+/// A token of the service account of the pod, for one audience.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Token {
-    /// Who it is for: what the server checks.
+    /// Audience of the token, which the server verifies. Required.
     #[schemars(length(min = 1, max = 253))]
     pub audience: String,
-    /// Seconds that it is valid for. Kubernetes takes no less than ten minutes.
+    /// Validity of the token, in seconds. Defaults to 3600. At least 600, at most 86400.
     #[serde(default = "an_hour")]
     #[schemars(range(min = 600, max = 86400))]
     pub expiration_seconds: i64,
@@ -250,7 +257,7 @@ fn an_hour() -> i64 {
     3600
 }
 
-/// Where the certificate authorities are: a key of a `ConfigMap` or a `Secret` of the pod's namespace.
+/// Certificate authorities in a key of a `ConfigMap` or `Secret` in the namespace of the pod.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::CA)))]
@@ -263,7 +270,7 @@ pub struct Ca {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub secret: Option<String>,
-    /// The key that holds them in PEM.
+    /// Key that contains the certificates in PEM format. Defaults to `ca.crt`.
     #[serde(default = "ca_key")]
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
@@ -274,7 +281,7 @@ fn ca_key() -> String {
 }
 
 impl Ca {
-    /// The object in words: `ConfigMap company-ca`.
+    /// The object for messages: `ConfigMap company-ca`.
     #[must_use]
     pub fn title(&self) -> String {
         match (&self.config_map, &self.secret) {
@@ -284,53 +291,53 @@ impl Ca {
     }
 }
 
-/// A job's assets, config and secrets, compiled by an Optimus server for one run (its `run_input`).
+/// Assets, config and secrets of a job, compiled by an Optimus server for one run (its `run_input`).
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Optimus {
-    /// Scheme and host of the server, and the path before `/api`: `http://optimus.data:9100`.
+    /// Scheme and host of the server, and the path before `/api`: `http://optimus.data:9100`. Required.
     #[schemars(length(max = 2048), regex(pattern = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"))]
     pub host: String,
-    /// The project. May be a template.
+    /// Project. Can be a template. Required.
     #[schemars(length(min = 1, max = 1024))]
     pub project: String,
-    /// The job. May be a template.
+    /// Job. Can be a template. Required.
     #[schemars(length(min = 1, max = 1024))]
     pub job: String,
-    /// When the run is scheduled: a time as RFC 3339 writes it. May be a template.
+    /// Time for which the run is scheduled (RFC 3339). Can be a template. Required.
     #[schemars(length(min = 1, max = 1024))]
     pub scheduled_at: String,
-    /// The plugin that runs: its name. May be a template.
+    /// Name of the plugin that runs. Can be a template. Required.
     #[schemars(length(min = 1, max = 1024))]
     pub instance_name: String,
-    /// Whether the plugin is the job's task or one of its hooks.
+    /// Type of the plugin: `Task` for the task of the job, `Hook` for one of its hooks. Defaults to `Task`.
     #[serde(default)]
     pub instance_type: InstanceType,
-    /// What becomes of a value that holds the words no value in angle brackets, which Optimus' templates write for what is
-    /// not defined.
+    /// What to do with a value that contains the words no value in angle brackets, which Optimus templates
+    /// write for undefined values: `Error` or `Warn`. Defaults to `Error`.
     #[serde(default)]
     pub no_value: NoValue,
-    /// How the request is made.
+    /// How requests are sent.
     #[serde(default)]
     pub client: Client,
 }
 
-/// What an Optimus plugin is to its job.
+/// Type of an Optimus plugin.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum InstanceType {
-    /// The job's task.
+    /// The task of the job.
     #[default]
     Task,
     /// A hook of the job.
     Hook,
 }
 
-/// What becomes of a value that holds `<no value>`.
+/// What to do with a value that contains `<no value>`.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum NoValue {
-    /// The boot fails and names the entry.
+    /// Boot fails with a message that names the entry.
     #[default]
     Error,
-    /// The log names the entry, and the task gets the value as it is.
+    /// The log names the entry, and the task gets the value unchanged.
     Warn,
 }

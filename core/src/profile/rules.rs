@@ -1,8 +1,9 @@
-//! What a schema cannot say of a profile: rules that the API server checks, written in CEL, and their twins in Rust, for
-//! profiles that are read from files. Each stands here once, in both languages, with the sentence that both say.
+//! Rules that a schema cannot express. The API server evaluates them in CEL. Profiles from files are checked
+//! with equivalent Rust code. Each rule is defined here in both languages, with one message.
 //!
-//! Evaluating CEL itself would bring an interpreter into a binary that runs in every pod. `core/tests/profiles` holds what
-//! breaks each rule: one test has the twins refuse it, and a scenario the API server, with the same sentence.
+//! Evaluating CEL would add an interpreter to a binary that runs in every pod. `core/tests/profiles` contains
+//! a violation of each rule: a test checks that the Rust code refuses it, and a scenario that the API server
+//! does, with the same message.
 
 use std::collections::BTreeMap;
 
@@ -16,29 +17,30 @@ use super::object_store::{ObjectStore, ObjectStoreCredentials};
 use super::oci::Oci;
 use super::pipes::{Output, Pipe};
 use super::remote::{Archive, Ca, Client, Header, Http, JsonPart, Method};
+use super::source::SourceOrigin;
 use super::spec::{BootProfileSpec, Env, EnvMode, Inline, Mounted, Resources, Source, SourceTarget, Volume};
 use crate::entry;
 use crate::pod::Resource;
 use crate::quantity::Quantity;
 
-/// A rule about a part of a profile.
+/// A rule for a part of a profile.
 pub struct Rule<T: 'static> {
-    /// It in CEL, `self` being the part.
+    /// The rule in CEL. `self` is the part.
     cel: &'static str,
-    /// What to say where it is broken: what to write.
+    /// Message if the rule is violated.
     message: &'static str,
-    /// Whether the part keeps it.
+    /// Whether the part complies with the rule.
     holds: fn(&T) -> bool,
 }
 
-/// The memory that boot needs beside the volume's content; the rule says the same in CEL.
+/// Memory that boot needs in addition to the content of the volume. The CEL rule contains the same value.
 const BOOT_MEMORY_BYTES: u64 = 16 << 20;
 
 pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
     Rule {
         cel: "self.hook.when != 'Never' || !(self.env.mode in ['Hook', 'File'])",
-        message: "with env.mode Hook the postStart hook writes the env, with File it alone notices a node that does not \
-              read the file, and hook.when is Never: set hook.when to Auto, or another env.mode",
+        message: "env.mode Hook and File require the postStart hook, but hook.when is Never: set hook.when \
+                  to Auto, or set another env.mode",
         holds: |says| says.hook.when != HookWhen::Never || !says.env.mode.needs_hook(),
     },
     Rule {
@@ -48,8 +50,8 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
           'PYTHONSTARTUP', 'PYTHONWARNINGS', 'PYTHONBREAKPOINT', 'PERL5LIB', 'PERLLIB', 'PERL5OPT', 'PERL5DB', 'RUBYLIB', \
           'RUBYOPT', 'NODE_PATH', 'NODE_OPTIONS', 'CLASSPATH', 'JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', \
           '_JAVA_OPTIONS']) && !n.startsWith('LD_') && !n.startsWith('BASH_FUNC_')))",
-        message: "inline.env sets a variable that decides which code runs (PATH, HOME, LD_*, PYTHONPATH and others): list it \
-              under env.allow, or remove it",
+        message: "inline.env sets a variable that controls which code runs (PATH, HOME, LD_*, PYTHONPATH \
+                  and others): add it to env.allow, or remove it",
         holds: |says| {
             let inline = says.sources.iter().filter_map(|source| source.inline.as_ref());
             let mut names = inline.flat_map(|inline| inline.env.keys());
@@ -62,8 +64,8 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
               !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
               quantity(self.boot.resources.limits['memory']).compareTo(\
               quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
-        message: "boot.resources.limits.memory must hold the volume's content and 16Mi for boot itself, because what boot \
-                  writes counts as its memory: write volume.sizeLimit and 16Mi, or a smaller volume.sizeLimit, or remove it",
+        message: "boot.resources.limits.memory must be at least volume.sizeLimit plus 16Mi, because the \
+                  volume counts as memory of boot: raise it, lower volume.sizeLimit, or remove it",
         holds: |says| holds_volume(Some(&says.boot.resources), says),
     },
     Rule {
@@ -73,8 +75,9 @@ pub(super) const SPEC: &[Rule<BootProfileSpec>] = &[
               !has(self.volume) || !isQuantity(self.volume.sizeLimit) || \
               quantity(self.boot.initImage.resources.limits['memory']).compareTo(\
               quantity(self.volume.sizeLimit).add(quantity('16Mi'))) >= 0",
-        message: "boot.initImage.resources.limits.memory must hold what the image writes and 16Mi for itself, because that \
-                  counts as its memory: write volume.sizeLimit and 16Mi, or a smaller volume.sizeLimit, or remove it",
+        message: "boot.initImage.resources.limits.memory must be at least volume.sizeLimit plus 16Mi, \
+                  because the volume counts as memory of the container: raise it, lower volume.sizeLimit, \
+                  or remove it",
         holds: |says| {
             let image = says.boot.init_image.as_ref();
             holds_volume(image.and_then(|image| image.resources.as_ref()), says)
@@ -94,7 +97,7 @@ fn holds_volume(resources: Option<&Resources>, profile: &BootProfileSpec) -> boo
 
 pub(super) const HOOK: &[Rule<Hook>] = &[Rule {
     cel: "self.when != 'Never' || !has(self.commands) || self.commands.size() == 0",
-    message: "commands run in the postStart hook, and when is Never: remove commands, or set when to Auto",
+    message: "commands require the postStart hook, but when is Never: remove commands, or set when to Auto",
     holds: |says| says.when != HookWhen::Never || says.commands.is_empty(),
 }];
 
@@ -102,14 +105,15 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
     Rule {
         cel: "(!has(self.requests) || self.requests.all(k, isQuantity(self.requests[k]))) && \
               (!has(self.limits) || self.limits.all(k, isQuantity(self.limits[k])))",
-        message: "every value under requests and limits must be a quantity: write 10m, 0.5, 64Mi or 1Gi",
+        message: "every value in requests and limits must be a quantity: use a value such as 10m, 0.5, 64Mi \
+                  or 1Gi",
         holds: |says| quantities(says).all(|(_, value)| value.is_some()),
     },
     Rule {
         cel: "(!has(self.requests) || self.requests.all(k, k in ['cpu', 'memory', 'ephemeral-storage'])) && \
               (!has(self.limits) || self.limits.all(k, k in ['cpu', 'memory', 'ephemeral-storage']))",
-        message: "an injected container takes cpu, memory and ephemeral-storage: remove everything else under requests and \
-                  limits",
+        message: "requests and limits must only contain cpu, memory and ephemeral-storage: remove the other \
+                  resources",
         holds: |says| {
             quantities(says).all(|(name, _)| Resource::ALL.iter().any(|resource| resource.name() == name))
         },
@@ -118,7 +122,8 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
         cel: "(!has(self.requests) || self.requests.all(k, !isQuantity(self.requests[k]) || \
               quantity(self.requests[k]).compareTo(quantity('0')) >= 0)) && (!has(self.limits) || self.limits.all(k, \
               !isQuantity(self.limits[k]) || quantity(self.limits[k]).compareTo(quantity('0')) > 0))",
-        message: "requests must not be below zero, and limits must be above it: correct the value, or remove it",
+        message: "requests must not be negative, and limits must be greater than zero: correct the value, \
+                  or remove it",
         holds: |says| {
             let is_right = |map: &BTreeMap<String, String>, zero| {
                 let mut quantities = map.values().filter_map(|text| Quantity::parse(text).ok());
@@ -131,7 +136,7 @@ pub(super) const RESOURCES: &[Rule<Resources>] = &[
         cel: "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) || \
               !isQuantity(self.requests[k]) || !isQuantity(self.limits[k]) || \
               quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
-        message: "requests must not be above limits: raise the limit or lower the request",
+        message: "requests must not exceed limits: raise the limit, or lower the request",
         holds: |says| {
             says.requests.iter().all(|(name, request)| {
                 let limit = says.limits.get(name).and_then(|limit| Quantity::parse(limit).ok());
@@ -148,12 +153,13 @@ fn quantities(says: &Resources) -> impl Iterator<Item = (&str, Option<Quantity>)
 pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
     Rule {
         cel: "self.registry != 'index.docker.io'",
-        message: "images of Docker's registry are compared by its name docker.io: write registry: docker.io",
+        message: "registry must not be index.docker.io, because images of Docker Hub are compared as \
+                  docker.io: set registry to docker.io",
         holds: |says| says.registry != "index.docker.io",
     },
     Rule {
         cel: "self.registry != 'docker.io' || self.repository == '**' || self.repository.contains('/')",
-        message: "repositories of docker.io have two parts: write library/NAME for an official image",
+        message: "repository of docker.io must have two parts: use library/NAME for an official image",
         holds: |says| {
             says.registry != "docker.io" || says.repository == "**" || says.repository.contains('/')
         },
@@ -162,56 +168,31 @@ pub(super) const ALLOWED_IMAGE: &[Rule<AllowedImage>] = &[
 
 pub(super) const ENV: &[Rule<Env>] = &[Rule {
     cel: "self.mode != 'File' || (has(self.file) && self.file.keys.size() > 0)",
-    message: "mode File hands over the variables that file.keys names: list them there",
+    message: "mode File requires file.keys: list the names of the variables there",
     holds: |says| says.mode != EnvMode::File || !says.file.keys.is_empty(),
 }];
 
 pub(super) const IMAGE_COMMAND: &[Rule<ImageCommand>] = &[Rule {
     cel: "has(self.entrypoint) || has(self.cmd)",
-    message: "an image runs its entrypoint, its cmd or both: write at least one of them",
+    message: "entrypoint and cmd are both missing: set at least one of them",
     holds: |says| !says.entrypoint.is_empty() || !says.cmd.is_empty(),
 }];
 
 pub(super) const VOLUME: &[Rule<Volume>] = &[Rule {
     cel: "isQuantity(self.sizeLimit) && quantity(self.sizeLimit).compareTo(quantity('0')) > 0",
-    message: "sizeLimit must be a quantity above zero: write 64Mi",
+    message: "sizeLimit must be a quantity greater than zero: use a value such as 64Mi",
     holds: |says| Quantity::parse(&says.size_limit).is_ok_and(|size| size > Quantity::ZERO),
 }];
 
 pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
     cel: "[has(self.inline), has(self.configMap), has(self.secret), has(self.http), has(self.optimus), \
           has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
-    message: "a source has exactly one kind: write one of inline, configMap, secret, http, optimus, objectStore, oci or \
-              pipe",
-    holds: |says| {
-        let Source {
-            inline,
-            config_map,
-            secret,
-            http,
-            optimus,
-            object_store,
-            oci,
-            pipe,
-            name: _,
-            optional: _,
-            limits: _,
-        } = says;
-        is_one([
-            inline.is_some(),
-            config_map.is_some(),
-            secret.is_some(),
-            http.is_some(),
-            optimus.is_some(),
-            object_store.is_some(),
-            oci.is_some(),
-            pipe.is_some(),
-        ])
-    },
+    message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \
+              objectStore, oci or pipe",
+    holds: |says| says.origins().count() == 1,
 }];
 
-/// A path that boot takes, but for its length: no part of it is empty, `.` or `..`. Where a template may stand, one is
-/// left to admission.
+/// A valid path, except for its length: no part is empty, `.` or `..`. Templates are checked at admission.
 macro_rules! is_path {
     ($path:literal) => {
         concat!("!(", $path, ").matches('(^|/)[.]{0,2}(/|$)')")
@@ -222,7 +203,7 @@ fn is_path(path: &str) -> bool {
     path.split('/').all(|part| !["", ".", ".."].contains(&part))
 }
 
-/// The same of what stands in front of a path.
+/// Whether it is the valid start of a path.
 fn is_start_of_path(prefix: &str) -> bool {
     is_path(&format!("{prefix}x"))
 }
@@ -231,25 +212,26 @@ fn may_be_template(text: &str) -> bool {
     text.contains('{')
 }
 
-/// A variable's name as Kubernetes takes it; its regular expression is `^[ -<>-~]+$`.
+/// Name of a variable as in Kubernetes. The equivalent regular expression is `^[ -<>-~]+$`.
 fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
 }
 
-const PREFIX_OF_NAMES: &str = "prefix is the start of every variable's name where into is Env: write printable ASCII \
-                               characters other than =";
-const PREFIX_OF_PATHS: &str = "prefix is the start of every file's path below the assets folder: write it without a first \
-                               slash, and without empty parts, . and ..";
-const PATH: &str = "file is a path below the assets folder: write it without a first or last slash, and without empty \
-                    parts, . and ..";
+const PREFIX_OF_NAMES: &str = "prefix must consist of printable ASCII characters except =, because into is \
+                               Env: correct it";
+const PREFIX_OF_PATHS: &str = "prefix must be the start of a path relative to the assets folder: write it \
+                               without a leading slash, and without empty parts, . and ..";
+const PATH: &str = "file must be a path relative to the assets folder: write it without a leading or \
+                    trailing slash, and without empty parts, . and ..";
 
-/// Rules for what becomes of keys: the same for an object's and an output's.
+/// Rules for keys of objects and files of outputs.
 macro_rules! keys {
     ($part:ty) => {
         &[
             Rule {
                 cel: "self.into != 'Env' || !has(self.items) || self.items.all(i, i.__as__.matches('^[ -<>-~]+$'))",
-                message: "items[].as is a variable's name where into is Env: write printable ASCII characters other than =",
+                message: "items[].as must consist of printable ASCII characters except =, because into is \
+                          Env: correct it",
                 holds: |says: &$part| {
                     says.into != SourceTarget::Env || says.items.iter().all(|item| is_variable(&item.target))
                 },
@@ -260,14 +242,14 @@ macro_rules! keys {
                 holds: |says| says.into != SourceTarget::Env || says.prefix.is_empty() || is_variable(&says.prefix),
             },
             Rule {
-                // Behind a prefix it would cost more than the API server's budget for a rule.
+                // With a prefix, the rule would exceed the cost budget of the API server.
                 cel: concat!(
                     "self.into != 'Files' || !has(self.items) || has(self.prefix) || self.items.all(i, ",
                     is_path!("i.__as__"),
                     ")"
                 ),
-                message: "items[].as is a path below the assets folder where into is Files: write it without a first or \
-                          last slash, and without empty parts, . and ..",
+                message: "items[].as must be a path relative to the assets folder, because into is Files: \
+                          write it without a leading or trailing slash, and without empty parts, . and ..",
                 holds: |says| {
                     let is_ours = says.into == SourceTarget::Files && says.prefix.is_empty();
                     !is_ours || says.items.iter().all(|item| is_path(&item.target))
@@ -280,7 +262,7 @@ macro_rules! keys {
             },
             Rule {
                 cel: "!has(self.exclude) || !has(self.items)",
-                message: "exclude leaves keys out where all are taken, and items names those that are: write one of them",
+                message: "exclude and items are mutually exclusive: remove one of them",
                 holds: |says| says.exclude.is_empty() || says.items.is_empty(),
             },
         ]
@@ -292,11 +274,12 @@ pub(super) const MOUNTED: &[Rule<Mounted>] = keys!(Mounted);
 pub(super) const PIPE: &[Rule<Pipe>] = keys!(Pipe);
 
 pub(super) const INLINE: &[Rule<Inline>] = &[Rule {
-    // The API server cannot bound the length of a map's keys, so that no regular expression fits its budget.
+    // The length of map keys cannot be limited, so a regular expression would exceed the cost budget of the
+    // API server.
     cel: "!has(self.files) || self.files.all(p, p != '' && p != '.' && p != '..' && !p.startsWith('/') && \
           !p.endsWith('/') && !p.startsWith('../') && !p.startsWith('./') && !p.endsWith('/..') && !p.endsWith('/.'))",
-    message: "files holds paths below the assets folder: write each without a first or last slash, and without . and .. \
-              as its parts",
+    message: "the keys of files must be paths relative to the assets folder: write them without a leading \
+              or trailing slash, and without . and .. as parts",
     holds: |says| {
         says.files.keys().all(|path| {
             let ends = [path.split('/').next(), path.rsplit('/').next()];
@@ -334,20 +317,19 @@ pub(super) const ARCHIVE: &[Rule<Archive>] = &[Rule {
 pub(super) const OUTPUT: &[Rule<Output>] = &[
     Rule {
         cel: "self.key.matches('^[-._a-zA-Z0-9]+$') && self.key != '.' && !self.key.startsWith('..')",
-        message: "key is the word that later tasks name: write letters, digits, -, _ and ., and nothing that begins \
-                  with ..",
+        message: "key must consist of letters, digits, -, _ and ., and must not start with ..: correct it",
         holds: |says| is_data_key(&says.key),
     },
     Rule {
         cel: "self.file.startsWith('/') && !self.file.endsWith('/')",
-        message: "file is an absolute path in the task's container: write /out/report.json, or /out/*.json for \
-                  several files",
+        message: "file must be an absolute path in the task container: use a path such as /out/report.json, \
+                  or /out/*.json for several files",
         holds: |says| says.file.starts_with('/') && !says.file.ends_with('/'),
     },
     Rule {
         cel: "!self.file.contains('**') && !self.file.matches('/[.][.]?(/|$)')",
-        message: "file holds no folder . or .. and no **: write the path itself, with a * for each folder that may \
-                  have any name",
+        message: "file must not contain . or .. as a folder, or **: write the full path, with * for each \
+                  folder that can have any name",
         holds: |says| {
             !says.file.contains("**") && says.file.split('/').all(|part| part != "." && part != "..")
         },
@@ -357,7 +339,7 @@ pub(super) const OUTPUT: &[Rule<Output>] = &[
 pub(super) const HTTP: &[Rule<Http>] = &[
     Rule {
         cel: "(has(self.file) ? 1 : 0) + (has(self.json) ? 1 : 0) + (has(self.archive) ? 1 : 0) == 1",
-        message: "the answer becomes exactly one thing: write one of file, json or archive",
+        message: "http must have exactly one of file, json and archive: set one of them",
         holds: |says| is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()]),
     },
     Rule {
@@ -367,7 +349,7 @@ pub(super) const HTTP: &[Rule<Http>] = &[
     },
     Rule {
         cel: "!has(self.body) || self.method == 'POST'",
-        message: "only a POST has a body: add method: POST, or remove body",
+        message: "body requires method POST: set method to POST, or remove body",
         holds: |says| says.body.is_none() || says.method == Method::Post,
     },
 ];
@@ -375,17 +357,17 @@ pub(super) const HTTP: &[Rule<Http>] = &[
 pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     Rule {
         cel: "[has(self.s3), has(self.gcs), has(self.azure)].filter(store, store).size() == 1",
-        message: "the objects are in one store: write one of s3, gcs or azure",
+        message: "objectStore must have exactly one of s3, gcs and azure: set one of them",
         holds: |says| is_one([says.s3.is_some(), says.gcs.is_some(), says.azure.is_some()]),
     },
     Rule {
         cel: "has(self.object) != has(self.prefix)",
-        message: "a source fetches one object or all below a prefix: write one of object or prefix",
+        message: "objectStore must have exactly one of object and prefix: set one of them",
         holds: |says| says.object.is_some() != says.prefix.is_some(),
     },
     Rule {
         cel: "!has(self.object) || [has(self.file), has(self.json), has(self.archive)].filter(kind, kind).size() == 1",
-        message: "the object becomes exactly one thing: write one of file, json or archive",
+        message: "object requires exactly one of file, json and archive: set one of them",
         holds: |says| {
             says.object.is_none()
                 || is_one([says.file.is_some(), !says.json.is_empty(), says.archive.is_some()])
@@ -393,7 +375,7 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     },
     Rule {
         cel: "!has(self.prefix) || !(has(self.file) || has(self.json) || has(self.archive) || has(self.sha256))",
-        message: "what lies below a prefix becomes files: file, json, archive and sha256 belong to object",
+        message: "file, json, archive and sha256 require object, not prefix: remove them, or set object",
         holds: |says| {
             let of_an_object = says.file.is_some()
                 || !says.json.is_empty()
@@ -404,7 +386,8 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     },
     Rule {
         cel: "!has(self.folder) || has(self.prefix)",
-        message: "folder belongs to prefix: an object's path is written in file, json[].prefix or archive.prefix",
+        message: "folder requires prefix: for an object, set the path in file, json[].prefix or \
+                  archive.prefix",
         holds: |says| says.folder.is_none() || says.prefix.is_some(),
     },
     Rule {
@@ -414,23 +397,24 @@ pub(super) const OBJECT_STORE: &[Rule<ObjectStore>] = &[
     },
     Rule {
         cel: concat!("!has(self.folder) || self.folder.contains('{') || ", is_path!("self.folder")),
-        message: "folder is a path below the assets folder: write it without a first or last slash, and without empty \
-                  parts, . and ..",
+        message: "folder must be a path relative to the assets folder: write it without a leading or \
+                  trailing slash, and without empty parts, . and ..",
         holds: |says| says.folder.as_deref().is_none_or(|folder| may_be_template(folder) || is_path(folder)),
     },
 ];
 
 pub(super) const CREDENTIALS: &[Rule<ObjectStoreCredentials>] = &[Rule {
     cel: "has(self.secret) != (has(self.anonymous) && self.anonymous)",
-    message: "credentials come from a Secret or there are none: write one of secret or anonymous: true, or leave \
-              credentials out for the pod's workload identity",
+    message: "credentials must have exactly one of secret and anonymous: set one of them, or remove \
+              credentials to use the workload identity of the pod",
     holds: |says| says.secret.is_some() != says.anonymous,
 }];
 
 pub(super) const OCI: &[Rule<Oci>] = &[
     Rule {
         cel: "self.reference.matches('(:[^/:@]+|@sha256:[0-9a-f]{64})$')",
-        message: "reference ends in a tag or a digest: write registry.example.com/team/assets:v3 or …@sha256:…",
+        message: "reference must end in a tag or a digest: use a reference such as \
+                  registry.example.com/team/assets:v3 or …@sha256:…",
         holds: |says| match says.reference.rsplit_once('@') {
             Some((_, digest)) => digest.strip_prefix("sha256:").is_some_and(|hex| {
                 hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -443,8 +427,8 @@ pub(super) const OCI: &[Rule<Oci>] = &[
     Rule {
         cel: "!has(self.client) || !(has(self.client.headers) || has(self.client.headersFromSecret) || \
               has(self.client.token))",
-        message: "a registry takes its credentials from pullSecret, and no headers: remove client.headers, \
-                  client.headersFromSecret and client.token",
+        message: "client.headers, client.headersFromSecret and client.token are not supported for \
+                  registries: remove them, and set pullSecret",
         holds: |says| {
             let Client { headers, headers_from_secret, token, .. } = &says.client;
             headers.is_empty() && headers_from_secret.is_none() && token.is_none()
@@ -459,20 +443,20 @@ pub(super) const OCI: &[Rule<Oci>] = &[
 
 pub(super) const CA: &[Rule<Ca>] = &[Rule {
     cel: "has(self.configMap) != has(self.secret)",
-    message: "a CA comes from one object: write one of configMap or secret",
+    message: "ca must have exactly one of configMap and secret: set one of them",
     holds: |says| says.config_map.is_some() != says.secret.is_some(),
 }];
 
 pub(super) const HEADER: &[Rule<Header>] = &[
     Rule {
         cel: "!(self.name.lowerAscii() in ['authorization', 'cookie', 'proxy-authorization'])",
-        message: "this header is a credential, and here it would show in every pod's spec: write it into the Secret of \
-                  headersFromSecret",
+        message: "the header is a credential, which would be visible in the spec of every pod: put it in \
+                  the Secret of headersFromSecret",
         holds: |says| !is_one_of(&says.name, &["authorization", "cookie", "proxy-authorization"]),
     },
     Rule {
         cel: "!(self.name.lowerAscii() in ['connection', 'content-length', 'content-type', 'host', 'transfer-encoding'])",
-        message: "this header is boot's own to write: remove it, or write contentType of the request",
+        message: "the header is set by boot: remove it, or set contentType of the request",
         holds: |says| {
             let own = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
             !is_one_of(&says.name, &own)
@@ -488,25 +472,25 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Rules as the API server reads them.
+/// Rules in the format of the API server.
 pub(super) fn cel<T>(rules: &[Rule<T>]) -> Value {
     rules.iter().map(|rule| json!({"rule": rule.cel, "message": rule.message})).collect()
 }
 
-/// A rule that a profile breaks.
+/// A rule that a profile violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct BrokenRule {
-    /// The part that breaks it: `spec.sources[1].http`.
+    /// The part that violates it: `spec.sources[1].http`.
     pub field: String,
-    /// What to write.
+    /// The message of the rule.
     pub message: String,
 }
 
-/// Checks `spec` as the API server would.
+/// Checks `spec` like the API server.
 ///
 /// # Errors
-/// The first rule that it breaks.
+/// The first violated rule.
 pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     all(SPEC, "spec", spec)?;
     all(HOOK, "spec.hook", &spec.hook)?;
@@ -530,48 +514,28 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
             return Err(twice(field, "name", &source.name));
         }
         all(SOURCE, &field, source)?;
-        let Source {
-            inline,
-            config_map,
-            secret,
-            http,
-            optimus,
-            object_store,
-            oci,
-            pipe,
-            name: _,
-            optional: _,
-            limits: _,
-        } = source;
-        optional(INLINE, &format!("{field}.inline"), inline.as_ref())?;
-        if let Some(says) = config_map {
-            all(MOUNTED, &format!("{field}.configMap"), says)?;
+        let origin = source.origin();
+        let field = format!("{field}.{}", origin.field());
+        if let Some(settings) = origin.client() {
+            client(&field, settings)?;
         }
-        if let Some(says) = secret {
-            all(MOUNTED, &format!("{field}.secret"), says)?;
+        match origin {
+            SourceOrigin::Inline(inline) => all(INLINE, &field, inline)?,
+            SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => all(MOUNTED, &field, object)?,
+            SourceOrigin::Http(http) => {
+                all(HTTP, &field, http)?;
+                becomes(&field, &http.json, http.archive.as_ref())?;
+            }
+            SourceOrigin::Optimus(_) => {}
+            SourceOrigin::ObjectStore(store) => {
+                all(OBJECT_STORE, &field, store)?;
+                becomes(&field, &store.json, store.archive.as_ref())?;
+                optional(CREDENTIALS, &format!("{field}.credentials"), store.credentials.as_ref())?;
+                optional(CA, &format!("{field}.client.ca"), store.client.ca.as_ref())?;
+            }
+            SourceOrigin::Oci(oci) => all(OCI, &field, oci)?,
+            SourceOrigin::Pipe(pipe) => all(PIPE, &field, pipe)?,
         }
-        if let Some(says) = http {
-            let field = format!("{field}.http");
-            all(HTTP, &field, says)?;
-            becomes(&field, &says.json, says.archive.as_ref())?;
-            client(&field, &says.client)?;
-        }
-        if let Some(says) = optimus {
-            client(&format!("{field}.optimus"), &says.client)?;
-        }
-        if let Some(says) = object_store {
-            let field = format!("{field}.objectStore");
-            all(OBJECT_STORE, &field, says)?;
-            becomes(&field, &says.json, says.archive.as_ref())?;
-            optional(CREDENTIALS, &format!("{field}.credentials"), says.credentials.as_ref())?;
-            optional(CA, &format!("{field}.client.ca"), says.client.ca.as_ref())?;
-        }
-        if let Some(says) = oci {
-            let field = format!("{field}.oci");
-            client(&field, &says.client)?;
-            all(OCI, &field, says)?;
-        }
-        optional(PIPE, &format!("{field}.pipe"), pipe.as_ref())?;
     }
     for (position, says) in spec.pipes.outputs.iter().enumerate() {
         let field = format!("spec.pipes.outputs[{position}]");
@@ -583,7 +547,7 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
     optional(RESOURCES, "spec.pipes.resources", spec.pipes.resources.as_ref())
 }
 
-/// What an answer or an object becomes.
+/// Checks how a response or an object is used.
 fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<(), BrokenRule> {
     for (position, part) in json.iter().enumerate() {
         all(JSON_PART, &format!("{field}.json[{position}]"), part)?;
@@ -591,10 +555,10 @@ fn becomes(field: &str, json: &[JsonPart], archive: Option<&Archive>) -> Result<
     optional(ARCHIVE, &format!("{field}.archive"), archive)
 }
 
-/// Checks one output, of a profile or of a pod.
+/// Checks an output of a profile or a pod.
 ///
 /// # Errors
-/// The first rule that the output breaks.
+/// The first violated rule.
 pub fn output(field: &str, says: &Output) -> Result<(), BrokenRule> {
     all(OUTPUT, field, says)
 }
@@ -621,7 +585,7 @@ fn all<T>(rules: &[Rule<T>], field: &str, part: &T) -> Result<(), BrokenRule> {
     }
 }
 
-/// Two entries of a list with one value of its `key`, in the API server's own words.
+/// Two entries of a list with the same `key`, with the message of the API server.
 fn twice(field: String, key: &str, value: &str) -> BrokenRule {
     BrokenRule { field, message: format!("Duplicate value: {}", json!({ key: value })) }
 }
@@ -635,7 +599,8 @@ mod tests {
     use super::*;
     use crate::profile::BootProfile;
 
-    /// What breaks a rule, where, and what is said of it. The scenario `refused` gives the same to an API server.
+    /// A violation of a rule, with its field and message. The scenario `refused` sends the same to an API
+    /// server.
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Sample {
@@ -656,7 +621,7 @@ mod tests {
         }
     }
 
-    /// Every rule of the CRD, at every place where it stands.
+    /// Every rule of the CRD, at each of its places.
     #[test]
     fn each_rule_of_the_crd_has_its_twin() {
         fn collect(schema: &Value, field: &str, rules: &mut BTreeSet<(String, String)>) {
@@ -683,7 +648,7 @@ mod tests {
         );
     }
 
-    /// Its names are written out, as a rule's text is a constant.
+    /// The rule lists the names, because its text is a constant.
     #[test]
     fn the_rule_on_reserved_names_lists_all_of_them() {
         let cel = SPEC.iter().map(|rule| rule.cel).find(|cel| cel.contains("s.inline.env")).unwrap();

@@ -1,4 +1,4 @@
-//! The user that injected containers run as.
+//! User of injected containers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,26 +10,27 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::names;
 
-/// The largest user id that the API server accepts (`IsValidUserID`).
+/// Maximum user ID of the API server (`IsValidUserID`).
 const MAX: i64 = i32::MAX as i64;
 
-/// What a command line says in place of a number.
+/// Value on the command line for the user that the platform selects.
 const PLATFORM: &str = "platform";
 
-/// The user that injected containers run as. `0`, which is root, is no such user.
+/// User of injected containers. It cannot be `0`, which is root.
 ///
 /// In a profile it is a number or `null`, on a command line a number or `platform`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunAsUser {
-    /// This user, and the group of the same number.
+    /// This user, and the group with the same ID.
     Id(i64),
-    /// The one that the platform chooses: `OpenShift` takes it from the namespace's range and refuses any other. Without
-    /// such a platform it is the pod's own `securityContext.runAsUser`, else the image's user.
+    /// The user that the platform selects: `OpenShift` selects one from the range of the namespace and
+    /// refuses any other. On other platforms it is `securityContext.runAsUser` of the pod, or the user of the
+    /// image.
     Platform,
 }
 
 impl RunAsUser {
-    /// What `securityContext.runAsUser` of an injected container says.
+    /// Value of `securityContext.runAsUser` of an injected container.
     #[must_use]
     pub fn id(self) -> Option<i64> {
         match self {
@@ -43,11 +44,11 @@ impl RunAsUser {
             return Ok(Self::Id(id));
         }
         let root = if id == 0 { ", which is root" } else { "" };
-        Err(format!("the user is {id}{root}: use a number from 1 to {MAX}"))
+        Err(format!("user ID {id}{root} is not allowed: use a number from 1 to {MAX}"))
     }
 }
 
-/// The user of Bootlace's image.
+/// User of the Bootlace image.
 impl Default for RunAsUser {
     fn default() -> Self {
         Self::Id(names::USER)
@@ -70,7 +71,8 @@ impl FromStr for RunAsUser {
         if text == PLATFORM {
             return Ok(Self::Platform);
         }
-        let remedy = || format!("{text:?} is no user: use a number from 1 to {MAX}, or {PLATFORM}");
+        let remedy =
+            || format!("{text:?} is not a valid user ID: use a number from 1 to {MAX}, or {PLATFORM}");
         text.parse().ok().and_then(|id| Self::new(id).ok()).ok_or_else(remedy)
     }
 }
@@ -81,7 +83,8 @@ impl Serialize for RunAsUser {
     }
 }
 
-/// Reads a field that is there, be it as `null`. With `#[serde(default)]` beside it, a field that is absent is `None`.
+/// Deserializes a field that is present, including `null`. With `#[serde(default)]`, an absent field is
+/// `None`.
 pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RunAsUser>, D::Error> {
     match Option::<i64>::deserialize(deserializer)? {
         Some(id) => RunAsUser::new(id).map(Some).map_err(D::Error::custom),
@@ -99,7 +102,7 @@ impl JsonSchema for RunAsUser {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        // Nullable by itself: `null` has a meaning beside that of an absent field.
+        // The type is nullable, because `null` differs from an absent field.
         json_schema!({"type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": MAX})
     }
 }
@@ -131,7 +134,7 @@ mod tests {
         ] {
             let spec: BootProfileSpec = serde_json::from_str(&format!(r#"{{"boot":{boot}}}"#)).unwrap();
             assert_eq!(spec.boot.run_as_user, expected);
-            // The last good version of a profile is kept as such a text.
+            // The status of a profile contains the active version as such a text.
             let again: BootProfileSpec =
                 serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
             assert_eq!(again, spec);
@@ -139,7 +142,7 @@ mod tests {
         for id in ["0", "-5", "2147483648"] {
             let spec = format!(r#"{{"boot":{{"runAsUser":{id}}}}}"#);
             let error = serde_json::from_str::<BootProfileSpec>(&spec).unwrap_err().to_string();
-            assert!(error.contains(&format!("the user is {id}")), "{error}");
+            assert!(error.contains(&format!("user ID {id}")), "{error}");
             assert!(error.contains("use a number from 1 to 2147483647"), "{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! The profiles in force: an immutable snapshot that a review is answered from.
+//! The active profiles: an immutable snapshot for reviews.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,23 +9,24 @@ use super::entries;
 use super::rules::{self, BrokenRule};
 use super::spec::{BootProfile, BootProfileSpec};
 use super::templates::{self, InvalidTemplate};
+use crate::quote::quoted;
 
-/// A profile in force.
+/// An active profile.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Profile {
-    /// Its name, which a pod's label gives.
+    /// Name of the profile.
     pub name: String,
-    /// Its `metadata.generation`, which counts changes of its spec; 0 where it was read from a file.
+    /// The `metadata.generation` of the profile; 0 if it comes from a file.
     pub generation: i64,
-    /// What it says.
+    /// Spec of the profile.
     pub spec: BootProfileSpec,
 }
 
 impl Profile {
-    /// A version of a profile that can be in force.
+    /// Validates a version of a profile.
     ///
     /// # Errors
-    /// Where no pod could boot with it.
+    /// If no pod could boot with it.
     pub fn new(
         name: impl Into<String>,
         generation: i64,
@@ -50,68 +51,66 @@ impl TryFrom<BootProfile> for Profile {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub enum InvalidProfile {
-    /// It breaks a rule, or names what boot would refuse.
+    /// It violates a rule, or boot would refuse it.
     Broken(#[from] BrokenRule),
-    /// A template of it could work for no pod.
+    /// A template cannot work for any pod.
     Template(#[from] InvalidTemplate),
 }
 
-/// All profiles in force, and what is known of those that are not, by name.
+/// All active profiles, and the problems of the others, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Profiles {
     in_force: Arc<BTreeMap<String, Arc<Profile>>>,
-    /// Why no version of a profile is in force.
+    /// Why a profile has no valid version.
     not_in_force: Arc<BTreeMap<String, String>>,
 }
 
-/// A pod cannot have the profile that it asks for.
+/// A pod selects a profile that is not active.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoProfile {
-    /// There is none of that name.
-    #[error("no BootProfile is called {name:?}: {}", remedy(name, known))]
+    /// It does not exist.
+    #[error("BootProfile {name:?} not found: {}", remedy(name, known))]
     Unknown {
-        /// What the pod asked for.
+        /// Name of the profile.
         name: String,
-        /// Those that are in force.
+        /// Names of the active profiles.
         known: Vec<String>,
     },
-    /// It exists, and no version of it is in force.
-    #[error(
-        "BootProfile {name:?} exists, but is not in force: {problem}. Correct the BootProfile, or use another one"
-    )]
+    /// It exists, but has no valid version.
+    #[error("BootProfile {name:?} has no valid version ({problem}): correct it, or use another BootProfile")]
     NotInForce {
-        /// What the pod asked for.
+        /// Name of the profile.
         name: String,
-        /// What is wrong with it, as its status says.
+        /// The problem, as in its status.
         problem: String,
     },
 }
 
 fn remedy(name: &str, known: &[String]) -> String {
     if known.is_empty() {
-        return format!("there is none in the cluster yet; create one with the name {name:?}");
+        return format!("the cluster has no BootProfiles yet, create {name:?}");
     }
-    format!("use one of {}, or create it", known.join(", "))
+    format!("use one of {}, or create it", quoted(known))
 }
 
 impl Profiles {
-    /// The same, with profiles of which no version is in force, and why.
+    /// Adds profiles without a valid version, with their problems.
     #[must_use]
     pub fn with_not_in_force(self, problems: BTreeMap<String, String>) -> Self {
         Self { not_in_force: Arc::new(problems), ..self }
     }
 
-    /// The profiles in force, in the order of their names.
+    /// The active profiles, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Profile>> {
         self.in_force.values()
     }
 
-    /// The profiles of which no version is in force, with what is wrong with each, in the order of their names.
+    /// The profiles without a valid version, with their problems, sorted by name.
     pub fn not_in_force(&self) -> impl Iterator<Item = (&str, &str)> {
         self.not_in_force.iter().map(|(name, problem)| (name.as_str(), problem.as_str()))
     }
 
-    /// The error for a pod that asks for a profile that is not in force.
+    /// The error for a pod that selects a profile that is not active.
     #[must_use]
     pub fn missing(&self, name: &str) -> NoProfile {
         let name = name.to_owned();

@@ -1,13 +1,14 @@
-//! A number of bytes as a profile writes it: `64Mi`.
+//! Number of bytes in a profile: `64Mi`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::Quantity;
 
-/// The suffixes that a size may have.
+/// Allowed suffixes.
 const UNITS: [&str; 6] = ["Ki", "Mi", "Gi", "k", "M", "G"];
 
-/// A whole number of bytes with one of the suffixes k, M, G, Ki, Mi and Gi, or none. It is kept as it was written.
+/// A whole number of bytes, optionally with one of the suffixes k, M, G, Ki, Mi and Gi. The original text is
+/// kept.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(try_from = "String", into = "String")]
 pub struct Size {
@@ -32,7 +33,7 @@ impl TryFrom<String> for Size {
         let bytes = Quantity::parse(&text).ok().filter(|_| is_whole).map(Quantity::units);
         match bytes {
             Some(bytes) if (1..i64::MAX.unsigned_abs()).contains(&bytes) => Ok(Self { text, bytes }),
-            _ => Err(format!("{text:?} is no size in bytes: write 500k, 64Mi or 1Gi")),
+            _ => Err(format!("{text:?} is not a valid size: use a value such as 500k, 64Mi or 1Gi")),
         }
     }
 }
@@ -57,7 +58,7 @@ mod tests {
         for text in ["", "0", "Mi", "-1", "+1", "1.5Gi", "1e3", "1m", "1 Mi", "1mi", "18446744073709551615Ki"]
         {
             let error = bytes(text).unwrap_err();
-            assert!(error.starts_with(&format!("{text:?} is no size in bytes: write")), "{error}");
+            assert!(error.starts_with(&format!("{text:?} is not a valid size")), "{error}");
         }
     }
 

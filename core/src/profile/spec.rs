@@ -1,7 +1,7 @@
-//! The `BootProfile` custom resource: how tasks boot, described once for a cluster.
+//! The `BootProfile` custom resource: how tasks boot.
 //!
-//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails when they differ.
-//! What a schema or a CEL rule can catch is refused by the API server itself, with the messages below.
+//! The CRD in the chart is generated from these types (`bootlace crds`); a test fails if they differ. The API
+//! server refuses what the schema and the CEL rules can detect, with the messages below.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use super::rules;
 use super::run_as_user::{self, RunAsUser};
 use crate::{crd, names};
 
-/// How a task boots: which image fetches what, in which order, and where the task finds it.
+/// How tasks boot: what boot fetches, and how the task gets it.
 #[derive(CustomResource, JsonSchema, Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "bootlace.dev",
@@ -31,8 +31,9 @@ use crate::{crd, names};
     shortname = "bp",
     category = "bootlace",
     status = "super::BootProfileStatus",
+    doc = "A BootProfile describes how tasks boot: what boot fetches before a task starts, and how the task gets it.",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
-    printcolumn = r#"{"name":"In force","type":"integer","jsonPath":".status.lastGood.generation","description":"The generation that tasks boot with"}"#,
+    printcolumn = r#"{"name":"In force","type":"integer","jsonPath":".status.lastGood.generation","description":"Generation that tasks boot with"}"#,
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
     printcolumn = r#"{"name":"Assets","type":"string","jsonPath":".spec.assets.layout"}"#,
     printcolumn = r#"{"name":"Env","type":"string","jsonPath":".spec.env.mode"}"#,
@@ -44,18 +45,19 @@ use crate::{crd, names};
 pub struct BootProfileSpec {
     /// The boot container.
     pub boot: Boot,
-    /// What boot fetches, in order. Where two sources give the same env name or file, the later one wins.
+    /// Sources that boot fetches, in order. If two sources provide the same variable or file, the later one
+    /// wins. At most 32.
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub sources: Vec<Source>,
     /// Where the task finds its files.
     pub assets: Assets,
-    /// The volume that carries everything from boot to the task.
+    /// The volume that contains the files and the env that boot fetched.
     pub volume: Volume,
-    /// How the boot env reaches the task's process.
+    /// How the boot env is delivered to the task process.
     pub env: Env,
-    /// The postStart hook, which proves that the env arrived.
+    /// The postStart hook, which verifies that the task process has the boot env.
     pub hook: Hook,
-    /// What tasks hand over to later tasks of their run.
+    /// Outputs of the tasks, which later tasks of the run can use.
     pub pipes: Pipes,
 }
 
@@ -63,16 +65,16 @@ pub struct BootProfileSpec {
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Boot {
-    /// Image of the boot container. Without it: the image that the webhook was installed with.
+    /// Image of the boot container. Defaults to the image that the webhook is configured with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// When the kubelet pulls the boot image. Without it: what the webhook was installed with.
+    /// Pull policy of the boot image: `Always`, `IfNotPresent` or `Never`. Defaults to the policy that the
+    /// webhook is configured with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<PullPolicy>,
-    /// Secrets of the pod's namespace that the kubelet pulls images with, by name: for a boot image in a private registry.
-    /// Each that the pod does not name itself is appended to its `imagePullSecrets`, and so are those that the webhook was
-    /// installed with.
+    /// Names of Secrets in the namespace of the pod, for a boot image in a private registry. They are added
+    /// to `imagePullSecrets` of the pod, together with those that the webhook is configured with. At most 16.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -80,24 +82,26 @@ pub struct Boot {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub image_pull_secrets: Vec<String>,
-    /// Boot images that a pod may name for itself, by the annotation `bootlace.dev/init-image`. Without it: none.
+    /// Boot images that a pod can select with the annotation `bootlace.dev/init-image`. By default, no image
+    /// is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_image: Option<InitImage>,
-    /// Before or after the pod's own init containers.
+    /// Position of boot among the init containers of the pod: `First` or `Last`. Defaults to `Last`.
     pub position: Position,
-    /// Seconds that all sources together may take. Boot fails when they are over.
+    /// Timeout for all sources together, in seconds. Boot fails when it expires. Defaults to 120. At most
+    /// 3600.
     #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: u32,
-    /// How boot writes its log: lines for people, or a JSON object a line.
+    /// Format of the log of boot: `Text`, or `Json` for one JSON object per line. Defaults to `Text`.
     pub log_format: LogFormat,
-    /// Resources of the boot container. Without it: those of the pod's largest container, which cost the pod nothing,
-    /// because boot ends before the task starts. They do not apply to pods with resources of their own
-    /// (`spec.resources`).
+    /// Resources of the boot container. Defaults to those of the largest container of the pod, which add
+    /// nothing to the requests of the pod because boot exits before the task starts. Ignored if the pod has
+    /// pod-level resources (`spec.resources`).
     #[serde(skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
-    /// User id that all injected containers run as; `0` is refused. Without it: what the webhook was installed with,
-    /// 65532 by default. `null` leaves it to the platform, whatever the webhook was installed with: `OpenShift` takes it
-    /// from the namespace's range.
+    /// User ID of all injected containers; must not be 0. Defaults to the ID that the webhook is configured
+    /// with, which is 65532 by default. With `null`, the platform sets the ID, for example `OpenShift` from
+    /// the range of the namespace.
     #[serde(deserialize_with = "run_as_user::present", skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<RunAsUser>,
 }
@@ -118,13 +122,13 @@ impl Default for Boot {
     }
 }
 
-/// How boot writes its log.
+/// Format of the log of boot.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Lines of text.
     #[default]
     Text,
-    /// A JSON object a line, for machines.
+    /// One JSON object per line.
     Json,
 }
 
@@ -136,19 +140,19 @@ impl LogFormat {
     }
 }
 
-/// When the kubelet pulls an image, in Kubernetes' own words.
+/// Pull policy of an image, as in the Kubernetes API.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum PullPolicy {
-    /// Pull at every start.
+    /// Pull the image each time a container starts.
     Always,
-    /// Pull when the node does not have it.
+    /// Pull the image if the node does not have it.
     IfNotPresent,
-    /// Never pull.
+    /// Never pull the image.
     Never,
 }
 
 impl PullPolicy {
-    /// The word that a pod's `imagePullPolicy` takes.
+    /// The value of `imagePullPolicy` in a pod.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -166,45 +170,45 @@ impl std::str::FromStr for PullPolicy {
         [Self::Always, Self::IfNotPresent, Self::Never]
             .into_iter()
             .find(|policy| policy.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no pull policy: use Always, IfNotPresent or Never"))
+            .ok_or_else(|| format!("{text:?} is not a valid pull policy: use Always, IfNotPresent or Never"))
     }
 }
 
-/// Where boot stands among the pod's init containers. Never between them.
+/// Position of boot among the init containers of the pod.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum Position {
-    /// Before all of them: they may use what boot fetched.
+    /// Before all of them: they can use the fetched files.
     First,
-    /// After all of them: boot may use what they set up (a mesh's network, say).
+    /// After all of them: boot can use what they set up, for example the network of a mesh.
     #[default]
     Last,
 }
 
-/// Resources of an injected container by name: `cpu`, `memory`, `ephemeral-storage`.
+/// Requests and limits of an injected container: `cpu`, `memory` and `ephemeral-storage`.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::RESOURCES)))]
 pub struct Resources {
-    /// What the scheduler reserves. In a Guaranteed pod the limits too are at least this.
+    /// Requests of the container. In a Guaranteed pod, the limits are raised to the requests.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quantities")]
     pub requests: BTreeMap<String, Quantity>,
-    /// What the container may use at most. In a Guaranteed pod it is no more than the pod's largest container may use, and
-    /// the requests are as much.
+    /// Limits of the container. In a Guaranteed pod, they are lowered to the limits of the largest container
+    /// of the pod, and the requests equal the limits.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quantities")]
     pub limits: BTreeMap<String, Quantity>,
 }
 
 impl Resources {
-    /// Whether it says nothing.
+    /// Whether it has no requests and no limits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty() && self.limits.is_empty()
     }
 }
 
-/// The lengths bound what the API server estimates that a rule costs.
+/// The maximum lengths limit the cost that the API server estimates for rules.
 fn quantities(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
@@ -213,111 +217,113 @@ fn quantities(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-/// A quantity as Kubernetes writes it: `10m`, `64Mi`.
+/// A quantity as in Kubernetes: `10m`, `64Mi`.
 pub type Quantity = String;
 
-/// One place that boot fetches from: a name, and exactly one kind.
+/// A source that boot fetches. It must have exactly one kind.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::SOURCE)))]
 pub struct Source {
-    /// Name of the source in boot's log and errors; unique in the profile.
+    /// Name of the source in logs and errors. Must be unique in the profile. Required.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Whether the task may start where the source cannot be had: it does not exist, does not answer, or
-    /// answers with an error. What it does give must be right all the same.
+    /// Whether the task starts without the source if it does not exist, does not respond or responds with an
+    /// error. Content that the source does provide must be valid. Defaults to false.
     #[serde(default)]
     pub optional: bool,
-    /// How much it may give.
+    /// Limits of the content of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// Env and files written in the profile itself.
+    /// Variables and files in the profile itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inline: Option<Inline>,
-    /// A `ConfigMap` of the pod's namespace, mounted into boot.
+    /// A `ConfigMap` in the namespace of the pod, mounted into boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map: Option<Mounted>,
-    /// A `Secret` of the pod's namespace, mounted into boot.
+    /// A `Secret` in the namespace of the pod, mounted into boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Mounted>,
     /// An HTTP request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Http>,
-    /// What an Optimus server compiled for the run.
+    /// The compiled input of a run, from an Optimus server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimus: Option<Optimus>,
-    /// Objects of S3, Google Cloud Storage or Azure Blob Storage.
+    /// Objects in S3, Google Cloud Storage or Azure Blob Storage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object_store: Option<ObjectStore>,
     /// An OCI artifact or image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oci: Option<Oci>,
-    /// What an earlier task of the run handed over, mounted into boot.
+    /// The output of an earlier task of the run, mounted into boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipe: Option<Pipe>,
 }
 
-/// Env and files written in the profile itself. Not for secrets: they show in every pod.
+/// Variables and files in the profile itself. Not for secrets: they are visible in the spec of every pod.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::INLINE)))]
 pub struct Inline {
-    /// Env by name. Each value may be a template.
+    /// Variables by name. Each value can be a template. At most 1024.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 1024))]
     pub env: BTreeMap<String, String>,
-    /// Files by path below the assets folder. Path and content may be templates.
+    /// File contents by path relative to the assets folder. Paths and contents can be templates. At most
+    /// 1024.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 1024))]
     pub files: BTreeMap<String, String>,
 }
 
-/// A `ConfigMap` or `Secret` of the pod's own namespace.
+/// A `ConfigMap` or `Secret` in the namespace of the pod.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::MOUNTED)))]
 pub struct Mounted {
-    /// Name of the object.
+    /// Name of the object. Required.
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Whether keys become env variables or files.
+    /// Target of the keys: `Env` for variables, `Files` for files. Defaults to `Files`.
     #[serde(default)]
     pub into: SourceTarget,
-    /// Which keys, and as what. Without it: every key under its own name.
+    /// Keys to use, with their names as variables or files. Defaults to all keys under their own names. At
+    /// most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub items: Vec<Item>,
-    /// Which keys to leave out, where all are taken: names, with `*` for any characters.
+    /// Keys to leave out if all keys are used. A `*` matches any characters. At most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
     pub exclude: Vec<String>,
-    /// Put in front of every name: a folder (`sql/`) for files, a prefix (`DB_`) for env.
+    /// Prefix of all names: a folder such as `sql/` for files, or a prefix such as `DB_` for variables.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub prefix: String,
-    /// Whether the task may start without the object, or without a listed key.
+    /// Whether the task starts if the object or a key of `items` does not exist. Defaults to false.
     #[serde(default)]
     pub optional: bool,
 }
 
-/// What a source's keys become.
+/// Target of the keys of a source.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum SourceTarget {
-    /// Env variables of the task.
+    /// Variables of the task.
     Env,
     /// Files in the assets folder.
     #[default]
     Files,
 }
 
-/// One key of a `ConfigMap` or `Secret`.
+/// A key of a `ConfigMap`, a `Secret` or an output.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Item {
-    /// The key.
+    /// The key. Required.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
-    /// The variable's name or the file's path.
+    /// Name of the variable, or path of the file. Required.
     #[serde(rename = "as")]
     #[schemars(length(min = 1, max = 253))]
     pub target: String,
@@ -327,10 +333,11 @@ pub struct Item {
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Assets {
-    /// What lies where below the mount path.
+    /// Layout of the files: `Bootlace`, or `Optimus` for the plugin images of Optimus. Defaults to
+    /// `Bootlace`.
     pub layout: Layout,
-    /// Absolute path in the task's containers. Without it: `/var/assets`, which the RFC's images expect, or what the
-    /// layout's images expect.
+    /// Absolute path of the files in the task containers. Defaults to `/var/assets`, or to `/data` in the
+    /// layout `Optimus`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 250), regex(pattern = "^(/[^/:]+)+$"))]
     pub mount_path: Option<String>,
@@ -356,21 +363,21 @@ impl Assets {
         }
     }
 
-    /// The folder around them that the task can write to, where the layout has one.
+    /// The folder around the files that the task can write to, if the layout has one.
     #[must_use]
     pub fn writable(&self) -> Option<&str> {
         (self.layout == Layout::Optimus).then(|| self.mount_path())
     }
 }
 
-/// What lies where below the mount path of the assets.
+/// Layout of the files at the mount path.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum Layout {
-    /// The files.
+    /// The files are directly at the mount path.
     #[default]
     Bootlace,
-    /// As the plugin images of Optimus expect it: the files in `in`, and the boot env in `in/.env` and `in/.secret` for a
-    /// shell to source. The mount path itself, `/data` unless it is set, can be written.
+    /// As the plugin images of Optimus expect: the files are in `in`, and the boot env is in `in/.env` and
+    /// `in/.secret`, for a shell to source. The mount path itself is writable.
     Optimus,
 }
 
@@ -382,12 +389,13 @@ impl Layout {
     }
 }
 
-/// The volume that carries everything from boot to the task.
+/// The volume that contains the files and the env that boot fetched.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::VOLUME)))]
 pub struct Volume {
-    /// Size of the memory-backed emptyDir. What is on it counts as memory of the pod: `docs/memory.md` has the sum.
+    /// Size limit of the memory-backed emptyDir. Its content counts as memory of the pod, see
+    /// `docs/memory.md`. Defaults to `64Mi`.
     #[schemars(length(max = 32))]
     pub size_limit: Quantity,
 }
@@ -398,49 +406,53 @@ impl Default for Volume {
     }
 }
 
-/// How the boot env reaches the task's process.
+/// How the boot env is delivered to the task process.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = rules::cel(rules::ENV)))]
 pub struct Env {
-    /// The way.
+    /// Env mode: `Auto`, `Launch`, `Secret`, `File` or `Hook`. Defaults to `Auto`, which uses the launcher if
+    /// the command of the container is known. A pod can override it with the annotation
+    /// `bootlace.dev/env-mode`.
     pub mode: EnvMode,
-    /// Variables that decide which code runs (`PATH`, `LD_*`, …) and that sources may set all the same: names, or
-    /// starts of names with a star behind them.
+    /// Variables that control which code runs (`PATH`, `LD_*` and others) and that sources may set: names, or
+    /// prefixes followed by `*`. At most 64.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 253), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*\*?$")))]
     pub allow: Vec<String>,
-    /// Commands of images, for pods that name none. The first entry that matches a container's image counts.
+    /// Commands of images, for containers without a command. The first entry that matches the image is used.
+    /// At most 256.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub images: Vec<ImageCommand>,
-    /// What the mode `File` hands over.
+    /// Settings of the env mode `File`.
     pub file: EnvFile,
 }
 
-/// The way that the boot env takes into the task's process.
+/// How the boot env is delivered to the task process.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub enum EnvMode {
-    /// The strongest way that the pod allows.
+    /// The mode with the strongest guarantee that the container supports.
     #[default]
     Auto,
-    /// A launcher in front of the container's command loads it and execs. A pod whose command is not known is
-    /// refused.
+    /// The launcher loads the env and executes the command of the container. A container with an unknown
+    /// command is refused.
     Launch,
-    /// A Secret of the pod's own, which the store creates of the boot env and the kubelet puts into the container. It
-    /// needs no command, and takes text only: 1 MiB in all, names included.
+    /// The store creates a Secret for the pod from the boot env, and the kubelet passes it to the container.
+    /// It does not need the command, and is limited to text of at most 1 MiB with the names.
     Secret,
-    /// The kubelet reads it from a file (`fileKeyRef`), on Kubernetes 1.35 and later.
+    /// The kubelet reads the env from a file (`fileKeyRef`). Requires Kubernetes 1.35 or later.
     File,
-    /// The postStart hook writes it to `$HOME/.env`, for an entrypoint that sources it. Nothing proves that it does.
+    /// The postStart hook writes the env to `$HOME/.env`, for an entrypoint that sources this file. Nothing
+    /// verifies that it does.
     Hook,
 }
 
 impl EnvMode {
-    /// All of them.
+    /// All env modes.
     pub const ALL: [Self; 5] = [Self::Auto, Self::Launch, Self::Secret, Self::File, Self::Hook];
 
-    /// The word for it.
+    /// The name of the mode.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -452,8 +464,8 @@ impl EnvMode {
         }
     }
 
-    /// Whether a container cannot do without the postStart hook: it delivers the env, or nothing else notices that the
-    /// env did not arrive.
+    /// Whether the mode requires the postStart hook: the hook delivers the env, or nothing else detects that
+    /// the env is missing.
     #[must_use]
     pub fn needs_hook(self) -> bool {
         matches!(self, Self::File | Self::Hook)

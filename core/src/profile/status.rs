@@ -1,5 +1,5 @@
-//! What the webhook says of a `BootProfile` in its status: whether its newest version is in force, and the last one
-//! that was good, so that a replica that starts while the newest is not has it too.
+//! The status of a `BootProfile`, which the webhook writes: whether its newest version is valid, and the
+//! active version, so that a replica that starts while the newest version is invalid has it too.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
@@ -9,19 +9,21 @@ use serde::{Deserialize, Serialize};
 use super::Profile;
 use crate::crd::{self, READY, STALLED};
 
-/// Whether the profile's newest version is in force, and the last good one. Written by the webhook.
+/// Status of the profile, written by the webhook: whether its newest generation is valid, and the active
+/// version.
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-// Until a webhook has seen the profile, no generation is observed: without the default kstatus takes an object that has
-// no status for one that is ready.
+// Until a webhook has seen the profile, no generation is observed. Without the default, kstatus considers an
+// object without a status ready.
 #[schemars(extend("default" = {"observedGeneration": -1}), transform = crd::known_integers)]
 pub struct BootProfileStatus {
-    /// The `metadata.generation` that the rest is about.
+    /// The `metadata.generation` that the status describes.
     pub observed_generation: i64,
-    /// `Ready`: whether that generation is in force. `Stalled`, where it is not: nothing changes until the profile does.
+    /// Conditions of the profile. `Ready`: whether the observed generation is active. `Stalled`: the observed
+    /// generation is invalid, and nothing changes until the profile changes.
     #[schemars(schema_with = "crd::conditions")]
     pub conditions: Vec<Condition>,
-    /// The version that is in force: the newest that could be read.
+    /// The active version: the newest valid one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_good: Option<LastValid>,
 }
@@ -30,14 +32,14 @@ pub struct BootProfileStatus {
 #[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LastValid {
-    /// Its `metadata.generation`.
+    /// The `metadata.generation` of this version.
     pub generation: i64,
-    /// Its `spec`, as JSON in a text: the API server would fit an object to the schema of its day.
+    /// The `spec` as a JSON string, so that the API server does not prune fields that it does not know.
     pub spec: String,
 }
 
 impl LastValid {
-    /// The profile that was good then, where this version of Bootlace can still read it.
+    /// The profile of this version, if this version of Bootlace can parse it.
     #[must_use]
     pub fn profile(&self, name: &str) -> Option<Profile> {
         Profile::new(name, self.generation, serde_json::from_str(&self.spec).ok()?).ok()
@@ -45,8 +47,8 @@ impl LastValid {
 }
 
 impl BootProfileStatus {
-    /// What to say of `generation`, where `problem` keeps it from being in force and `in_force` is what is. The time of
-    /// the last transition is that of `before`, or `now` where the condition changes.
+    /// The status for `generation`. `problem` is why it is invalid, and `in_force` is the active version. The
+    /// transition time is that of `before` unless the condition changes `now`.
     #[must_use]
     pub fn of(
         generation: i64,
@@ -56,15 +58,13 @@ impl BootProfileStatus {
         now: Timestamp,
     ) -> Self {
         let (status, reason, message) = match (problem, in_force) {
-            (None, _) => ("True", "InForce", format!("generation {generation} is in force")),
+            (None, _) => ("True", "InForce", format!("generation {generation} is active")),
             (Some(problem), Some(good)) => {
-                ("False", "Invalid", format!("{problem}; generation {} stays in force", good.generation))
+                ("False", "Invalid", format!("{problem}; generation {} stays active", good.generation))
             }
-            (Some(problem), None) => (
-                "False",
-                "Invalid",
-                format!("{problem}; no earlier version is known that could stay in force"),
-            ),
+            (Some(problem), None) => {
+                ("False", "Invalid", format!("{problem}; no earlier valid version is known"))
+            }
         };
         let condition = |type_, status, message| {
             let condition = crd::condition(type_, status, reason, message, &before.conditions, now);

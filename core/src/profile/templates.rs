@@ -1,8 +1,8 @@
-//! Which fields of a profile may be templates, and where each one's values land.
+//! Fields of a profile that can be templates, with their slots.
 //!
-//! To let another field be one, add its line to its source's [`Templated`] here. It is then checked when the profile is
-//! read and filled in at admission, and its slot sees to it that a pod's values stay in their place. A source that has
-//! none yet implements the trait, and stands in [`templated`].
+//! To allow a template in another field, add it to the [`Templated`] implementation of its source. It is then
+//! checked when the profile is read and rendered at admission, and its slot escapes the values of the pod. A
+//! source without templates needs an implementation of the trait, and an entry in [`templated`].
 
 use std::collections::BTreeMap;
 
@@ -12,42 +12,42 @@ use super::remote::{Client, Http, Optimus};
 use super::spec::{Inline, Source, SourceTarget};
 use crate::template::{self, Context, InvalidTemplateSyntax, RenderError, Slot};
 
-/// Why a field's template is none, or none for a pod.
+/// Why a template is invalid, or cannot be rendered for a pod.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("source {source_name:?}, {field}: {error}")]
 pub struct InvalidTemplate {
-    /// The source's name.
+    /// Name of the source.
     pub source_name: String,
-    /// The field below it: `inline.env.DAY`.
+    /// Field of the source: `inline.env.DAY`.
     pub field: String,
-    /// What is wrong with it.
+    /// The error.
     pub error: FieldError,
 }
 
-/// What is wrong with a field's template.
+/// Error of a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
-    /// No pod could make it work.
+    /// It cannot work for any pod.
     #[error(transparent)]
     Unreadable(#[from] InvalidTemplateSyntax),
-    /// It does not work for this pod.
+    /// It cannot be rendered for this pod.
     #[error(transparent)]
     Render(#[from] RenderError),
-    /// The field takes none.
-    #[error("no template can stand here: {0}")]
+    /// Templates are not allowed in the field.
+    #[error("a template is not allowed here: {0}")]
     Fixed(&'static str),
-    /// Two paths become the same.
-    #[error("{path:?} is the path of another file of this source too")]
+    /// Two paths are equal after rendering.
+    #[error("{path:?} is also the path of another file of this source: rename one of them")]
     Twice {
         /// The path.
         path: String,
     },
 }
 
-/// Checks all templates of `sources`, and gives the positions of the sources that have any.
+/// Checks all templates of `sources`, and returns the indexes of the sources with templates.
 ///
 /// # Errors
-/// Where one could work for no pod: the error names source and field.
+/// If a template cannot work for any pod. The error names source and field.
 pub fn check(sources: &[Source]) -> Result<Vec<usize>, InvalidTemplate> {
     let mut positions = Vec::new();
     for (position, source) in sources.iter().enumerate() {
@@ -61,10 +61,10 @@ pub fn check(sources: &[Source]) -> Result<Vec<usize>, InvalidTemplate> {
     Ok(positions)
 }
 
-/// Fills all templates of `source` in with what `context` tells.
+/// Renders all templates of `source` with `context`.
 ///
 /// # Errors
-/// Where one does not work for this pod: the error names source and field.
+/// If a template cannot be rendered. The error names source and field.
 pub fn fill(source: &mut Source, context: &Context) -> Result<(), InvalidTemplate> {
     visit(source, &mut |text, slot| {
         *text = template::render(text, context, slot)?;
@@ -72,17 +72,17 @@ pub fn fill(source: &mut Source, context: &Context) -> Result<(), InvalidTemplat
     })
 }
 
-/// What is done to each template.
+/// The operation for each template.
 type Work<'w> = dyn FnMut(&mut String, Slot) -> Result<(), FieldError> + 'w;
 
-/// Does `work` to each field of `source` that is a template.
+/// Calls `work` for each field of `source` that is a template.
 fn visit(source: &mut Source, work: &mut Work<'_>) -> Result<(), InvalidTemplate> {
     let mut fields = Fields { work };
     let visited = templated(source).map_or(Ok(()), |source| source.templates(&mut fields));
     visited.map_err(|(field, error)| InvalidTemplate { source_name: source.name.clone(), field, error })
 }
 
-/// A source's kind that takes templates; `None` for one that takes none.
+/// The kind of a source if it supports templates; else `None`.
 fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
     let Source {
         inline,
@@ -105,23 +105,22 @@ fn templated(source: &mut Source) -> Option<&mut dyn Templated> {
     inline.or(http).or(optimus).or(object_store).or(oci)
 }
 
-/// Why scheme and host are the profile's alone.
-const ADDRESS: &str = "what a pod says never chooses whom boot calls; write the address as it is, and what differs from \
-                       pod to pod in the fields behind it";
+/// Why scheme and host cannot be templates.
+const ADDRESS: &str = "a pod must not choose the server that boot connects to; use a fixed address here, and templates in \
+                       the other fields of the source";
 
-/// Why names are the profile's alone.
-const NAME: &str =
-    "what a pod says never chooses a name; write the name as it is, and the template in its value";
+/// Why names cannot be templates.
+const NAME: &str = "a pod must not choose the name; use a fixed name, and a template in the value";
 
-/// A part of a source that has fields which may be templates.
+/// A part of a source with fields that can be templates.
 trait Templated {
-    /// Names each of them to `fields`, with its slot.
+    /// Passes each of them to `fields`, with its slot.
     fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited;
 }
 
 impl Templated for Inline {
     fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
-        self.env.keys().try_for_each(|name| fixed("a name in inline.env", name, NAME))?;
+        self.env.keys().try_for_each(|name| fixed("name in inline.env", name, NAME))?;
         fields.values("inline.env", &mut self.env, Slot::Text)?;
         fields.values("inline.files", &mut self.files, Slot::Text)?;
         fields.keys("inline.files", &mut self.files, Slot::FilePath)
@@ -132,8 +131,8 @@ impl Templated for Http {
     fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
         fixed("http.url", &self.url, ADDRESS)?;
         fields.text("http.path", &mut self.path, Slot::UrlPath)?;
-        self.query.keys().try_for_each(|name| fixed("a name in http.query", name, NAME))?;
-        // Boot encodes the query's values, so that here they are text.
+        self.query.keys().try_for_each(|name| fixed("name in http.query", name, NAME))?;
+        // Boot encodes the query, so values are plain text here.
         fields.values("http.query", &mut self.query, Slot::Text)?;
         if let Some(body) = &mut self.body {
             match body_slot(&self.content_type) {
@@ -158,7 +157,7 @@ impl Templated for Http {
 impl Templated for Optimus {
     fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
         fixed("optimus.host", &self.host, ADDRESS)?;
-        // Boot writes them into the path and the body, each encoded as it must be there.
+        // Boot encodes these for the path and the body.
         fields.text("optimus.project", &mut self.project, Slot::Name)?;
         fields.text("optimus.job", &mut self.job, Slot::Name)?;
         fields.text("optimus.scheduledAt", &mut self.scheduled_at, Slot::Name)?;
@@ -178,7 +177,7 @@ impl Templated for ObjectStore {
         for (field, address) in endpoints {
             fixed(field, address.unwrap_or_default(), ADDRESS)?;
         }
-        // A key's parts are names, as a path's are: a value is (part of) one.
+        // The parts of a key are names, like those of a path: a value is (part of) one.
         for (field, key) in [
             ("objectStore.object", &mut self.object),
             ("objectStore.prefix", &mut self.prefix),
@@ -202,9 +201,9 @@ impl Templated for ObjectStore {
 
 impl Templated for Oci {
     fn templates(&mut self, fields: &mut Fields<'_, '_>) -> Visited {
-        // A name without a slash has no registry, and what a value put there could become one.
+        // A reference without a slash has no registry, and a value could become one.
         let registry = self.reference.split_once('/').map_or(&*self.reference, |(registry, _)| registry);
-        fixed("the registry in oci.reference", registry, ADDRESS)?;
+        fixed("registry of oci.reference", registry, ADDRESS)?;
         fields.text("oci.reference", &mut self.reference, Slot::ImageReference)?;
         fields.text("oci.path", &mut self.path, Slot::FilePath)?;
         fields.text("oci.prefix", &mut self.prefix, Slot::FilePath)?;
@@ -224,11 +223,11 @@ impl Templated for Client {
     }
 }
 
-/// Why a body's type takes no template.
-const BODY: &str = "it is not known how a value is written in a body of this contentType; use JSON, \
+/// Why a body of this type cannot be a template.
+const BODY: &str = "values cannot be escaped for a body of this contentType; use JSON, \
                     application/x-www-form-urlencoded or text/plain";
 
-/// How values are written in a body of this type (RFC 9110, section 8.3.1: parameters may follow, case does not count).
+/// Slot of a body of this type (RFC 9110, section 8.3.1: parameters can follow, and it is case-insensitive).
 fn body_slot(content_type: &str) -> Option<Slot> {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match &*essence {
@@ -240,16 +239,16 @@ fn body_slot(content_type: &str) -> Option<Slot> {
     }
 }
 
-/// Takes the fields of a source, and does the work to those that are templates.
+/// Receives the fields of a source, and processes those that are templates.
 struct Fields<'f, 'w> {
     work: &'f mut Work<'w>,
 }
 
-/// The field at fault, and its fault.
+/// The field with an error, and the error.
 type Visited = Result<(), (String, FieldError)>;
 
 impl Fields<'_, '_> {
-    /// A field that may be a template.
+    /// A field that can be a template.
     fn text(&mut self, field: &str, text: &mut String, slot: Slot) -> Visited {
         if !template::is_one(text) {
             return Ok(());
@@ -276,7 +275,7 @@ impl Fields<'_, '_> {
     }
 }
 
-/// A text that is no template, and why it cannot be one.
-fn fixed(field: &str, text: &str, why: &'static str) -> Visited {
-    if template::is_one(text) { Err((field.to_owned(), FieldError::Fixed(why))) } else { Ok(()) }
+/// A field that cannot be a template, and the reason.
+fn fixed(field: &str, text: &str, reason: &'static str) -> Visited {
+    if template::is_one(text) { Err((field.to_owned(), FieldError::Fixed(reason))) } else { Ok(()) }
 }

@@ -1,7 +1,8 @@
-//! The API server's question and our answer: `admission.k8s.io/v1` `AdmissionReview`, in and out.
+//! The request and the response of the API server: `AdmissionReview` of `admission.k8s.io/v1`.
 //!
-//! Own small types, because the pod must stay raw JSON, and because the answer must carry the request's uid
-//! even where the rest of the request cannot be read: the API server throws away an answer without it.
+//! These types are hand-written, because the pod must stay raw JSON, and because the response must contain
+//! the UID of the request even if the rest of the request cannot be parsed: the API server ignores a response
+//! without it.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>
 
 mod request;
@@ -13,10 +14,10 @@ pub use request::{MalformedReview, ParsedReview, ReviewRequest, parse};
 pub use response::{Refusal, ReviewResponse};
 pub use uid::probe;
 
-/// The version of the review that is spoken.
+/// The supported version of reviews.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
-/// The largest review that is read, in bytes. The API server's own limit for a request is about 3 MiB.
+/// Maximum bytes of a review. The limit of the API server for a request is about 3 MiB.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// JSON values in a review at most. Each takes up to 100 bytes in memory, whatever it takes in the body. A pod of 10,000
-/// env variables has 50,000.
+/// Maximum JSON values in a review. Each uses up to 100 bytes of memory, however short it is in the body. A
+/// pod with 10,000 variables has 50,000.
 pub const MAX_VALUES: usize = 100_000;

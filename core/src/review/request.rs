@@ -1,4 +1,4 @@
-//! Reading a review.
+//! Parses a review.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,38 +9,38 @@ use super::values::has_more_than;
 use super::{API_VERSION, MAX_BYTES, MAX_VALUES, probe};
 use crate::pod::Json;
 
-/// A pod that the API server asks about.
+/// A request about a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReviewRequest<'a> {
-    /// To be handed back in the answer.
+    /// UID of the request, which the response repeats.
     pub uid: String,
-    /// The pod's namespace. The object's own may be empty at admission.
+    /// Namespace of the pod. The namespace in the object may be empty at admission.
     pub namespace: String,
-    /// The pod, as it came.
+    /// The pod, unchanged.
     pub object: Json<'a>,
 }
 
-/// What came in.
+/// A parsed review.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParsedReview<'a> {
     /// A pod that is being created.
     Pod(ReviewRequest<'a>),
-    /// Something that the webhook was not installed for: it is let through, with a word to whoever reads.
+    /// A request that the webhook does not handle. It is allowed, with a warning.
     NotForUs {
-        /// To be handed back in the answer.
+        /// UID of the request, which the response repeats.
         uid: String,
-        /// What it was, and what to change.
+        /// The reason, and what to change.
         warning: String,
     },
 }
 
-/// A review that cannot be read.
+/// A review that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct MalformedReview {
-    /// The request's uid, where it could be found.
+    /// UID of the request, if it could be found.
     pub uid: String,
-    /// What is wrong and what to change.
+    /// The problem, and what to change.
     pub message: String,
 }
 
@@ -81,43 +81,48 @@ struct RawKind<'a> {
     kind: Cow<'a, str>,
 }
 
-/// Reads a review from a request's body.
+/// Parses a review from the body of a request.
 ///
 /// # Errors
-/// Where the body is no `AdmissionReview` that could be answered; the error carries the uid as far as it could
-/// be found.
+/// If the body is not a valid `AdmissionReview`. The error contains the UID if it could be found.
 pub fn parse(body: &[u8]) -> Result<ParsedReview<'_>, MalformedReview> {
     let malformed = |message: String| MalformedReview { uid: probe(body), message };
     if body.is_empty() {
-        return Err(malformed("the body is empty: send an AdmissionReview as JSON".to_owned()));
+        return Err(malformed("the request body is empty: send an AdmissionReview as JSON".to_owned()));
     }
     if body.len() > MAX_BYTES {
-        let message = format!("the review is larger than {} MiB: make the pod smaller", MAX_BYTES >> 20);
+        let message =
+            format!("the AdmissionReview is larger than {} MiB: reduce the size of the pod", MAX_BYTES >> 20);
         return Err(malformed(message));
     }
     if has_more_than(MAX_VALUES, body) {
-        let message = format!("the review holds more than {MAX_VALUES} JSON values: make the pod smaller");
+        let message =
+            format!("the AdmissionReview has more than {MAX_VALUES} JSON values: reduce the size of the pod");
         return Err(malformed(message));
     }
     let unreadable = |error: &dyn fmt::Display| {
-        malformed(format!("the body cannot be read as an AdmissionReview ({error}): send valid JSON"))
+        malformed(format!(
+            "failed to parse the request body as an AdmissionReview ({error}): send valid JSON"
+        ))
     };
-    // As a whole, which is much faster than string by string.
+    // The whole body at once, which is much faster than each string.
     let text = str::from_utf8(body).map_err(|error| unreadable(&error))?;
     let review: RawReview<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
     let spoken = (review.api_version.as_deref(), review.kind.as_deref());
     if spoken != (Some(API_VERSION), Some("AdmissionReview")) {
         let (version, kind) = (spoken.0.unwrap_or("no apiVersion"), spoken.1.unwrap_or("no kind"));
         let message = format!(
-            "the body is {version} {kind}: send {API_VERSION} AdmissionReview (admissionReviewVersions: [v1])"
+            "the request body is {version} {kind}, which is not supported: send {API_VERSION} AdmissionReview \
+             (admissionReviewVersions: [v1])"
         );
         return Err(malformed(message));
     }
     let Some(request) = review.request else {
-        return Err(malformed("the AdmissionReview holds no request: send one with a request".to_owned()));
+        return Err(malformed("the AdmissionReview has no request: set request".to_owned()));
     };
     if request.uid.is_empty() {
-        let message = "the request holds no uid: send request.uid, because the answer is matched by it";
+        let message =
+            "the AdmissionReview has no request.uid, which the response must repeat: set request.uid";
         return Err(malformed(message.to_owned()));
     }
     let uid = request.uid.into_owned();
@@ -127,14 +132,14 @@ pub fn parse(body: &[u8]) -> Result<ParsedReview<'_>, MalformedReview> {
     {
         let what = if request.sub_resource.is_empty() { kind } else { &request.sub_resource };
         let warning = format!(
-            "bootlace handles core/v1 Pods only and left this {what} alone: narrow the rules of its \
+            "bootlace handles core/v1 Pods only and did not change this {what}: restrict the rules of its \
              MutatingWebhookConfiguration to the resource pods"
         );
         return Ok(ParsedReview::NotForUs { uid, warning });
     }
     if request.operation != "CREATE" {
         let warning = format!(
-            "bootlace handles the creation of pods only and left this {} alone: narrow the rules of its \
+            "bootlace handles the creation of pods only and did not change anything at this {}: restrict the rules of its \
              MutatingWebhookConfiguration to the operation CREATE",
             request.operation
         );
@@ -178,7 +183,7 @@ mod tests {
         let big = format!(r#"{{"request":{{"uid":"u-1","x":"{}"}}}}"#, "x".repeat(MAX_BYTES));
         let many = format!(r#"{{"request":{{"uid":"u-1","x":[{}null]}}}}"#, "null,".repeat(MAX_VALUES));
         for (body, uid, message) in [
-            (String::new(), "", "body is empty"),
+            (String::new(), "", "request body is empty"),
             ("nonsense".to_owned(), "", "send valid JSON"),
             (r#"{"request":{"uid":"u-1","object":{"#.to_owned(), "u-1", "send valid JSON"),
             (r#"{"request":{"uid":"u-1"}}"#.to_owned(), "u-1", "no apiVersion no kind"),
@@ -186,16 +191,16 @@ mod tests {
                 r#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"u-1"}}"#
                     .to_owned(),
                 "u-1",
-                "v1beta1 AdmissionReview: send admission.k8s.io/v1",
+                "v1beta1 AdmissionReview, which is not supported: send admission.k8s.io/v1",
             ),
             (r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#.to_owned(), "", "no request"),
             (
                 r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{}}"#.to_owned(),
                 "",
-                "holds no uid",
+                "has no request.uid",
             ),
             (big, "u-1", "larger than 4 MiB"),
-            (many, "u-1", "holds more than 100000 JSON values"),
+            (many, "u-1", "has more than 100000 JSON values"),
         ] {
             let malformed = parse(body.as_bytes()).unwrap_err();
             assert_eq!(malformed.uid, uid, "{malformed}");
@@ -208,7 +213,7 @@ mod tests {
         let deployment = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
         for (kind, operation, sub_resource, hint) in [
             (deployment, "CREATE", "", "to the resource pods"),
-            (pod_kind(), "CREATE", "ephemeralcontainers", "left this ephemeralcontainers alone"),
+            (pod_kind(), "CREATE", "ephemeralcontainers", "did not change this ephemeralcontainers"),
             (pod_kind(), "UPDATE", "", "to the operation CREATE"),
         ] {
             let body = review(&json!({

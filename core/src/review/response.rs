@@ -1,4 +1,4 @@
-//! Writing the answer to a review.
+//! Serializes the response to a review.
 
 use std::collections::BTreeMap;
 
@@ -10,65 +10,67 @@ use crate::code::Code;
 use crate::pod::Operation;
 use crate::shorten::shorten;
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReviewResponse {
-    /// The request's uid.
+    /// UID of the request.
     pub uid: String,
-    /// Why the pod is turned away; `None` lets it through.
+    /// Why the pod is refused; `None` allows it.
     pub refusal: Option<Refusal>,
-    /// What to change, in order; empty for nothing.
+    /// The operations of the patch, in order; empty if the pod does not change.
     pub patch: Vec<Operation>,
-    /// Shown to whoever creates the pod. Kept short: past 4,096 characters in total the API server cuts each to 256.
+    /// Warnings for the client that creates the pod. They should be short: if they exceed 4,096 characters in
+    /// total, the API server truncates each to 256.
     pub warnings: Vec<String>,
-    /// For the API server's audit log; a key holds no slash, because the server puts `<webhook>/` before it.
+    /// Annotations for the audit log of the API server. A key has no slash, because the server adds the
+    /// prefix `<webhook>/`.
     pub audit: BTreeMap<&'static str, String>,
 }
 
-/// Why a pod is turned away.
+/// Why a pod is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// HTTP status that the client sees.
+    /// HTTP status for the client.
     pub code: u16,
-    /// Kubernetes' word for it: `BadRequest`, `Invalid`, `Forbidden`.
+    /// Kubernetes reason: `BadRequest`, `Invalid`, `Forbidden`.
     pub reason: &'static str,
     /// The code of the message.
     pub message_code: Code,
-    /// What is wrong and what to change. Ends with the code: `… [BL1203]`.
+    /// The problem, and what to change. Ends with the code: `… [BL1203]`.
     pub message: String,
-    /// The profile that the pod would have booted with, where there is one.
+    /// The profile of the pod, if there is one.
     pub profile: Option<String>,
-    /// The variable that a template of the profile asks for and the pod does not tell, where that is why.
+    /// The variable without a value, if a template of the profile cannot be rendered because of it.
     pub undefined: Option<String>,
-    /// Seconds after which the same pod may well be let in. The API server passes it on, in the status and in the header
-    /// `Retry-After`.
+    /// Seconds after which the request can be retried, if the pod may be allowed then. The API server passes
+    /// it on in the status and in the header `Retry-After`.
     pub retry_after_seconds: Option<u32>,
 }
 
 impl Refusal {
-    /// The request itself cannot be understood.
+    /// The request cannot be parsed.
     #[must_use]
     pub fn bad_request(code: Code, message: &str) -> Self {
         Self::new(400, "BadRequest", code, message)
     }
 
-    /// The pod asks for something that cannot be.
+    /// The pod is invalid.
     #[must_use]
     pub fn invalid(code: Code, message: &str) -> Self {
         Self::new(422, "Invalid", code, message)
     }
 
-    /// The pod asks for something that it may not have.
+    /// The pod requests something that is not allowed.
     #[must_use]
     pub fn forbidden(code: Code, message: &str) -> Self {
         Self::new(403, "Forbidden", code, message)
     }
 
-    /// Any other. What it repeats of the request is kept short.
+    /// Any other refusal. Long input in the message is shortened.
     #[must_use]
     pub fn new(code: u16, reason: &'static str, message_code: Code, message: &str) -> Self {
-        // After it was shortened, so that the code is never cut off.
+        // Added after the message is shortened, so that the code is never cut off.
         let message = format!("{} [{message_code}]", shorten(message));
         Self {
             code,
@@ -81,32 +83,32 @@ impl Refusal {
         }
     }
 
-    /// The same, of a pod that may come again after so many seconds.
+    /// Adds the seconds after which the request can be retried.
     #[must_use]
     pub fn with_retry_after(self, seconds: u32) -> Self {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
-    /// The same, of a pod that would have booted with `profile`.
+    /// Adds the profile of the pod.
     #[must_use]
     pub fn with_profile(self, profile: &str) -> Self {
         Self { profile: Some(profile.to_owned()), ..self }
     }
 
-    /// The same, because the pod does not tell `variable`, where there is one.
+    /// Adds the variable without a value, if there is one.
     #[must_use]
     pub fn with_undefined(self, variable: Option<&str>) -> Self {
         Self { undefined: variable.map(str::to_owned), ..self }
     }
 }
 
-/// All of an answer but the patch.
+/// A response without the patch.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Review<'a> {
     api_version: &'static str,
     kind: &'static str,
-    // The last, and an object: the patch is written behind what it holds.
+    // The last field, and an object: the patch is appended to it.
     response: Answer<'a>,
 }
 
@@ -139,21 +141,21 @@ struct Details {
 }
 
 impl ReviewResponse {
-    /// Turns a request away.
+    /// Refuses a request.
     #[must_use]
     pub fn refuse(uid: String, refusal: Refusal) -> Self {
         Self { uid, refusal: Some(refusal), ..Self::default() }
     }
 
-    /// The answer as the JSON of an `AdmissionReview`.
+    /// The response as the JSON of an `AdmissionReview`.
     ///
     /// # Errors
-    /// None that is known: all that is serialised are strings and JSON values.
+    /// None is known, because only strings and JSON values are serialized.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let patch = match self.patch.as_slice() {
             [] => Vec::new(),
             operations => {
-                // Large enough for most, because a buffer that grows is copied.
+                // Large enough for most patches, because a buffer is copied when it grows.
                 let mut patch = Vec::with_capacity(8 * 1024);
                 serde_json::to_writer(&mut patch, operations)?;
                 patch
@@ -161,8 +163,8 @@ impl ReviewResponse {
         };
         let mut json = serde_json::to_string(&self.without_patch())?;
         if !patch.is_empty() {
-            // By hand, because it is the longest part by far, and base64 holds nothing that JSON escapes: not looked through
-            // for that, and not copied.
+            // Appended without serde, because it is by far the longest part and base64 has no characters that
+            // JSON escapes: this avoids a scan and a copy.
             json.truncate(json.len() - ENDS.len());
             json.reserve_exact(STANDARD.encoded_length(patch.len()) + 64);
             json.push_str(r#","patchType":"JSONPatch","patch":""#);
@@ -195,5 +197,5 @@ impl ReviewResponse {
     }
 }
 
-/// What every answer ends with: of the response, and of the review.
+/// The end of every response: of the field and of the review.
 const ENDS: &str = "}}";

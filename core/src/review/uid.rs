@@ -1,21 +1,21 @@
-//! Finds a request's uid where the review as a whole cannot be read.
+//! Finds the UID of a request whose review cannot be parsed.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 
-/// The `request.uid` of a review, as far as it can be read: from a body that is cut off or wrong further on,
-/// too. Empty where there is none.
+/// The `request.uid` of a review, also from a body that is truncated or invalid after it. Empty if it cannot
+/// be found.
 #[must_use]
 pub fn probe(body: &[u8]) -> String {
     let mut uid = String::new();
     let mut json = serde_json::Deserializer::from_slice(body);
-    // The result does not matter: what was seen before an error was seen.
+    // The result does not matter: the UID may be found before an error.
     let _ = json.deserialize_map(Level { field: "request", uid: &mut uid });
     uid
 }
 
-/// Looks for one field of an object: first `request`, then its `uid`.
+/// Searches for a field of an object: first `request`, then its `uid`.
 struct Level<'a> {
     field: &'static str,
     uid: &'a mut String,

@@ -1,9 +1,10 @@
-//! How many values a JSON text holds, counted before any of them takes memory.
+//! Counts the values in a JSON text before they use memory.
 
-/// Whether `text` holds more than `limit` values: commas and opening brackets outside of strings are counted, of which
-/// there are as many as values, by one or two. Text that is not JSON counts as something, too.
+/// Whether `text` contains more than `limit` values. This counts commas and opening brackets outside of
+/// strings, whose number differs from the number of values by one or two. Text that is not JSON has a count
+/// too.
 pub(super) fn has_more_than(limit: usize, text: &[u8]) -> bool {
-    // Each takes a byte at least: most reviews are too short to be looked at.
+    // Each value has at least one byte, so most reviews are short enough without counting.
     if text.len() <= limit {
         return false;
     }

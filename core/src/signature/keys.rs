@@ -1,26 +1,26 @@
-//! The keys that specs are signed with, as one Secret holds them: `key-<seconds>`, by the time at which each was made, and
-//! `since`, the time from which on all pods are signed. Pure: the clock is an argument.
+//! The keys that sign configurations, in one Secret: `key-<seconds>` with the time at which the key was
+//! created, and `since`, the time since which all pods are signed. The clock is an argument.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use ring::hmac;
 
-/// What a key's name in the Secret begins with.
+/// Prefix of the name of a key in the Secret.
 const PREFIX: &str = "key-";
-/// The name under which the time of the first key stands.
+/// Name of the entry with the time of the first key.
 pub const SINCE: &str = "since";
-/// Bytes of a key, as many as SHA-256 has.
+/// Length of a key in bytes, as long as a SHA-256 digest.
 pub const KEY_BYTES: usize = 32;
-/// How many keys hold at once: the newest, and the one before it.
+/// Number of valid keys: the newest, and the one before it.
 const AT_ONCE: usize = 2;
-/// After how long a new key is made. A pod's signature holds at least as long.
+/// Age at which a new key is created. A signature is valid for at least as long.
 const LIFE: u64 = 90 * 24 * 3600;
-/// How old a key must be to be signed with, where there is another: by then every replica of the store has it, which the
-/// kubelet brings within two minutes or so.
+/// Minimum age of a key for signing, if there is another one: after this time every replica of the store has
+/// it. The kubelet updates it within about two minutes.
 const PUBLISHED: u64 = 600;
-/// How long after the first key pods without a signature are still admitted: by replicas of a version that signs nothing,
-/// while Bootlace is upgraded.
+/// How long after the first key pods without a signature are accepted: during an upgrade, replicas of a
+/// version without signatures still admit pods.
 const UPGRADE: u64 = 600;
 
 /// A key.
@@ -32,7 +32,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Its name in signatures.
+    /// ID of the key in signatures.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -49,16 +49,16 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The keys that hold, at a time.
+/// The keys that are valid at a time.
 #[derive(Debug, Clone)]
 pub struct Keys {
     signing: Key,
-    /// All of them, the newest first.
+    /// All keys, newest first.
     all: Vec<Key>,
     since: u64,
 }
 
-/// By name: a key never changes.
+/// Compares by ID, because a key never changes.
 impl PartialEq for Keys {
     fn eq(&self, other: &Self) -> bool {
         let ids = |keys: &Self| keys.all.iter().map(|key| key.id.clone()).collect::<Vec<_>>();
@@ -68,24 +68,25 @@ impl PartialEq for Keys {
 
 impl Eq for Keys {}
 
-/// Why keys cannot be used.
+/// Why keys are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    /// There is none.
-    #[error("there is no {PREFIX}… in it")]
+    /// There is no key.
+    #[error("no signing key found: add one named {PREFIX}SECONDS")]
     None,
-    /// It is none.
+    /// A key is invalid.
     #[error(
-        "{0:?} is no key: {PREFIX} and the seconds since 1970 at which it was made, with {KEY_BYTES} bytes"
+        "{0:?} is not a valid signing key: its name must be {PREFIX}SECONDS (seconds since 1970), and its value must have \
+         {KEY_BYTES} bytes"
     )]
     Key(String),
 }
 
 impl Keys {
-    /// Reads the content of the Secret at `now`, in seconds since 1970. What is none of it is passed over.
+    /// Parses the content of the Secret at `now`, in seconds since 1970. Other entries are ignored.
     ///
     /// # Errors
-    /// Where there is no key, or one cannot be read.
+    /// If there is no key, or a key is invalid.
     pub fn read<N: AsRef<str>, B: AsRef<[u8]>>(
         data: impl IntoIterator<Item = (N, B)>,
         now: u64,
@@ -109,33 +110,34 @@ impl Keys {
         Ok(Self { signing, all, since })
     }
 
-    /// The key that new signatures are made with.
+    /// The key for new signatures.
     #[must_use]
     pub fn signing(&self) -> &Key {
         &self.signing
     }
 
-    /// The key of this name.
+    /// The key with this ID.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Key> {
         self.all.iter().find(|key| key.id == id)
     }
 
-    /// Whether a key of this name would be newer than all that are known.
+    /// Whether a key with this ID would be newer than all known ones.
     #[must_use]
     pub fn is_newer(&self, id: &str) -> bool {
         id.parse::<u64>().is_ok_and(|made| self.all.first().is_some_and(|newest| made > newest.made))
     }
 
-    /// Whether a pod that was created at `created` may have no signature: it was admitted before all pods were signed.
+    /// Whether a pod that was created at `created` may lack a signature, because it was admitted before all
+    /// pods were signed.
     #[must_use]
     pub fn may_be_unsigned(&self, created: i64) -> bool {
         u64::try_from(created).is_ok_and(|created| created <= self.since.saturating_add(UPGRADE))
     }
 }
 
-/// What the Secret is to hold at `now`, where that is something else than `data`: a first key, or a new one where the newest
-/// has been there for long. `fresh` is what the new key is made of.
+/// The new content of the Secret at `now`, if it must change from `data`: a first key, or a new key if the
+/// newest is too old. `fresh` contains the new key.
 #[must_use]
 pub fn renewed(
     data: &BTreeMap<String, Vec<u8>>,
@@ -146,7 +148,7 @@ pub fn renewed(
     let mut known: Vec<_> = data.keys().filter_map(made).collect();
     known.sort_unstable();
     if known.is_empty() && data.keys().any(|name| name != SINCE) {
-        // Somebody else's.
+        // A Secret with other content, which Bootlace does not manage.
         return None;
     }
     if known.last().is_some_and(|newest| newest.saturating_add(LIFE) > now) {
@@ -180,7 +182,7 @@ mod tests {
         let made = |days: u64| format!("key-{}", NOW + days * DAY);
         assert_eq!(names, [made(90), made(180), "since".to_owned()]);
         assert_eq!(third["since"], first["since"]);
-        // A Secret that is somebody else's is left alone.
+        // A Secret with other content does not change.
         assert_eq!(renewed(&[("tls.key".to_owned(), vec![1])].into(), NOW, [1; 32]), None);
     }
 

@@ -1,12 +1,14 @@
-//! What the webhook gives a pod, signed, so that the store acts on nothing that a pod's author wrote. Pure.
+//! Signatures of the configuration in a pod, so that the store never acts on what the author of a pod wrote.
+//! Without I/O.
 //!
-//! The webhook signs the specs of the injected containers together with the namespace and the name of the pod
-//! (HMAC-SHA256). The store reads the same from the pod and verifies it. Both have the key from one Secret ([`keys`]); the
-//! store is the only one that verifies, so a key that only verifies would keep nothing from whoever has taken it over.
+//! The webhook signs the configuration of the injected containers together with the namespace and the name of
+//! the pod (HMAC-SHA256). The store reads the configuration from the pod and verifies it. Both use the keys
+//! of one Secret ([`keys`]). Only the store verifies signatures, so asymmetric keys would not protect against
+//! an attacker who controls it.
 //!
-//! The signature stands in the env of the boot container, which nobody can change once the pod is there:
-//! `<key> <mac> <namespace>/<name>`. The last part is for people and for the API server's match condition; what counts is
-//! what the MAC is of.
+//! The signature is in the env of the boot container, which is immutable in an existing pod: `<key> <mac>
+//! <namespace>/<name>`. The last part is for humans and for the match condition of the API server; only the
+//! MAC is verified.
 
 pub mod keys;
 
@@ -22,19 +24,19 @@ pub use keys::{Key, Keys, KeysError};
 use crate::names;
 use crate::plan::boot_spec;
 
-/// The specs of a pod's injected containers, as they stand in their env; empty where there is no such container.
+/// The configurations of the injected containers, as in their env; empty if there is no such container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Specs<'a> {
-    /// What boot is to do.
+    /// Configuration of boot.
     pub boot: Cow<'a, str>,
-    /// What the sidecar stores.
+    /// Configuration of the sidecar.
     pub pipes: Cow<'a, str>,
-    /// What the pod waits for.
+    /// Configuration of the wait containers.
     pub wait: Cow<'a, str>,
 }
 
 impl<'a> Specs<'a> {
-    /// The specs of a pod; `env` returns the value of a container's variable.
+    /// The configurations in a pod. `env` returns the value of a variable of a container.
     #[must_use]
     pub fn of(env: impl Fn(&str, &str) -> Option<&'a str>) -> Self {
         let boot = |position| env(names::CONTAINER_BOOT, &boot_spec::env_name(position));
@@ -51,12 +53,12 @@ impl<'a> Specs<'a> {
     }
 }
 
-/// A pod's name, as far as it is known when the pod is created.
+/// Name of a pod, as known when it is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PodName<'a> {
     /// `metadata.name`.
     Name(&'a str),
-    /// `metadata.generateName`, which the API server makes a name of later.
+    /// `metadata.generateName`, from which the API server generates the name.
     Prefix(&'a str),
 }
 
@@ -77,7 +79,7 @@ impl<'a> PodName<'a> {
     }
 }
 
-/// A signature, as it stands in the pod.
+/// A signature, as in the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature<'a> {
     key: &'a str,
@@ -85,7 +87,7 @@ pub struct Signature<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// Reads it; none where it is none.
+    /// Parses a signature; `None` if it is malformed.
     #[must_use]
     pub fn read(text: &'a str) -> Option<Self> {
         let mut words = text.split(' ');
@@ -94,21 +96,21 @@ impl<'a> Signature<'a> {
     }
 }
 
-/// Why a signature does not hold.
+/// Why a signature is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// The key is not known yet.
-    #[error("its key {0} is not known here yet")]
+    #[error("signing key {0:?} is not known yet")]
     NewKey(String),
-    /// The key is not known any more, or never was.
-    #[error("its key {0} is not in use")]
+    /// The key is not in use any more, or never was.
+    #[error("signing key {0:?} is not in use")]
     NoKey(String),
-    /// It is of something else.
-    #[error("it is of other content, or of another pod or namespace")]
+    /// It is for other content.
+    #[error("it does not match the pod")]
     Forged,
 }
 
-/// Signs the specs of a pod that is being created, with the key that new signatures are made with.
+/// Signs the configurations of a pod that is being created, with the current key.
 #[must_use]
 pub fn sign(keys: &Keys, namespace: &str, name: PodName<'_>, specs: &Specs<'_>) -> String {
     let key = keys.signing();
@@ -117,10 +119,10 @@ pub fn sign(keys: &Keys, namespace: &str, name: PodName<'_>, specs: &Specs<'_>) 
     format!("{id} {mac} {namespace}/{name}")
 }
 
-/// Verifies the signature of a pod with this name and prefix of a name.
+/// Verifies the signature of a pod with this name and `generateName`.
 ///
 /// # Errors
-/// Where it does not hold.
+/// If it is invalid.
 pub fn verify(
     keys: &Keys,
     signature: &Signature<'_>,
@@ -140,7 +142,7 @@ pub fn verify(
     Err(Invalid::Forged)
 }
 
-/// What the MAC is of. The length of each part stands before it, so that no other parts give the same bytes.
+/// The input of the MAC. Each part has its length as a prefix, so that the encoding is unambiguous.
 fn message(namespace: &str, name: PodName<'_>, specs: &Specs<'_>) -> Vec<u8> {
     let kind = match name {
         PodName::Name(_) => "name",
@@ -200,7 +202,7 @@ mod tests {
             ("etl", "load", &specs("boot", "pipes2", "wait")),
             ("etl", "load", &specs("boot2", "pipes", "wait")),
             ("etl", "load", &specs("boot", "pipes", "")),
-            // The same bytes, parted elsewhere.
+            // The same bytes with another boundary.
             ("etl", "load", &specs("bootp", "ipes", "wait")),
             ("etll", "oad", &given),
         ] {
@@ -220,7 +222,7 @@ mod tests {
         let text = sign(&keys, "etl", PodName::of(None, Some("load-")), &given);
         verified(&keys, &text, "etl", "load-x7f9a", &given).unwrap();
         assert_eq!(verified(&keys, &text, "etl", "other", &given), Err(Invalid::Forged));
-        // A pod that is called like the prefix is not made of it.
+        // A pod whose name is the prefix is not generated from it.
         let named = sign(&keys, "etl", PodName::of(Some("load-"), None), &given);
         assert_eq!(verified(&keys, &named, "etl", "load-x7f9a", &given), Err(Invalid::Forged));
     }
@@ -233,11 +235,11 @@ mod tests {
         verified(&keys(&[first, second]), &text, "etl", "load", &given).unwrap();
         let gone = verified(&keys(&[second, third]), &text, "etl", "load", &given);
         assert_eq!(gone, Err(Invalid::NoKey(first.to_string())));
-        // Of a key that is only about to come, the store learns in a moment.
+        // The store reads a newer key within a moment.
         let text = sign(&keys(&[third]), "etl", PodName::Name("load"), &given);
         let new = verified(&keys(&[first, second]), &text, "etl", "load", &given);
         assert_eq!(new, Err(Invalid::NewKey(third.to_string())));
-        // Of that name, and not that key.
+        // A key with the same ID and other content.
         let other = Keys::read([(format!("key-{third}"), vec![9; 32])], NOW).unwrap();
         assert_eq!(verified(&other, &text, "etl", "load", &given), Err(Invalid::Forged));
     }

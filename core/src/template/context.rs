@@ -1,4 +1,4 @@
-//! What a template can name, and where that comes from.
+//! Variables of templates, and where their values come from.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -6,20 +6,21 @@ use std::sync::{Arc, PoisonError};
 use minijinja::Value;
 use minijinja::value::Object;
 
-use super::Missed;
+use super::{Missed, MissedVariable};
 use crate::identity;
 use crate::names;
 use crate::pod::{Container, Pod, Strings};
 
-/// The variables of one pod. An empty value counts as none: a path with a hole in it is worse than a refusal.
+/// The variables of a pod. An empty value counts as undefined: a path with an empty component is worse than a
+/// refusal.
 ///
-/// | variable | what |
+/// | variable | value |
 /// |---|---|
-/// | `scheduler`, `workflow`, `run`, `task`, `attempt`, `mapIndex`, `scheduledTime` | who the task is, see [`identity`] |
-/// | `namespace` | the pod's namespace |
-/// | `pod` | the pod's name; not there where the API server makes it from `generateName` after admission |
-/// | `labels["…"]`, `annotations["…"]` | the pod's |
-/// | `env.NAME` | env of the task container whose value the pod's spec gives, `$(NAME)` of earlier variables resolved |
+/// | `scheduler`, `workflow`, `run`, `task`, `attempt`, `mapIndex`, `scheduledTime` | identity of the task, see [`identity`] |
+/// | `namespace` | namespace of the pod |
+/// | `pod` | name of the pod; undefined if the API server generates it from `generateName` after admission |
+/// | `labels["…"]`, `annotations["…"]` | labels and annotations of the pod |
+/// | `env.NAME` | variable of the task container whose value is in the spec, with `$(NAME)` of earlier variables resolved |
 #[derive(Debug)]
 pub struct Context {
     root: Arc<Root>,
@@ -28,9 +29,9 @@ pub struct Context {
 #[derive(Debug)]
 struct Root {
     plain: BTreeMap<&'static str, String>,
-    /// Where the words on who the task is were looked for.
+    /// Where the identity comes from, for messages.
     maker: String,
-    /// Whether the pod names its run itself.
+    /// Whether the pod has a run annotation.
     is_joined: bool,
     labels: Arc<Map>,
     annotations: Arc<Map>,
@@ -42,16 +43,16 @@ struct Root {
 #[derive(Debug)]
 struct Map {
     name: &'static str,
-    /// Where values were looked for.
+    /// Where the values come from, for messages.
     place: String,
     values: BTreeMap<String, String>,
-    /// Why a value is not known at admission, by name.
+    /// Why a value is unknown at admission, by name.
     not_known: BTreeMap<String, String>,
     missed: Missed,
 }
 
 impl Context {
-    /// What `pod` tells, on its way into `namespace`; `container` is the one that runs the task.
+    /// The variables of `pod`, which is created in `namespace`. `container` runs the task.
     #[must_use]
     pub fn new(pod: &Pod<'_>, namespace: &str, container: Option<&Container<'_>>) -> Self {
         let missed = Missed::default();
@@ -80,10 +81,10 @@ impl Context {
                 plain: plain.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
                 maker: identity::detect(pod).map_or_else(
                     || {
-                        "the pod's labels and annotations, but no scheduler that Bootlace knows made it"
+                        "the labels and annotations of the pod, which was not created by a known scheduler"
                             .to_owned()
                     },
-                    |scheduler| format!("the marks that {} puts on its pods", scheduler.title()),
+                    |scheduler| format!("the labels and annotations that {} sets", scheduler.title()),
                 ),
                 is_joined: identity_is_joined,
                 labels: map("labels", "metadata.labels".to_owned(), owned(&pod.labels), BTreeMap::new()),
@@ -103,54 +104,55 @@ impl Context {
         Value::from_dyn_object(Arc::clone(&self.root))
     }
 
-    /// What was last asked for in vain, and why there is nothing and what to do.
-    pub(super) fn missed(&self) -> Option<(String, String)> {
+    /// The last variable that had no value.
+    pub(super) fn missed(&self) -> Option<MissedVariable> {
         self.root.missed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Where a container's variables are looked for, their values, and why others are not known.
+/// Where the variables of a container come from, their values, and why others are unknown.
 fn env(container: Option<&Container<'_>>) -> (String, BTreeMap<String, String>, BTreeMap<String, String>) {
     let Some(container) = container else {
-        return ("env of the task's container".to_owned(), BTreeMap::new(), BTreeMap::new());
+        return ("env of the task container".to_owned(), BTreeMap::new(), BTreeMap::new());
     };
     let (mut values, mut not_known) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in container.env_values() {
         match value {
             Ok(value) => values.insert(name.to_owned(), value.into_owned()),
-            Err(why) => not_known.insert(name.to_owned(), why.to_string()),
+            Err(reason) => not_known.insert(name.to_owned(), reason.to_string()),
         };
     }
-    let env_from = if container.has_env_from() { ", whose envFrom is read only when it starts" } else { "" };
+    let env_from = if container.has_env_from() { ", whose envFrom is only read when it starts" } else { "" };
     (format!("env of container {:?}{env_from}", container.name), values, not_known)
 }
 
-fn note(missed: &Missed, variable: String, why: String) {
-    *missed.lock().unwrap_or_else(PoisonError::into_inner) = Some((variable, why));
+fn note(missed: &Missed, variable: MissedVariable) {
+    *missed.lock().unwrap_or_else(PoisonError::into_inner) = Some(variable);
 }
 
 impl Root {
-    /// Why the variable `name` has no value, and where to give it one.
-    fn why_missing(&self, name: &str) -> String {
+    /// The missed variable `name`.
+    fn missed(&self, name: &str) -> MissedVariable {
         let (run, workflow) = (names::ANNOTATION_RUN, names::ANNOTATION_WORKFLOW);
+        let place = match name {
+            "namespace" => "the admission request",
+            "pod" => "metadata.name, which the API server generates after admission if generateName is set",
+            _ => &self.maker,
+        };
         let remedy = match name {
-            "namespace" => return "looked for it in the review; create the pod in a namespace".to_owned(),
-            "pod" => {
-                return "looked for it in metadata.name, which the API server makes after admission where there is a \
-                        generateName; give it there"
-                    .to_owned();
-            }
-            "run" => format!("name the run in the pod's annotation {run}"),
-            "workflow" if self.is_joined => format!("name it in the pod's annotation {workflow}"),
-            "workflow" => format!("name it in the pod's annotation {workflow}, and the run in {run}"),
-            // What joins a run to others takes its own name for the task's.
+            "namespace" => "create the pod in a namespace".to_owned(),
+            "pod" => "set metadata.name".to_owned(),
+            "run" => format!("set annotation {run} of the pod"),
+            "workflow" if self.is_joined => format!("set annotation {workflow} of the pod"),
+            "workflow" => format!("set annotations {workflow} and {run} of the pod"),
+            // With that annotation, the task is named after the pod.
             "task" if !self.is_joined => {
-                format!("name the run in the pod's annotation {run}, and the pod's name is the task")
+                format!("set annotation {run} of the pod, so that the task has the name of the pod")
             }
-            _ => "give it in a label or an annotation, and write labels[\"…\"] or annotations[\"…\"] in the profile"
+            _ => "set a label or an annotation of the pod and use labels[\"…\"] or annotations[\"…\"]"
                 .to_owned(),
         };
-        format!("looked for it in {}; {remedy}", self.maker)
+        MissedVariable { variable: name.to_owned(), reason: format!("looked in {place}"), remedy }
     }
 }
 
@@ -165,7 +167,7 @@ impl Object for Root {
                 if let Some(value) = self.plain.get(name).filter(|value| !value.is_empty()) {
                     return Some(Value::from(value.as_str()));
                 }
-                note(&self.missed, name.to_owned(), self.why_missing(name));
+                note(&self.missed, self.missed(name));
                 return None;
             }
         };
@@ -178,13 +180,15 @@ impl Object for Map {
         let key = key.as_str()?;
         let value = self.values.get(key).filter(|value| !value.is_empty());
         if value.is_none() {
-            let why = match self.not_known.get(key) {
-                Some(why) => format!(
-                    "its value is known only when the container starts, as {why}; write the value itself"
+            let (reason, remedy) = match self.not_known.get(key) {
+                Some(reason) => (
+                    format!("its value is only known when the container starts, because {reason}"),
+                    "set the value directly",
                 ),
-                None => format!("looked for it in {}; give it there", self.place),
+                None => (format!("looked in {}", self.place), "set it there"),
             };
-            note(&self.missed, format!("{}[{key:?}]", self.name), why);
+            let variable = format!("{}[{key:?}]", self.name);
+            note(&self.missed, MissedVariable { variable, reason, remedy: remedy.to_owned() });
         }
         value.map(|value| Value::from(value.as_str()))
     }

@@ -1,5 +1,5 @@
-//! The filters whose result can be far larger than what they are given: as the engine's own, within the limit of a
-//! template's text. The engine's steps do not count what a filter does.
+//! Filters whose result can be much larger than their input: like those of the engine, but limited to the
+//! size of a template result. The fuel of the engine does not limit the work of a filter.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use minijinja::{Error, ErrorKind, Value};
 
 use super::MAX_BYTES;
 
-/// `replace`: each `from` in the value becomes `to`.
+/// `replace`: replaces each `from` in the value with `to`.
 #[allow(clippy::needless_pass_by_value, reason = "the engine passes arguments by value")]
 pub(super) fn replace(value: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>) -> Result<String, Error> {
     let found = value.matches(from.as_ref()).count();
@@ -15,14 +15,14 @@ pub(super) fn replace(value: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>)
     Ok(value.replace(from.as_ref(), &to))
 }
 
-/// `join`: the values' texts with `joiner` between them.
+/// `join`: concatenates the values with `joiner` between them.
 pub(super) fn join(values: &Value, joiner: Option<Cow<'_, str>>) -> Result<String, Error> {
     let joiner = joiner.unwrap_or_default();
     let mut whole = String::new();
     for (position, value) in values.try_iter()?.enumerate() {
         if value.as_object().is_some() {
-            let why = "join takes texts and numbers, and one of the values is a list or a map";
-            return Err(Error::new(ErrorKind::InvalidOperation, why));
+            let message = "join accepts strings and numbers, but one of the values is a list or a map";
+            return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
         let text = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
         let joiner = if position == 0 { "" } else { joiner.as_ref() };

@@ -1,4 +1,4 @@
-//! What can be wrong with a template whatever the pod: found when the profile is read, not when a pod takes the branch.
+//! Finds errors that do not depend on the pod when the profile is read, not when the branch is rendered.
 
 use minijinja::machinery::{Token, WhitespaceConfig, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -21,8 +21,8 @@ pub const VARIABLES: &[&str] = &[
     "env",
 ];
 
-/// The filters of a template, as Jinja has them. Left out are those that make text out of nothing (`format`, `indent`),
-/// so that what a template gives is bounded by what it is given.
+/// The filters of a template, as in Jinja, without those that produce text from nothing (`format`, `indent`),
+/// so that the size of the result is bounded by that of the input.
 pub const FILTERS: &[&str] = &[
     "capitalize",
     "default",
@@ -40,19 +40,19 @@ pub const FILTERS: &[&str] = &[
     "upper",
 ];
 
-/// Refuses variables that no pod has.
+/// Refuses unknown variables.
 pub(super) fn variables(template: &minijinja::Template<'_, '_>) -> Result<(), InvalidTemplateSyntax> {
     let mut unknown: Vec<_> = template
         .undeclared_variables(false)
         .into_iter()
         .filter(|name| !VARIABLES.contains(&name.as_str()))
         .collect();
-    // A set has no order, and the same profile must give the same message on each replica.
+    // A set has no order, and every replica must have the same message for a profile.
     unknown.sort();
     unknown.into_iter().next().map_or(Ok(()), |name| Err(InvalidTemplateSyntax::UnknownVariable { name }))
 }
 
-/// The tokens of a template, each with its line. What cannot be read was refused before.
+/// The tokens of a template with their lines. A template that cannot be parsed was refused before.
 fn tokens_of(text: &str) -> Vec<(Token<'_>, usize)> {
     tokenize(text, false, SyntaxConfig, WhitespaceConfig::default())
         .filter_map(Result::ok)
@@ -60,9 +60,9 @@ fn tokens_of(text: &str) -> Vec<(Token<'_>, usize)> {
         .collect()
 }
 
-/// Refuses an expression in JSON that stands outside of a string and is no number: a value could then add to the JSON's
-/// own structure. Strings are followed through the template's own text as it stands; what a branch does to them is seen
-/// in what the template gives, which must be JSON.
+/// Refuses an expression in JSON that is neither in a string nor a number: a value could then change the
+/// structure of the JSON. This tracks strings through the text of the template. The effect of branches is
+/// covered by the check that the result is valid JSON.
 pub(super) fn json(text: &str) -> Result<(), InvalidTemplateSyntax> {
     let tokens = tokens_of(text);
     let mut inside = false;
@@ -84,7 +84,7 @@ pub(super) fn json(text: &str) -> Result<(), InvalidTemplateSyntax> {
     Ok(())
 }
 
-/// Whether a string of JSON is open behind `text`, where one `is_open` before it.
+/// Whether a JSON string is open after `text`, if one `is_open` before it.
 fn ends_in_string(text: &str, is_open: bool) -> bool {
     let mut escaped = false;
     text.bytes().fold(is_open, |open, byte| {
@@ -94,12 +94,12 @@ fn ends_in_string(text: &str, is_open: bool) -> bool {
     })
 }
 
-/// Texts that a template may put together, by `~` or `+`. Each can have what the API server allows for a pod's
-/// annotations, 256 KiB, and the engine's steps do not count bytes.
+/// Maximum number of `~` and `+` in a template. Each operand can have 256 KiB, the limit of the API server
+/// for the annotations of a pod, and the fuel of the engine does not count bytes.
 const MAX_JOINED: usize = 64;
 
-/// Refuses what makes a value out of a value that is already twice as large: a name that is given a concatenation, a list
-/// or what a block writes could be given the same of itself next, and double with each line.
+/// Refuses assignments that can double a value: a variable that is assigned a concatenation, a list or a
+/// block can be assigned the same of itself again, and double with each line.
 fn growth(tokens: &[(Token<'_>, usize)]) -> Result<(), InvalidTemplateSyntax> {
     let at = |position: usize| tokens.get(position).map(|(token, _)| token);
     let (mut assigns, mut joined) = (false, 0);
@@ -123,18 +123,18 @@ fn growth(tokens: &[(Token<'_>, usize)]) -> Result<(), InvalidTemplateSyntax> {
                 assigns = false;
                 continue;
             }
-            // Of a text and a number there is no sum.
+            // A string and a number cannot be added.
             Token::Plus if is_number(before) || is_number(next) => continue,
             Token::Tilde | Token::Plus => {
                 joined += 1;
                 match () {
                     () if assigns => "a concatenation in set or with",
-                    () if joined > MAX_JOINED => "more than 64 concatenations",
+                    () if joined > MAX_JOINED => "a template with more than 64 concatenations",
                     () => continue,
                 }
             }
             Token::BraceOpen if assigns => "a map in set or with",
-            // Behind a value it begins the name of a field.
+            // After a value, it starts the name of a field.
             Token::BracketOpen
                 if assigns
                     && !matches!(
@@ -151,7 +151,8 @@ fn growth(tokens: &[(Token<'_>, usize)]) -> Result<(), InvalidTemplateSyntax> {
     Ok(())
 }
 
-/// Refuses filters that are not there, and what makes much out of little: calls and products (which repeat a text).
+/// Refuses unknown filters, and constructs whose result is much larger than their input: calls and
+/// multiplications (which repeat a string).
 pub(super) fn tokens(text: &str) -> Result<(), InvalidTemplateSyntax> {
     let tokens = tokens_of(text);
     for (position, (token, line)) in tokens.iter().enumerate() {
@@ -171,11 +172,11 @@ pub(super) fn tokens(text: &str) -> Result<(), InvalidTemplateSyntax> {
             return Err(InvalidTemplateSyntax::UnknownFilter { line, name: (*name).to_owned() });
         }
         let what = match (before, token, next) {
-            (_, Token::Mul | Token::Pow, _) => "a product",
-            // Filters and tests take parentheses too, and so may what follows a word of the language.
+            (_, Token::Mul | Token::Pow, _) => "a multiplication or power",
+            // Filters and tests can also have parentheses, and so can what follows a keyword.
             (Some(Token::Pipe | Token::Ident("is" | "not" | "filter")), Token::Ident(_), _)
             | (_, Token::Ident("if" | "elif" | "in" | "and" | "or" | "not" | "else" | "is"), _) => continue,
-            (_, Token::Ident(_), Some(Token::ParenOpen)) => "a call",
+            (_, Token::Ident(_), Some(Token::ParenOpen)) => "a function call",
             _ => continue,
         };
         return Err(InvalidTemplateSyntax::NotOffered { line, what });

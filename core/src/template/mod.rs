@@ -1,11 +1,11 @@
-//! Templates of profiles: text that takes in what a pod tells of its task.
+//! Templates of profiles: text with values of the task.
 //!
-//! The engine is minijinja, cut down: undefined is an error, and so is empty; no files, no includes, no functions, and
-//! only the filters in [`FILTERS`]. What a pod says is untrusted, so wherever a value lands it is written for that
-//! [`Slot`]: it can fill a path's segment and never become two of them.
+//! The engine is a restricted minijinja: undefined and empty values are errors, and there are no files, no
+//! includes, no functions, and only the filters in [`FILTERS`]. Values of a pod are untrusted, so each value
+//! is escaped for its [`Slot`]: it can be a component of a path and never becomes two.
 //!
-//! A template is checked when its profile comes into force ([`check`] finds what is wrong with it whatever the pod) and
-//! rendered at admission ([`render`]), purely from the pod ([`Context`]).
+//! A template is checked when its profile is read ([`check`] finds errors that do not depend on the pod), and
+//! rendered at admission ([`render`]) with values of the pod only ([`Context`]).
 
 mod context;
 mod filter;
@@ -21,50 +21,50 @@ pub use context::Context;
 pub use lint::{FILTERS, VARIABLES};
 pub use slot::Slot;
 
-/// Bytes that one template may give. The whole of what boot is told is limited too.
+/// Maximum bytes of the result of a template. The size of the boot configuration is limited too.
 const MAX_BYTES: usize = 256 * 1024;
-/// Steps of the engine that one rendering may take; a hundred lines of template take some hundreds.
+/// Fuel of the engine for one rendering. A template of a hundred lines needs a few hundred.
 const FUEL: u64 = 50_000;
 
-/// What is wrong with a template, whatever the pod.
+/// An error in a template that does not depend on the pod.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplateSyntax {
-    /// It is no template.
-    #[error("line {line}: {message}: write {{% raw %}}…{{% endraw %}} around text that is no template")]
+    /// The syntax is invalid.
+    #[error("line {line}: {message}: put text that is not a template between {{% raw %}} and {{% endraw %}}")]
     Syntax {
         /// The line, counted from 1.
         line: usize,
-        /// What the engine says.
+        /// The message of the engine.
         message: String,
     },
-    /// It uses a filter that is not there.
-    #[error("line {line}: there is no filter {name:?}: use one of {}", FILTERS.join(", "))]
+    /// It uses an unknown filter.
+    #[error("line {line}: filter {name:?} not found: use one of {}", FILTERS.join(", "))]
     UnknownFilter {
         /// The line, counted from 1.
         line: usize,
         /// The filter.
         name: String,
     },
-    /// It names a variable that is not there.
-    #[error("there is no variable {name:?}: use one of {}", VARIABLES.join(", "))]
+    /// It uses an unknown variable.
+    #[error("variable {name:?} not found: use one of {}", VARIABLES.join(", "))]
     UnknownVariable {
         /// The variable.
         name: String,
     },
-    /// In JSON, it writes a value outside of a string.
+    /// In JSON, it inserts a value outside of a string.
     #[error(
-        "line {line}: in JSON a value stands in a string, or is made a number: write \"{{{{ … }}}}\", or `… | int`"
+        "line {line}: a value in JSON must be in a string or be converted to a number: write \"{{{{ … }}}}\" or `… | int`"
     )]
     NotInString {
         /// The line, counted from 1.
         line: usize,
     },
-    /// It uses a part of the language that profiles do not have.
-    #[error("line {line}: {what} cannot be used in a profile's template")]
+    /// It uses a construct that is not supported.
+    #[error("line {line}: {what} is not supported in templates of a BootProfile")]
     NotOffered {
         /// The line, counted from 1.
         line: usize,
-        /// What it uses.
+        /// The construct.
         what: &'static str,
     },
 }
@@ -72,51 +72,59 @@ pub enum InvalidTemplateSyntax {
 /// Why a template cannot be rendered for a pod.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// A variable has no value.
-    #[error("{variable} has no value: {why}, or write `{variable} | default(\"…\")` in the profile")]
+    /// A variable is undefined or empty.
+    #[error(
+        "template variable {variable} is undefined or empty ({reason}): {remedy}, or write `{variable} | default(\"…\")` in \
+         the profile"
+    )]
     Undefined {
-        /// The variable, as a template writes it.
+        /// The variable, as in a template.
         variable: String,
-        /// Where it was looked for, or why it is not known, and what to do.
-        why: String,
+        /// The places that were searched, or why it is unknown.
+        reason: String,
+        /// How to define it.
+        remedy: String,
     },
-    /// A value cannot stand where the template puts it.
+    /// A value is not allowed in its slot.
     #[error("{0}")]
     Refused(String),
-    /// It takes too long or gives too much.
-    #[error("the template takes too many steps or gives more than {} KiB: make it shorter", MAX_BYTES / 1024)]
+    /// It needs too many steps, or its result is too large.
+    #[error("the template takes too many steps or its result exceeds {} KiB: shorten it", MAX_BYTES / 1024)]
     TooLarge,
 }
 
-/// Whether `text` holds an expression at all. What does not need not be a template.
+/// Whether `text` contains an expression. If not, it need not be rendered.
 #[must_use]
 pub fn is_one(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|start| text.contains(start))
 }
 
-/// Checks a template whose text goes to `slot`.
+/// Checks a template for `slot`.
 ///
 /// # Errors
-/// Where no pod could make it work: its syntax, an unknown filter or variable, a value where `slot` has no room for one.
+/// If it cannot work for any pod: invalid syntax, an unknown filter or variable, or a value that `slot` does
+/// not allow.
 pub fn check(text: &str, slot: Slot) -> Result<(), InvalidTemplateSyntax> {
     let engine = engine(slot);
     let template = engine.template_from_str(text).map_err(|error| InvalidTemplateSyntax::Syntax {
         line: error.line().unwrap_or(1),
-        message: error.detail().unwrap_or("it cannot be read").to_owned(),
+        message: error.detail().unwrap_or("the template cannot be parsed").to_owned(),
     })?;
     lint::variables(&template)?;
     lint::tokens(text)?;
     if slot == Slot::Json { lint::json(text) } else { Ok(()) }
 }
 
-/// What the template `text`, which was checked before, says for one pod, its values written for `slot`.
+/// Renders the template `text`, which [`check`] has accepted, with values escaped for `slot`.
 ///
 /// # Errors
-/// Where a variable has no value, or one that cannot stand there.
+/// If a variable is undefined, or its value is not allowed in the slot.
 pub fn render(text: &str, context: &Context, slot: Slot) -> Result<String, RenderError> {
     let failed = |error: &minijinja::Error| match error.kind() {
         ErrorKind::UndefinedError => match context.missed() {
-            Some((variable, why)) => RenderError::Undefined { variable, why },
+            Some(MissedVariable { variable, reason, remedy }) => {
+                RenderError::Undefined { variable, reason, remedy }
+            }
             None => RenderError::Refused(error.to_string()),
         },
         ErrorKind::OutOfFuel | ErrorKind::WriteFailure => RenderError::TooLarge,
@@ -132,7 +140,7 @@ pub fn render(text: &str, context: &Context, slot: Slot) -> Result<String, Rende
     Ok(text)
 }
 
-/// Takes so much and no more.
+/// A writer with a limit.
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
@@ -149,7 +157,7 @@ impl Write for Bounded {
     }
 }
 
-/// The engine for a slot: they differ in how a value is written.
+/// The engine for a slot. The engines differ in how they escape values.
 fn engine(slot: Slot) -> &'static Environment<'static> {
     type Engine = LazyLock<Environment<'static>>;
     static TEXT: Engine = LazyLock::new(|| build(Slot::Text));
@@ -175,24 +183,36 @@ fn engine(slot: Slot) -> &'static Environment<'static> {
 fn build(slot: Slot) -> Environment<'static> {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
-    // A file's last newline belongs to it.
+    // The final newline of a file is part of it.
     engine.set_keep_trailing_newline(true);
     engine.set_fuel(Some(FUEL));
     engine.add_filter("replace", filter::replace);
     engine.add_filter("join", filter::join);
-    // Every value that is written comes by here, whatever the template says of it (`| safe`, `{% autoescape %}`).
+    // The formatter is called for every value, whatever the template specifies (`| safe`, `{% autoescape
+    // %}`).
     engine.set_formatter(move |out, _, value| {
-        let refused = |why: String| minijinja::Error::new(ErrorKind::InvalidOperation, why);
+        let refused = |message: String| minijinja::Error::new(ErrorKind::InvalidOperation, message);
         if value.is_none() || value.as_object().is_some() {
-            return Err(refused(format!("{value} is not a text or a number: write one of its fields")));
+            return Err(refused(format!("{value} is not a string or a number: use one of its fields")));
         }
         out.write_str(&slot.encode(&value.to_string()).map_err(refused)?).map_err(minijinja::Error::from)
     });
     engine
 }
 
-/// Shared by the values of a context: the last one that was asked for in vain.
-type Missed = Arc<std::sync::Mutex<Option<(String, String)>>>;
+/// A variable that a template uses and that is undefined or empty.
+#[derive(Debug)]
+struct MissedVariable {
+    /// The variable, as in a template.
+    variable: String,
+    /// The places that were searched, or why it is unknown.
+    reason: String,
+    /// How to define it.
+    remedy: String,
+}
+
+/// The last missed variable. The values of a context share it.
+type Missed = Arc<std::sync::Mutex<Option<MissedVariable>>>;
 
 #[cfg(test)]
 mod tests;

@@ -1,36 +1,36 @@
-//! Where a value lands, and how it is written there.
+//! Slots of templates, and how values are escaped for them.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Where a template's text goes. The template's own text is the profile's and stands as it is; values are a pod's, and
-/// written so that they stay one thing in that place.
+/// The place for the result of a template. The text of the template comes from the profile and is not
+/// changed. Values come from a pod and are escaped, so that they cannot change the structure around them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
-    /// Text that nothing takes apart: an env value, a file's content.
+    /// Text without structure: the value of a variable, the content of a file.
     Text,
-    /// The path of a URL: a value is (part of) one segment.
+    /// Path of a URL: a value is (part of) one segment.
     UrlPath,
-    /// A form, as a browser posts it (`application/x-www-form-urlencoded`): a value is (part of) one field's.
+    /// A form (`application/x-www-form-urlencoded`): a value is (part of) the value of one field.
     Form,
-    /// JSON: a value is (part of) a string, around which the template writes the quotes.
+    /// JSON: a value is (part of) a string, for which the template contains the quotes.
     Json,
-    /// A path of a file below a folder: a value is (part of) one name.
+    /// Path of a file relative to a folder: a value is (part of) one name.
     FilePath,
-    /// What a registry is asked for (`registry.example.com/team/assets:v3`): a value is part of a name or of the tag.
+    /// Image reference (`registry.example.com/team/assets:v3`): a value is part of a name or of the tag.
     ImageReference,
-    /// The value of a header of HTTP.
+    /// Value of an HTTP header.
     Header,
-    /// A name or a word that is sent whole, and encoded by whoever sends it.
+    /// A name that is sent as a whole, and encoded by the sender.
     Name,
 }
 
-/// All but what RFC 3986 calls unreserved.
+/// All characters except the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Slot {
-    /// Writes a value for this place.
+    /// Escapes a value for this slot.
     pub(super) fn encode(self, value: &str) -> Result<Cow<'_, str>, String> {
         match self {
             Self::UrlPath | Self::Form => Ok(utf8_percent_encode(value, RESERVED).into()),
@@ -40,16 +40,16 @@ impl Slot {
                 Ok(inside.unwrap_or_default().to_owned().into())
             }
             Self::FilePath if value.contains(['/', '\\', '\0']) => Err(format!(
-                "{value:?} holds a slash, a backslash or a NUL, and a value cannot add folders to a file's path: \
-                 replace them, as in `… | replace(\"/\", \"-\")`"
+                "value {value:?} contains a slash, a backslash or a NUL byte, which is not allowed in a file name: replace it, \
+                 for example with `… | replace(\"/\", \"-\")`"
             )),
             Self::Header if value.contains(char::is_control) => Err(format!(
-                "{value:?} holds a line end or another control character, which no header's value can: remove it, as in \
-                 `… | replace(\"\\n\", \" \")`"
+                "value {value:?} contains a line break or another control character, which is not allowed in a header: remove \
+                 it, for example with `… | replace(\"\\n\", \" \")`"
             )),
             Self::ImageReference if !value.bytes().all(is_of_a_tag) => Err(format!(
-                "{value:?} holds other characters than letters, digits, `_`, `.` and `-`, of which a tag is made: replace \
-                 them, as in `… | replace(\"+\", \"-\")`"
+                "value {value:?} contains characters that are not allowed in a tag: replace all except letters, digits, `_`, \
+                 `.` and `-`, for example with `… | replace(\"+\", \"-\")`"
             )),
             Self::Text | Self::FilePath | Self::ImageReference | Self::Header | Self::Name => {
                 Ok(value.into())
@@ -57,31 +57,32 @@ impl Slot {
         }
     }
 
-    /// Checks the whole text: values can make a dot segment together that none is alone.
+    /// Checks the whole result: several values can form a dot segment together.
     pub(super) fn check(self, text: &str) -> Result<(), String> {
         match self {
             Self::UrlPath if text.split(['/', '\\']).any(|segment| is_dots(&decoded_dots(segment))) => {
                 Err(leaves(text))
             }
             Self::FilePath if text.split('/').any(is_dots) => Err(leaves(text)),
-            Self::FilePath if text.is_empty() || text.starts_with('/') => {
-                Err(format!("{text:?} is no path below the folder"))
-            }
+            Self::FilePath if text.is_empty() || text.starts_with('/') => Err(format!(
+                "the result {text:?} is not a relative path: must not be empty or start with a slash"
+            )),
             Self::Header if text.contains(|c: char| c.is_control() && c != '\t') => Err(format!(
-                "it gives {text:?}, which holds a line end or another control character, and no header's value can"
+                "the result {text:?} contains a line break or another control character, which is not allowed in a header: \
+                 remove it"
             )),
             Self::Name if text.is_empty() || is_dots(text) => {
-                Err(format!("it gives {text:?}, which is no name"))
+                Err(format!("the result {text:?} is not a valid name: must not be empty, \".\" or \"..\""))
             }
             Self::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).map(drop).map_err(|error| {
-                format!("what it gives is no JSON, at line {} column {}", error.line(), error.column())
+                format!("the result is not valid JSON (line {} column {})", error.line(), error.column())
             }),
             _ => Ok(()),
         }
     }
 }
 
-/// A tag's characters. No name has others.
+/// Characters of a tag. Names do not have others.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 fn is_of_a_tag(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || [b'_', b'.', b'-'].contains(&byte)
@@ -91,11 +92,11 @@ fn is_dots(segment: &str) -> bool {
     segment == "." || segment == ".."
 }
 
-/// A URL's parser reads an encoded dot in such a segment like a dot.
+/// URL parsers decode encoded dots in such a segment.
 fn decoded_dots(segment: &str) -> String {
     segment.replace("%2e", ".").replace("%2E", ".")
 }
 
 fn leaves(text: &str) -> String {
-    format!("{text:?} holds a segment `.` or `..`, which would leave its folder")
+    format!("the result {text:?} contains \".\" or \"..\", which could leave the folder: replace it")
 }

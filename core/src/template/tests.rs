@@ -53,42 +53,26 @@ fn variables_come_from_the_pod() {
 
 #[test]
 fn what_is_missing_is_named_with_the_place() {
-    for (text, variable, why) in [
-        ("{{ mapIndex }}", "mapIndex has", "the marks that Airflow's KubernetesPodOperator puts"),
-        ("{{ pod }}", "pod has", "generateName"),
-        (
-            "{{ labels.none }}",
-            "labels[\"none\"] has",
-            "looked for it in metadata.labels; give it there, or write",
-        ),
-        ("{{ annotations.absent | upper }}", "annotations[\"absent\"] has", "metadata.annotations"),
-        ("{{ env.NONE }}", "env[\"NONE\"] has", "looked for it in env of container \"base\"; give it there"),
-        (
-            "{{ env.SECRET }}",
-            "env[\"SECRET\"] has",
-            "only when the container starts, as its value comes from valueFrom",
-        ),
-        (
-            "{{ env.OF_SECRET }}",
-            "env[\"OF_SECRET\"] has",
-            "it refers to $(SECRET), whose value is not known either",
-        ),
-        (
-            "{{ env.OF_LATER }}",
-            "env[\"OF_LATER\"] has",
-            "it refers to $(LATER), which stands behind it in env",
-        ),
-        ("{% if labels.absent %}a{% endif %}", "labels[\"absent\"] has", "metadata.labels"),
+    for (text, variable, reason) in [
+        ("{{ mapIndex }}", "mapIndex", "that Airflow's KubernetesPodOperator sets"),
+        ("{{ pod }}", "pod", "generateName"),
+        ("{{ labels.none }}", "labels[\"none\"]", "looked in metadata.labels"),
+        ("{{ annotations.absent | upper }}", "annotations[\"absent\"]", "metadata.annotations"),
+        ("{{ env.NONE }}", "env[\"NONE\"]", "looked in env of container \"base\""),
+        ("{{ env.SECRET }}", "env[\"SECRET\"]", "its value comes from valueFrom"),
+        ("{{ env.OF_SECRET }}", "env[\"OF_SECRET\"]", "it refers to $(SECRET), "),
+        ("{{ env.OF_LATER }}", "env[\"OF_LATER\"]", "it refers to $(LATER), "),
+        ("{% if labels.absent %}a{% endif %}", "labels[\"absent\"]", "metadata.labels"),
     ] {
         let message = render(text, Slot::Text).unwrap_err();
         assert!(
-            message.contains(&format!("{variable} no value: ")) && message.contains(why),
+            message.contains(&format!("variable {variable} is")) && message.contains(reason),
             "{text}: {message}"
         );
     }
 }
 
-/// Whoever made the pod, an annotation names its run.
+/// An annotation sets the run for every creator of the pod.
 #[test]
 fn a_run_that_nobody_tells_is_named_by_an_annotation() {
     let message = |metadata: Value, text: &str| {
@@ -103,27 +87,24 @@ fn a_run_that_nobody_tells_is_named_by_an_annotation() {
         "ownerReferences": [{"kind": "Workflow", "name": "fan-out"}],
     });
     for (text, remedy) in [
-        ("{{ run }}", "name the run in the pod's annotation bootlace.dev/run, or write"),
-        (
-            "{{ workflow }}",
-            "name it in the pod's annotation bootlace.dev/workflow, and the run in bootlace.dev/run",
-        ),
+        ("{{ run }}", "set annotation bootlace.dev/run of the pod, or"),
+        ("{{ workflow }}", "set annotations bootlace.dev/workflow and bootlace.dev/run of the pod"),
         (
             "{{ task }}",
-            "name the run in the pod's annotation bootlace.dev/run, and the pod's name is the task",
+            "set annotation bootlace.dev/run of the pod, so that the task has the name of the pod",
         ),
-        ("{{ attempt }}", "give it in a label or an annotation, and write labels[\"…\"]"),
-        ("{{ env.A }}", "container \"main\", whose envFrom is read only when it starts; give it there"),
+        ("{{ attempt }}", "use labels[\"…\"]"),
+        ("{{ env.A }}", "container \"main\", whose envFrom is only read when it starts"),
     ] {
         let said = message(argo.clone(), text).unwrap_err();
         assert!(said.contains(remedy), "{text}: {said}");
     }
-    // What the sentences say is so.
+    // The remedies of the messages work.
     let mut named = argo;
     named["annotations"] = json!({"bootlace.dev/run": "r1"});
     assert_eq!(message(named.clone(), "{{ run }}/{{ task }}"), Ok("r1/fan-out-1".to_owned()));
     let said = message(named.clone(), "{{ workflow }}").unwrap_err();
-    assert!(said.contains("name it in the pod's annotation bootlace.dev/workflow, or write"), "{said}");
+    assert!(said.contains("set annotation bootlace.dev/workflow of the pod, or"), "{said}");
     named["annotations"]["bootlace.dev/workflow"] = json!("fan-out");
     assert_eq!(message(named, "{{ workflow }}"), Ok("fan-out".to_owned()));
 }
@@ -134,7 +115,7 @@ fn a_value_stays_one_thing_where_it_lands() {
     let encoded = "x%22%7D%0A%40host%3A80%2F%3F%23%252e";
     assert_eq!(render(&format!("/a/{evil}/b"), Slot::UrlPath), Ok(format!("/a/{encoded}/b")));
     assert_eq!(render(evil, Slot::Form).as_deref(), Ok(encoded));
-    // Neither word of the template's changes that.
+    // Autoescape of the template does not change this.
     let loud = "{% autoescape false %}{{ annotations.evil }}{% endautoescape %}";
     assert_eq!(render(loud, Slot::Form).as_deref(), Ok(encoded));
     let json = render(&format!("{{\"a\": \"{evil}\"}}"), Slot::Json).unwrap();
@@ -154,24 +135,24 @@ fn no_value_leaves_its_folder() {
         ("a/.{{ annotations.dot }}/b", Slot::FilePath),
     ] {
         let message = render(text, slot).unwrap_err();
-        assert!(message.contains("slash") || message.contains("leave its folder"), "{text}: {message}");
+        assert!(message.contains("slash") || message.contains("leave the folder"), "{text}: {message}");
     }
 }
 
 #[test]
 fn what_no_pod_could_make_work_is_found_when_it_is_read() {
     for (text, hint) in [
-        ("a\n{{ workflow | shout }}", "line 2: there is no filter \"shout\": use one of capitalize"),
-        ("{% if false %}{{ run | tojson }}{% endif %}", "no filter \"tojson\""),
-        ("{% filter shout %}a{% endfilter %}", "no filter \"shout\""),
-        ("{{ run | safe }}", "no filter \"safe\""),
-        ("{{ wrkflow }}", "there is no variable \"wrkflow\": use one of scheduler"),
+        ("a\n{{ workflow | shout }}", "line 2: filter \"shout\" not found"),
+        ("{% if false %}{{ run | tojson }}{% endif %}", "filter \"tojson\" not found"),
+        ("{% filter shout %}a{% endfilter %}", "filter \"shout\" not found"),
+        ("{{ run | safe }}", "filter \"safe\" not found"),
+        ("{{ wrkflow }}", "variable \"wrkflow\" not found"),
         ("{{ workflow", "line 1"),
         ("{% include \"/etc/passwd\" %}", "line 1"),
-        ("{{ \"a\" * 1000000000 }}", "a product"),
+        ("{{ \"a\" * 1000000000 }}", "a multiplication"),
         ("{{ range(10) }}", "range"),
-        ("{{ labels.items() }}", "a call"),
-        // Each of these, repeated, doubles a value with each line.
+        ("{{ labels.items() }}", "a function call"),
+        // Each of these could double a value with each line.
         ("{% set a = run ~ run %}{{ a }}", "a concatenation in set or with"),
         ("{% set a = run %}{% set a = a + a %}{{ a }}", "a concatenation in set or with"),
         ("{% with a = run ~ run %}{{ a }}{% endwith %}", "a concatenation in set or with"),
@@ -211,7 +192,7 @@ fn what_does_not_grow_can_be_kept_in_a_name() {
     }
 }
 
-/// A pod's author may write 256 KiB of annotations: a filter must not make their square of them.
+/// Annotations can have 256 KiB, and a filter must not produce their square.
 #[test]
 fn a_filter_gives_no_more_than_a_template() {
     let long = "a".repeat(2_000);
@@ -227,18 +208,18 @@ fn a_filter_gives_no_more_than_a_template() {
 #[test]
 fn a_list_is_no_text() {
     let message = render("{{ labels }}", Slot::Text).unwrap_err();
-    assert!(message.contains("is not a text"), "{message}");
+    assert!(message.contains("is not a string"), "{message}");
 }
 
 #[test]
 fn a_header_is_one_line_and_a_name_is_one() {
     let evil = "{{ annotations.evil }}";
-    assert!(render(evil, Slot::Header).unwrap_err().contains("no header's value can"), "a line end");
-    assert!(render("team\r\nX: {{ labels.team }}", Slot::Header).unwrap_err().contains("a line end"));
+    assert!(render(evil, Slot::Header).unwrap_err().contains("a line break"));
+    assert!(render("team\r\nX: {{ labels.team }}", Slot::Header).unwrap_err().contains("a line break"));
     assert_eq!(render("team {{ labels.team }}", Slot::Header).as_deref(), Ok("team a&b=c/d"));
     for dots in ["{{ annotations.dots }}", "{{ annotations.dot }}", "{% if workflow == \"a\" %}b{% endif %}"]
     {
-        assert!(render(dots, Slot::Name).unwrap_err().contains("which is no name"), "{dots}");
+        assert!(render(dots, Slot::Name).unwrap_err().contains("not a valid name"), "{dots}");
     }
     assert_eq!(render("{{ labels.task_id }}", Slot::Name).as_deref(), Ok("../load"));
 }
@@ -249,7 +230,7 @@ fn in_an_images_reference_a_value_names_no_other_registry() {
     assert_eq!(render(&reference("{{ workflow }}-1"), Slot::ImageReference), Ok(reference("etl-1")));
     for evil in ["{{ labels.team }}", "{{ annotations.evil }}", "{{ labels.task_id }}"] {
         let message = render(&reference(evil), Slot::ImageReference).unwrap_err();
-        assert!(message.contains("of which a tag is made"), "{evil}: {message}");
+        assert!(message.contains("not allowed in a tag"), "{evil}: {message}");
     }
 }
 
@@ -265,10 +246,10 @@ fn in_json_a_value_adds_nothing_but_text() {
         assert_eq!(render(text, Slot::Json).as_deref(), Ok(expected));
     }
     for (text, hint) in [
-        (r#"{"a": {{ labels.team }}}"#, "line 1: in JSON a value stands in a string"),
-        ("{\"a\":\n{{ labels.n | int | string }}}", "line 2: in JSON a value stands in a string"),
-        (r#"{"a\\": "b", "c": "d" {{ workflow }}}"#, "stands in a string"),
-        (r#"{"a": "{{ workflow }}"#, "what it gives is no JSON, at line 1"),
+        (r#"{"a": {{ labels.team }}}"#, "line 1: a value in JSON must be in a string"),
+        ("{\"a\":\n{{ labels.n | int | string }}}", "line 2: a value in JSON must be in a string"),
+        (r#"{"a\\": "b", "c": "d" {{ workflow }}}"#, "must be in a string"),
+        (r#"{"a": "{{ workflow }}"#, "not valid JSON (line 1"),
     ] {
         let message = render(text, Slot::Json).unwrap_err();
         assert!(message.contains(hint), "{text}: {message}");

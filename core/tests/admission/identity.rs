@@ -1,4 +1,4 @@
-//! Who a task is, for pods that the schedulers' own code made (`tests/pods`).
+//! Identity of tasks, for pods that the code of the schedulers created (`tests/pods`).
 
 use bootlace_core::identity::{detect, identify};
 use bootlace_core::pod::Pod;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::made;
 
-/// Title of the scheduler and the identity, as `task.json` writes it.
+/// Title of the scheduler, and the identity as in `task.json`.
 fn seen(pod: &Value) -> (&'static str, Value) {
     let json = pod.into();
     let pod = Pod::read(&json).unwrap();
@@ -74,8 +74,8 @@ fn a_cron_jobs_job() {
     assert_eq!(identity["scheduledTime"], time);
 }
 
-/// The labels are written down from the controller's source (v0.11.0, `labelAndAnnotateObject`), which has no way to
-/// be called without a cluster that runs it.
+/// The labels are from the source of the controller (v0.11.0, `labelAndAnnotateObject`), which cannot be
+/// called without a cluster that runs it.
 #[test]
 fn a_job_set() {
     let mut labels = json!({

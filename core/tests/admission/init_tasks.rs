@@ -1,5 +1,4 @@
-//! The pod's own init containers where boot comes before them: all of them see the files, and those that the pod names are
-//! tasks.
+//! Init containers of the pod after boot: all of them get the files, and those that the pod names are tasks.
 
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::injected_config::StoreEndpoint;
@@ -9,7 +8,7 @@ use bootlace_core::profile::Profile;
 use bootlace_core::profile::spec::{EnvMode, Inline, Position, Source};
 use serde_json::{Value, json};
 
-/// One variable and one file, before the pod's own init containers.
+/// One variable and one file, before the init containers of the pod.
 fn profile() -> Profile {
     let mut profile = Profile { name: "first".to_owned(), ..Profile::default() };
     let inline = Inline {
@@ -22,7 +21,7 @@ fn profile() -> Profile {
     profile
 }
 
-/// A pod with an init container `migrate`, and one beside it.
+/// A pod with the init container `migrate` and another one.
 fn pod(named: Option<&str>, change: impl FnOnce(&mut Value)) -> Value {
     let mut pod = json!({
         "metadata": {"name": "etl", "labels": {names::LABEL_TASK: "first"}},
@@ -95,7 +94,7 @@ fn all_of_them_see_the_files_and_none_of_the_env() {
         assert_eq!(container(&injected, name), &expected);
     }
     assert_eq!(mark(&injected).containers, ["main"]);
-    // With position Last they come before boot.
+    // With position Last, they run before boot.
     let (last, _) = admit(pod(None, |_| {}), {
         let mut profile = profile();
         profile.spec.boot.position = Position::Last;
@@ -148,7 +147,7 @@ fn without_a_known_command_the_env_comes_by_a_secret_or_a_file() {
         pod["spec"]["initContainers"][1].as_object_mut().unwrap().remove("command");
     };
     let (secret, warnings) = admit(pod(Some("migrate"), no_command), profile()).unwrap();
-    assert!(warnings[0].contains("takes the boot env from a Secret"), "{warnings:?}");
+    assert!(warnings[0].contains("\"migrate\" has no command"), "{warnings:?}");
     let name = mark(&secret).env_secret.unwrap();
     let env_from = &container(&secret, "migrate")["envFrom"];
     assert_eq!(env_from, &json!([{"secretRef": {"name": name}}, {"secretRef": {"name": "own"}}]));
@@ -158,7 +157,7 @@ fn without_a_known_command_the_env_comes_by_a_secret_or_a_file() {
     assert_eq!(from["path"], "env/file/migrate");
 }
 
-/// A pod, what its profile has, and parts of the sentence.
+/// A pod, a change to its profile, and details of the message.
 type Refused = (Value, fn(&mut Profile), &'static [&'static str]);
 
 #[test]
@@ -178,28 +177,19 @@ fn what_would_take_a_hook_or_come_too_late_is_refused() {
         (
             pod(Some("migrate,main"), |_| {}),
             last,
-            &[
-                "names the init container \"migrate\"",
-                "BootProfile \"first\" boots after",
-                "boot.position to First",
-                "(main)",
-            ],
+            &["\"migrate\"", "BootProfile \"first\"", "boot.position to First", "(\"main\")", "[BL1204]"],
         ),
         (
             pod(Some("migrate"), |_| {}),
             hook,
-            &[
-                "init container \"migrate\" cannot get the boot env by a hook",
-                "has env.mode Hook",
-                "set another env.mode",
-            ],
+            &["init container \"migrate\"", "env.mode of BootProfile \"first\" is Hook", "[BL1303]"],
         ),
         (
             pod(Some("migrate,main"), outputs),
             |_| {},
-            &["gives output Report to the init container \"migrate\"", "bootlace-pipe"],
+            &["output \"Report\"", "init container \"migrate\"", "[BL1605]"],
         ),
-        (pod(None, unknown), |_| {}, &["names \"mian\"", "main, chown, migrate"]),
+        (pod(None, unknown), |_| {}, &["\"mian\"", "\"main\", \"chown\", \"migrate\"", "[BL1203]"]),
     ];
     for (pod, change, parts) in cases {
         let mut profile = profile();
@@ -209,7 +199,7 @@ fn what_would_take_a_hook_or_come_too_late_is_refused() {
             assert!(refused.contains(part), "{part:?} is not in {refused:?}");
         }
     }
-    // Without a store nothing brings the env, and nothing fails the container for it.
+    // Without a store nothing delivers the env, and nothing fails the container without it.
     let no_command = pod(Some("migrate"), |pod| {
         pod["spec"]["initContainers"][1].as_object_mut().unwrap().remove("command");
     });
@@ -221,7 +211,7 @@ fn what_would_take_a_hook_or_come_too_late_is_refused() {
     assert!(refusal.to_string().contains("init container \"migrate\" has no command"), "{refusal}");
 }
 
-/// What is awaited is there before boot, and so before all of them.
+/// Awaited outputs exist before boot, and so before all of them.
 #[test]
 fn one_that_is_named_takes_inputs_like_other_tasks() {
     let pod = pod(Some("migrate,main"), |pod| {

@@ -1,5 +1,4 @@
-//! What an installation says of injected containers where a profile does not: their user, and the pull secrets of their
-//! image.
+//! Defaults of the installation for injected containers: their user, and the pull secrets of their image.
 
 use bootlace_core::admission::{self, Decision, LookupResults};
 use bootlace_core::identity::Identity;
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::pods;
 
-/// Everything that can be injected into one pod.
+/// All containers that can be injected into one pod.
 const ALL: [&str; 6] = [
     names::CONTAINER_WAIT,
     names::CONTAINER_VOLUME_WAIT,
@@ -23,7 +22,7 @@ const ALL: [&str; 6] = [
     names::CONTAINER_PIPE,
 ];
 
-/// A pod that gets all of them: it waits for an input, names a boot image and declares an output.
+/// A pod that gets all of them: it waits for an input, selects a boot image and declares an output.
 fn pod(spec: &Value) -> Value {
     let mut pod = json!({
         "metadata": {
@@ -76,7 +75,7 @@ fn injected(pod: &Value, boot: &Value, settings: &InstallationSettings) -> Value
         Decision::Refuse(refusal) => panic!("refused: {refusal}"),
     };
     let mut before = pod.clone();
-    // For the API a field that is null is absent.
+    // For the API, `null` is the same as absent.
     before["spec"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
     assert_eq!(pods::kept(&before, &injected, ""), Ok(()));
     injected
@@ -102,7 +101,7 @@ fn the_installation_names_the_user_of_every_injected_container_and_the_profile_a
     for (installed, boot, expected) in [
         (RunAsUser::default(), json!({}), Some(65532)),
         (id(2000), json!({}), Some(2000)),
-        // OpenShift: the constraint `restricted-v2` refuses a pod with any user of its own.
+        // OpenShift: the constraint `restricted-v2` refuses a pod that sets any user.
         (platform, json!({}), None),
         (platform, json!({"runAsUser": 3000}), Some(3000)),
         (id(2000), json!({"runAsUser": null}), None),
@@ -121,7 +120,7 @@ fn a_pod_that_runs_as_root_has_no_injected_container_that_does() {
     let platform = settings(RunAsUser::Platform, &[]);
     let root = injected(&pod(&context(0)), &json!({}), &platform);
     assert_eq!(users(&root), [(Some(65532), Some(65532)); ALL.len()]);
-    // Any other user is the pod's to choose.
+    // The pod can select any other user.
     let other = injected(&pod(&context(1000)), &json!({}), &platform);
     assert_eq!(users(&other), [(None, None); ALL.len()]);
     let chosen = injected(&pod(&context(0)), &json!({}), &settings(RunAsUser::Id(2000), &[]));

@@ -1,4 +1,4 @@
-//! Pods that schedulers' own code made: `tests/pods`.
+//! Pods that the code of the schedulers created: `tests/pods`.
 
 use std::path::Path;
 

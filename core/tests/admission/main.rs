@@ -1,5 +1,5 @@
-//! The pure way: its properties over generated pods and over anything at all, and what it makes of pods that schedulers
-//! made.
+//! Properties of admission over generated pods and over arbitrary input, and its results for pods that
+//! schedulers created.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -58,7 +58,7 @@ fn profile(position: Position) -> Profile {
     profile.spec.sources = vec![
         Source { inline: Some(Inline { env, ..Inline::default() }), ..source("inline") },
         Source { config_map: Some(object.clone()), ..source("config-map") },
-        // A whole object as env: it may hold any name.
+        // A whole object as env can contain any name.
         Source { secret: Some(Mounted { into: SourceTarget::Env, ..object }), ..source("secret") },
     ];
     profile.spec.boot.position = position;
@@ -71,10 +71,10 @@ fn profile(position: Position) -> Profile {
     profile
 }
 
-/// The boot image that some generated pods name.
+/// The boot image that some generated pods select.
 const INIT_IMAGE: &str = "r.example.com/data/boot";
 
-/// A generated pod, with a boot image of its own or without.
+/// A generated pod, with or without a boot image.
 fn pod() -> impl Strategy<Value = Value> {
     (pods::pod(), any::<bool>()).prop_map(|(mut pod, names_one)| {
         if names_one {
@@ -89,7 +89,7 @@ fn names_an_image(pod: &Value) -> bool {
     annotations.get(names::ANNOTATION_INIT_IMAGE).is_some()
 }
 
-/// The init containers that Bootlace adds to a pod, by name.
+/// Names of the init containers that Bootlace adds to a pod.
 fn ours(pod: &Value) -> &'static [&'static str] {
     let with_image = &[names::CONTAINER_INSTALL, names::CONTAINER_INIT, names::CONTAINER_BOOT];
     if names_an_image(pod) { with_image } else { &[names::CONTAINER_BOOT] }
@@ -172,7 +172,7 @@ proptest! {
         };
         prop_assert!(added.iter().map(|container| &container["name"]).eq(ours));
         match position {
-            // They are given what boot fetched.
+            // These get the fetched files.
             Position::First => {
                 prop_assert_eq!(own.len(), init_containers(&pod).len());
                 prop_assert_eq!(pods::kept(&json!(init_containers(&pod)), &json!(own), ""), Ok(()));
@@ -195,7 +195,7 @@ proptest! {
         }
     }
 
-    /// Every volume that is mounted is there, and no two have one name.
+    /// Every mounted volume exists, and volume names are unique.
     #[test]
     fn the_mounts_of_what_is_injected_have_their_volumes(pod in pod()) {
         let injected = inject(&pod, Position::Last).pod;
@@ -219,7 +219,7 @@ proptest! {
         prop_assert_eq!(told.sources.len(), if names_an_image(&pod) { 4 } else { 3 });
     }
 
-    /// Whatever one field of a pod is, the answer is well-formed and carries the uid.
+    /// If any field of a pod has any value, the response is well-formed and contains the UID.
     #[test]
     fn a_wrong_type_anywhere_gets_an_answer(
         mut pod in pod(), wrong in pods::any_json(), choice in any::<prop::sample::Index>(),
@@ -268,7 +268,7 @@ fn pointers(value: &Value, path: &str, places: &mut Vec<String>) {
     }
 }
 
-/// The properties would hold for a generator that makes nothing of interest: it does not.
+/// The properties would also be true for a generator of trivial pods, which this is not.
 #[test]
 fn the_generator_makes_what_the_properties_are_about() {
     use proptest::strategy::ValueTree as _;
@@ -291,7 +291,7 @@ fn the_generator_makes_what_the_properties_are_about() {
     assert!(made.iter().filter(|pod| pod.to_string().contains("\"x-")).count() > 100);
 }
 
-/// One env variable holds 128 KiB, and the names of a large pod's env need more.
+/// One variable can have 128 KiB, and the variable names of a large pod need more.
 #[test]
 fn a_pod_with_very_many_variables_is_injected() {
     let env: Value = (0..20_000).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "x"})).collect();

@@ -1,4 +1,4 @@
-//! The way that the boot env takes: what decides it, and what a container becomes by it.
+//! Env modes: how the mode is selected, and how it changes a container.
 
 use bootlace_core::admission::{self, Decision, Injection, LookupResults};
 use bootlace_core::names;
@@ -8,7 +8,7 @@ use bootlace_core::plan::{
 use bootlace_core::profile::Profile;
 use serde_json::{Value, json};
 
-/// A profile that gives `GIVEN`, with more of its own.
+/// A profile that provides `GIVEN`, with more fields.
 fn recipes(more: &Value, kubernetes: Option<Version>) -> PreparedProfiles {
     let mut spec = json!({"sources": [{"name": "settings", "inline": {"env": {"GIVEN": "x"}}}]});
     for (field, value) in more.as_object().unwrap() {
@@ -90,7 +90,7 @@ fn an_entrypoint_from_the_annotation_is_launched_and_its_words_are_not_expanded(
     assert_eq!(command(&injected), [&LAUNCH[..], &["run", "$$(GIVEN)", "$$$$"]].concat());
     assert_eq!(at(&injected, "/spec/containers/0/args"), &json!(["$(GIVEN)"]));
     assert!(injected.warnings.is_empty(), "{:?}", injected.warnings);
-    let because = "its image's entrypoint is known from the annotation bootlace.dev/entrypoint";
+    let because = "the entrypoint of its image is known from annotation bootlace.dev/entrypoint";
     assert_eq!(mark(&injected), ("launch".to_owned(), because.to_owned()));
     let texts = &spec(&injected).references["main"];
     assert_eq!(
@@ -106,7 +106,7 @@ fn a_command_in_the_spec_wins_over_what_is_said_of_the_image() {
     let annotations = json!({names::ANNOTATION_ENTRYPOINT: r#"["other"]"#});
     let injected = inject(&pod(&annotations, &json!({"command": ["run"]})), &recipes);
     assert_eq!(command(&injected), [&LAUNCH[..], &["run"]].concat());
-    assert_eq!(mark(&injected).1, "the spec names its command");
+    assert_eq!(mark(&injected).1, "its command is set in the pod");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn the_profiles_table_combines_with_the_pods_args() {
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run", "--help"]].concat());
     let injected = inject(&pod(&json!({}), &json!({"args": ["x"]})), &recipes);
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run"]].concat());
-    // An empty array is none to the kubelet.
+    // For the kubelet, an empty array is the same as absent.
     let injected = inject(&pod(&json!({}), &json!({"args": [], "command": []})), &recipes);
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run", "--help"]].concat());
 }
@@ -152,7 +152,7 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
     let known = [(image.clone(), Ok(config))].into_iter().collect();
     let Ok(Decision::Inject(injected)) = ask(&pod, &recipes, &known) else { panic!("not injected") };
     assert_eq!(command(&injected), [&LAUNCH[..], &["/run"]].concat());
-    assert_eq!(mark(&injected).1, "its image's entrypoint is known from its registry");
+    assert_eq!(mark(&injected).1, "the entrypoint of its image is known from the registry");
 
     let failed = [(image, Err("the registry did not answer".to_owned()))].into_iter().collect();
     let Ok(Decision::Inject(injected)) = ask(&pod, &recipes, &failed) else { panic!("not injected") };
@@ -161,12 +161,12 @@ fn a_registry_is_asked_for_what_nobody_else_tells() {
         "{:?}",
         injected.warnings
     );
-    let because = "its command is not known (the registry did not answer)".to_owned();
+    let because = "its command is unknown (the registry did not answer)".to_owned();
     assert_eq!(mark(&injected), ("none".to_owned(), because));
     pod["metadata"]["annotations"][names::ANNOTATION_ENV_MODE] = json!("Launch");
     let Ok(Decision::Refuse(refusal)) = ask(&pod, &recipes, &failed) else { panic!("not refused") };
     assert!(
-        refusal.message.contains("has no command (the registry did not answer), and the annotation"),
+        refusal.message.contains("has no command (the registry did not answer), and annotation"),
         "{refusal}"
     );
 }
@@ -190,15 +190,15 @@ fn the_annotation_overrides_the_profiles_mode() {
         let annotations = json!({names::ANNOTATION_ENV_MODE: word});
         let injected = inject(&pod(&annotations, &json!({"command": ["run"]})), &recipes);
         assert_eq!(command(&injected), ["run"]);
-        let because = "the annotation bootlace.dev/env-mode is Hook".to_owned();
+        let because = "annotation bootlace.dev/env-mode is Hook".to_owned();
         assert_eq!(mark(&injected), ("hook".to_owned(), because));
         let hook = at(&injected, "/spec/containers/0/lifecycle/postStart/exec/command");
         assert!(hook.as_array().unwrap().contains(&json!("--env=home")), "{hook}");
     }
     let refused = refuse(&pod(&json!({names::ANNOTATION_ENV_MODE: "shell"}), &json!({})), &recipes);
-    let expected = "the annotation bootlace.dev/env-mode is \"shell\", which is no env mode: write one of Auto, Launch, \
-                    Secret, File, Hook, or remove it";
-    assert!(refused.contains(expected), "{refused}");
+    for detail in ["bootlace.dev/env-mode is \"shell\"", "Auto, Launch, Secret, File, Hook", "[BL1305]"] {
+        assert!(refused.contains(detail), "{refused}");
+    }
 }
 
 #[test]
@@ -207,12 +207,8 @@ fn references_that_nobody_can_resolve_are_warned_of() {
     let container = json!({"command": ["run", "$(GIVEN)", "$(OTHER)", "$$(GIVEN)"]});
     let injected = inject(&pod(&json!({}), &container), &recipes);
     assert_eq!(injected.warnings.len(), 1);
-    assert!(
-        injected.warnings[0]
-            .contains("refers to $(GIVEN): with env.mode Hook, boot's variables are in $HOME/.env only"),
-        "{:?}",
-        injected.warnings
-    );
+    let warning = &injected.warnings[0];
+    assert!(warning.contains("$(GIVEN)") && warning.contains("$HOME/.env"), "{warning}");
     assert!(spec(&injected).references.is_empty());
 }
 
@@ -238,7 +234,8 @@ fn with_file_the_kubelet_is_asked_for_each_variable_before_the_pods_own() {
     assert_eq!(told.file_keys.unwrap().len(), 3);
     assert!(told.references.is_empty(), "the kubelet resolves them");
 
-    // What the pod sets is read where it is built on, before or while it is set.
+    // Variables that the pod sets are read from the file if other values refer to them, before or while they
+    // are set.
     let env = json!([
         {"name": "EARLY", "value": "$(PERHAPS)"},
         {"name": "OWN", "value": "$(OWN):$(GIVEN)"},
@@ -269,20 +266,14 @@ fn file_needs_a_cluster_that_knows_it_and_names() {
     let env = json!({"mode": "File", "file": {"keys": ["GIVEN"]}});
     let with = |env: &Value, minor| recipes(&json!({"env": env}), Some(Version { major: 1, minor }));
     let pod = pod(&json!({}), &json!({}));
-    assert!(
-        refuse(&pod, &with(&env, 34)).contains(
-            "BootProfile \"default\" has env.mode File, which takes Kubernetes 1.35 or later, and the API server is \
-             1.34: set another env.mode"
-        )
-    );
+    let refused = refuse(&pod, &with(&env, 34));
+    for detail in ["env.mode of BootProfile \"default\" is File", "1.35", "1.34", "[BL1306]"] {
+        assert!(refused.contains(detail), "{refused}");
+    }
     let asked = json!({"mode": "File"});
-    assert!(refuse(&pod, &with(&asked, 35)).contains("list them under env.file.keys"));
+    assert!(refuse(&pod, &with(&asked, 35)).ends_with("[BL1307]"));
     let unknown = inject(&pod, &recipes(&json!({"env": env}), None));
-    assert!(
-        unknown.warnings[0].contains("the cluster's version is not known here"),
-        "{:?}",
-        unknown.warnings
-    );
+    assert!(unknown.warnings[0].contains("Kubernetes 1.35 or later"), "{:?}", unknown.warnings);
 }
 
 #[test]
@@ -294,7 +285,7 @@ fn boot_gets_the_names_that_the_pods_own_sources_give() {
     assert_eq!(at(&injected, "/spec/initContainers/0/envFrom"), &held);
     assert_eq!(spec(&injected).held["main"], "BOOTLACE_HELD_0_");
 
-    // Boot is given nothing of the pod's that it has no use for.
+    // Boot only gets env of the pod that it needs.
     let without_env = json!({"sources": [{"name": "a", "inline": {"files": {"a": "x"}}}]});
     let injected = inject(&with_source, &recipes(&without_env, None));
     assert_eq!(at(&injected, "/spec/initContainers/0/envFrom"), &Value::Null);
@@ -331,7 +322,7 @@ fn a_request_is_the_hooks_in_either_scheme_and_takes_the_launcher_with_tls() {
             }},
             "preStop": {"sleep": {"seconds": 1}},
         });
-        // Whatever way the env takes, and whatever else the hook has to do.
+        // With any env mode, and with or without other work for the hook.
         for (container, profile) in [
             (json!({"command": ["run"]}), json!({"hook": {"commands": [["check"]]}})),
             (json!({}), json!({"env": {"mode": "Hook"}})),

@@ -1,4 +1,4 @@
-//! Our own way to apply a patch, judged by `json_patch`: the same operations on the same document.
+//! Compares the implementation of patches with `json_patch`: the same operations on the same document.
 
 use bootlace_core::pod::{self, Json, Operation};
 use json_patch::PatchOperation;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{inject, pod, pods, position};
 
-/// What an operation is made from: which of the document's places it is about, and how it misses that.
+/// Seed of an operation: which path of the document it has, and how the path is wrong.
 #[derive(Debug, Clone)]
 struct Seed {
     place: Index,
@@ -25,7 +25,7 @@ fn seed() -> impl Strategy<Value = Seed> {
         .prop_map(|(place, beside, replace, value)| Seed { place, beside, replace, value })
 }
 
-/// All places in a document but the whole.
+/// All paths in a document except the root.
 fn places(json: &Value, at: &PointerBuf, into: &mut Vec<PointerBuf>) {
     let mut step = |token: String, value: &Value| {
         let place = at.with_trailing_token(token);
@@ -41,7 +41,7 @@ fn places(json: &Value, at: &PointerBuf, into: &mut Vec<PointerBuf>) {
     }
 }
 
-/// The operations that grow from `seeds`, each about the document as those before it leave it.
+/// The operations for `seeds`, each for the document after the operations before it.
 fn operations(document: &Value, seeds: Vec<Seed>) -> Vec<Operation> {
     let mut document = document.clone();
     let mut operations = Vec::new();
@@ -53,7 +53,7 @@ fn operations(document: &Value, seeds: Vec<Seed>) -> Vec<Operation> {
             path.push_back(token);
         }
         let operation = if replace { Operation::replace } else { Operation::add }(path, value);
-        // Most do not apply: a patch that ends with one is as telling as one that applies in full.
+        // Most patches do not apply: a failing patch is as useful as one that applies completely.
         let applies = json_patch::patch(&mut document, &[PatchOperation::from(&operation)]).is_ok();
         operations.push(operation);
         if !applies {
@@ -90,7 +90,7 @@ proptest! {
         prop_assert_eq!(by_us(&document, &patch), by_the_library(&document, &patch), "{:?}", patch);
     }
 
-    /// The API server reads it with a library of its own; this is the nearest that there is here.
+    /// The API server uses another library; `json_patch` is the closest one that is available here.
     #[test]
     fn what_goes_out_is_what_the_library_writes(document in pods::any_json(), seeds in vec(seed(), 1..6)) {
         let patch = operations(&document, seeds);

@@ -1,6 +1,7 @@
-//! What a pod becomes that takes what earlier tasks handed over.
+//! Pods with inputs from earlier tasks.
 
 use bootlace_core::admission::{self, Decision, Injection, LookupResults, PendingLookup};
+use bootlace_core::code::Code;
 use bootlace_core::identity::Identity;
 use bootlace_core::input::PipeAnswers;
 use bootlace_core::names;
@@ -26,7 +27,7 @@ fn run() -> Identity {
     Identity { scheduler: own("annotation"), workflow: own("shop"), run: own("r1"), ..Identity::default() }
 }
 
-/// A stored output of the run; its object is `shop.r1.KEY-1`.
+/// A stored output of the run, with the object `shop.r1.KEY-1`.
 fn pipe(key: &str, kind: &str, files: &[&str]) -> Pipe {
     let object = format!("shop.r1.{}-1", key.to_lowercase());
     serde_json::from_value(json!({
@@ -90,7 +91,7 @@ fn refused(pod: &Value) -> String {
     decide(pod, &json!([]), &found(stored())).map(drop).unwrap_err().message
 }
 
-/// KUDO's own example: one step makes a certificate, and a later one mounts it.
+/// Example of KUDO: one step creates a certificate, and a later one mounts it.
 #[test]
 fn a_placeholder_becomes_the_objects_name() {
     let spec = json!({
@@ -188,12 +189,12 @@ fn what_is_not_stored_yet_may_come_again() {
         (refusal.code, refusal.reason, refusal.retry_after_seconds),
         (429, "TooManyRequests", Some(1))
     );
-    assert_eq!(
-        refusal.message,
-        "bootlace: pod myapp: pipe Later of shop, run r1 is not stored yet (of this run there are Cert by task gencert, \
-         Settings by task gencert, Token by task gencert): let the task that declares it run earlier, or wait for it to \
-         end; the request can be tried again [BL1708]"
-    );
+    assert_eq!(refusal.message_code, Code::InputNotStored);
+    for detail in
+        ["pod myapp: pipe \"Later\" of shop, run r1 ", "\"Cert\" by task \"gencert\", \"Settings\" by"]
+    {
+        assert!(refusal.message.contains(detail), "{refusal}");
+    }
     let wire = ReviewResponse::refuse("u".to_owned(), refusal).to_json().unwrap();
     let wire: Value = serde_json::from_slice(&wire).unwrap();
     assert_eq!(wire["response"]["status"]["details"], json!({"retryAfterSeconds": 1}));
@@ -205,58 +206,66 @@ fn what_is_not_stored_yet_may_come_again() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_a_sentence() {
+fn invalid_inputs_are_refused() {
     let volume = |text: &str| json!({"volumes": [{"name": "a", "configMap": {"name": text}}]});
-    for (pipe_in, spec, sentence) in [
-        (
-            None,
-            volume("pipe:Cert"),
-            "spec.volumes[0].configMap.name names a ConfigMap, but pipe Cert of shop, run r1 is a Secret",
-        ),
+    for (pipe_in, spec, code, detail) in [
+        (None, volume("pipe:Cert"), Code::InputKindMismatch, "spec.volumes[0].configMap.name"),
         (
             None,
             volume("x{{.Pipes.Cert}}"),
-            "spec.volumes[0].configMap.name is \"x{{.Pipes.Cert}}\": a pipe's key",
+            Code::PlaceholderNotAlone,
+            "spec.volumes[0].configMap.name is \"x{{.Pipes.Cert}}\"",
+        ),
+        (Some("- {key: Cert, env: A}"), json!({}), Code::InputFileAmbiguous, "\"tls.crt\", \"tls.key\""),
+        (
+            Some("- {key: Cert, mountPath: /a, file: other}"),
+            json!({}),
+            Code::InputFileAmbiguous,
+            "\"tls.crt\", \"tls.key\"",
         ),
         (
-            Some("- {key: Cert, env: A}"),
+            Some("- {key: Token, env: A, container: side}"),
             json!({}),
-            "has the files tls.crt, tls.key, and a variable takes one",
+            Code::InputInvalid,
+            "entry 1: container \"side\"",
         ),
-        (Some("- {key: Cert, mountPath: /a, file: other}"), json!({}), "has the files tls.crt, tls.key"),
-        (Some("- {key: Token, env: A, container: side}"), json!({}), "the pod has no container \"side\""),
         (
             Some("[{key: Token, env: A}, {key: Settings, env: A}]"),
             json!({}),
-            "its entry 2: an earlier entry has A already",
+            Code::InputInvalid,
+            "entry 2: \"A\"",
         ),
         (
             Some("- {key: Token, env: A}"),
             json!({"containers": [{"name": "main", "image": "i", "command": ["run"], "env": [{"name": "A"}]}]}),
-            "container \"main\" sets A itself",
+            Code::InputInvalid,
+            "container \"main\" already sets variable \"A\"",
         ),
         (
             Some("- {key: Token, mountPath: /bootlace}"),
             json!({}),
-            "mounts \"bootlace-pipe-0\" at /bootlace, where Bootlace mounts too",
+            Code::MountConflict,
+            "\"bootlace-pipe-0\" at /bootlace",
         ),
         (
             Some("- {key: Token, mountPath: /a}"),
             json!({"volumes": [{"name": "bootlace-pipe-0", "emptyDir": {}}]}),
-            "is Bootlace's own name",
+            Code::InputNameTaken,
+            "\"bootlace-pipe-0\"",
         ),
         (
             Some("- {key: Token, mountPath: /a, wait: 9, kind: ConfigMap, task: gencert}"),
             json!({}),
-            "pipe Token of shop, run r1 is stored as a Secret, and the key's entry",
+            Code::InputKindDiffers,
+            "pipe \"Token\" of shop, run r1 is stored as a Secret",
         ),
     ] {
         let error = refused(&pod(pipe_in, &spec));
-        assert!(error.contains(sentence), "{sentence} is not in: {error}");
+        assert!(error.contains(detail) && error.ends_with(&format!("[{code}]")), "{code} {detail}: {error}");
     }
     let mut nobodys = pod(Some("- {key: Token, mountPath: /a}"), &json!({}));
     nobodys["metadata"]["annotations"].as_object_mut().unwrap().remove(names::ANNOTATION_RUN);
-    assert!(refused(&nobodys).contains("nothing tells which run the pod belongs to"));
+    assert!(refused(&nobodys).ends_with("[BL1706]"));
 }
 
 #[test]
@@ -294,11 +303,10 @@ fn a_profiles_source_takes_what_the_run_stored() {
     assert!(volumes.contains(
         &json!({"name": "bootlace-source-3", "secret": {"secretName": "shop.r1.token-1", "optional": true}})
     ));
-    assert_eq!(
-        injection.warnings,
-        [
-            "bootlace: source \"perhaps\" is optional, and pipe Later of shop, run r1 is not stored: the task boots without it"
-        ]
+    let [warning] = &injection.warnings[..] else { panic!("{:?}", injection.warnings) };
+    assert!(
+        warning.contains("\"perhaps\"") && warning.contains("pipe \"Later\" of shop, run r1"),
+        "{warning}"
     );
     let required = json!([{"name": "now", "pipe": {"key": "Later"}}]);
     let refusal = decide(&pod(None, &json!({})), &required, &found(stored())).map(drop).unwrap_err();
@@ -314,15 +322,16 @@ fn where_nothing_is_looked_up_the_pod_says_what_would_be() {
     assert_eq!(
         injection.left,
         [
-            "spec.volumes[0].secret.secretName takes pipe Cert of shop, run r1: the webhook looks it up when the pod is \
+            "spec.volumes[0].secret.secretName uses pipe \"Cert\" of shop, run r1, which the webhook looks up when the pod is \
              created",
-            "variable T takes pipe Token of shop, run r1: the webhook looks it up when the pod is created",
-            "source \"tls\" of the profile takes pipe Cert of shop, run r1: the webhook looks it up when the pod is created",
+            "variable \"T\" uses pipe \"Token\" of shop, run r1, which the webhook looks up when the pod is created",
+            "source \"tls\" of the BootProfile uses pipe \"Cert\" of shop, run r1, which the webhook looks up when the pod is \
+             created",
         ]
     );
     assert_eq!(injection.pod["spec"]["volumes"][0]["secret"]["secretName"], "pipe:Cert");
 
-    // A pod on its way into a cluster is not let in so: it would wait for ever.
+    // A pod that is being created is refused, because it would wait forever.
     let body = serde_json::to_vec(&crate::review(&pod)).unwrap();
     let answered = admission::review(&body, &recipes(&sources));
     let refusal = answered.response.refusal.unwrap();

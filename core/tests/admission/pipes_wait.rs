@@ -1,6 +1,7 @@
-//! What a pod becomes that waits for what an earlier task has not handed over yet.
+//! Pods that wait for outputs that an earlier task has not stored yet.
 
 use bootlace_core::admission::{self, Decision, Injection, LookupResults};
+use bootlace_core::code::Code;
 use bootlace_core::identity::Identity;
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::input::{PipeAnswers, WaitSpec};
@@ -86,7 +87,7 @@ fn init_names(pod: &Value) -> Vec<&str> {
     containers.iter().map(|container| container["name"].as_str().unwrap()).collect()
 }
 
-/// What the containers that wait are told.
+/// The configuration of the wait containers.
 fn told(pod: &Value) -> WaitSpec<'static> {
     let containers = pod["spec"]["initContainers"].as_array().unwrap();
     let wait = containers.iter().find(|container| container["name"] == names::CONTAINER_WAIT).unwrap();
@@ -147,11 +148,11 @@ fn placeholders_become_the_names_and_their_volumes_may_be_empty_at_first() {
         {"configMap": {"name": settings, "optional": true}}, {"secret": {"name": cert, "optional": true}},
     ]);
     assert_eq!(volumes[1]["projected"]["sources"], sources);
-    // A variable is never left out, whatever the pod says.
+    // The variable is required, whatever the pod specifies.
     let reference = json!({"name": cert, "key": "tls.crt", "optional": false});
     assert_eq!(containers[0]["env"][0]["valueFrom"]["secretKeyRef"], reference);
     assert_eq!(containers[0]["envFrom"][0]["configMapRef"], json!({"name": settings, "optional": false}));
-    // None of the pod's own init containers takes it, so they come first.
+    // No init container of the pod uses it, so they run first.
     let names = ["own", names::CONTAINER_WAIT, names::CONTAINER_VOLUME_WAIT, names::CONTAINER_BOOT];
     assert_eq!(init_names(&pod), names);
     let spec = told(&pod);
@@ -209,26 +210,23 @@ fn what_is_there_already_is_taken_as_ever() {
 }
 
 #[test]
-fn where_nobody_could_wait_the_pod_is_refused_with_a_sentence() {
+fn a_pod_that_cannot_wait_is_refused() {
     let entry = "[{key: Cert, mountPath: /tls, wait: 9, kind: Secret, task: gencert}]";
     let pod = pod(entry, &json!({}));
-    for (store, minor, sentence) in [
-        (false, 36, "the pod waits for pipe Cert, and this Bootlace is installed without the store"),
-        (true, 28, "the pod waits for pipe Cert, which no task can hand over before Kubernetes 1.29"),
-    ] {
+    for (store, minor, code) in [(false, 36, Code::WaitNeedsStore), (true, 28, Code::WaitTooOld)] {
         let error =
             decide(&pod, &recipes(&json!({}), store, minor), &found(Vec::new())).map(drop).unwrap_err();
-        assert!(error.contains(sentence), "{error}");
+        assert!(error.contains("pipe \"Cert\"") && error.ends_with(&format!("[{code}]")), "{error}");
     }
     let mut taken = pod.clone();
     taken["spec"]["containers"][0]["name"] = json!(names::CONTAINER_VOLUME_WAIT);
     let error = decide(&taken, &recipes(&json!({}), true, 36), &found(Vec::new())).map(drop).unwrap_err();
-    assert!(error.contains("a container of the pod"), "{error}");
+    assert!(error.ends_with("[BL1206]"), "{error}");
     let entry = "[{key: Cert, wait: 9, kind: Secret, task: gencert}]";
     let volume = json!({"volumes": [{"name": "a", "configMap": {"name": "pipe:Cert"}}]});
     let other = self::pod(entry, &volume);
     let error = decide(&other, &recipes(&json!({}), true, 36), &found(Vec::new())).map(drop).unwrap_err();
-    assert!(error.contains("names a ConfigMap, but pipe Cert of shop, run r1 is a Secret"), "{error}");
+    assert!(error.ends_with("[BL1711]"), "{error}");
 }
 
 #[test]
@@ -239,8 +237,8 @@ fn where_nothing_is_looked_up_the_pod_says_that_it_would_wait() {
     assert_eq!(
         injection.left,
         [
-            "mount /tls takes pipe Cert of shop, run r1: the webhook looks it up when the pod is created, and where it is \
-             not stored yet the pod waits for it, 9 s at most"
+            "mountPath \"/tls\" uses pipe \"Cert\" of shop, run r1, which the webhook looks up when the pod is created; if it \
+             is not stored yet, the pod waits for it for up to 9 s"
         ]
     );
 }

@@ -1,12 +1,11 @@
-//! Pods as no one person would write them: generated from what the API allows, with fields that this version
-//! of Bootlace has never heard of strewn in.
+//! Generated pods with any field of the API, and with fields that this version of Bootlace does not know.
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-/// Any JSON, small.
+/// Any small JSON value.
 pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -24,7 +23,7 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A pod that the API server would take, but for fields under names that start with `x-`.
+/// A pod that the API server would accept, except for fields whose names start with `x-`.
 pub(crate) fn pod() -> impl Strategy<Value = Value> {
     let containers = vec(container(), 1..4).prop_map(named("main"));
     let init_containers = option::of(vec(container(), 0..3).prop_map(named("init")));
@@ -80,7 +79,7 @@ fn handler() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// An object with fields of the future added to it.
+/// Adds unknown fields to an object.
 fn unknown(object: Value) -> impl Strategy<Value = Value> {
     btree_map("x-[a-z]{1,4}", any_json(), 0..3).prop_map(move |fields| {
         let mut object = object.clone();
@@ -107,8 +106,8 @@ fn named(prefix: &'static str) -> impl Fn(Vec<Value>) -> Vec<Value> + Clone {
     }
 }
 
-/// Whether every key and element of `before` is in `after`, in the same order and with the same value; `path`
-/// says where one is not.
+/// Whether `after` contains every key and element of `before`, in the same order and with the same value.
+/// `path` is the current path for messages.
 pub(crate) fn kept(before: &Value, after: &Value, path: &str) -> Result<(), String> {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => kept_fields(before, after, path),
@@ -134,7 +133,7 @@ fn kept_fields(before: &Map<String, Value>, after: &Map<String, Value>, path: &s
     }
     before.iter().try_for_each(|(key, value)| {
         let path = format!("{path}/{key}");
-        // The hook takes this one over, and runs it after its own proof.
+        // The hook replaces this handler, and runs it after its verification.
         if path.ends_with("/lifecycle/postStart") {
             return Ok(());
         }

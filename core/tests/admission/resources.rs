@@ -1,4 +1,5 @@
-//! What injected containers ask for: a pod that a namespace takes is taken injected, in the same class of service.
+//! Resources of injected containers: a pod that a namespace accepts is also accepted after injection, with
+//! the same QoS class.
 
 use bootlace_core::admission::{self, Decision, Injection};
 use bootlace_core::injected_config::StoreEndpoint;
@@ -72,7 +73,7 @@ fn quantity(value: &Value) -> Option<Quantity> {
 /// A request and a limit.
 type Pair = (Option<Quantity>, Option<Quantity>);
 
-/// Request and limit of a container as the API server works with them.
+/// Effective request and limit of a container.
 fn pair(container: &Value, resource: &str) -> Pair {
     let limit = quantity(&container["resources"]["limits"][resource]);
     (quantity(&container["resources"]["requests"][resource]).or(limit), limit)
@@ -106,7 +107,7 @@ fn aggregate(pod: &Value, resource: &str, amount: fn(Pair) -> Option<Quantity>) 
     sum.max(most)
 }
 
-/// `ComputePodQOS`, once `spec.resources.requests` have their defaults.
+/// `ComputePodQOS`, with the defaults of `spec.resources.requests` applied.
 fn class(pod: &Value) -> &'static str {
     let of = |pairs: [Pair; 2]| {
         let zero = |amount: Option<Quantity>| amount.unwrap_or_default();
@@ -193,7 +194,7 @@ fn boot_has_what_the_largest_container_has() {
         json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}});
     assert_eq!(resources(&injection, names::CONTAINER_BOOT), &expected);
     assert_eq!(injection.warnings, Vec::<String>::new());
-    // As it is written, without what is left out.
+    // Original text, without absent fields.
     let limits = json!({"limits": {"cpu": 1, "memory": "1024Mi"}});
     let injection = decide(&pod(false, &one(&limits)), &json!({})).unwrap();
     assert_eq!(
@@ -216,7 +217,7 @@ fn what_the_profile_says_counts_as_far_as_the_class_allows() {
         resources(&injection, names::CONTAINER_BOOT).clone()
     };
     let both = |cpu: &str, memory: &str| json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}});
-    // Guaranteed: the requests at least, else no more than the pod's own.
+    // Guaranteed: at least the requests, else at most the limits of the pod.
     assert_eq!(
         boot(&one(&json!({"limits": {"cpu": "100m", "memory": "256Mi"}})), &profile),
         both("100m", "256Mi")
@@ -229,15 +230,15 @@ fn what_the_profile_says_counts_as_far_as_the_class_allows() {
         boot(&one(&json!({"limits": {"cpu": "4", "memory": "8Gi"}})), &profile),
         both("500m", "512Mi")
     );
-    // Burstable and BestEffort: to the letter.
+    // Burstable and BestEffort: exactly as in the profile.
     let says = &profile["boot"]["resources"];
     assert_eq!(&boot(&one(&json!({"requests": {"cpu": "1m"}})), &profile), says);
     assert_eq!(&boot(&one(&json!({})), &profile), says);
-    // The pod's own bound it.
+    // The pod-level resources are the bound.
     let own =
         json!({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}, "containers": [{"name": "main"}]});
     assert_eq!(boot(&own, &profile), Value::Null);
-    // One half alone: the other is the container's, moved where it would contradict.
+    // If only one is set, the other is that of the container, adjusted to it.
     let burstable =
         json!({"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}});
     let half = |half: Value| {
@@ -259,20 +260,17 @@ fn a_pod_below_what_boot_needs_gets_that_and_its_author_is_told() {
         decide(&pod(false, &one(&json!({"limits": {"cpu": "10m", "memory": "12Mi"}}))), &json!({})).unwrap();
     let expected =
         json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "10m", "memory": "16Mi"}});
-    // As it is written: the limit alone says the request, but for what was raised.
+    // Original text: the limit alone implies the request, except for the raised value.
     let boot = resources(&injection, names::CONTAINER_BOOT);
     assert_eq!(pair(&json!({"resources": boot}), "memory"), pair(&json!({"resources": expected}), "memory"));
     assert_eq!(boot["limits"]["cpu"], "10m");
-    assert!(
-        injection.warnings[0].contains("12Mi of memory each at most")
-            && injection.warnings[0].contains("16Mi")
-    );
+    assert!(injection.warnings[0].contains("12Mi") && injection.warnings[0].contains("16Mi"));
     // A Burstable pod keeps its request.
     let spec = one(&json!({"requests": {"memory": "4Mi"}, "limits": {"memory": "12Mi"}}));
     let injection = decide(&pod(false, &spec), &json!({})).unwrap();
     let expected = json!({"requests": {"memory": "4Mi"}, "limits": {"memory": "16Mi"}});
     assert_eq!(resources(&injection, names::CONTAINER_BOOT), &expected);
-    // What stands in the profile has its room.
+    // Memory for inline sources is included.
     let files = json!({"big.txt": "x".repeat(400 << 10)});
     let profile = json!({"sources": [{"name": "a", "inline": {"files": files}}]});
     let error = decide(
@@ -309,7 +307,7 @@ fn a_volume_that_takes_much_of_the_pods_memory_is_warned_of() {
     {
         assert!(warning.contains(part), "{part:?} is not in {warning}");
     }
-    // Nobody hears of it where there is room, where the sources are bounded, or where they bring little.
+    // There is no warning if there is enough memory, or if the sources are limited or small.
     let none = Vec::<String>::new();
     assert_eq!(warnings("256Mi", &network(json!({}))), none);
     assert_eq!(warnings("64Mi", &network(json!({"limits": {"size": "8Mi"}}))), none);
@@ -318,13 +316,14 @@ fn a_volume_that_takes_much_of_the_pods_memory_is_warned_of() {
         assert_eq!(warnings("64Mi", &profile), none, "{profile}");
         assert_eq!(warnings("32Mi", &profile), none, "{profile}");
     }
-    // A limit of boot's own counts for the pod, and a container without one has none.
+    // A limit of the boot container counts for the pod, and a container without a limit means that the pod
+    // has none.
     let mut generous = network(json!({}));
     generous["boot"] = json!({"resources": {"limits": {"memory": "256Mi"}}});
     assert_eq!(warnings("64Mi", &generous), none);
     let free = json!({"containers": [{"name": "main", "resources": {"limits": {"memory": "64Mi"}}}, {"name": "free"}]});
     assert_eq!(decide(&pod(false, &free), &network(json!({}))).unwrap().warnings, none);
-    // The pod's own limit counts too.
+    // The pod-level limit counts too.
     let own =
         json!({"resources": {"limits": {"cpu": "1", "memory": "64Mi"}}, "containers": [{"name": "main"}]});
     assert_eq!(decide(&pod(false, &own), &network(json!({}))).unwrap().warnings.len(), 1);
@@ -340,7 +339,7 @@ fn a_sidecar_asks_for_little_and_keeps_to_the_ratio_of_the_pods_containers() {
         let map = |of: [&str; 2]| json!({"cpu": of[0], "memory": of[1]});
         json!({"requests": map(request), "limits": map(limit)})
     };
-    // Guaranteed: both are one, and far below the limits that others have.
+    // Guaranteed: both are equal, and far below the limits of other pods.
     assert_eq!(
         sidecar(json!({"limits": {"cpu": "1", "memory": "1Gi"}})),
         of(["20m", "32Mi"], ["20m", "32Mi"])
@@ -348,7 +347,7 @@ fn a_sidecar_asks_for_little_and_keeps_to_the_ratio_of_the_pods_containers() {
     assert_eq!(sidecar(of(["1", "1Gi"], ["2", "2Gi"])), of(["10m", "16Mi"], ["20m", "32Mi"]));
     assert_eq!(sidecar(of(["10m", "32Mi"], ["2", "2Gi"])), of(["5m", "16Mi"], ["200m", "64Mi"]));
     assert_eq!(sidecar(of(["10m", "8Mi"], ["100m", "48Mi"])), of(["5m", "16Mi"], ["50m", "48Mi"]));
-    // Nothing bounds limits where a container has none.
+    // If a container has no limit, limits are not restricted.
     assert_eq!(
         sidecar(json!({"requests": {"cpu": "1", "memory": "1Gi"}})),
         of(["5m", "16Mi"], ["200m", "64Mi"])
@@ -363,7 +362,7 @@ fn a_sidecar_asks_for_little_and_keeps_to_the_ratio_of_the_pods_containers() {
 const CPU: [&str; 7] = ["1m", "100m", "0.1", "1", "1000m", "1e0", "2"];
 const MEMORY: [&str; 7] = ["16Mi", "64Mi", "67108864", "65536Ki", "1Gi", "1024Mi", "1073741824"];
 
-/// Resources that the API server takes: no request above its limit.
+/// Resources that the API server accepts: no request exceeds its limit.
 fn container() -> impl Strategy<Value = Value> {
     let pair = |texts: &'static [&'static str]| (option::of(select(texts)), option::of(select(texts)));
     (pair(&CPU), pair(&MEMORY), option::of(select(&["100Mi", "1Gi"][..])), 0..3_u8).prop_map(
@@ -374,7 +373,7 @@ fn container() -> impl Strategy<Value = Value> {
             {
                 let order = |text: Option<&str>| text.map(|text| Quantity::parse(text).unwrap());
                 let swapped = limit.is_some() && order(request) > order(limit);
-                // A third of them is Guaranteed by design, or the class would be rare.
+                // A third of them is Guaranteed by construction, because the class would be rare otherwise.
                 let (request, limit) = match kind {
                     0 => (limit.or(request), limit.or(request)),
                     _ if swapped => (limit, request),
@@ -391,7 +390,7 @@ fn container() -> impl Strategy<Value = Value> {
     )
 }
 
-/// A pod with resources that the API server takes.
+/// A pod with resources that the API server accepts.
 fn pods() -> impl Strategy<Value = Value> {
     let containers = prop::collection::vec(container(), 1..4);
     let init = prop::collection::vec((container(), any::<bool>()), 0..3);
@@ -475,7 +474,7 @@ proptest! {
         prop_assert_eq!(invalid(&injected), None, "{}", injected["spec"]);
     }
 
-    /// What counts in a quota.
+    /// The totals that a quota counts.
     #[test]
     fn booting_costs_a_pod_nothing(mut pod in pods()) {
         pod["metadata"]["annotations"].as_object_mut().unwrap().remove(names::ANNOTATION_PIPE_OUT);
@@ -488,7 +487,7 @@ proptest! {
         }
     }
 
-    /// A limit range that the pod's own containers keep, as narrow as can be.
+    /// The narrowest limit range that the containers of the pod comply with.
     #[test]
     fn a_limit_range_that_the_pod_keeps_is_kept(pod in pods()) {
         let injected = decide(&pod, &profile()).unwrap().pod;
@@ -504,18 +503,19 @@ proptest! {
             for container in ours {
                 let (request, limit) = pair(container, resource);
                 let sidecar = container["restartPolicy"] == "Always";
-                // A sidecar asks for less than a limit range may, or the pod would be twice as large.
+                // A sidecar requests less than a limit range may require, because otherwise it could double
+                // the pod.
                 if let (Some(lowest), false) = (lowest, sidecar) {
                     prop_assert!(request >= lowest, "{}", container);
                 }
                 if pod["spec"]["resources"].is_object() && sidecar {
                     continue;
                 }
-                // A limit range fills in what a sidecar leaves out.
+                // A limit range sets the resources that a sidecar does not declare.
                 if sidecar && resource == "ephemeral-storage" {
                     continue;
                 }
-                // Less than this is none of the pods that a sidecar can be in.
+                // Pods with a sidecar have at least these resources.
                 let least = Quantity::parse(if resource == "cpu" { "20m" } else { "32Mi" }).ok();
                 if let Some(highest) = highest.filter(|highest| !sidecar || *highest >= least) {
                     prop_assert!(limit.is_some() && limit <= highest, "{}", container);

@@ -1,5 +1,5 @@
-//! Which pods are injected, put in order again and left alone: what the chart's match conditions are compared with on a
-//! cluster.
+//! Which pods are injected, reordered or not changed. On a cluster, the match conditions of the chart are
+//! compared with the same samples.
 
 use bootlace_core::admission::{self, Decision};
 use bootlace_core::profile::spec::Position;
@@ -11,7 +11,7 @@ use super::recipes;
 #[path = "../selection/samples.rs"]
 mod samples;
 
-/// A pod that was injected, with these init containers.
+/// An injected pod with these init containers.
 fn injected(init: &[&str]) -> Value {
     let sample = json!({
         "pod": "overtaken", "becomes": "reordered", "spec": {}, "mark": r#"{"position":"Last"}"#, "init": init,
@@ -34,7 +34,7 @@ fn what_becomes_of_a_pod_is_as_the_samples_say() {
     }
 }
 
-/// As another webhook leaves it that appends its own, and as the API server then sends it again.
+/// Another webhook appends an init container, and the API server then calls the webhook again.
 #[test]
 fn boot_and_all_that_belongs_to_it_come_behind_what_was_added_since_and_nothing_else_moves() {
     for (init, reordered) in [
@@ -83,5 +83,5 @@ fn a_review_of_such_a_pod_is_answered_with_moves_alone() {
     let expected = r#"[{"op":"move","path":"/spec/initContainers/1","from":"/spec/initContainers/0"}]"#;
     assert_eq!(String::from_utf8(patch).unwrap(), expected);
     let audit = answer.pointer("/response/auditAnnotations/reordered").unwrap();
-    assert_eq!(audit, "boots behind mesh, which came later");
+    assert_eq!(audit, "boot moved after mesh, which were added later");
 }

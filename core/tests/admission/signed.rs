@@ -1,4 +1,4 @@
-//! What is signed for the store, and what becomes of pods that come injected already.
+//! Signatures for the store, and pods that are already injected.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ fn injected(pod: Value, keys: Option<Keys>) -> Value {
     }
 }
 
-/// The pod that came injected, signed; or why it is refused.
+/// The already injected pod after signing, or why it is refused.
 fn admitted(pod: Value) -> Result<Value, String> {
     match admission::admit(pod, ORIGIN, &recipes(Some(keys()))) {
         Decision::Reorder(reordering) => {
@@ -119,7 +119,7 @@ fn what_was_injected_offline_is_signed_where_the_same_would_be_planned() {
     let offline = injected(pod(), None);
     let pod = admitted(offline.clone()).unwrap();
     assert!(holds(&pod, "team", "gencert", None));
-    // Nothing else of it has changed.
+    // Nothing else has changed.
     let mut without = pod;
     let containers = without["spec"]["initContainers"].as_array_mut().unwrap();
     let boot = containers.iter_mut().find(|found| found["name"] == names::CONTAINER_BOOT).unwrap();
@@ -131,9 +131,9 @@ fn what_was_injected_offline_is_signed_where_the_same_would_be_planned() {
 fn a_copy_under_another_name_is_checked_and_gets_a_signature_of_its_own() {
     let mut copy = injected(pod(), Some(keys()));
     copy["metadata"]["name"] = json!("copy");
-    // A run that its pods name has no task but their names: the copy is another one.
+    // In a run from an annotation, the name of the pod is the task: the copy is another task.
     let error = admitted(copy.clone()).unwrap_err();
-    assert!(error.contains("the task of its outputs") && error.contains("task copy of shop"), "{error}");
+    assert!(error.contains("the task of the outputs") && error.contains("task copy of shop"), "{error}");
     let pipes = env(&copy, names::CONTAINER_PIPE, names::ENV_PIPES).unwrap().replace("gencert", "copy");
     *env_mut(&mut copy, names::CONTAINER_PIPE, names::ENV_PIPES) = json!(pipes);
     let pod = admitted(copy).unwrap();
@@ -152,26 +152,21 @@ fn what_would_not_be_planned_is_refused_with_the_difference() {
         (
             "\"timeToLiveSeconds\":600",
             "\"timeToLiveSeconds\":99999999",
-            ["time to live", "\"600\" would be planned"],
+            ["time to live", "instead of \"600\""],
         ),
         ("\"quota\":{\"perRun\":3}", "\"quota\":{}", ["the quota", "perRun"]),
         ("\"quota\":{\"perRun\":3}", "\"quota\":{\"perRun\":300}", ["the quota", "300"]),
         ("\"run\":\"r1\"", "\"run\":\"someone-elses\"", ["run someone-elses", "run r1"]),
-        ("\"key\":\"Certificate\"", "\"key\":\"Other\"", ["an output is \"Secret Other", "none such"]),
-        (
-            "\"kind\":\"Secret\"",
-            "\"kind\":\"ConfigMap\"",
-            ["an output is \"ConfigMap Certificate", "none such"],
-        ),
-        ("\"container\":\"main\"", "\"container\":\"main\",\"awaited\":true", ["an output", "none such"]),
-        ("{", "", ["BOOTLACE_PIPES", "cannot be read"]),
+        ("\"key\":\"Certificate\"", "\"key\":\"Other\"", ["an output is \"Secret Other", "BL1402"]),
+        ("\"kind\":\"Secret\"", "\"kind\":\"ConfigMap\"", ["an output is \"ConfigMap Certificate", "BL1402"]),
+        ("\"container\":\"main\"", "\"container\":\"main\",\"awaited\":true", ["an output", "BL1402"]),
+        ("{", "", ["BOOTLACE_PIPES", "BL1401"]),
     ] {
         let mut forged = offline.clone();
         let told = env(&offline, names::CONTAINER_PIPE, names::ENV_PIPES).unwrap();
         assert!(told.contains(from), "{from} is not in {told}");
         *env_mut(&mut forged, names::CONTAINER_PIPE, names::ENV_PIPES) = json!(told.replacen(from, to, 1));
         let error = admitted(forged).unwrap_err();
-        assert!(error.contains("it came injected already"), "{error}");
         assert!(hints.iter().all(|hint| error.contains(hint)), "{hints:?} are not in {error}");
     }
 }
@@ -185,5 +180,5 @@ fn a_copy_whose_env_goes_through_another_pods_secret_is_refused() {
     assert!(holds(&copy, "team", "gencert", None));
     copy["metadata"]["name"] = json!("copy");
     let error = admitted(copy).unwrap_err();
-    assert!(error.contains("the Secret of its env is \"bootlace-env-"), "{error}");
+    assert!(error.contains("the Secret of the boot env is \"bootlace-env-"), "{error}");
 }

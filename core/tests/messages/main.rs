@@ -23,7 +23,7 @@ use bootlace_core::quantity::Quantity;
 use bootlace_core::template::{InvalidTemplateSyntax, RenderError};
 use serde_json::json;
 
-/// Codes of refusals that are no variant of an error: see `core/src/admission.rs`.
+/// Codes of refusals without an error variant: see `core/src/admission.rs`.
 const OF_ADMISSION: &[Code] = &[Code::ReviewMalformed, Code::LookupUnavailable];
 
 fn text(text: &str) -> String {
@@ -55,11 +55,11 @@ fn plan_errors() -> Vec<PlanError> {
         },
         PlanError::InitCommandUnknown { container: text("setup"), because: String::new() },
         PlanError::NoContainerNamed,
-        PlanError::NameTaken { field: "a volume of the pod", name: text("bootlace") },
+        PlanError::NameTaken { field: "volume", name: text("bootlace") },
         PlanError::Mounts {
             container: text("base"),
-            what: text("mounts \"data\" at /var/assets, where Bootlace mounts the files"),
-            remedy: text("mount \"data\" elsewhere"),
+            what: text("mounts volume \"data\" at /var/assets, where Bootlace also mounts a volume"),
+            remedy: text("mount volume \"data\" elsewhere"),
         },
         PlanError::VolumeOfOurs {
             container: text("base"),
@@ -70,9 +70,9 @@ fn plan_errors() -> Vec<PlanError> {
         PlanError::CommandUnknown {
             container: text("base"),
             because: text(" (the registry did not respond)"),
-            asks: text("env.mode of BootProfile \"default\" is Launcher"),
+            asks: text("env.mode of BootProfile \"default\" is Launch"),
         },
-        PlanError::Entrypoint { what: text("is not JSON") },
+        PlanError::Entrypoint { what: text("is not valid JSON") },
         PlanError::EnvMode { says: text("Magic") },
         PlanError::TooOldForFile {
             asks: text("env.mode of BootProfile \"default\" is File"),
@@ -84,11 +84,15 @@ fn plan_errors() -> Vec<PlanError> {
         },
         PlanError::NoStore { asks: text("env.mode of BootProfile \"default\" is Secret") },
         PlanError::NoReview {
-            because: text("container \"base\" has no command"),
-            remedy: "add the image's entrypoint as `command`",
+            because: text("a task container has no command"),
+            remedy: "set the image's entrypoint as `command` of each task container that has none",
         },
         PlanError::InjectedUnreadable { container: "bootlace-boot", env: "BOOTLACE_SPEC" },
-        PlanError::InjectedOtherwise { what: "the profile", has: text("a"), planned: text("b") },
+        PlanError::InjectedOtherwise {
+            what: "the task of the outputs",
+            has: text("task a"),
+            planned: text("task b"),
+        },
         Pod::read(&Json::from(&malformed)).err().unwrap().into(),
         PlanError::Handler { container: text("base"), handler: "tcpSocket" },
         PlanError::NeedsHook {
@@ -115,7 +119,10 @@ fn plan_errors() -> Vec<PlanError> {
             profile: text("default"),
             error: template(RenderError::Undefined {
                 variable: text("run"),
-                why: text("the pod has no run"),
+                reason: text(
+                    "looked in the labels and annotations that Airflow's KubernetesPodOperator sets",
+                ),
+                remedy: text("set annotation bootlace.dev/run of the pod"),
             }),
         },
         PlanError::Unreadable(template(InvalidTemplateSyntax::UnknownVariable { name: text("rnu") })),
@@ -124,10 +131,10 @@ fn plan_errors() -> Vec<PlanError> {
 }
 
 fn pipes_errors() -> Vec<PipesError> {
-    let by = || text("the annotation bootlace.dev/pipe-out");
+    let by = || text("annotation bootlace.dev/pipe-out");
     vec![
         PipesError::NoList { why: text("line 1: unexpected end") },
-        PipesError::Entry { position: 0, what: text("it has no file") },
+        PipesError::Entry { position: 0, what: text("missing field `file`") },
         PipesError::Twice { key: text("Report") },
         PipesError::NoTask { by: by(), key: text("Report"), container: text("x"), known: texts(&["base"]) },
         PipesError::OfInitContainer { by: by(), key: text("Report"), container: text("setup") },
@@ -155,17 +162,17 @@ fn pipes_errors() -> Vec<PipesError> {
 }
 
 fn input_errors() -> Vec<InputError> {
-    let pipe = || text("pipe Report of shop, run r1");
+    let pipe = || text("pipe \"Report\" of shop, run r1");
     vec![
         InputError::NoList { why: text("line 1: unexpected end") },
-        InputError::Entry { position: 0, what: text("it has no key") },
+        InputError::Entry { position: 0, what: text("missing field `key`") },
         InputError::Inside {
             field: text("spec.volumes[0].secret.secretName"),
             text: text("a-{{.Pipes.Report}}"),
         },
         InputError::NoKey { field: text("spec.volumes[0].secret.secretName"), text: text("pipe:a b") },
         InputError::Elsewhere { field: text("spec.containers[0].args[0]") },
-        InputError::NoRun { asked: text("pipe Report") },
+        InputError::NoRun { asked: text("pipe \"Report\"") },
         InputError::ManyRuns { count: 20, limit: 16 },
         InputError::NotYet { asked: pipe(), task: Some(text("extract")), known: String::new() },
         InputError::ManyTasks { asked: pipe(), tasks: texts(&["a", "b"]) },
@@ -188,7 +195,7 @@ fn profile_errors() -> Vec<NoProfile> {
         NoProfile::Unknown { name: text("elt"), known: texts(&["default", "etl"]) },
         NoProfile::NotInForce {
             name: text("etl"),
-            problem: text("spec.sources[0]: write one kind of source"),
+            problem: text("spec.sources[0]: a source must have exactly one kind"),
         },
     ]
 }

@@ -3,16 +3,16 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A pod, and what becomes of it.
+/// A pod, and what happens to it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sample {
     pub(crate) pod: String,
     pub(crate) becomes: String,
     spec: Value,
-    /// What its injected annotation says.
+    /// Content of its injected annotation.
     mark: Option<String>,
-    /// The names of its init containers.
+    /// Names of its init containers.
     #[serde(default)]
     init: Vec<String>,
 }
@@ -22,7 +22,7 @@ pub(crate) fn samples() -> Vec<Sample> {
 }
 
 impl Sample {
-    /// The pod in full, whose containers have this image.
+    /// The complete pod. Its containers have this image.
     pub(crate) fn pod(&self, image: &str) -> Value {
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",

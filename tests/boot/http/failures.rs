@@ -303,7 +303,7 @@ fn json_that_is_not_what_the_profile_says() {
         (format!("[\"{MARK}\"]"), "the answer has no object at \"\": point json[].pointer at one"),
         (format!("{{\"A\": [\"{MARK}\"]}}"), "the value of \"A\" is null, a list or an object"),
         (format!("{{\"A\": \"{MARK}\", \"A\": \"{MARK}\"}}"), "variable \"A\": the source gives it twice"),
-        (format!("{{\"PATH\": \"{MARK}\"}}"), "variable \"PATH\": this variable decides which programs"),
+        (format!("{{\"PATH\": \"{MARK}\"}}"), "variable \"PATH\": "),
     ] {
         let server = Server::tls(move |_, _| ok(answer.clone()));
         let client = Client::new();

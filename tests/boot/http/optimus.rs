@@ -147,7 +147,7 @@ fn an_answer_that_is_not_optimus_own() {
         (format!("<html>{MARK}"), "the answer is no JSON, at line 1 column 1"),
         (format!(r#"{{"envs": "{MARK}"}}"#), "the answer is JSON of another shape"),
         (format!(r#"{{"envs": {{"A": ["{MARK}"]}}}}"#), "the value of \"A\" is null, a list or an object"),
-        (format!(r#"{{"files": {{"../a": "{MARK}"}}}}"#), "file \"../a\": the path holds . or .."),
+        (format!(r#"{{"files": {{"../a": "{MARK}"}}}}"#), "file \"../a\": the path contains \".\" or \"..\""),
         (
             format!(r#"{{"files": {{"a": "", "a/b": "{MARK}"}}}}"#),
             "file \"a/b\": the source also gives the file \"a\"",
@@ -157,10 +157,7 @@ fn an_answer_that_is_not_optimus_own() {
             format!(r#"{{"envs": {{"A": ""}}, "secrets": {{"A": "{MARK}"}}}}"#),
             "variable \"A\": the source gives it twice",
         ),
-        (
-            format!(r#"{{"secrets": {{"LD_PRELOAD": "{MARK}"}}}}"#),
-            "variable \"LD_PRELOAD\": this variable decides",
-        ),
+        (format!(r#"{{"secrets": {{"LD_PRELOAD": "{MARK}"}}}}"#), "variable \"LD_PRELOAD\": "),
         (format!("{{\"envs\": {{\"A\": \"{MARK}\\u0000\"}}}}"), "the value holds a NUL byte"),
     ] {
         let server = Server::tls(move |_, _| ok(answer.clone()));

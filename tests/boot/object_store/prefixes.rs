@@ -144,5 +144,5 @@ fn a_name_that_no_file_can_have_is_refused() {
     store.put(&format!("in/{}", "x".repeat(300)), b"a");
     let container = Container::new();
     let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
-    assert!(code == 65 && sentence.contains("takes 300 bytes, and Linux takes 255 at most"), "{sentence}");
+    assert!(code == 65 && sentence.contains("300 bytes, the limit of Linux is 255"), "{sentence}");
 }

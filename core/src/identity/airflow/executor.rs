@@ -1,14 +1,15 @@
-//! Pods that Airflow's Kubernetes executor makes: the labels are as lossy as the operator's, but annotations of the
-//! same names hold the raw values.
+//! Pods that the Kubernetes executor of Airflow creates: label values lose characters as those of the
+//! operator do, but annotations with the same names contain the original values.
 
 use super::run_id;
 use crate::identity::{Identity, LabelMatcher, Scheduler, time};
 use crate::pod::Pod;
 
-/// Airflow's executor that runs each task of a DAG in a pod with Airflow itself.
+/// The executor of Airflow that runs each task of a DAG in a pod with Airflow itself.
 pub(in crate::identity) struct KubernetesExecutor;
 
-/// Always there beside `airflow-worker`, whose value is the scheduler's own number and says nothing.
+/// Always set together with `airflow-worker`, whose value is a number that only has a meaning for the
+/// scheduler.
 const MARK: LabelMatcher = LabelMatcher { label: "kubernetes_executor", value: Some("True") };
 
 impl Scheduler for KubernetesExecutor {
@@ -35,7 +36,7 @@ impl Scheduler for KubernetesExecutor {
     fn identity(&self, pod: &Pod<'_>) -> Identity {
         let annotation = |key| pod.annotations.get(key);
         let owned = |key| annotation(key).map(str::to_owned);
-        // The date that the run is for, where Airflow gives one (it is called `execution_date` before Airflow 3).
+        // The logical date of the run, if Airflow sets one (called `execution_date` before Airflow 3).
         let date = annotation("logical_date").or_else(|| annotation("execution_date"));
         Identity {
             scheduler: Some(self.name().to_owned()),

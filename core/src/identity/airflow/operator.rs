@@ -1,11 +1,12 @@
-//! Pods that Airflow's `KubernetesPodOperator` makes: labels only, and their values made safe for labels, so a
-//! run `scheduled__2024-01-01T00:00:00+00:00` reads `scheduled__2024-01-01T0000000000-654f198ec`.
+//! Pods that the `KubernetesPodOperator` of Airflow creates: they only have labels, and label values lose
+//! characters, so the run `scheduled__2024-01-01T00:00:00+00:00` becomes
+//! `scheduled__2024-01-01T0000000000-654f198ec`.
 
 use super::run_id;
 use crate::identity::{Identity, LabelMatcher, Scheduler};
 use crate::pod::Pod;
 
-/// Airflow's operator that runs a task as a pod of its own.
+/// The operator of Airflow that runs a task as a pod.
 pub(in crate::identity) struct KubernetesPodOperator;
 
 const MARK: LabelMatcher = LabelMatcher { label: "kubernetes_pod_operator", value: Some("True") };
@@ -28,7 +29,7 @@ impl Scheduler for KubernetesPodOperator {
     }
 
     fn main_container(&self, _pod: &Pod<'_>) -> Option<&'static str> {
-        // `base_container_name` can rename it, which then is the only container, or is named by annotation.
+        // `base_container_name` can rename it; it is then the only container, or named by an annotation.
         Some("base")
     }
 

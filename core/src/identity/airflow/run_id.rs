@@ -1,20 +1,20 @@
-//! When a run was scheduled for, as its id says: `scheduled__2024-01-01T00:00:00+00:00`.
+//! Time for which a run is scheduled, from its ID: `scheduled__2024-01-01T00:00:00+00:00`.
 //!
-//! Only ids that Airflow's scheduler makes count: in a manual or an asset-triggered run's id the time is when
-//! somebody asked for it.
+//! Only IDs from the scheduler of Airflow are used: in the ID of a manual or asset-triggered run, the time is
+//! when the run was requested.
 
 use crate::identity::time;
 
 const PREFIX: &str = "scheduled__";
 
-/// The time in a raw id.
+/// The time in an original ID.
 pub(super) fn scheduled_time(run_id: &str) -> Option<String> {
     time::from_rfc3339(run_id.strip_prefix(PREFIX)?)
 }
 
-/// The time in an id that was made safe for a label, which lost its colons and its plus sign and was given a hash
-/// at its end: `scheduled__2024-01-01T0000000000-654f198ec`. Airflow writes ids in UTC, and microseconds as six
-/// digits or not at all, so nothing is left to guess.
+/// The time in an ID that was converted to a label value, which has lost its colons and its plus sign and
+/// ends with a hash: `scheduled__2024-01-01T0000000000-654f198ec`. The conversion is unambiguous, because
+/// Airflow writes IDs in UTC, with six digits of microseconds or none.
 pub(super) fn scheduled_time_in_label(label: &str) -> Option<String> {
     let (safe, _hash) = label.strip_prefix(PREFIX)?.rsplit_once('-')?;
     let (date, clock) = safe.split_once('T')?;

@@ -4,13 +4,15 @@ use bootlace_launch::handover::MAX_OUTPUTS;
 
 use crate::names;
 use crate::plan::Version;
+use crate::quote::quoted;
 
 /// Why a pod's outputs cannot be handed over as it asks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PipesError {
     /// The annotation cannot be read.
     #[error(
-        "the annotation {} is no YAML list ({why}): write - {{key: Report, file: /out/report.json, kind: ConfigMap}}",
+        "annotation {} is not a valid YAML list ({why}): set a list such as \
+         - {{key: Report, file: /out/report.json, kind: ConfigMap}}",
         names::ANNOTATION_PIPE_OUT
     )]
     NoList {
@@ -18,7 +20,7 @@ pub enum PipesError {
         why: String,
     },
     /// One of its entries cannot be meant so.
-    #[error("the annotation {}, its entry {}: {what}", names::ANNOTATION_PIPE_OUT, position + 1)]
+    #[error("annotation {}, entry {}: {what}", names::ANNOTATION_PIPE_OUT, position + 1)]
     Entry {
         /// Which, counted from 0.
         position: usize,
@@ -27,7 +29,7 @@ pub enum PipesError {
     },
     /// It declares a key twice.
     #[error(
-        "the annotation {} declares the key {key} twice: give each output a key of its own",
+        "annotation {} declares output {key:?} twice: use a different key for each output",
         names::ANNOTATION_PIPE_OUT
     )]
     Twice {
@@ -36,9 +38,9 @@ pub enum PipesError {
     },
     /// An output is given to a container that is no task.
     #[error(
-        "{by} gives output {key} to container {container:?}, but the task containers are {}: name one of these, or name \
-         {container:?} in the annotation {}",
-        known.join(", "),
+        "{by} assigns output {key:?} to container {container:?}, which is not a task container: use one of {}, or add \
+         {container:?} to annotation {}",
+        quoted(known),
         names::ANNOTATION_CONTAINERS
     )]
     NoTask {
@@ -53,8 +55,8 @@ pub enum PipesError {
     },
     /// An output is given to an init container, which ends before the sidecar that takes it may start.
     #[error(
-        "{by} gives output {key} to the init container {container:?}: only containers that run beside {} hand outputs over. \
-         Give it to one of the pod's containers, or remove it",
+        "{by} assigns output {key:?} to init container {container:?}, which ends before the sidecar {:?} starts: assign it to \
+         a container of spec.containers, or remove it",
         names::CONTAINER_PIPE
     )]
     OfInitContainer {
@@ -67,8 +69,9 @@ pub enum PipesError {
     },
     /// An output is given to no container, and there are several tasks.
     #[error(
-        "{by} does not say which container writes output {key}: add container: to it, one of {}",
-        known.join(", ")
+        "{by} does not name the container of output {key:?}, and the pod has several task containers: set container to one of \
+         {}",
+        quoted(known)
     )]
     WhichTask {
         /// Who declares it.
@@ -80,7 +83,8 @@ pub enum PipesError {
     },
     /// There are more than a launcher takes.
     #[error(
-        "the pod and its BootProfile declare {count} outputs, and {MAX_OUTPUTS} is the limit: use patterns"
+        "the pod and its BootProfile declare {count} outputs, the limit is {MAX_OUTPUTS}: use a pattern such as /out/*.json \
+         instead of many outputs"
     )]
     TooMany {
         /// How many.
@@ -88,16 +92,16 @@ pub enum PipesError {
     },
     /// Nobody could find them.
     #[error(
-        "the pod declares outputs, but nothing tells which run it belongs to, so no later task could find them: add the \
-         annotation {} (and {}, where the run's name alone is not enough)",
+        "the pod declares outputs, but its run is unknown, so no later task could find them: set annotation {} (and {} if the \
+         name of the run is not unique)",
         names::ANNOTATION_RUN,
         names::ANNOTATION_WORKFLOW
     )]
     NoRun,
     /// There is no store.
     #[error(
-        "the pod declares outputs, and this Bootlace is installed without the store that would keep them: install the \
-         chart with store.enabled=true, or remove pipes.outputs of BootProfile {profile:?} and the pod's annotation {}",
+        "the pod declares outputs, but the Bootlace store is not installed: install the chart with store.enabled=true, or \
+         remove pipes.outputs from BootProfile {profile:?} and annotation {} from the pod",
         names::ANNOTATION_PIPE_OUT
     )]
     NoStore {
@@ -106,8 +110,8 @@ pub enum PipesError {
     },
     /// The cluster does not know native sidecars.
     #[error(
-        "the pod declares outputs, which takes a native sidecar and so Kubernetes {} or later, and the API server is \
-         {version}: upgrade it, or keep outputs elsewhere",
+        "the pod declares outputs, which require Kubernetes {} or later for native sidecars, but the API server has version \
+         {version}: upgrade the cluster, or store outputs elsewhere",
         Version::NATIVE_SIDECARS
     )]
     TooOld {
@@ -116,8 +120,8 @@ pub enum PipesError {
     },
     /// The file of a task without a launcher lies where the sidecar cannot see it.
     #[error(
-        "output {key} of container {container:?} is {file}, which lies on no volume of the pod, and no launcher can hand \
-         it over because {because}: mount an emptyDir around it, or add the image's entrypoint as `command`"
+        "file {file:?} of output {key:?} (container {container:?}) is not in a volume of the pod, and the launcher cannot \
+         store it because {because}: mount an emptyDir volume around the file, or set the image's entrypoint as `command`"
     )]
     NotShared {
         /// The output's key.
@@ -131,8 +135,8 @@ pub enum PipesError {
     },
     /// It lies on a volume whose folder only the kubelet knows.
     #[error(
-        "output {key} of container {container:?} is {file}, on volume {volume:?} with a subPathExpr, which the sidecar \
-         cannot follow: mount the volume with subPath or whole"
+        "file {file:?} of output {key:?} (container {container:?}) is in volume {volume:?}, which is mounted with a \
+         subPathExpr that the sidecar cannot resolve: use subPath, or mount the whole volume"
     )]
     Expression {
         /// The output's key.
@@ -146,8 +150,8 @@ pub enum PipesError {
     },
     /// There is no store, so nothing was ever handed over.
     #[error(
-        "the pod waits for pipe {key}, and this Bootlace is installed without the store that knows what is handed over: \
-         install the chart with store.enabled=true, or remove wait: from the annotation {}",
+        "the pod waits for pipe {key:?}, but the Bootlace store is not installed: install the chart with store.enabled=true, \
+         or remove wait from annotation {}",
         names::ANNOTATION_PIPE_IN
     )]
     WaitNoStore {
@@ -156,8 +160,8 @@ pub enum PipesError {
     },
     /// Nobody can hand over what it waits for.
     #[error(
-        "the pod waits for pipe {key}, which no task can hand over before Kubernetes {}, and the API server is {version}: \
-         upgrade it",
+        "the pod waits for pipe {key:?}, which requires Kubernetes {} or later, but the API server has version {version}: \
+         upgrade the cluster",
         Version::NATIVE_SIDECARS
     )]
     WaitTooOld {
@@ -168,8 +172,8 @@ pub enum PipesError {
     },
     /// What a container must be told does not fit into one env variable.
     #[error(
-        "what {container} must be told takes {size} bytes, and {limit} is the limit: name fewer pipes, with shorter \
-         paths"
+        "the configuration of container {container:?} has {size} bytes, the limit is {limit}: declare fewer pipes, or use \
+         shorter paths"
     )]
     TooLarge {
         /// The container.

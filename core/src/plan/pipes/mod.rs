@@ -8,14 +8,12 @@
 //! | `sidecar` | the sidecar, its volumes, and what it is told |
 //! | `wait` | the init containers of a pod that waits for what earlier tasks have not handed over yet |
 //! | `from` | what all of these containers are made from |
-//! | `sources` | which objects do boot's own sources take |
 //! | `error` | why that cannot be |
 
 mod error;
 mod outputs;
 mod shared_volumes;
 mod sidecar;
-pub(super) mod sources;
 mod store_container;
 pub(super) mod wait;
 
@@ -60,8 +58,7 @@ pub(super) fn mount(container: &str) -> Value {
 /// What the pod's author should know of outputs that no launcher hands over.
 fn unguarded_output_warning(key: &str, container: &str, because: impl Display) -> String {
     format!(
-        "bootlace: output {key} of container {container:?} is stored only after the task has ended, and nothing keeps \
-         the task from succeeding without it, because {because}: add the image's entrypoint as `command` to have the \
-         launcher wait"
+        "bootlace: output {key:?} of container {container:?} is stored after the task exits, so the task can succeed even if \
+         storing fails, because {because}: set the image's entrypoint as `command` to have the launcher wait"
     )
 }

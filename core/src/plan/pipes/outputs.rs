@@ -35,9 +35,8 @@ impl Outputs {
             of_profile.iter().filter(|says| !own.iter().any(|output| output.key == says.key)).cloned();
         let by_profile =
             |output| assigned(output, tasks, init, &|| format!("BootProfile {:?}", profile.name));
-        let by_pod = |output| {
-            assigned(output, tasks, init, &|| format!("the annotation {}", names::ANNOTATION_PIPE_OUT))
-        };
+        let by_pod =
+            |output| assigned(output, tasks, init, &|| format!("annotation {}", names::ANNOTATION_PIPE_OUT));
         let outputs: Vec<_> =
             of_profile.map(by_profile).chain(own.iter().cloned().map(by_pod)).collect::<Result<_, _>>()?;
         if outputs.len() > MAX_OUTPUTS {
@@ -70,7 +69,7 @@ fn annotated(text: &str) -> Result<Vec<Output>, PipesError> {
         }
         let output: Output = serde_json::from_value(entry).map_err(|error| wrong(error.to_string()))?;
         if output.file.len() > MAX_FILE_BYTES {
-            return Err(wrong(format!("file has more than {MAX_FILE_BYTES} bytes: write a shorter path")));
+            return Err(wrong(format!("file is longer than {MAX_FILE_BYTES} bytes: use a shorter path")));
         }
         rules::output("", &output).map_err(|broken| wrong(broken.message))?;
         if outputs.iter().any(|earlier| earlier.key == output.key) {
@@ -122,7 +121,7 @@ mod tests {
     use crate::pod::Json;
     use crate::profile::BootProfileSpec;
 
-    fn declared(annotation: Option<&str>, profile: &str, containers: &[&str]) -> Result<String, String> {
+    fn declared(annotation: Option<&str>, profile: &str, containers: &[&str]) -> Result<String, PipesError> {
         let containers: Vec<_> = containers.iter().map(|name| json!({"name": name})).collect();
         let mut pod = json!({"metadata": {}, "spec": {"containers": containers}});
         if let Some(text) = annotation {
@@ -134,7 +133,7 @@ mod tests {
         let spec: BootProfileSpec =
             serde_saphyr::from_str(&format!("{{pipes: {{outputs: {profile}}}}}")).unwrap();
         let profile = Profile { name: "etl".to_owned(), spec, ..Profile::default() };
-        let outputs = Outputs::declared(&pod, &tasks, &profile).map_err(|error| error.to_string())?;
+        let outputs = Outputs::declared(&pod, &tasks, &profile)?;
         let word = |output: &Output| {
             let optional = if output.optional { "?" } else { "" };
             let container = output.container.as_deref().unwrap();
@@ -160,54 +159,52 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_with_a_sentence() {
-        for (annotation, sentence) in [
-            ("", "is no YAML list (it is not a list)"),
-            ("{key: A}", "is no YAML list (it is not a list)"),
-            ("- [", "is no YAML list ("),
-            ("- A", "its entry 1: invalid type: string \"A\""),
+    fn invalid_outputs_are_refused() {
+        for (annotation, detail) in [
+            ("", "annotation bootlace.dev/pipe-out is not a valid YAML list"),
+            ("{key: A}", "annotation bootlace.dev/pipe-out is not a valid YAML list"),
+            ("- [", "annotation bootlace.dev/pipe-out is not a valid YAML list"),
+            ("- A", "entry 1: invalid type: string \"A\""),
             (
                 "- {key: A, file: /a, kind: Pod}",
-                "its entry 1: unknown variant `Pod`, expected `ConfigMap` or `Secret`",
+                "entry 1: unknown variant `Pod`, expected `ConfigMap` or `Secret`",
             ),
-            ("- {key: A, file: /a}", "its entry 1: missing field `kind`"),
+            ("- {key: A, file: /a}", "entry 1: missing field `kind`"),
             (
                 "- {key: A, path: /a, kind: Secret}",
-                "its entry 1: unknown field `path`, expected one of `key`, `file`",
+                "entry 1: unknown field `path`, expected one of `key`, `file`",
             ),
-            ("- {key: A/B, file: /a, kind: Secret}", "its entry 1: key is the word that later tasks name"),
-            ("- {key: ..a, file: /a, kind: Secret}", "its entry 1: key is the word that later tasks name"),
-            (
-                "- {key: A, file: a, kind: Secret}",
-                "its entry 1: file is an absolute path in the task's container",
-            ),
-            ("- {key: A, file: /out/, kind: Secret}", "its entry 1: file is an absolute path"),
-            (
-                "- {key: A, file: /out/**/a, kind: Secret}",
-                "its entry 1: file holds no folder . or .. and no **",
-            ),
-            ("- {key: A, file: /out/../a, kind: Secret}", "its entry 1: file holds no folder . or .."),
-            (
-                "[{key: A, file: /a, kind: Secret}, {key: A, file: /b, kind: Secret}]",
-                "declares the key A twice",
-            ),
-            (
-                "- {key: A, file: /a, kind: Secret, container: side}",
-                "gives output A to container \"side\", but the task containers are main",
-            ),
+            ("- {key: A/B, file: /a, kind: Secret}", "entry 1: key "),
+            ("- {key: ..a, file: /a, kind: Secret}", "entry 1: key "),
+            ("- {key: A, file: a, kind: Secret}", "entry 1: file must be an absolute path"),
+            ("- {key: A, file: /out/, kind: Secret}", "entry 1: file must be an absolute path"),
+            ("- {key: A, file: /out/**/a, kind: Secret}", "entry 1: file must not contain"),
+            ("- {key: A, file: /out/../a, kind: Secret}", "entry 1: file must not contain"),
         ] {
-            let error = declared(Some(annotation), "[]", &["main"]).unwrap_err();
-            assert!(error.contains(sentence), "{annotation:?}: {error}");
+            let error = declared(Some(annotation), "[]", &["main"]).unwrap_err().to_string();
+            assert!(error.contains(detail), "{annotation:?}: {error}");
         }
-        let error = declared(Some("- {key: A, file: /a, kind: Secret}"), "[]", &["one", "two"]).unwrap_err();
-        assert!(error.contains("add container: to it, one of one, two"), "{error}");
-        let error = declared(None, "[{key: A, file: /a, kind: Secret}]", &["one", "two"]).unwrap_err();
-        assert!(error.starts_with("BootProfile \"etl\""), "{error}");
+        let own = |text: &str| text.to_owned();
+        let twice = "[{key: A, file: /a, kind: Secret}, {key: A, file: /b, kind: Secret}]";
+        assert_eq!(declared(Some(twice), "[]", &["main"]), Err(PipesError::Twice { key: own("A") }));
+        let by = format!("annotation {}", names::ANNOTATION_PIPE_OUT);
+        let side = "- {key: A, file: /a, kind: Secret, container: side}";
+        let (key, container, known) = (own("A"), own("side"), vec![own("main")]);
+        let no_task = PipesError::NoTask { by: by.clone(), key, container, known };
+        assert_eq!(declared(Some(side), "[]", &["main"]), Err(no_task));
+        let which = |by| PipesError::WhichTask { by, key: own("A"), known: vec![own("one"), own("two")] };
+        let open = "- {key: A, file: /a, kind: Secret}";
+        assert_eq!(declared(Some(open), "[]", &["one", "two"]), Err(which(by)));
+        let of_profile = declared(None, "[{key: A, file: /a, kind: Secret}]", &["one", "two"]);
+        assert_eq!(of_profile, Err(which("BootProfile \"etl\"".to_owned())));
         let long = format!("- {{key: A, file: /{}, kind: Secret}}", "x".repeat(1024));
-        assert!(declared(Some(&long), "[]", &["main"]).unwrap_err().contains("more than 1024 bytes"));
+        assert!(declared(Some(&long), "[]", &["main"]).unwrap_err().to_string().contains("1024 bytes"));
         let many: Vec<_> =
             (0..=MAX_OUTPUTS).map(|n| format!("{{key: K{n}, file: /a, kind: Secret}}")).collect();
         let many = format!("[{}]", many.join(", "));
-        assert!(declared(Some(&many), "[]", &["main"]).unwrap_err().contains("101 outputs"));
+        assert_eq!(
+            declared(Some(&many), "[]", &["main"]),
+            Err(PipesError::TooMany { count: MAX_OUTPUTS + 1 })
+        );
     }
 }

@@ -91,8 +91,8 @@ impl Sidecar {
         let launched = tasks.iter().filter(hands_over).fold(0, |count, _| count + 1);
         if from.kubernetes.is_none() {
             warnings.push(format!(
-                "bootlace: outputs take a native sidecar, which Kubernetes {} and later have, and the cluster's version \
-                 is not known here",
+                "bootlace: outputs require native sidecars of Kubernetes {} or later, and the version of the cluster is unknown \
+                 here",
                 Version::NATIVE_SIDECARS
             ));
         }

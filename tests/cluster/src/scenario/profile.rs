@@ -40,7 +40,7 @@ impl Namespace {
         });
         self.create(&profile.to_string()).await?;
         // The webhook learns of it by a watch. It refuses pods of a profile that it does not know yet.
-        let unknown = format!("no BootProfile is called {name:?}");
+        let unknown = format!("BootProfile {name:?} not found");
         until_async(LIMIT, "the webhook does not know the scenario's profile", async || {
             match self.booted_by(name).await {
                 // Refused for another reason, which is the scenario's own to look at: it knows the profile.

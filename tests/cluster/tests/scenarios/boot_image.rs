@@ -137,14 +137,15 @@ async fn what_is_not_allowed_is_refused_with_the_list() -> Result<()> {
             ] {
                 let error = namespace.create(&task(namespace, Some(image)).to_string()).await.unwrap_err();
                 let said = format!("{error:#}");
-                let sentence = format!(
-                    "403 Forbidden: admission webhook \"task.bootlace.dev\" denied the request: bootlace: pod task: the \
-                     annotation bootlace.dev/init-image names {full}, which BootProfile {:?} does not allow: name one of \
-                     localhost/boot-*, registry.example.com/shared/** (by digest only), or remove the annotation to boot \
-                     with the default one",
-                    namespace.name()
-                );
-                assert!(said.contains(&sentence), "{sentence:?} is not in {said:?}");
+                for detail in [
+                    "403 Forbidden: admission webhook \"task.bootlace.dev\" denied the request: bootlace: pod task: ",
+                    &format!("{full:?}"),
+                    &format!("BootProfile {:?}", namespace.name()),
+                    "\"localhost/boot-*\", \"registry.example.com/shared/** (by digest only)\"",
+                    "[BL1503]",
+                ] {
+                    assert!(said.contains(detail), "{detail:?} is not in {said:?}");
+                }
             }
             Ok(())
         })
@@ -237,7 +238,7 @@ async fn a_variable_that_decides_which_programs_run_is_not_the_images_to_give() 
             let script = "printf %s /tmp/x.so >$BOOTLACE_OUT/env/LD_PRELOAD";
             let (code, message) = fails(namespace, script, TIMEOUT, "bootlace-boot").await?;
             assert_eq!(code, 65);
-            assert!(message.contains("variable \"LD_PRELOAD\": this variable decides"), "{message}");
+            assert!(message.contains("variable \"LD_PRELOAD\": "), "{message}");
             Ok(())
         })
         .await

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::env_modes::{MODES, arrived, pod};
 
-const LOOKED_UP: &str = "its image's entrypoint is known from its registry";
+const LOOKED_UP: &str = "the entrypoint of its image is known from the registry";
 
 /// An image, and an index whose other image, for other nodes, starts what this node's does not have.
 async fn push(registry: &Registry) -> Result<Blob> {
@@ -130,16 +130,10 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
     secretless["spec"].as_object_mut().unwrap().remove("imagePullSecrets");
     let created = tasks.dry_run(&secretless.to_string()).await?;
     let warning = created[0].warnings.first().context("there is a warning")?;
-    ensure!(
-        warning.contains("401 Unauthorized") && warning.contains("takes the boot env from a Secret"),
-        "{warning}"
-    );
+    ensure!(warning.contains("401 Unauthorized") && warning.contains("boot env from a Secret"), "{warning}");
     let mark = mark(&created[0].object)?;
     let because = mark["because"].as_str().context("it says why")?;
-    ensure!(
-        mark["envMode"] == "secret" && because.starts_with("its command is not known (https://"),
-        "{mark}"
-    );
+    ensure!(mark["envMode"] == "secret" && because.starts_with("its command is unknown (https://"), "{mark}");
     secretless["metadata"]["annotations"]["bootlace.dev/env-mode"] = json!("Launch");
     let refused = format!("{:#}", tasks.dry_run(&secretless.to_string()).await.unwrap_err());
     ensure!(refused.contains("401 Unauthorized") && !refused.contains(PASSWORD), "{refused}");

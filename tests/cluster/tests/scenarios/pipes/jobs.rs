@@ -95,7 +95,7 @@ async fn what_is_not_stored_yet_lets_the_job_controller_try_again() -> Result<()
                 let list = events.list(&ListParams::default().fields("reason=FailedCreate")).await?;
                 let message = list.items.into_iter().find_map(|event| event.message).unwrap_or_default();
                 anyhow::ensure!(
-                    message.contains("pipe Word of shop, run deploy-7 is not stored yet"),
+                    message.contains("pipe \"Word\" of shop, run deploy-7 ") && message.contains("[BL1708]"),
                     "{message}"
                 );
                 Ok(())

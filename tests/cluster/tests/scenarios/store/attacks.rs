@@ -130,7 +130,7 @@ async fn a_pod_with_anothers_secret_in_its_spec_changes_nothing_of_it() -> Resul
             copy["spec"] = serde_json::to_value(&victim.spec)?;
             let error = created(namespace, &copy).await.expect_err("a copy is admitted");
             let error = format!("{error:#}");
-            assert!(error.contains("it came injected already, and the Secret of its env is"), "{error}");
+            assert!(error.contains("the Secret of the boot env is") && error.contains("[BL1402]"), "{error}");
             copy["metadata"]["labels"] = json!({});
             let copy = created(namespace, &copy).await?;
             assert_eq!(secret(&copy), secret(&victim));

@@ -1,0 +1,297 @@
+//! The steps in which a pod is planned. Each returns a value that the next ones read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::entrypoint::{self, ContainerCommand, EntrypointAnnotation};
+use super::env_from::{self, EnvFromMirror};
+use super::env_mode::RequestedMode;
+use super::init_image::ChosenInitImage;
+use super::paths::{self, Volumes};
+use super::pipes::{self, Outputs, Sidecar, StoreContainer, TaskOutputs};
+use super::resources::{self, PodLimits};
+use super::{
+    AdmissionContext, AwaitedPipe, BootSpec, EnvDelivery, ImageConfigs, ImageQuery, InjectedAnnotation, Plan,
+    PlanError, PreparedProfile, TaskContainer, boot, containers, env_secret, signed, sources, task,
+};
+use crate::input::BootInputs;
+use crate::names;
+use crate::pod::{Container, Pod};
+use crate::profile::spec::Resources;
+
+/// What all steps read.
+pub(super) struct Planner<'p, 'a> {
+    pod: &'p Pod<'a>,
+    origin: AdmissionContext<'p>,
+    prepared: &'p PreparedProfile,
+    init_image: Option<&'p ChosenInitImage<'p>>,
+    /// The task containers.
+    containers: Vec<&'p Container<'a>>,
+    mode: RequestedMode,
+    outputs: Outputs,
+    /// The volumes of the pod.
+    volumes: Volumes<'a>,
+}
+
+/// The commands of the task containers, in their order.
+pub(super) enum Commands {
+    /// As far as they can be known.
+    Known(Vec<ContainerCommand>),
+    /// A registry must be queried first.
+    Query(ImageQuery),
+}
+
+/// The configuration of the boot container.
+pub(super) struct BootConfig<'p> {
+    spec: BootSpec<'p>,
+    /// The env of the task containers that boot reads too.
+    mirror: EnvFromMirror,
+    /// The volumes of sources that are outputs of earlier tasks.
+    inputs: sources::InputVolumes,
+}
+
+/// The init containers to add.
+pub(super) struct AddedContainers {
+    /// Those that wait for outputs of earlier tasks.
+    wait: Vec<Value>,
+    /// Those that boot the pod, and the sidecar after them.
+    boot: Vec<Value>,
+    /// The volumes that they need in this pod alone.
+    volumes: Vec<Value>,
+    /// Of outputs.
+    warnings: Vec<String>,
+}
+
+impl<'p, 'a> Planner<'p, 'a> {
+    pub(super) fn new(
+        pod: &'p Pod<'a>,
+        origin: AdmissionContext<'p>,
+        prepared: &'p PreparedProfile,
+        init_image: Option<&'p ChosenInitImage<'p>>,
+    ) -> Result<Self, PlanError> {
+        let containers = containers::tasks(pod, &prepared.profile)?;
+        let mode = RequestedMode::by(pod, prepared)?;
+        let outputs = Outputs::declared(pod, &containers, &prepared.profile)?;
+        Ok(Self {
+            pod,
+            origin,
+            prepared,
+            init_image,
+            containers,
+            mode,
+            outputs,
+            volumes: paths::volumes(pod),
+        })
+    }
+
+    /// The command of each task container. `registry` contains the answers of registries so far; without it, no registry
+    /// can be queried.
+    pub(super) fn commands(&self, registry: Option<&ImageConfigs>) -> Result<Commands, PlanError> {
+        let annotation = EntrypointAnnotation::read(self.pod, &self.containers)?;
+        let registry = registry.filter(|_| self.mode.asks_registry(self.prepared));
+        let table = &self.prepared.profile.spec.env.images;
+        let command = |container: &&Container<'_>| entrypoint::runs(container, &annotation, table, registry);
+        let commands: Vec<_> = self.containers.iter().map(command).collect();
+        let unknown = self.containers.iter().zip(&commands);
+        let unknown = unknown.filter(|(_, command)| **command == ContainerCommand::Ask);
+        let images: BTreeSet<_> = unknown.map(|(container, _)| container.image.to_owned()).collect();
+        if images.is_empty() {
+            return Ok(Commands::Known(commands));
+        }
+        Ok(Commands::Query(ImageQuery {
+            namespace: self.origin.namespace.to_owned(),
+            pull_secrets: self.pod.pull_secrets.iter().flatten().map(|&name| name.to_owned()).collect(),
+            architecture: match self.pod.architectures.as_deref() {
+                Some([only]) => Some((*only).to_owned()),
+                _ => None,
+            },
+            images,
+        }))
+    }
+
+    /// The changes to each task container.
+    pub(super) fn tasks(&self, commands: Vec<ContainerCommand>) -> Result<Vec<TaskContainer>, PlanError> {
+        let containers = self.containers.iter().zip(commands);
+        containers
+            .map(|(container, command)| {
+                task::plan(container, &self.volumes, command, self.mode, &self.outputs, self.prepared)
+            })
+            .collect()
+    }
+
+    /// The configuration of the boot container.
+    pub(super) fn boot_config(
+        &self,
+        tasks: &[TaskContainer],
+        inputs: &BootInputs,
+    ) -> Result<BootConfig<'p>, PlanError> {
+        let (pod, prepared) = (self.pod, self.prepared);
+        let mut mirror = self.env_mirror()?;
+        let prefixes = std::mem::take(&mut mirror.prefixes);
+        let mut spec = boot::spec(pod, &self.containers, tasks, prefixes, prepared);
+        if tasks.iter().any(|task| task.way == EnvDelivery::Secret) {
+            let reason = || self.mode.why_secret(prepared);
+            spec.env_secret = Some(env_secret::secret_name(self.origin, reason)?);
+        }
+        if !prepared.templated.is_empty() {
+            let first = self.containers.first().copied();
+            spec.sources = sources::render(prepared, pod, self.origin.namespace, first)?.into();
+        }
+        let mut volumes = sources::InputVolumes::default();
+        if !inputs.sources.is_empty() {
+            volumes = sources::add_inputs(spec.sources.to_mut(), &inputs.sources, pod)?;
+        }
+        if let Some(chosen) = self.init_image {
+            chosen.set_in(&mut spec);
+        }
+        Ok(BootConfig { spec, mirror, inputs: volumes })
+    }
+
+    /// The env of the task containers that boot must compare its own with; none for a profile whose sources provide no env.
+    fn env_mirror(&self) -> Result<EnvFromMirror, PlanError> {
+        if self.prepared.given.is_empty() {
+            return Ok(EnvFromMirror::default());
+        }
+        Ok(env_from::of(&self.containers, self.prepared.profile.spec.boot.position)?)
+    }
+
+    /// The init containers to add.
+    pub(super) fn added_containers(
+        &self,
+        tasks: &[TaskContainer],
+        config: &mut BootConfig<'_>,
+        inputs: &BootInputs,
+    ) -> Result<AddedContainers, PlanError> {
+        let boot = self.boot_container(config)?;
+        let store = StoreContainer {
+            spec: &self.prepared.profile.spec,
+            profile: config.spec.profile.clone(),
+            store: self.prepared.store.as_deref(),
+            kubernetes: self.prepared.kubernetes,
+            run_as_user: self.prepared.run_as_user,
+            boot: &self.prepared.boot,
+        };
+        let wait = pipes::wait::containers(&inputs.awaits, &store)?;
+        let sidecar = self.sidecar(tasks, config, &store)?;
+        let mut boot = match self.init_image {
+            Some(chosen) => chosen.containers(self.origin.namespace, &config.spec, boot)?.into(),
+            None => vec![boot],
+        };
+        let mut volumes = std::mem::take(&mut config.inputs.volumes);
+        let mut warnings = Vec::new();
+        if config.spec.env_secret.is_some() || sidecar.is_some() || !wait.is_empty() {
+            warnings.extend(env_secret::unreachable(self.pod));
+        }
+        if let Some(sidecar) = sidecar {
+            boot.push(sidecar.container);
+            volumes.extend(sidecar.volume);
+            warnings.extend(sidecar.warnings);
+        }
+        let mut added = AddedContainers { wait, boot, volumes, warnings };
+        self.set_resources(&mut added)?;
+        for container in added.wait.iter_mut().chain(&mut added.boot) {
+            boot::keep_from_root(container, self.pod);
+        }
+        if let (Some(keys), Some(_)) = (&self.prepared.keys, &self.prepared.store) {
+            signed::sign(keys, self.pod, self.origin, &mut added.boot, &added.wait);
+        }
+        Ok(added)
+    }
+
+    /// The boot container, with its configuration in its env.
+    fn boot_container(&self, config: &mut BootConfig<'_>) -> Result<Value, PlanError> {
+        let mut boot = self.prepared.boot.clone();
+        if let Some(container) = boot.as_object_mut() {
+            let mut env = boot::env(&config.spec, &self.prepared.profile.name)?;
+            env.append(&mut config.mirror.env);
+            container.insert("env".to_owned(), env.into());
+            if !config.mirror.env_from.is_empty() {
+                container.insert("envFrom".to_owned(), std::mem::take(&mut config.mirror.env_from).into());
+            }
+            if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
+                mounts.append(&mut config.inputs.mounts);
+            }
+        }
+        Ok(boot)
+    }
+
+    fn sidecar(
+        &self,
+        tasks: &[TaskContainer],
+        config: &BootConfig<'_>,
+        store: &StoreContainer<'_>,
+    ) -> Result<Option<Sidecar>, PlanError> {
+        let outputs = self.containers.iter().zip(tasks).map(|(container, task)| TaskOutputs {
+            container,
+            unlaunched: (task.way != EnvDelivery::Launch).then_some(task.because.as_str()),
+        });
+        let outputs: Vec<_> = outputs.collect();
+        Sidecar::plan(self.pod, &outputs, &self.outputs, &config.spec.task, store)
+    }
+
+    /// Sets the resources of the containers that are added.
+    fn set_resources(&self, added: &mut AddedContainers) -> Result<(), PlanError> {
+        let spec = &self.prepared.profile.spec;
+        let limits = PodLimits::of(self.pod, &self.prepared.profile.name)?;
+        let boot = limits.ends(names::CONTAINER_BOOT, &spec.boot.resources, self.prepared.memory.need())?;
+        let image = self.init_image.map(|chosen| chosen.resources(&limits)).transpose()?;
+        let (mut wait, mut sidecar) = (None, None);
+        for container in added.wait.iter_mut().chain(&mut added.boot) {
+            let resources =
+                match container.get("name").and_then(Value::as_str) {
+                    Some(names::CONTAINER_INIT) => image.as_ref().unwrap_or(&boot),
+                    Some(names::CONTAINER_WAIT | names::CONTAINER_VOLUME_WAIT) => &*wait.insert(
+                        limits.ends(names::CONTAINER_WAIT, &Resources::default(), resources::least())?,
+                    ),
+                    Some(names::CONTAINER_PIPE) => {
+                        let resources = spec.pipes.resources.as_ref();
+                        &*sidecar.insert(limits.beside(resources.unwrap_or(&Resources::default())))
+                    }
+                    _ => &boot,
+                };
+            resources.set(container);
+        }
+        let ends: Vec<_> = [Some(&boot), image.as_ref(), wait.as_ref()].into_iter().flatten().collect();
+        added.warnings.extend(limits.warnings(&self.prepared.memory, &ends, sidecar.as_ref()));
+        Ok(())
+    }
+
+    /// The plan, from the values of all steps.
+    pub(super) fn plan(
+        &self,
+        tasks: Vec<TaskContainer>,
+        config: BootConfig<'_>,
+        added: AddedContainers,
+        inputs: &BootInputs,
+    ) -> Result<Plan, PlanError> {
+        let (profile, spec) = (&self.prepared.profile, config.spec);
+        let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
+        warnings.extend(containers::left_out(self.pod, &self.containers));
+        let others = task::others(self.pod, &self.volumes, &tasks, profile, &mut warnings)?;
+        warnings.extend(added.warnings);
+        Ok(Plan {
+            boot: added.boot,
+            wait: added.wait,
+            wait_first: inputs.wait_first,
+            position: profile.spec.boot.position,
+            volumes: Arc::clone(&self.prepared.volumes),
+            pull_secrets: self.prepared.pull_secrets.missing_in(self.pod),
+            own_volumes: added.volumes,
+            mounts: Arc::clone(&self.prepared.mounts),
+            injected: InjectedAnnotation {
+                env_secret: spec.env_secret.clone(),
+                init_image: self.init_image.map(ChosenInitImage::image),
+                awaits: inputs.awaits.iter().map(AwaitedPipe::from).collect(),
+                ..InjectedAnnotation::by(profile, &tasks)
+            },
+            env_from: spec.env_secret.as_deref().map(env_secret::env_from),
+            warnings,
+            task: spec.task,
+            profile: spec.profile,
+            tasks,
+            others,
+        })
+    }
+}

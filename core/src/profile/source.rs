@@ -1,0 +1,109 @@
+//! The kinds of sources: the one place that maps the fields of [`Source`], of which a profile sets one, to a value that the
+//! compiler checks for completeness wherever it is matched.
+
+use super::object_store::ObjectStore;
+use super::oci::Oci;
+use super::pipes::Pipe;
+use super::remote::{Client, Http, Optimus};
+use super::spec::{Inline, Mounted, Source};
+
+/// Where a source comes from: its kind, with the settings of that kind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SourceOrigin<'a> {
+    /// The profile itself.
+    Inline(&'a Inline),
+    /// A `ConfigMap` of the pod's namespace.
+    ConfigMap(&'a Mounted),
+    /// A `Secret` of the pod's namespace.
+    Secret(&'a Mounted),
+    /// An HTTP server.
+    Http(&'a Http),
+    /// An Optimus server.
+    Optimus(&'a Optimus),
+    /// An object store.
+    ObjectStore(&'a ObjectStore),
+    /// An OCI registry.
+    Oci(&'a Oci),
+    /// An output of an earlier task.
+    Pipe(&'a Pipe),
+}
+
+/// The origin of a source without any field of a kind, which the profile's rules refuse.
+static NO_ORIGIN: Inline =
+    Inline { env: std::collections::BTreeMap::new(), files: std::collections::BTreeMap::new() };
+
+impl Source {
+    /// The kinds that are set. The profile's rules refuse a source that does not have exactly one.
+    pub fn origins(&self) -> impl Iterator<Item = SourceOrigin<'_>> {
+        // Without `..`, so that the compiler points here when a kind is added.
+        let Self {
+            inline,
+            config_map,
+            secret,
+            http,
+            optimus,
+            object_store,
+            oci,
+            pipe,
+            name: _,
+            optional: _,
+            limits: _,
+        } = self;
+        [
+            inline.as_ref().map(SourceOrigin::Inline),
+            config_map.as_ref().map(SourceOrigin::ConfigMap),
+            secret.as_ref().map(SourceOrigin::Secret),
+            http.as_ref().map(SourceOrigin::Http),
+            optimus.as_ref().map(SourceOrigin::Optimus),
+            object_store.as_ref().map(SourceOrigin::ObjectStore),
+            oci.as_ref().map(SourceOrigin::Oci),
+            pipe.as_ref().map(SourceOrigin::Pipe),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// The kind of the source, in a profile that keeps its rules.
+    #[must_use]
+    pub fn origin(&self) -> SourceOrigin<'_> {
+        self.origins().next().unwrap_or(SourceOrigin::Inline(&NO_ORIGIN))
+    }
+}
+
+impl<'a> SourceOrigin<'a> {
+    /// The field of a source that sets this kind.
+    #[must_use]
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Inline(_) => "inline",
+            Self::ConfigMap(_) => "configMap",
+            Self::Secret(_) => "secret",
+            Self::Http(_) => "http",
+            Self::Optimus(_) => "optimus",
+            Self::ObjectStore(_) => "objectStore",
+            Self::Oci(_) => "oci",
+            Self::Pipe(_) => "pipe",
+        }
+    }
+
+    /// Whether boot fetches it over the network, so that what it provides is always limited.
+    #[must_use]
+    pub fn is_remote(self) -> bool {
+        match self {
+            Self::Http(_) | Self::Optimus(_) | Self::ObjectStore(_) | Self::Oci(_) => true,
+            Self::Inline(_) | Self::ConfigMap(_) | Self::Secret(_) | Self::Pipe(_) => false,
+        }
+    }
+
+    /// The settings of the HTTP client, of the kinds that have them all.
+    pub(crate) fn client(self) -> Option<&'a Client> {
+        match self {
+            Self::Http(http) => Some(&http.client),
+            Self::Optimus(optimus) => Some(&optimus.client),
+            Self::Oci(oci) => Some(&oci.client),
+            Self::Inline(_) | Self::ConfigMap(_) | Self::Secret(_) | Self::ObjectStore(_) | Self::Pipe(_) => {
+                None
+            }
+        }
+    }
+}
