@@ -181,16 +181,16 @@ async fn prepare(args: &WebhookArgs, shared: &Shared) -> anyhow::Result<Option<C
         let (profiles, readiness) = (Arc::clone(&shared.profiles), Arc::clone(&shared.readiness));
         let beat = shared.liveness.expect("the signing keys");
         let secrets = Api::namespaced(client.clone(), namespace);
-        let keeper = signing::SigningKeyController::new(secrets, secret, profiles, readiness, beat);
-        tokio::spawn(keeper.run());
+        let controller = signing::SigningKeyController::new(secrets, secret, profiles, readiness, beat);
+        tokio::spawn(controller.run());
     }
     if let (Some(secret), Some(service)) = (&args.tls_secret, &args.service) {
-        keep_secret(args, shared, &client, secret, service);
+        manage_certificates(args, shared, &client, secret, service);
     }
     Ok(Some(client))
 }
 
-fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &str, service: &str) {
+fn manage_certificates(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &str, service: &str) {
     let namespace = args.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     let (bundle, bundles) = watch::channel(None);
     let timing = rotation::Timing { lifetimes: args.lifetimes(), ..rotation::Timing::default() };
@@ -201,7 +201,7 @@ fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &st
     }
     if let (Some(name), Some(service)) = (args.store_tls_secret.clone(), &args.store_service) {
         let (authority, names) = (secret.to_owned(), Names::of_service(service, namespace));
-        let keeper = leaf_secret::LeafSecretController {
+        let controller = leaf_secret::LeafSecretController {
             api: secrets.clone(),
             authority,
             name,
@@ -210,11 +210,11 @@ fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &st
             bundle: bundles.clone(),
             beat: shared.liveness.expect("the store's certificate"),
         };
-        tokio::spawn(keeper.run());
+        tokio::spawn(controller.run());
     }
     // Without a configuration, nothing is published.
     let (published, publications) = watch::channel(None);
-    let keeper = ca_secret::CaSecretController {
+    let controller = ca_secret::CaSecretController {
         api: secrets,
         name: secret.to_owned(),
         names: Names::of_service(service, namespace),
@@ -226,13 +226,13 @@ fn keep_secret(args: &WebhookArgs, shared: &Shared, client: &Client, secret: &st
         metrics: shared.metrics.server.clone(),
         beat: shared.liveness.expect("certificates"),
     };
-    tokio::spawn(keeper.run());
+    tokio::spawn(controller.run());
     if let Some(name) = args.configuration.clone() {
         let (readiness, beat) = (Arc::clone(&shared.readiness), shared.liveness.expect("the caBundle"));
         let secret = (namespace, secret.to_owned());
-        let keeper =
+        let controller =
             ca_bundle::CaBundleController::new(client, name, secret, bundles, published, readiness, beat);
-        tokio::spawn(keeper.run());
+        tokio::spawn(controller.run());
     }
 }
 

@@ -52,26 +52,26 @@ impl Replica {
     ) -> Self {
         let replica = Self { serving, readiness: Arc::default(), metrics: Arc::default() };
         let (bundle, bundles) = tokio::sync::watch::channel(None);
-        let (published, told) = tokio::sync::watch::channel(None);
+        let (published, publications) = tokio::sync::watch::channel(None);
         for part in [Part::Certificate, Part::CaBundle] {
             replica.readiness.missing(part, "not yet");
         }
-        let keeper = ca_secret::CaSecretController {
+        let controller = ca_secret::CaSecretController {
             api: Api::namespaced(client.clone(), NAMESPACE),
             name: "bootlace-tls".to_owned(),
             names,
             timing,
-            published: Some(told),
+            published: Some(publications),
             serving: Arc::clone(&replica.serving),
             bundle,
             readiness: Arc::clone(&replica.readiness),
             metrics: replica.metrics.server.clone(),
             beat: liveness.expect("certificates"),
         };
-        tokio::spawn(keeper.run());
+        tokio::spawn(controller.run());
         let secret = (NAMESPACE, "bootlace-tls".to_owned());
         let (readiness, beat) = (Arc::clone(&replica.readiness), liveness.expect("the caBundle"));
-        let keeper = ca_bundle::CaBundleController::new(
+        let controller = ca_bundle::CaBundleController::new(
             client,
             "bootlace".to_owned(),
             secret,
@@ -80,7 +80,7 @@ impl Replica {
             readiness,
             beat,
         );
-        tokio::spawn(keeper.run());
+        tokio::spawn(controller.run());
         replica
     }
 

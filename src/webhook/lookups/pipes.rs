@@ -58,7 +58,7 @@ impl PipeLookup {
         run: &Identity,
         metrics: &WebhookMetrics,
     ) -> Result<Vec<Pipe>, String> {
-        let begun = Instant::now();
+        let start = Instant::now();
         let answer = match &self.client {
             None => Err("the webhook runs without a cluster".to_owned()),
             Some(client) => {
@@ -68,7 +68,7 @@ impl PipeLookup {
                 })
             }
         };
-        metrics.pipes_looked_up(answer.is_ok(), begun.elapsed());
+        metrics.pipes_looked_up(answer.is_ok(), start.elapsed());
         answer
     }
 }

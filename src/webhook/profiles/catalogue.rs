@@ -251,8 +251,8 @@ mod tests {
         let mut catalogue = Catalogue::default();
         list(&mut catalogue, vec![with(1, &inline(&json!({"PATH": "/opt"})))]);
         assert!(names(&catalogue).is_empty());
-        let said = catalogue.snapshot().missing("a").to_string();
-        assert!(said.contains("spec") && said.contains("env.allow"), "{said}");
+        let message = catalogue.snapshot().missing("a").to_string();
+        assert!(message.contains("spec") && message.contains("env.allow"), "{message}");
         catalogue.apply(Event::Apply(with(2, &inline(&json!({"spring.datasource.url": "x"})))));
         assert_eq!(a(&catalogue).generation, 2);
         catalogue.apply(Event::Apply(with(3, &inline(&json!({"A=B": "x"})))));

@@ -71,15 +71,15 @@ async fn no_review_fails_while_certificates_and_cas_end() {
     let timing = timing(lifetimes);
     let (first, second) = (start(&api, timing).await, start(&api, timing).await);
     let mut replicas = vec![first, second];
-    let begun = bundle(&api);
+    let initial = bundle(&api);
     let (mut seen, mut is_changed) = (Seen::default(), false);
     // The caBundle of an API server that sees changes with a delay.
-    let mut late = begun.clone();
+    let mut late = initial.clone();
     until("a second CA", async || {
         for (webhook, _) in &replicas {
             seen.review(webhook, &late).await;
             // A pod that only trusts the first CA.
-            seen.review(webhook, &begun).await;
+            seen.review(webhook, &initial).await;
         }
         late = bundle(&api);
         tokio::time::sleep(Duration::from_millis(45)).await;
@@ -102,9 +102,9 @@ async fn a_requested_rotation_is_done_once_by_all_replicas() {
     api.put(CONFIGURATION, configuration());
     let timing = timing(Lifetimes::default());
     let replicas = [start(&api, timing).await, start(&api, timing).await, start(&api, timing).await];
-    let begun = bundle(&api);
+    let initial = bundle(&api);
     let mut seen = Seen::default();
-    seen.review(&replicas[0].0, &begun).await;
+    seen.review(&replicas[0].0, &initial).await;
     let ask = |what: &str| {
         let mut secret = api.get(SECRET).unwrap();
         secret["metadata"]["annotations"] = json!({ROTATE: what, "of-somebody": "else"});
@@ -118,7 +118,7 @@ async fn a_requested_rotation_is_done_once_by_all_replicas() {
             for (webhook, _) in &replicas {
                 seen.review(webhook, &bundle(&api)).await;
                 if what != "drop-old-cas" {
-                    seen.review(webhook, &begun).await;
+                    seen.review(webhook, &initial).await;
                 }
             }
             !is_asked()
@@ -159,7 +159,7 @@ async fn a_ca_that_is_not_published_signs_no_serving_certificate() {
     api.put(CONFIGURATION, configuration());
     let timing = timing(Lifetimes::default());
     let (webhook, _replica) = start(&api, timing).await;
-    let begun = bundle(&api);
+    let initial = bundle(&api);
     api.fail(CONFIGURATION, 403);
     let mut secret = api.get(SECRET).unwrap();
     secret["metadata"]["annotations"] = json!({ROTATE: "ca"});
@@ -167,13 +167,13 @@ async fn a_ca_that_is_not_published_signs_no_serving_certificate() {
     until("the announcement", async || api.get(SECRET).unwrap()["data"].get("next-ca.crt").is_some()).await;
     tokio::time::sleep(timing.settle * 3).await;
     let mut seen = Seen::default();
-    seen.review(&webhook, &begun).await;
+    seen.review(&webhook, &initial).await;
     assert!(api.get(SECRET).unwrap()["data"].get("next-ca.crt").is_some());
     api.mend(CONFIGURATION);
     // The controller of the configuration checks it only after a change.
     api.put(CONFIGURATION, configuration());
     until("the new CA", async || {
-        seen.review(&webhook, &begun).await;
+        seen.review(&webhook, &initial).await;
         seen.cas.len() == 2
     })
     .await;
@@ -185,7 +185,7 @@ async fn an_emptied_secret_is_restored_from_the_active_certificate() {
     let api = ApiServer::start();
     api.put(CONFIGURATION, configuration());
     let (webhook, _replica) = start(&api, timing(Lifetimes::default())).await;
-    let begun = bundle(&api);
+    let initial = bundle(&api);
     let before = api.get(SECRET).unwrap()["data"].clone();
     for damage in
         [json!({}), json!({"ca.crt": "AAAA", "ca.key": "AAAA", "tls.crt": "AAAA", "tls.key": "AAAA"})]
@@ -194,6 +194,6 @@ async fn an_emptied_secret_is_restored_from_the_active_certificate() {
         secret["data"] = damage;
         api.put(SECRET, secret);
         until("the content", async || api.get(SECRET).unwrap()["data"] == before).await;
-        Seen::default().review(&webhook, &begun).await;
+        Seen::default().review(&webhook, &initial).await;
     }
 }
