@@ -13,7 +13,7 @@ fn without_a_handler_there_is_nothing_left_to_do() {
 }
 
 #[test]
-fn sleep_takes_its_time() {
+fn sleep_waits() {
     let start = Instant::now();
     stdout(Boot::empty().hook(30).arg("--sleep=1").output().unwrap());
     assert!(start.elapsed() >= Duration::from_secs(1));
@@ -37,7 +37,7 @@ fn a_commands_output_goes_where_the_kubelet_reads_it() {
 }
 
 #[test]
-fn no_command_holds_a_signal_back_or_ignores_what_the_hook_does() {
+fn commands_inherit_no_blocked_or_ignored_signals() {
     let script = "exec grep -E ^Sig[BI] /proc/self/status";
     let boot = Boot::empty();
     let mut hook = boot.hook(30);
@@ -91,7 +91,7 @@ fn a_command_over_the_limit_is_killed() {
 }
 
 #[test]
-fn a_request_takes_the_launcher_that_can_send_it() {
+fn a_request_needs_the_launcher_with_tls() {
     let boot = Boot::empty();
     let output = boot.hook(30).arg("--http=http://127.0.0.1:1/").output().unwrap();
     failed(&boot, &output, 1, Code::PostStartFailed);

@@ -31,7 +31,7 @@ fn run(boot: &Boot, script: &str) -> (String, String) {
 }
 
 #[test]
-fn a_task_behind_the_launcher_holds_the_boot_env() {
+fn a_task_of_the_launcher_has_the_boot_env() {
     let boot = boot();
     let (code, message) = run(&boot, &format!(r#"{HOOK} exec $launch_exec cat "$fifo""#));
     assert_eq!((code.as_str(), message.as_str()), ("0\n", ""));
@@ -55,7 +55,7 @@ fn a_task_without_the_launcher_fails_with_the_names_and_the_remedy() {
 
 /// As in a copy of the pod: `kubectl debug --copy-to=COPY --container=base -- sleep 3600`.
 #[test]
-fn another_command_in_the_tasks_place_runs_on_and_the_hook_says_so() {
+fn another_command_runs_with_a_warning() {
     for limit in [30, 1] {
         let boot = boot();
         let hook = HOOK.replace("30", &limit.to_string());
@@ -68,7 +68,7 @@ fn another_command_in_the_tasks_place_runs_on_and_the_hook_says_so() {
 
 /// A shell that executes programs, clears its env and forks: the mark stays the same.
 #[test]
-fn a_command_that_was_never_launched_is_told_from_one_that_dropped_its_env_whatever_it_executes() {
+fn another_command_is_distinguished_from_a_task_that_removed_its_env() {
     let script = |launch: &str| {
         format!(r#"{HOOK} exec {launch} env -i PATH="$PATH" sh -c 'true; exec tail -n 1 "$0"' "$fifo""#)
     };
@@ -84,7 +84,7 @@ fn a_command_that_was_never_launched_is_told_from_one_that_dropped_its_env_whate
 
 /// A program that starts the launcher, as other webhooks add one: the task is its child process.
 #[test]
-fn a_task_that_is_launched_by_another_first_process_holds_the_boot_env_all_the_same() {
+fn a_task_that_another_first_process_launches_has_the_boot_env() {
     let boot = boot();
     let hook = r#"( $launch_hook --timeout=30 -- touch "$fifo.ran"; echo $? > "$fifo" ) &"#;
     let script =
@@ -123,7 +123,7 @@ fn another_command_that_cannot_be_read_runs_on_too() {
 }
 
 #[test]
-fn a_task_that_drops_what_the_launcher_gave_it_is_told_so() {
+fn a_task_that_removes_the_boot_env_fails() {
     // `env` itself has the boot env until it executes the task, so the hook has to wait.
     let hook = format!(r#"( until [ "$(cat /proc/1/comm)" = tail ]; do :; done; {HOOK} wait ) &"#);
     let script = format!(r#"{hook} exec $launch_exec env -i PATH="$PATH" tail -n 1 "$fifo""#);
@@ -158,7 +158,7 @@ fn what_the_pod_sets_itself_need_not_arrive() {
 }
 
 #[test]
-fn the_limit_ends_the_wait() {
+fn the_wait_ends_at_the_timeout() {
     let boot = boot();
     let (code, message) =
         run(&boot, r#"( $launch_hook --timeout=1 --env=none; echo $? > "$fifo" ) & exec cat "$fifo""#);
@@ -170,7 +170,7 @@ fn the_limit_ends_the_wait() {
 }
 
 #[test]
-fn a_task_that_cannot_be_read_is_told_as_such() {
+fn a_task_that_cannot_be_read_fails() {
     // Without capabilities, the hook cannot read a process that has them.
     let hook =
         r#"( setpriv --bounding-set=-all --inh-caps=-all $launch_hook --timeout=1; echo $? > "$fifo" ) &"#;
@@ -248,7 +248,7 @@ fn the_profiles_commands_run_before_the_pods_own_poststart() {
 }
 
 #[test]
-fn a_command_of_the_profile_that_fails_is_named_by_its_number() {
+fn a_hook_command_that_fails_is_reported_with_its_number() {
     let boot = boot();
     let hook = r#"( $launch_hook --timeout=30 --command=true --command=false -- touch "$fifo.ran"; echo $? > "$fifo" ) &"#;
     let (code, message) = run(&boot, &format!(r#"{hook} exec $launch_exec cat "$fifo""#));
@@ -291,7 +291,7 @@ fn a_file_in_the_tasks_home_gives_an_entrypoint_the_boot_env_to_the_byte() {
 }
 
 #[test]
-fn a_home_that_cannot_be_written_says_what_to_set() {
+fn a_home_that_cannot_be_written_fails() {
     for (home, path) in [("unset HOME", "$HOME/.env"), ("export HOME=/proc", "\"/proc/.env\"")] {
         let boot = boot();
         let hook = r#"( $launch_hook --timeout=30 --env=home; echo $? > "$fifo" ) &"#;
@@ -302,7 +302,7 @@ fn a_home_that_cannot_be_written_says_what_to_set() {
 }
 
 #[test]
-fn a_kubelet_that_did_not_read_the_env_file_is_named() {
+fn a_kubelet_that_did_not_read_the_env_file_is_reported() {
     let boot = boot();
     let hook = r#"( $launch_hook --timeout=30 --env=file; echo $? > "$fifo" ) &"#;
     // An older kubelet sets the variables to an empty value.
