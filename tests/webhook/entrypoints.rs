@@ -189,7 +189,7 @@ async fn addresses_of_the_node_are_rejected() {
     }
 }
 
-/// A registry that accepts connections and does not respond: the delay is limited, and soon there is none.
+/// A registry that accepts connections and does not respond: the delay is limited, and soon zero.
 #[tokio::test]
 async fn lookups_in_a_registry_that_hangs_time_out_and_pause() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -65,7 +65,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Returns the result, or a future for it. Starts `lookup` if there is none.
+    /// Returns the result, or a future for it. Starts `lookup` if the cache has no result.
     ///
     /// # Errors
     /// Too many lookups are in progress.
