@@ -139,7 +139,7 @@ fn pipes_errors() -> Vec<PipesError> {
         PipesError::NoTask { by: by(), key: text("Report"), container: text("x"), known: texts(&["base"]) },
         PipesError::OfInitContainer { by: by(), key: text("Report"), container: text("setup") },
         PipesError::WhichTask { by: by(), key: text("Report"), known: texts(&["base", "side"]) },
-        PipesError::TooMany { count: 65 },
+        PipesError::TooMany { count: 101 },
         PipesError::NoRun,
         PipesError::NoStore { profile: text("default") },
         PipesError::TooOld { version: version() },
