@@ -48,7 +48,7 @@ pub(super) fn spec<'a>(
         layout: prepared.profile.spec.assets.layout,
         sources: Cow::Borrowed(&prepared.sources),
         keep: containers.iter().map(keep).collect(),
-        held: env_from_prefixes,
+        env_from_prefixes,
         references: references.collect(),
         built_on: built_on.collect(),
         http_get: containers.iter().zip(tasks).any(|(container, task)| {

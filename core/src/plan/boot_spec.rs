@@ -50,8 +50,8 @@ pub struct BootSpec<'a> {
     pub keep: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
     /// By task container: the prefix of the variables in the env of boot that have the names that `envFrom`
     /// of the container provides. The values of the pod win for these names too.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub held: BTreeMap<String, String>,
+    #[serde(default, rename = "held", skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_from_prefixes: BTreeMap<String, String>,
     /// By task container: the texts of its spec that reference variables of boot, each with the key of its
     /// place ([`bootlace_launch::references::Place`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -99,7 +99,7 @@ impl BootSpec<'static> {
             layout: Layout::default(),
             sources: Cow::Borrowed(&[]),
             keep: BTreeMap::new(),
-            held: BTreeMap::new(),
+            env_from_prefixes: BTreeMap::new(),
             references: BTreeMap::new(),
             built_on: BTreeMap::new(),
             http_get: false,

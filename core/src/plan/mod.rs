@@ -1,4 +1,22 @@
 //! All changes to the pod of a task. [`crate::patch`] writes them as operations.
+//!
+//! | module | content |
+//! |---|---|
+//! | `prepared` | the parts that all pods of a profile share |
+//! | `planner` | the steps of planning one pod |
+//! | `containers` | the task containers of the pod |
+//! | `entrypoint`, `image_lookup` | their commands, from the pod, the profile or the registry |
+//! | `env_mode` | how the boot env is delivered to them |
+//! | `task`, `hook`, `paths` | the changes to them: command, postStart hook, mounts |
+//! | `boot`, `mounts` | the boot container and its volumes |
+//! | [`boot_spec`], `boot_config`, `sources` | its configuration |
+//! | `env_names`, `env_from`, `references` | the variables in which the pod and the boot env meet |
+//! | `env_secret` | the Secret with the boot env, and the token for the store |
+//! | `init_image`, `init_container` | boot images that pods select |
+//! | `pipes` | outputs, and the wait for outputs of earlier tasks |
+//! | `container_parts`, `env_json`, `resources`, `pull_secrets` | common parts of injected containers |
+//! | `injected`, `signed` | the annotation and the signature of an injected pod |
+//! | `error` | the errors |
 
 mod boot;
 mod boot_config;
