@@ -80,8 +80,8 @@ mod tests {
     use super::*;
     use crate::boot::source::FetchSource;
     use bootlace_core::entry::Rename;
+    use bootlace_core::identity::Identity;
     use bootlace_core::injected_config::ProfileRef;
-    use bootlace_core::profile::spec::{Layout, LogFormat};
 
     /// A source that does what its closure does.
     struct Fake<F>(F);
@@ -108,24 +108,8 @@ mod tests {
     }
 
     fn fetch(sources: &[NamedSource<'_>], timeout_seconds: u32) -> (Result<Vec<String>, BootError>, String) {
-        let spec = BootSpec {
-            store: None,
-            env_secret: None,
-            task: bootlace_core::identity::Identity::default(),
-            profile: ProfileRef { name: "default".to_owned(), generation: 1 },
-            timeout_seconds,
-            log_format: LogFormat::default(),
-            layout: Layout::default(),
-            sources: Vec::new().into(),
-            keep: std::collections::BTreeMap::new(),
-            held: std::collections::BTreeMap::new(),
-            references: std::collections::BTreeMap::new(),
-            built_on: std::collections::BTreeMap::new(),
-            http_get: false,
-            by_shell: false,
-            file_keys: None,
-            allow: Vec::new().into(),
-        };
+        let profile = ProfileRef { name: "default".to_owned(), generation: 1 };
+        let spec = BootSpec::minimal(Identity::default(), profile, timeout_seconds);
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();
         let mut log = Vec::new();

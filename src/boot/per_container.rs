@@ -59,7 +59,7 @@ fn one<'a>(
     env: &'a [(OsString, OsString)],
     report: &BootLog<'_>,
 ) -> Result<ContainerFiles<'a>, BootError> {
-    let held = spec.held.get(container).into_iter().flat_map(|prefix| held_names(env, prefix));
+    let held = spec.env_from_prefixes.get(container).into_iter().flat_map(|prefix| held_names(env, prefix));
     let held: BTreeSet<&str> = held.filter(|name| content.gives(name)).collect();
     for name in &held {
         report.log(&LogEvent::Retained { container, name });

@@ -144,7 +144,7 @@ fn task(
     if let Some(kept) = spec.keep.get(name).filter(|kept| !kept.is_empty()) {
         out.detail(&format!("set by the pod itself, so kept over the boot env: {}", kept.join(", ")));
     }
-    if spec.held.contains_key(name) {
+    if spec.env_from_prefixes.contains_key(name) {
         out.detail("its envFrom is kept over the boot env, too: boot looks at the names");
     }
     let texts = spec.references.get(name).map_or(0, Vec::len);
