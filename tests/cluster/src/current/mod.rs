@@ -128,7 +128,7 @@ impl Current {
 
     /// Starts a pod that must not pull.
     async fn has_images(&self) -> Result<()> {
-        let image = images::named(images::BUSYBOX);
+        let image = images::with_registry(images::BUSYBOX);
         let policy = if self.loader.is_registry() { "IfNotPresent" } else { "Never" };
         let create = ["create", "namespace", install::NAMESPACE];
         output(self.command("kubectl").args(create)).await?;

@@ -129,7 +129,9 @@ async fn explain(bootlace: &Path, pod: &Value) -> Result<String> {
 async fn apply(name: &str) -> Result<()> {
     let text = std::fs::read_to_string(file(name)).with_context(|| format!("read {name}"))?;
     let mut apply = command("kubectl");
-    pipe_into(apply.args(["apply", "--filename", "-"]), images::named(&text).as_bytes()).await.map(drop)
+    pipe_into(apply.args(["apply", "--filename", "-"]), images::with_registry(&text).as_bytes())
+        .await
+        .map(drop)
 }
 
 /// Runs a command that reads `input`, and returns what it prints.

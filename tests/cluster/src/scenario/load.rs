@@ -63,7 +63,8 @@ impl Load {
     /// Never, as long as the pod of [`super::release`] can be read.
     pub fn start(tasks: &Namespace) -> Result<Self> {
         let outcome = Arc::<Mutex<Outcome>>::default();
-        let pod: Pod = serde_json::from_str(&images::named(&task().to_string())).context("read the pod")?;
+        let pod: Pod =
+            serde_json::from_str(&images::with_registry(&task().to_string())).context("read the pod")?;
         let (pods, told) = (tasks.api::<Pod>(), Arc::clone(&outcome));
         let task = tokio::spawn(async move {
             let mut ticks = interval(EVERY);
