@@ -1,7 +1,7 @@
 //! Who may post reviews: with client certificates required, the API server alone.
 
 use anyhow::{Context as _, Result};
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use rustls::pki_types::CertificateDer;
@@ -20,7 +20,7 @@ async fn required(home: &Namespace, tasks: &Namespace) -> Result<()> {
     // This cluster's CA signs clients too, and is in a ConfigMap of every namespace.
     let certificates = json!({"ca": {"configMap": "kube-root-ca.crt"}, "required": true});
     let values =
-        json!({"replicas": 1, "clientCertificates": certificates, "webhook": looking_at(&[tasks.name()])});
+        json!({"replicas": 1, "clientCertificates": certificates, "webhook": selecting(&[tasks.name()])});
     // Waits until a pod is injected.
     let release = Release::install(home, tasks, &values.to_string()).await?;
 

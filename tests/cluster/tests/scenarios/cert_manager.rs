@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::command::{command, output};
 use bootlace_cluster::images::{BUSYBOX, PROBE};
 use bootlace_cluster::scenario::load::Load;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, kubeconfig, needs, scenario};
 use bootlace_cluster::tools::CERT_MANAGER_CRDS;
 use bootlace_cluster::wait::until_async;
@@ -78,7 +78,7 @@ async fn certificates_and_their_ca_are_renewed_while_reviews_come_in() -> Result
 async fn renewed(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let _cert_manager = start().await?;
     let values = json!({
-        "replicas": 2, "tls": {"mode": "certManager"}, "store": {"replicas": 1}, "webhook": looking_at(&[tasks.name()]),
+        "replicas": 2, "tls": {"mode": "certManager"}, "store": {"replicas": 1}, "webhook": selecting(&[tasks.name()]),
     });
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let (full, ca) = (release.full_name(), format!("{}-ca", release.full_name()));

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use bootlace_cluster::command::{command, output};
 use bootlace_cluster::images::PROBE;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, bootlace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::ByteString;
@@ -51,7 +51,7 @@ async fn own_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
 
     let tls = json!({"mode": "secret", "secret": {"name": "own-tls", "caBundle": file("ca.crt")?}});
     let store = json!({"replicas": 1, "tls": {"secretName": "own-tls"}});
-    let values = json!({"tls": tls, "store": store, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"tls": tls, "store": store, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     for bundle in bundles(tasks, &release).await? {
         assert_eq!(String::from_utf8(bundle)?.trim(), file("ca.crt")?.trim());
@@ -84,7 +84,7 @@ async fn bootlace_keeps_its_own_whatever_happens_to_them() -> Result<()> {
 }
 
 async fn kept_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"replicas": 2, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let secret = home.api::<Secret>().get(&format!("{}-tls", release.full_name())).await?;
     let ca = &secret.data.as_ref().and_then(|data| data.get("ca.crt")).context("the Secret has no ca.crt")?.0;
@@ -111,7 +111,7 @@ async fn kept_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
         Ok(())
     })
     .await?;
-    release.reached(tasks).await?;
+    release.wait_until_reachable(tasks).await?;
 
     // New replicas serve under the same CA.
     for replica in &replicas {
@@ -120,7 +120,7 @@ async fn kept_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let mut kubectl = release.command("kubectl");
     let deployment = format!("deployment/{}", release.full_name());
     output(kubectl.args(["rollout", "status", &deployment, "--timeout", "90s"])).await?;
-    release.reached(tasks).await?;
+    release.wait_until_reachable(tasks).await?;
     assert_eq!(bundles(tasks, &release).await?, expected);
     release.uninstall().await
 }

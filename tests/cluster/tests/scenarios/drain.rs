@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use kube::ResourceExt;
 use serde_json::json;
@@ -16,7 +16,7 @@ async fn no_pod_is_refused_while_the_webhook_is_restarted() -> Result<()> {
 }
 
 async fn restart(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"replicas": 2, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let names = async || -> Result<BTreeSet<_>> {
         Ok(release.replicas().await?.iter().map(ResourceExt::name_any).collect())

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use bootlace_cluster::node::ADDRESS;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, image_archive, scenario};
 use bootlace_test_registry::{Access, Blob, PASSWORD, Registry};
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let digest = push(&registry).await?;
     objects(&registry, home, tasks).await?;
     let values = json!({
-        "webhook": looking_at(&[tasks.name()]),
+        "webhook": selecting(&[tasks.name()]),
         "store": {"enabled": true, "replicas": 1},
         "entrypoints": {
             "enabled": true, "registries": [registry.host()], "ca": {"configMap": "registry-ca"},

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use bootlace_cluster::command::{command, output};
 use bootlace_cluster::images::{self, PROBE};
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -174,12 +174,12 @@ impl<'n> Installation<'n> {
         let values = json!({
             "image": {"repository": "localhost/bootlace", "tag": "dev", "pullPolicy": "Never"},
             "boot": {"imagePullPolicy": "Never"},
-            "webhook": looking_at(&[tasks.name()]),
+            "webhook": selecting(&[tasks.name()]),
             "profiles": {"default": null, (home.name()): {}},
         });
         let file = NamedTempFile::new().context("make a file for the values")?;
         std::fs::write(file.path(), values.to_string()).context("write the values")?;
-        Ok(Self { home, tasks, release: Release::of(home), way, values: file })
+        Ok(Self { home, tasks, release: Release::new(home), way, values: file })
     }
 
     /// Gives more values, or others.

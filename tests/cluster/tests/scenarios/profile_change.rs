@@ -5,7 +5,7 @@ use std::cell::Cell;
 use anyhow::{Context, Result, ensure};
 use bootlace_cluster::command::output;
 use bootlace_cluster::images::PROBE;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
 use bootlace_cluster::wait::until_async;
 use kube::ResourceExt;
@@ -93,7 +93,7 @@ async fn a_profile_is_broken_and_mended_while_tasks_start() -> Result<()> {
 }
 
 async fn broken_and_mended(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"replicas": 2, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let profile = tasks.name();
     tasks.profile(&spec("good").to_string()).await?;

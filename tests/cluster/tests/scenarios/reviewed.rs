@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use bootlace_cluster::images::PROBE;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::Pod;
@@ -28,7 +28,7 @@ async fn check(home: &Namespace, tasks: &Namespace) -> Result<()> {
         .await?;
     // With a store pods are signed, which the match conditions look at too.
     let store = json!({"replicas": 1});
-    let values = json!({"replicas": 1, "store": store, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"replicas": 1, "store": store, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let reviews = Reviews { release: &release };
 

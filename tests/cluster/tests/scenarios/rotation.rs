@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bootlace_cluster::command::{command, output};
 use bootlace_cluster::scenario::load::{Failure, Load};
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, bootlace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -42,7 +42,7 @@ async fn rotations(home: &Namespace, tasks: &Namespace) -> Result<()> {
     // Minutes, so that what is made here ends soon; what the clock renews is tested without a cluster.
     let tls = json!({"self": {"certificateLifetime": "15m", "caLifetime": "45m"}});
     let values = json!({
-        "replicas": 2, "webhook": looking_at(&[tasks.name()]), "store": {"replicas": 1}, "tls": tls,
+        "replicas": 2, "webhook": selecting(&[tasks.name()]), "store": {"replicas": 1}, "tls": tls,
     });
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let secret = format!("{}-tls", release.full_name());
@@ -105,7 +105,7 @@ async fn a_replica_that_is_killed_costs_reviews_for_a_moment() -> Result<()> {
 }
 
 async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"replicas": 2, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"replicas": 2, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     // One of the two has the API server's connections. The first that is found is the oldest process, so each is killed once.
     for number in 0..2 {
@@ -126,7 +126,7 @@ async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
         // As long as it takes the kubelet to see that the container has ended, and kube-proxy to hear of it.
         assert!(last < Duration::from_secs(8), "{outcome}");
         for failure in &outcome.failures {
-            assert!(failure.why.contains("failed calling webhook"), "{}", failure.why);
+            assert!(failure.reason.contains("failed calling webhook"), "{}", failure.reason);
         }
     }
     release.uninstall().await

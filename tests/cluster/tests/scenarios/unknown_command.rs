@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, scenario, state};
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ async fn without_a_store_its_author_is_warned_and_missing_env_fails_it() -> Resu
 }
 
 async fn without_a_store(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"webhook": looking_at(&[tasks.name()])});
+    let values = json!({"webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
 
     // It runs with its files where there is no boot env.

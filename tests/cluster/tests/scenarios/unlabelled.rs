@@ -3,7 +3,7 @@
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;
 use bootlace_cluster::manifest;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{Namespace, scenario};
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ async fn pods_that_nobody_opted_in_are_never_sent() -> Result<()> {
 async fn check(home: &Namespace, plain: &Namespace, opted_in: &Namespace) -> Result<()> {
     // It looks at these namespaces only. Its own and kube-system are among them, so that what keeps their pods from it
     // is the chart.
-    let values = json!({"webhook": looking_at(&[home.name(), plain.name(), opted_in.name(), "kube-system"])});
+    let values = json!({"webhook": selecting(&[home.name(), plain.name(), opted_in.name(), "kube-system"])});
     let release = Release::install(home, plain, &values.to_string()).await?;
     let before = release.reviews().await?;
 

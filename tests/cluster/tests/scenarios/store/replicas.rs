@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use bootlace_cluster::images::PROBE;
-use bootlace_cluster::scenario::release::{LABEL, Release, looking_at};
+use bootlace_cluster::scenario::release::{LABEL, Release, selecting};
 use bootlace_cluster::scenario::{LIMIT, Namespace, scenario};
 use bootlace_cluster::wait::until_async;
 use k8s_openapi::api::core::v1::Pod;
@@ -20,7 +20,7 @@ async fn no_task_fails_while_the_stores_replicas_are_killed() -> Result<()> {
 }
 
 async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    let values = json!({"store": {"replicas": 2}, "webhook": looking_at(&[tasks.name()])});
+    let values = json!({"store": {"replicas": 2}, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
     let before: Vec<_> = release.stores().await?.iter().map(ResourceExt::name_any).collect();
     assert_eq!(before.len(), 2, "{before:?}");
