@@ -76,7 +76,7 @@ pub async fn go(
         tokio::select! {
             result = &mut build => return result.map(drop),
             _ = polls.tick() => {
-                // Go does not report linking, which takes the last minute.
+                // Go does not report linking, which is most of the last minute.
                 let linked = std::fs::read_dir(into).map_or(0, Iterator::count);
                 if linked > 0 {
                     progress.set(format!("linked {linked} of {} programs", packages.len()));

@@ -51,7 +51,7 @@ impl Victim {
         }
     }
 
-    /// The maximum delay of the kill after the trigger: about as long as the work of the victim takes.
+    /// The maximum delay of the kill after the trigger: about the duration of the work of the victim.
     pub(super) fn max_delay(self) -> Duration {
         Duration::from_millis(match self {
             Self::Boot => 50,

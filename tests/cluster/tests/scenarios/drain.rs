@@ -1,4 +1,4 @@
-//! Replicas that come and go while pods are created.
+//! Replicas are replaced while pods are created.
 
 use std::collections::BTreeSet;
 
@@ -29,12 +29,12 @@ async fn restart(home: &Namespace, tasks: &Namespace) -> Result<()> {
             biased;
             done = &mut rolled => { done?; break }
             injected = release.injects(tasks) => {
-                assert!(injected?, "a pod was let through");
+                assert!(injected?, "a pod was admitted without being injected");
                 created += 1;
             }
         }
     }
-    assert!(created > 20, "only {created} pods were created meanwhile");
+    assert!(created > 20, "only {created} pods were created");
     let after = names().await?;
     assert!(after.len() == 2 && after.is_disjoint(&before), "{before:?} {after:?}");
     release.uninstall().await
