@@ -73,7 +73,7 @@ async fn the_kernel_holds_an_injected_pod_to_its_own_resources() -> Result<()> {
     scenario("pod-level")
         .run(async |namespace| {
             let make = "mkdir /www && dd if=/dev/zero of=/www/model.bin bs=1M count=32 && exec httpd -f -p 8080 -h /www";
-            servers::web_of(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
+            servers::web_container(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
             let profile = "{sources: [{name: model, http: {url: 'http://web', path: model.bin, file: model.bin}}]}";
             namespace.profile(profile).await?;
             watcher(namespace).await?;

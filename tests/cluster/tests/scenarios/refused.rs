@@ -1,4 +1,4 @@
-//! What cannot be booted as asked is refused, with a sentence that says what to change.
+//! Pods and profiles that are refused, with a message that contains the remedy.
 
 use anyhow::Result;
 use bootlace_cluster::images::BUSYBOX;
@@ -13,15 +13,15 @@ fn pod(label: &str) -> Value {
     })
 }
 
-/// What the API server answers to the creation of something that it must refuse.
+/// Creates an object that must be refused, and returns the error message.
 async fn refusal(namespace: &Namespace, object: &Value) -> String {
     match namespace.create(&object.to_string()).await {
-        Ok(_) => panic!("it was not refused: {object}"),
+        Ok(_) => panic!("the object was not refused: {object}"),
         Err(error) => format!("{error:#}"),
     }
 }
 
-fn assert_says(refusal: &str, parts: &[&str]) {
+fn assert_contains(refusal: &str, parts: &[&str]) {
     for part in parts {
         assert!(refusal.contains(part), "{part:?} is not in {refusal:?}");
     }
@@ -33,9 +33,8 @@ async fn a_label_that_names_no_profile_tells_which_there_are() -> Result<()> {
         .run(async |namespace| {
             namespace.profile("{}").await?;
             let refusal = refusal(namespace, &pod("etl-typo")).await;
-            let start = "admission webhook \"task.bootlace.dev\" denied the request: bootlace: pod task: no BootProfile is \
-                         called \"etl-typo\": use one of ";
-            assert_says(&refusal, &[start, "default", namespace.name(), ", or create it"]);
+            let start = "admission webhook \"task.bootlace.dev\" denied the request: bootlace: pod task: ";
+            assert_contains(&refusal, &[start, "\"etl-typo\"", "default", namespace.name(), "[BL1101]"]);
             Ok(())
         })
         .await
@@ -53,64 +52,60 @@ async fn what_the_pod_itself_has_wrong_is_named() -> Result<()> {
             let mounted_at = |path: &str| {
                 with(&|pod| {
                     pod["spec"]["volumes"] = json!([{"name": "own", "emptyDir": {}}]);
-                    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "own", "mountPath": path}]);
+                    pod["spec"]["containers"][0]["volumeMounts"] =
+                        json!([{"name": "own", "mountPath": path}]);
                 })
             };
             let cases = [
                 (
                     with(&|pod| pod["metadata"]["annotations"] = json!({"bootlace.dev/containers": "mian"})),
-                    "the annotation bootlace.dev/containers names \"mian\", but the pod's containers are main: name one \
-                     of these",
+                    &["bootlace.dev/containers", "\"mian\"", "[BL1203]"][..],
                 ),
                 (
                     with(&|pod| pod["metadata"]["annotations"] = json!({"bootlace.dev/containers": " , "})),
-                    "the annotation bootlace.dev/containers is empty: name the task's containers, separated by commas, \
-                     or remove it",
+                    &["bootlace.dev/containers", "[BL1205]"],
                 ),
                 (
                     with(&|pod| pod["spec"]["containers"][0]["name"] = json!("bootlace-boot")),
-                    "a container of the pod is called \"bootlace-boot\", which is Bootlace's own name: rename it",
+                    &["container", "\"bootlace-boot\"", "[BL1206]"],
                 ),
                 (
                     with(&|pod| pod["spec"]["volumes"] = json!([{"name": "bootlace", "emptyDir": {}}])),
-                    "a volume of the pod is called \"bootlace\", which is Bootlace's own name: rename it",
+                    &["volume", "\"bootlace\"", "[BL1206]"],
                 ),
-                (
-                    mounted_at("/bootlace"),
-                    "container \"main\" mounts \"own\" at /bootlace, where Bootlace mounts too",
-                ),
+                (mounted_at("/bootlace"), &["\"main\"", "\"own\"", "/bootlace", "[BL1207]"]),
                 (
                     mounted_at("/var/assets/"),
-                    "container \"main\" mounts \"own\" at /var/assets/, where Bootlace mounts too: mount \"own\" elsewhere, \
-                     or set another assets.mountPath in BootProfile \"default\"",
+                    &["\"main\"", "\"own\"", "/var/assets/", "assets.mountPath", "\"default\"", "[BL1207]"],
                 ),
                 (
                     mounted_at("/var/assets/cache"),
-                    "container \"main\" cannot start with \"own\" at /var/assets/cache below Bootlace's volume \"bootlace\" at \
-                     /var/assets: the latter is read-only",
+                    &["\"main\"", "\"own\"", "/var/assets/cache", "\"bootlace\"", "read-only", "[BL1207]"],
                 ),
                 (
                     with(&|pod| {
                         let mount = json!({"name": "bootlace-store", "mountPath": "/token"});
                         pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
                     }),
-                    "container \"main\" mounts \"bootlace-store\" at /token, which is the name of a volume of Bootlace's own",
+                    &["\"main\"", "\"bootlace-store\"", "/token", "[BL1208]"],
                 ),
                 (
                     with(&|pod| pod["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "arm64"})),
-                    "the pod asks for a node of the architecture arm64, and Bootlace's image is built for amd64 only",
+                    &["arm64", "amd64", "[BL1209]"],
                 ),
             ];
-            for (pod, sentence) in cases {
-                assert_says(&refusal(namespace, &pod).await, &["denied the request: bootlace: pod task: ", sentence]);
+            for (pod, parts) in cases {
+                let refusal = refusal(namespace, &pod).await;
+                assert_contains(&refusal, &["denied the request: bootlace: pod task: "]);
+                assert_contains(&refusal, parts);
             }
             Ok(())
         })
         .await
 }
 
-/// What breaks the rules of the CRD, and the sentences of those rules: the same that profiles from files are held to.
-fn of_the_rules() -> Result<Vec<(Value, String)>> {
+/// Specs that violate the rules of the CRD, and the messages. Profiles from files are validated with the same rules.
+fn rule_samples() -> Result<Vec<(Value, String)>> {
     #[derive(serde::Deserialize)]
     struct Sample {
         message: String,
@@ -125,7 +120,7 @@ fn of_the_rules() -> Result<Vec<(Value, String)>> {
 async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<()> {
     scenario("refused-spec")
         .run(async |namespace| {
-            let of_the_schema = [
+            let schema_samples = [
                 (
                     json!({"boot": {"initImage": {"allow": [{"registry": "https://r.example.com", "repository": "a"}]}}}),
                     "spec.boot.initImage.allow[0].registry in body should match",
@@ -135,21 +130,21 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
                 (json!({"assets": {"mountPath": "data"}}), "spec.assets.mountPath in body should match"),
                 (json!({"env": {"mode": "launch"}}), "supported values: \"Auto\", \"Launch\""),
             ];
-            let of_the_schema = of_the_schema.map(|(spec, sentence)| (spec, sentence.to_owned()));
-            for (spec, sentence) in of_the_schema.into_iter().chain(of_the_rules()?) {
+            let schema_samples = schema_samples.map(|(spec, message)| (spec, message.to_owned()));
+            for (spec, message) in schema_samples.into_iter().chain(rule_samples()?) {
                 let profile = json!({
                     "apiVersion": "bootlace.dev/v1alpha1", "kind": "BootProfile",
                     "metadata": {"name": namespace.name()}, "spec": spec,
                 });
-                assert_says(&refusal(namespace, &profile).await, &["create BootProfile", &sentence]);
+                assert_contains(&refusal(namespace, &profile).await, &["create BootProfile", &message]);
             }
             Ok(())
         })
         .await
 }
 
-/// What the API server takes and no pod could boot with: the status says what is wrong, and so does a pod's refusal, in
-/// another sentence than that for a profile which does not exist.
+/// Profiles that the API server accepts but no pod could boot with. The refusal of a pod contains the reason, and has another code
+/// than that for a profile that does not exist.
 #[tokio::test]
 async fn a_profile_that_no_pod_could_boot_with_is_not_in_force() -> Result<()> {
     #[derive(serde::Deserialize)]
@@ -161,15 +156,14 @@ async fn a_profile_that_no_pod_could_boot_with_is_not_in_force() -> Result<()> {
         .run(async |namespace| {
             let samples: Vec<Sample> =
                 serde_saphyr::from_str(include_str!("../../../../core/tests/profiles/not_in_force.yaml"))?;
-            let called = |number: usize| format!("{}-{number}", namespace.name());
+            let name = |number: usize| format!("{}-{number}", namespace.name());
             for (number, Sample { spec, .. }) in samples.iter().enumerate() {
-                namespace.profile_called(&called(number), &spec.to_string()).await?;
+                namespace.profile_called(&name(number), &spec.to_string()).await?;
             }
             for (number, Sample { message, .. }) in samples.iter().enumerate() {
-                let name = called(number);
+                let name = name(number);
                 let refusal = refusal(namespace, &pod(&name)).await;
-                let sentence = format!("BootProfile {name:?} exists, but is not in force: {message}");
-                assert_says(&refusal, &[&sentence, "Correct the BootProfile, or use another one"]);
+                assert_contains(&refusal, &[&format!("BootProfile {name:?}"), message, "[BL1102]"]);
             }
             Ok(())
         })

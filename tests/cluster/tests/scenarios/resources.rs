@@ -140,7 +140,7 @@ async fn a_boot_that_its_memory_limit_does_not_hold_ends_with_a_sentence() -> Re
     scenario("resources-memory")
         .run(async |namespace| {
             let make = "mkdir /www && dd if=/dev/zero of=/www/model.bin bs=1M count=32 && exec httpd -f -p 8080 -h /www";
-            servers::web_of(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
+            servers::web_container(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
             let profile = "{sources: [{name: model, http: {url: 'http://web', path: model.bin, file: model.bin}}]}";
             namespace.profile(profile).await?;
 
@@ -173,7 +173,7 @@ async fn a_boot_of_large_json_is_never_killed() -> Result<()> {
                 chmod 755 /www/cgi-bin/*
                 exec httpd -f -p 8080 -h /www
             "#;
-            servers::web_of(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
+            servers::web_container(namespace, &json!({"image": BUSYBOX, "command": ["sh", "-c", make]}), &json!([])).await?;
             let mut ended = Vec::new();
             for (name, path, into) in [
                 ("value", "value", "Files"),
