@@ -1,4 +1,4 @@
-//! The store: what it creates, for whom, and what nobody can make it do.
+//! The store: the objects that it creates, its permissions, and attacks on it.
 
 mod ask;
 mod attacks;
