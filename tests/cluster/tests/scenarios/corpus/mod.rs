@@ -43,7 +43,7 @@ async fn what_the_api_server_takes_it_takes_injected_whatever_the_namespace_enfo
 
 async fn compare_all() -> Result<()> {
     let corpus = pods::read(&root().join("tests/corpus"));
-    let fields = Fields::read(&std::fs::read_to_string(root().join(FIELDS))?);
+    let fields = Fields::parse(&std::fs::read_to_string(root().join(FIELDS))?);
     let (mut table, mut problems) = (Table::default(), Vec::new());
     for rules in Rules::ALL {
         // No release selects the first namespace: its pods are not injected.
@@ -75,7 +75,7 @@ async fn the_fields_of_a_pod_are_those_that_the_api_server_tells() -> Result<()>
         .run(async |namespace| {
             let request = http::Request::get("/openapi/v3/api/v1").body(Vec::new())?;
             let document: Value = namespace.client().request(request).await?;
-            let fields = Fields::of_document(&document).to_string();
+            let fields = Fields::from_document(&document).to_string();
             check_or_update(&root().join(FIELDS), |_| fields)
         })
         .await

@@ -110,7 +110,7 @@ impl Row {
                 return Outcome::Unexpected;
             }
         };
-        if entry.left_alone {
+        if entry.unchanged {
             if before != after {
                 self.problems.push(format!("it was changed: {after}"));
             }
