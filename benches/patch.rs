@@ -1,7 +1,8 @@
-//! The time to compute a patch, compared with `serde_json` parsing the same review: `cargo bench --bench patch`.
+//! The time to compute a patch, compared with `serde_json` parsing the same review:
+//! `cargo bench --bench patch`.
 //!
-//! It does not use a benchmark library, because the result is a ratio: batches of both sides run in turn, so that changes of the
-//! speed of the machine affect both.
+//! It does not use a benchmark library, because the result is a ratio: batches of both sides run in turn, so
+//! that changes of the speed of the machine affect both.
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::hint::black_box;

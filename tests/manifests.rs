@@ -53,7 +53,8 @@ fn the_api_server_selects_by_the_names_that_the_code_reads() {
     }
 }
 
-/// The scenario `reviewed` compares the decisions of the conditions with the code. This test compares the names.
+/// The scenario `reviewed` compares the decisions of the conditions with the code. This test compares the
+/// names.
 #[test]
 fn the_match_conditions_hold_the_names_that_the_code_writes() {
     for webhook in webhooks() {

@@ -1,8 +1,9 @@
-//! The cost of a boot, compared with the commands that a user would write instead: `cargo bench --bench boot`.
+//! The cost of a boot, compared with the commands that a user would write instead:
+//! `cargo bench --bench boot`.
 //!
-//! Both are separate processes, fetch the same content from the same server, and write to a file system in memory. They run in
-//! turns. The results are the medians of their wall times, the median of the ratios of each pair, and the peak memory of the
-//! largest process.
+//! Both are separate processes, fetch the same content from the same server, and write to a file system in
+//! memory. They run in turns. The results are the medians of their wall times, the median of the ratios of
+//! each pair, and the peak memory of the largest process.
 //!
 //! `BOOTLACE_BIN` names another binary to measure, such as that of the image.
 #![allow(

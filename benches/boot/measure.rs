@@ -1,5 +1,5 @@
-//! Measures time and memory of a process. The kernel reports the peak memory of all children that a process has waited for, so
-//! each measured process has a separate parent.
+//! Measures time and memory of a process. The kernel reports the peak memory of all children that a process
+//! has waited for, so each measured process has a separate parent.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};

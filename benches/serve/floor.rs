@@ -1,5 +1,5 @@
-//! The minimum cost of any such server: hyper and rustls on one thread, which read a request and send as many bytes as the
-//! webhook. They parse, count and log nothing.
+//! The minimum cost of any such server: hyper and rustls on one thread, which read a request and send as many
+//! bytes as the webhook. They parse, count and log nothing.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -15,8 +15,8 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// Serves responses of `size` bytes until the process is killed. Writes its certificate to `ca`, and its address to standard error in
-/// the format of the webhook.
+/// Serves responses of `size` bytes until the process is killed. Writes its certificate to `ca`, and its
+/// address to standard error in the format of the webhook.
 pub(crate) fn serve(size: usize, ca: &Path) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(ca, certified.cert.pem()).unwrap();

@@ -1,8 +1,9 @@
 //! The cost of a served review: CPU time, memory, time until ready.
 //!
-//! Starts `bootlace webhook` without a cluster, and sends the same review a fixed number of times over TLS keep-alive connections.
-//! The CPU time is the user and system time of the server, so it does not depend on how the load generator shares the cores. The
-//! times to parse and process the same review in this process allow comparisons between machines.
+//! Starts `bootlace webhook` without a cluster, and sends the same review a fixed number of times over TLS
+//! keep-alive connections. The CPU time is the user and system time of the server, so it does not depend on
+//! how the load generator shares the cores. The times to parse and process the same review in this process
+//! allow comparisons between machines.
 //!
 //! [`floor`] gets the same load, to show the share of HTTP, TLS and the kernel.
 //!

@@ -1,4 +1,5 @@
-//! The annotations that the author of a pod writes, on an ordinary pod. The input contains their values, separated by NUL bytes.
+//! The annotations that the author of a pod writes, on an ordinary pod. The input contains their values,
+//! separated by NUL bytes.
 #![no_main]
 
 mod common;

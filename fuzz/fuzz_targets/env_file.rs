@@ -1,5 +1,5 @@
-//! The file from which the kubelet reads the boot env. The input is `NAME`, a NUL byte and the value. The file has one line for the
-//! variable, which the value does not end early.
+//! The file from which the kubelet reads the boot env. The input is `NAME`, a NUL byte and the value. The
+//! file has one line for the variable, which the value does not end early.
 #![no_main]
 
 use bootlace::boot::fuzzing;

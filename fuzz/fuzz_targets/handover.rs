@@ -1,4 +1,5 @@
-//! The files between the launcher of a task and the pipe sidecar. Encoding a parsed file returns the same bytes.
+//! The files between the launcher of a task and the pipe sidecar. Encoding a parsed file returns the same
+//! bytes.
 #![no_main]
 
 use bootlace_launch::handover::{Manifest, StoreResult};

@@ -1,4 +1,5 @@
-//! Image names, and the patterns with which profiles allow them. Parsing a printed name returns the same name.
+//! Image names, and the patterns with which profiles allow them. Parsing a printed name returns the same
+//! name.
 #![no_main]
 
 use bootlace_core::pod::Image;

@@ -1,4 +1,5 @@
-//! `$(NAME)` as Kubernetes expands it: an escaped text expands to itself, and unknown references do not change.
+//! `$(NAME)` as Kubernetes expands it: an escaped text expands to itself, and unknown references do not
+//! change.
 #![no_main]
 
 use bootlace_launch::expansion;

@@ -1,5 +1,5 @@
-//! The body of a review. For any input, the response is well-formed, its patch applies to the pod, and the patched pod is not
-//! patched again.
+//! The body of a review. For any input, the response is well-formed, its patch applies to the pod, and the
+//! patched pod is not patched again.
 #![no_main]
 
 mod common;

@@ -1,5 +1,5 @@
-//! Templates of profiles, rendered for a pod with untrusted labels and annotations. A valid template renders within its limits, and
-//! a value does not change the structure around it.
+//! Templates of profiles, rendered for a pod with untrusted labels and annotations. A valid template renders
+//! within its limits, and a value does not change the structure around it.
 #![no_main]
 
 use bootlace_core::pod::{Json, Pod};

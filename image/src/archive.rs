@@ -1,6 +1,7 @@
 //! Writes an image as a tar file with an OCI image layout, for `ctr images import` and `skopeo`.
 //!
-//! The format is that of the OCI Image Format Specification 1.1, `image-layout.md`, `manifest.md` and `config.md`.
+//! The format is that of the OCI Image Format Specification 1.1, `image-layout.md`, `manifest.md` and
+//! `config.md`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -62,7 +63,8 @@ pub fn write(output: &Path, reference: &str, layer: &Layer, config: &Config) -> 
     }))?;
     let mut described = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
     if let Some(described) = described.as_object_mut() {
-        // containerd reads the full name of the image from the first annotation, other tools the tag from the second.
+        // containerd reads the full name of the image from the first annotation, other tools the tag from the
+        // second.
         let tag = reference.rsplit_once(':').map_or("latest", |(_, tag)| tag);
         described.insert(
             "annotations".to_owned(),

@@ -4,8 +4,8 @@
 //! - [`archive`]: a layer and its configuration as a tar file with an OCI image layout.
 //! - [`product`]: the Bootlace image.
 //!
-//! Existing image tools write the time of the build into the image, so its digest would change with each build. This is little
-//! code instead.
+//! Existing image tools write the time of the build into the image, so its digest would change with each
+//! build. This is little code instead.
 
 pub mod archive;
 pub mod layer;

@@ -30,8 +30,8 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// The builds for an image, with the cargo profile `profile` for `bootlace`: profiles and packages, in the order of the
-    /// fields.
+    /// The builds for an image, with the cargo profile `profile` for `bootlace`: profiles and packages, in
+    /// the order of the fields.
     #[must_use]
     pub fn builds(profile: &str) -> [(&str, &'static str); 3] {
         [
@@ -68,8 +68,8 @@ pub fn write(binaries: &Binaries, reference: &str, output: &Path) -> Result<Stri
     archive::write(output, reference, &layer, &config)
 }
 
-/// The cargo that builds the static binary `name` of the package of the same name. What it prints names the binary: see
-/// [`executable`].
+/// The cargo that builds the static binary `name` of the package of the same name. What it prints names the
+/// binary: see [`executable`].
 #[must_use]
 pub fn command(root: &Path, profile: &str, name: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

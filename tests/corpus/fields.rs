@@ -1,4 +1,5 @@
-//! The fields of a pod spec, from the `OpenAPI` document of the API server. `fields.txt` has one line for each type.
+//! The fields of a pod spec, from the `OpenAPI` document of the API server. `fields.txt` has one line for
+//! each type.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -101,7 +102,8 @@ fn short(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-/// The type that a property refers to: directly, through `allOf`, or as the items of a list or the values of a map.
+/// The type that a property refers to: directly, through `allOf`, or as the items of a list or the values of
+/// a map.
 fn reference(schema: &Value) -> Option<&str> {
     let inner = [&schema["allOf"][0], &schema["items"], &schema["additionalProperties"]];
     match schema["$ref"].as_str() {

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 const ANNOTATION: &str = "bootlace.dev/injected";
 const LAUNCHER: &str = "/bootlace/bin/launch";
 
-/// The differences between a pod and the injected one without the additions of Bootlace. Each line names a field and both values.
+/// The differences between a pod and the injected one without the additions of Bootlace. Each line names a
+/// field and both values.
 pub(crate) fn differences(before: &Value, injected: &Value) -> Vec<String> {
     let mut stripped = injected.clone();
     let mut found = match strip(before, &mut stripped) {
@@ -62,7 +63,8 @@ fn strip_task(own: &Value, task: &mut Map<String, Value>) -> Result<(), String> 
     strip_hook(own, task)
 }
 
-/// Removes the launcher before the command. If the spec has no command, that of the image follows the launcher.
+/// Removes the launcher before the command. If the spec has no command, that of the image follows the
+/// launcher.
 fn strip_command(own: &Value, task: &mut Map<String, Value>) -> Result<(), String> {
     let Some(command) = task.get_mut("command").and_then(Value::as_array_mut) else { return Ok(()) };
     if command.first().is_none_or(|word| word != LAUNCHER) {
@@ -114,7 +116,8 @@ fn strip_hook(own: &Value, task: &mut Map<String, Value>) -> Result<(), String> 
     Ok(())
 }
 
-/// Keeps only the items of a list for which `keep` returns true. Removes the list if it is empty and was added.
+/// Keeps only the items of a list for which `keep` returns true. Removes the list if it is empty and was
+/// added.
 fn retain(object: &mut Map<String, Value>, before: &Value, field: &str, keep: impl Fn(&Value) -> bool) {
     if let Some(list) = object.get_mut(field).and_then(Value::as_array_mut) {
         list.retain(|item| keep(item));

@@ -1,7 +1,8 @@
-//! The corpus: pods of many kinds, based on the documentation of the Kubernetes API, in one file for each theme.
+//! The corpus: pods of many kinds, based on the documentation of the Kubernetes API, in one file for each
+//! theme.
 //!
-//! An entry is a pod without the common parts: kind, task label, a name (made from the title), and an image for containers that
-//! name none.
+//! An entry is a pod without the common parts: kind, task label, a name (made from the title), and an image
+//! for containers that name none.
 
 use std::path::Path;
 
@@ -79,7 +80,8 @@ fn pod(entry: &Entry) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 }
 
-/// Converts a title to a name: `a claim on a device, by a template` becomes `a-claim-on-a-device-by-a-template`.
+/// Converts a title to a name: `a claim on a device, by a template` becomes
+/// `a-claim-on-a-device-by-a-template`.
 fn name(title: &str) -> String {
     let words = title.split(|character: char| !character.is_ascii_alphanumeric());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
@@ -93,8 +95,8 @@ fn containers_mut(spec: &mut Value) -> impl Iterator<Item = &mut Value> {
     lists.flat_map(|(_, list)| list.as_array_mut().unwrap())
 }
 
-/// The pod with the fields that the pod security standard `restricted` requires, unless the pod sets them. Few pods of the corpus
-/// set all of them, so this tests more pods with the standard.
+/// The pod with the fields that the pod security standard `restricted` requires, unless the pod sets them.
+/// Few pods of the corpus set all of them, so this tests more pods with the standard.
 pub(crate) fn hardened(pod: &Value) -> Value {
     let mut pod = pod.clone();
     let spec = &mut pod["spec"];

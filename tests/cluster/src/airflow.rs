@@ -20,8 +20,8 @@ const UV: &str = "uv==0.13.8";
 /// The Python of Debian, even if another python3 is first in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Installs Airflow into the cache if necessary, and returns the folder: the environment is in `venv`, and `airflow.db` is an
-/// initialized database to copy.
+/// Installs Airflow into the cache if necessary, and returns the folder: the environment is in `venv`, and
+/// `airflow.db` is an initialized database to copy.
 ///
 /// # Errors
 /// If the packages cannot be installed or Airflow does not start.
@@ -66,8 +66,8 @@ fn airflow(venv: &Path, home: &Path, program: &str) -> Command {
     program
 }
 
-/// Locked while an Airflow runs. Each one uses a whole core most of the time, and several at once slow down the webhook on a
-/// small machine so much that its reviews time out.
+/// Locked while an Airflow runs. Each one uses a whole core most of the time, and several at once slow down
+/// the webhook on a small machine so much that its reviews time out.
 static RUNS: Mutex<()> = Mutex::const_new(());
 
 /// An Airflow with an empty database and a connection to the cluster.
@@ -87,8 +87,8 @@ pub struct DagRun {
 }
 
 impl Airflow {
-    /// An Airflow whose pods run in `namespace`, with the environment of [`prepare`]. Its files are in the folder of the
-    /// kubeconfig, and are removed when this value is dropped.
+    /// An Airflow whose pods run in `namespace`, with the environment of [`prepare`]. Its files are in the
+    /// folder of the kubeconfig, and are removed when this value is dropped.
     ///
     /// # Errors
     /// If Airflow is not installed, or the folder of `kubeconfig` cannot be written.
@@ -117,8 +117,8 @@ impl Airflow {
         Ok(Self { venv: entry.folder().join("venv"), home, connection: connection.to_string().into() })
     }
 
-    /// Runs the DAG `dag` in `tests/cluster/airflow/dags` once, for the logical date `date` (`2026-01-01`), and waits until it
-    /// ends. Concurrent calls run one after another.
+    /// Runs the DAG `dag` in `tests/cluster/airflow/dags` once, for the logical date `date` (`2026-01-01`),
+    /// and waits until it ends. Concurrent calls run one after another.
     ///
     /// # Errors
     /// If Airflow cannot be started. A failed run is not an error.
@@ -128,8 +128,8 @@ impl Airflow {
         dag_run(airflow).await
     }
 
-    /// Runs the DAG as [`run`](Self::run) does, clears the run, as a user does to run its tasks again, and waits until it
-    /// ends again.
+    /// Runs the DAG as [`run`](Self::run) does, clears the run, as a user does to run its tasks again, and
+    /// waits until it ends again.
     ///
     /// # Errors
     /// If Airflow cannot be started. A failed run is not an error.

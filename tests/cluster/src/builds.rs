@@ -33,8 +33,8 @@ pub async fn cargo(root: &Path, profile: &str, name: &str, progress: &Progress) 
     product::executable(&stdout, name)
 }
 
-/// The progress in a line of cargo. Empty if the line is part of the progress output but has no number, `None` if it is a
-/// message.
+/// The progress in a line of cargo. Empty if the line is part of the progress output but has no number,
+/// `None` if it is a message.
 fn cargo_progress(line: &str) -> Option<String> {
     let line = line.trim();
     let bar = |verb| line.strip_prefix(verb)?.split_once("] ").map(|(_, rest)| rest.trim());
@@ -86,8 +86,8 @@ pub async fn go(
     }
 }
 
-/// Runs `go build -v`, or a script that runs it, for programs that consist of `total` packages, and returns its standard
-/// output.
+/// Runs `go build -v`, or a script that runs it, for programs that consist of `total` packages, and returns
+/// its standard output.
 ///
 /// # Errors
 /// If it fails. The message contains the output of Go.
@@ -138,7 +138,8 @@ fn go_command(module: &Path) -> Command {
     go
 }
 
-/// The path below `cache/download` of the module that a line of Go names as being downloaded. `None` for other lines.
+/// The path below `cache/download` of the module that a line of Go names as being downloaded. `None` for
+/// other lines.
 fn zip(line: &str) -> Option<PathBuf> {
     let (module, version) = line.strip_prefix("go: downloading ")?.trim().split_once(' ')?;
     // Go escapes uppercase letters, for file systems that are not case-sensitive.
@@ -167,8 +168,8 @@ enum Line {
     Message,
 }
 
-/// Runs the command until it exits, calls `on_line` for each line of its standard error, and returns its standard output. A
-/// carriage return ends a line too.
+/// Runs the command until it exits, calls `on_line` for each line of its standard error, and returns its
+/// standard output. A carriage return ends a line too.
 async fn run_with_progress(command: &mut Command, mut on_line: impl FnMut(&str) -> Line) -> Result<String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let program = command.as_std().get_program().display().to_string();

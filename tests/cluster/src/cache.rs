@@ -18,8 +18,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Opens the entry of this kind (`airflow`) with the inputs `sources`, which is built in one step. Waits while another
-    /// process builds it.
+    /// Opens the entry of this kind (`airflow`) with the inputs `sources`, which is built in one step. Waits
+    /// while another process builds it.
     ///
     /// # Errors
     /// If the folder of the cache cannot be written.
@@ -85,7 +85,8 @@ fn root() -> Result<PathBuf> {
         .context("no folder for the cache: set BOOTLACE_CACHE or HOME")
 }
 
-/// A hash of `sources`. Each source is hashed separately, so that moving bytes from one to the next changes the result.
+/// A hash of `sources`. Each source is hashed separately, so that moving bytes from one to the next changes
+/// the result.
 fn key(sources: &[&[u8]]) -> String {
     let whole: Vec<u8> = sources.iter().flat_map(|source| Sha256::digest(source).to_vec()).collect();
     let mut key = hex::encode(Sha256::digest(whole));

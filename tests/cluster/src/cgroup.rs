@@ -28,7 +28,8 @@ pub fn create(id: &str) -> Result<()> {
     for folder in folders(id)? {
         enable_controllers(&folder)?;
         fs::create_dir(&folder).with_context(|| format!("create the cgroup {}", folder.display()))?;
-        // A v1 cpuset with an empty list of CPUs accepts no processes. With clone_children, children copy the list.
+        // A v1 cpuset with an empty list of CPUs accepts no processes. With clone_children, children copy the
+        // list.
         let clone = folder.join("cgroup.clone_children");
         if clone.exists() {
             fs::write(&clone, "1").with_context(|| format!("write {}", clone.display()))?;
@@ -41,7 +42,8 @@ pub fn create(id: &str) -> Result<()> {
 /// Enables all controllers for the children of the root in a v2 hierarchy, as the kubelet requires.
 fn enable_controllers(folder: &Path) -> Result<()> {
     let Some(root) = folder.parent() else { return Ok(()) };
-    // v1 hierarchies do not have this file, and a v2 hierarchy that is mounted in addition to them has no controllers.
+    // v1 hierarchies do not have this file, and a v2 hierarchy that is mounted in addition to them has no
+    // controllers.
     let Ok(controllers) = fs::read_to_string(root.join("cgroup.controllers")) else { return Ok(()) };
     for controller in controllers.split_whitespace() {
         let file = root.join("cgroup.subtree_control");

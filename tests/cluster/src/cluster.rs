@@ -17,7 +17,8 @@ use crate::keeper;
 use crate::node::{CONTAINERD_SOCKET, READY};
 use crate::run::RunDir;
 
-/// A cluster. It is stopped and removed when this value is dropped, or when this process ends in any other way.
+/// A cluster. It is stopped and removed when this value is dropped, or when this process ends in any other
+/// way.
 pub struct Cluster {
     run: RunDir,
     tools: PathBuf,
@@ -99,7 +100,8 @@ impl Cluster {
 
 /// A cluster that commands can use.
 pub trait Reachable {
-    /// A command with `KUBECONFIG` set, and with `kubectl` and `helm` in its `PATH`. It is killed when this process ends.
+    /// A command with `KUBECONFIG` set, and with `kubectl` and `helm` in its `PATH`. It is killed when this
+    /// process ends.
     fn command(&self, program: impl AsRef<OsStr>) -> Command;
 }
 

@@ -14,8 +14,8 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The path of this program, as it was started. Cargo replaces the file when it builds the scenarios, and then
-/// [`std::env::current_exe`] returns a path that does not exist.
+/// The path of this program, as it was started. Cargo replaces the file when it builds the scenarios, and
+/// then [`std::env::current_exe`] returns a path that does not exist.
 #[must_use]
 pub fn this_program() -> PathBuf {
     format!("/proc/{}/exe", std::process::id()).into()

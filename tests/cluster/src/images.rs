@@ -1,4 +1,5 @@
-//! The container images of the node: that of Bootlace, and those of its tests. The node imports them at its start and pulls none.
+//! The container images of the node: that of Bootlace, and those of its tests. The node imports them at its
+//! start and pulls none.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -29,15 +30,16 @@ const ENV: [&str; 3] =
     ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "OF_IMAGE=image", "BOTH=image"];
 /// Busybox and an S3 server, `versitygw`. See [`crate::store`].
 pub const STORE: &str = "localhost/store:test";
-/// An image like the plugin images of Optimus: a shell, and an entrypoint that sources the env of its job and then starts the
-/// command in the `args` of the pod, here the probe.
+/// An image like the plugin images of Optimus: a shell, and an entrypoint that sources the env of its job and
+/// then starts the command in the `args` of the pod, here the probe.
 pub const OPTIMUS_PLUGIN: &str = "localhost/optimus-plugin:test";
 /// The boot image of `examples/boot-image`, as its Dockerfile builds it.
 pub const BOOT_EXAMPLE: &str = "localhost/boot-example:test";
 /// The sandbox image of pods, which `node/containerd.toml` names.
 const PAUSE: &str = "localhost/pause:test";
 
-/// The variable with the registry that the images were pushed to, `host:port/path`. Not set if the nodes have the images.
+/// The variable with the registry that the images were pushed to, `host:port/path`. Not set if the nodes have
+/// the images.
 pub const REGISTRY: &str = "BOOTLACE_REGISTRY";
 
 /// Replaces the image names in `text` by their names on this cluster.
@@ -148,8 +150,8 @@ pub async fn write(folder: &Path, programs: &Programs, store: &Path) -> Result<(
     Ok(())
 }
 
-/// Copies the program `bootlace` of the image to `file`, for the scenarios. They cannot build it, because the environment that
-/// cargo sets for tests would make it rebuild many crates.
+/// Copies the program `bootlace` of the image to `file`, for the scenarios. They cannot build it, because the
+/// environment that cargo sets for tests would make it rebuild many crates.
 ///
 /// # Errors
 /// If it cannot be copied.

@@ -12,7 +12,8 @@ use crate::wait::until_async;
 /// The namespace of Bootlace.
 pub const NAMESPACE: &str = "bootlace";
 
-/// Installs the chart with the values in `values.yaml`, which `values` (`key=value`) override, and waits until Bootlace is ready.
+/// Installs the chart with the values in `values.yaml`, which `values` (`key=value`) override, and waits
+/// until Bootlace is ready.
 ///
 /// # Errors
 /// If Helm fails or Bootlace does not become ready. The logs of its pods are then on standard error.
@@ -30,7 +31,8 @@ pub async fn install(cluster: &impl Reachable, values: &[String]) -> Result<()> 
         print_state(cluster).await;
     }
     installed.context("install charts/bootlace with Helm")?;
-    // The webhook is not reachable before kube-proxy knows its endpoints and the API server knows its configuration.
+    // The webhook is not reachable before kube-proxy knows its endpoints and the API server knows its
+    // configuration.
     until_async(REACHABLE, "the API server does not reach the webhook", async || {
         let mut kubectl = cluster.command("kubectl");
         let image = images::with_registry(images::BUSYBOX);

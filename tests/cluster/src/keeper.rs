@@ -11,8 +11,8 @@
 //!             └─ etcd, kube-apiserver, kubelet, …
 //! ```
 //!
-//! Mounts, network devices and addresses are removed with their namespaces. The keeper removes the folder of the run and the
-//! cgroups.
+//! Mounts, network devices and addresses are removed with their namespaces. The keeper removes the folder of
+//! the run and the cgroups.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -58,8 +58,8 @@ pub fn keep(run: &RunDir, tools: &Path, revive: bool) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Removes the files and cgroups of clusters whose keeper was killed too. If this fails, it prints the error and continues,
-/// because they do not affect other clusters.
+/// Removes the files and cgroups of clusters whose keeper was killed too. If this fails, it prints the error
+/// and continues, because they do not affect other clusters.
 ///
 /// # Errors
 /// If the runs cannot be listed.

@@ -7,7 +7,8 @@
 //! - [`tools`]: builds Kubernetes, Helm and `CoreDNS` from source; [`cache`] keeps the results.
 //! - [`builds`]: runs cargo and Go, and reports their progress.
 //! - [`images`]: the container images of the node; [`store`] builds the S3 server in one of them.
-//! - [`cluster`]: starts and stops a cluster; [`run`] is its folder; [`keeper`] and [`cgroup`] clean up after it.
+//! - [`cluster`]: starts and stops a cluster; [`run`] is its folder; [`keeper`] and [`cgroup`] clean up after
+//!   it.
 //! - [`current`]: an existing cluster, which is used instead.
 //! - [`install`]: installs Bootlace on the cluster.
 //! - [`airflow`]: runs DAGs with pods on the cluster.

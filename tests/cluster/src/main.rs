@@ -1,4 +1,5 @@
-//! The command line of the harness: it starts temporary clusters, and runs the scenarios, the demo and the benchmarks on them.
+//! The command line of the harness: it starts temporary clusters, and runs the scenarios, the demo and the
+//! benchmarks on them.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,8 @@ enum Arguments {
         #[arg(long)]
         bare: bool,
     },
-    /// Start a cluster, run a command in its network with KUBECONFIG set, and stop the cluster. Exits with the exit
-    /// code of the command.
+    /// Start a cluster, run a command in its network with KUBECONFIG set, and stop the cluster. Exits with
+    /// the exit code of the command.
     Run {
         #[command(flatten)]
         release: Release,
@@ -71,7 +72,8 @@ enum Arguments {
     },
     /// Run an Airflow DAG on a cluster with Bootlace, and show how its pods change.
     Demo(On),
-    /// Start a cluster with Bootlace, run tasks with outputs on it, kill one process during each, and print the results.
+    /// Start a cluster with Bootlace, run tasks with outputs on it, kill one process during each, and print
+    /// the results.
     Kill(Kill),
     /// Start a cluster with Bootlace, and measure the cost of outputs and of the hook for docs/figures.md.
     Bench(Bench),
@@ -106,9 +108,10 @@ struct On {
     /// A temporary cluster, or the cluster of the current context of the kubeconfig.
     #[arg(long, value_enum, default_value_t)]
     cluster: Which,
-    /// With `current`: the registry, `host:port/path`, to push the images to, and from which the nodes pull them. Without
-    /// it, the images are loaded with the tool that created the cluster: kind, k3d, minikube, or ctr or nerdctl if the node
-    /// is this machine (`CONTAINERD_ADDRESS` overrides the default socket of containerd).
+    /// With `current`: the registry, `host:port/path`, to push the images to, and from which the nodes pull
+    /// them. Without it, the images are loaded with the tool that created the cluster: kind, k3d, minikube,
+    /// or ctr or nerdctl if the node is this machine (`CONTAINERD_ADDRESS` overrides the default socket of
+    /// containerd).
     #[arg(long, env = "REGISTRY")]
     registry: Option<String>,
 }
@@ -290,14 +293,14 @@ async fn run_kill_test(options: &Kill) -> Result<()> {
         .await
 }
 
-/// Builds the scenarios before the cluster starts: the network of the cluster has no route to the registries, and compiler
-/// errors are easier to read here.
+/// Builds the scenarios before the cluster starts: the network of the cluster has no route to the registries,
+/// and compiler errors are easier to read here.
 async fn build_scenarios() -> Result<()> {
     stage("building the scenarios", async { run(scenarios().arg("--no-run")).await }).await
 }
 
-/// Runs the scenarios whose names contain one of `names`, except those whose names contain one of `skipped`. `cert_manager` is
-/// the folder of cert-manager, for the scenario that needs it.
+/// Runs the scenarios whose names contain one of `names`, except those whose names contain one of `skipped`.
+/// `cert_manager` is the folder of cert-manager, for the scenario that needs it.
 async fn run_scenarios(
     cluster: &impl Reachable,
     names: &[String],
@@ -311,8 +314,8 @@ async fn run_scenarios(
         inside.args(["--skip", name]);
     }
     inside.envs(cert_manager.map(|folder| (needs::CERT_MANAGER_FOLDER, folder)));
-    // Except those with Airflow, scenarios mostly wait. But with more of them at the same time, the webhook gets so little CPU on
-    // two cores that its reviews exceed the timeout of the API server.
+    // Except those with Airflow, scenarios mostly wait. But with more of them at the same time, the webhook
+    // gets so little CPU on two cores that its reviews exceed the timeout of the API server.
     let status = inside.env("RUST_TEST_THREADS", "3").status().await;
     Ok(exit_code(status.context("start cargo")?))
 }
@@ -361,8 +364,8 @@ async fn image(output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prepares the machine, builds what is missing, and starts a cluster. With `bare`, Bootlace is not installed. With `revive`, the
-/// programs of the cluster are restarted when they exit.
+/// Prepares the machine, builds what is missing, and starts a cluster. With `bare`, Bootlace is not
+/// installed. With `revive`, the programs of the cluster are restarted when they exit.
 async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Cluster> {
     machine::ensure(&machine::CLUSTER).await?;
     let Prepared { tools, store, programs } = prepare(kubernetes, !bare).await?;

@@ -19,12 +19,12 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
-/// Creates all documents in `yaml`, which can also be one JSON document, in order. Objects without a namespace are created in
-/// `namespace`. With `dry_run` the API server does not store them.
+/// Creates all documents in `yaml`, which can also be one JSON document, in order. Objects without a
+/// namespace are created in `namespace`. With `dry_run` the API server does not store them.
 ///
 /// # Errors
-/// If a document is not a Kubernetes object, its kind does not exist on the cluster, or the API server refuses it. In the last
-/// case, the message is that of the API server.
+/// If a document is not a Kubernetes object, its kind does not exist on the cluster, or the API server
+/// refuses it. In the last case, the message is that of the API server.
 pub async fn create(client: &Client, yaml: &str, namespace: &str, dry_run: bool) -> Result<Vec<Created>> {
     let mut created = Vec::new();
     for object in parse(&images::with_registry(yaml))? {

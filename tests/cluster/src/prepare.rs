@@ -19,7 +19,8 @@ pub struct Prepared {
     pub programs: Programs,
 }
 
-/// Builds all parts. Go and cargo run concurrently: each uses the cores that the other leaves idle while it links or downloads.
+/// Builds all parts. Go and cargo run concurrently: each uses the cores that the other leaves idle while it
+/// links or downloads.
 ///
 /// # Errors
 /// If a download or a build fails. All other builds are then stopped.

@@ -1,6 +1,7 @@
 //! The processes of this cluster: the descendants of its first process.
 //!
-//! Scenarios share only the network namespace of the cluster, so the process IDs here are those of the machine.
+//! Scenarios share only the network namespace of the cluster, so the process IDs here are those of the
+//! machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -39,8 +40,9 @@ impl Node {
         Ok(Self { first: parent(node).context("the node process has no parent")? })
     }
 
-    /// The CPU time of all processes except etcd and the control plane, including processes that have exited: the kernel adds
-    /// their time to that of the process that waited for them, which is process 1 for orphans.
+    /// The CPU time of all processes except etcd and the control plane, including processes that have exited:
+    /// the kernel adds their time to that of the process that waited for them, which is process 1 for
+    /// orphans.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let is_control_plane = |argv: &[String]| {
             let program = argv.first().and_then(|path| path.rsplit('/').next());
@@ -55,8 +57,8 @@ impl Node {
         Ok(Duration::from_millis(ticks * 1000 / u64::try_from(rate)?))
     }
 
-    /// Kills one process that `matches` selects. If there are several, the random number `random` selects one. Returns whether a
-    /// process was killed.
+    /// Kills one process that `matches` selects. If there are several, the random number `random` selects
+    /// one. Returns whether a process was killed.
     pub(crate) fn kill(&self, random: u64, matches: impl Fn(&Process) -> bool) -> bool {
         let found = self.find(matches);
         let at = usize::try_from(random).unwrap_or_default().checked_rem(found.len()).unwrap_or_default();
@@ -91,13 +93,15 @@ impl Node {
 }
 
 impl Process {
-    /// Whether the process is in a container of the pod. The kubelet puts the UID of the pod in the name of the cgroup.
+    /// Whether the process is in a container of the pod. The kubelet puts the UID of the pod in the name of
+    /// the cgroup.
     pub(crate) fn is_in_pod(&self, uid: &str) -> bool {
         let cgroup = fs::read_to_string(file(self.pid, "cgroup")).unwrap_or_default();
         !uid.is_empty() && cgroup.contains(&format!("/pod{uid}"))
     }
 
-    /// The CPU time of the process and of the children that it has waited for, in clock ticks. 0 if it has exited.
+    /// The CPU time of the process and of the children that it has waited for, in clock ticks. 0 if it has
+    /// exited.
     fn ticks(&self) -> u64 {
         // utime to cstime, see proc_pid_stat(5).
         let fields = stat(self.pid).unwrap_or_default();

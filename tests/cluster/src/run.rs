@@ -9,16 +9,16 @@ use anyhow::{Context, Result};
 /// Not `$TMPDIR`, which can be below `/run` or `/var`: the node has its own `/run` and `/var`.
 const PARENT: &str = "/tmp";
 const PREFIX: &str = "bootlace-cluster-";
-/// The key that signs service account tokens, in the same folder as the kubeconfig. Scenarios use it to sign tokens that the API
-/// server would not issue, such as expired ones.
+/// The key that signs service account tokens, in the same folder as the kubeconfig. Scenarios use it to sign
+/// tokens that the API server would not issue, such as expired ones.
 pub const TOKEN_KEY: &str = "token.key";
 /// The folder of the image archives, in the same folder as the kubeconfig.
 pub const IMAGES: &str = "images";
 /// The program `bootlace`, in the same folder as the kubeconfig.
 pub const BOOTLACE: &str = "bootlace";
 
-/// The folder of a run, `/tmp/bootlace-cluster-<id>`. The process that created it removes it when this value is dropped. If
-/// that process was killed, the keeper removes it.
+/// The folder of a run, `/tmp/bootlace-cluster-<id>`. The process that created it removes it when this value
+/// is dropped. If that process was killed, the keeper removes it.
 pub struct RunDir {
     id: String,
     path: PathBuf,

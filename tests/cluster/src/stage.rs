@@ -1,6 +1,7 @@
 //! Reports stages, the slow steps of a run: their start, progress and duration.
 //!
-//! All output goes to standard error, because standard output belongs to the command that runs on the cluster.
+//! All output goes to standard error, because standard output belongs to the command that runs on the
+//! cluster.
 
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,8 +90,8 @@ pub fn print(line: &str) {
     lock(&BOARD).line(line);
 }
 
-/// Prints the duration of each stage, and that of the whole run, called `name`: since the start of `make` (`BOOTLACE_STARTED`,
-/// in seconds since the epoch), or since the first stage.
+/// Prints the duration of each stage, and that of the whole run, called `name`: since the start of `make`
+/// (`BOOTLACE_STARTED`, in seconds since the epoch), or since the first stage.
 pub fn print_times(name: &str) {
     let mut board = lock(&BOARD);
     let started = std::env::var("BOOTLACE_STARTED").ok().and_then(|seconds| seconds.parse().ok());
@@ -167,7 +168,8 @@ impl Board {
     }
 }
 
-/// One line with the progress of all `stages`. The name of a single stage is omitted, because it is in the line above.
+/// One line with the progress of all `stages`. The name of a single stage is omitted, because it is in the
+/// line above.
 fn progress_line(elapsed: Duration, stages: &[Running]) -> String {
     let parts = stages.iter().map(|stage| {
         let progress = stage.progress.get();

@@ -1,5 +1,5 @@
-//! The programs of the cluster: Kubernetes, Helm and `CoreDNS`, built from the Go module `tests/cluster/tools`. An older
-//! Kubernetes and cert-manager have separate modules.
+//! The programs of the cluster: Kubernetes, Helm and `CoreDNS`, built from the Go module
+//! `tests/cluster/tools`. An older Kubernetes and cert-manager have separate modules.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -75,8 +75,8 @@ const CERT_MANAGER: Module = Module {
 /// The file with the `CustomResourceDefinition`s of cert-manager, in the same folder as its program.
 pub const CERT_MANAGER_CRDS: &str = "crds.yaml";
 
-/// Builds cert-manager if it is not in the cache, and returns the folder with its program `cert-manager` and the file
-/// [`CERT_MANAGER_CRDS`].
+/// Builds cert-manager if it is not in the cache, and returns the folder with its program `cert-manager` and
+/// the file [`CERT_MANAGER_CRDS`].
 ///
 /// # Errors
 /// As [`prepare`].
@@ -125,8 +125,8 @@ pub async fn prepare(kubernetes: Kubernetes) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds the programs in `names`, for the newest version of Kubernetes, if they are not in the cache, and returns their
-/// folder.
+/// Builds the programs in `names`, for the newest version of Kubernetes, if they are not in the cache, and
+/// returns their folder.
 ///
 /// # Errors
 /// As [`prepare`], and if there is no such program.

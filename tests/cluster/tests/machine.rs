@@ -1,4 +1,5 @@
-//! Tests `hack/machine`, as the Makefile calls it, on machines with missing requirements. Its `PATH` contains only fake programs.
+//! Tests `hack/machine`, as the Makefile calls it, on machines with missing requirements. Its `PATH` contains
+//! only fake programs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -14,7 +15,8 @@ const BASIC_PROGRAMS: [&str; 22] = [
     "mktemp", "paste", "printf", "rm", "sed", "sort", "tail", "touch", "tr",
 ];
 
-/// A fake rustup. As in the real one, the name of the program decides what it does. Its toolchain consists of files in `state`.
+/// A fake rustup. As in the real one, the name of the program decides what it does. Its toolchain consists of
+/// files in `state`.
 const RUSTUP: &str = r#"
 echo "$name $*" >> "$state/calls"
 case $name in

@@ -1,8 +1,9 @@
 //! The only program of the test image without a shell. It prints the state of its process.
 //!
-//! `probe [ACTION…] [-- ARGUMENT…]` runs the actions in order: `argv`, `environ`, `status`, `file=PATH`, `write=PATH`,
-//! `await=PATH` (waits until the file exists), `exit=CODE`, `wait`. It prints one line for each item, with all bytes that are not
-//! printable ASCII escaped as in a Rust byte string ([`slice::escape_ascii`]), so that newlines and invalid UTF-8 are visible:
+//! `probe [ACTION…] [-- ARGUMENT…]` runs the actions in order: `argv`, `environ`, `status`, `file=PATH`,
+//! `write=PATH`, `await=PATH` (waits until the file exists), `exit=CODE`, `wait`. It prints one line for each
+//! item, with all bytes that are not printable ASCII escaped as in a Rust byte string
+//! ([`slice::escape_ascii`]), so that newlines and invalid UTF-8 are visible:
 //!
 //! ```text
 //! argv 0 /probe
@@ -90,7 +91,8 @@ fn file(path: &[u8]) -> std::io::Result<()> {
     print([(format!("file {} ", path.escape_ascii()), content)])
 }
 
-/// Waits for a file that another process creates, without a timeout: the scenario that waits for the probe has one.
+/// Waits for a file that another process creates, without a timeout: the scenario that waits for the probe
+/// has one.
 fn wait_for(path: &[u8]) {
     while !std::path::Path::new(std::ffi::OsStr::from_bytes(path)).exists() {
         std::thread::sleep(std::time::Duration::from_millis(20));

@@ -1,7 +1,8 @@
-//! The cost of the postStart hook: CPU time of the node, start of the task and of the next container, end of the pod, and events
-//! of the kubelet.
+//! The cost of the postStart hook: CPU time of the node, start of the task and of the next container, end of
+//! the pod, and events of the kubelet.
 //!
-//! Pods of all kinds run in turns, one at a time, so that other load on the machine affects all kinds equally.
+//! Pods of all kinds run in turns, one at a time, so that other load on the machine affects all kinds
+//! equally.
 
 use std::time::Duration;
 

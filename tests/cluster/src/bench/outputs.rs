@@ -1,6 +1,7 @@
 //! The cost of outputs: the time that they add to the end of a pod, and the memory of the sidecar.
 //!
-//! Pods of all kinds run in turns, one at a time, so that other load on the machine affects all kinds equally.
+//! Pods of all kinds run in turns, one at a time, so that other load on the machine affects all kinds
+//! equally.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -26,7 +27,8 @@ const PROFILE: &str = "{}";
 enum Shape {
     /// An injected task without outputs.
     Plain,
-    /// The same with a native sidecar that does nothing and exits on SIGTERM, to show the cost of any sidecar.
+    /// The same with a native sidecar that does nothing and exits on SIGTERM, to show the cost of any
+    /// sidecar.
     Sidecar,
     /// A task that stores a `ConfigMap` and a Secret.
     Outputs,
@@ -124,7 +126,8 @@ async fn end(namespace: &Namespace, shape: Shape, round: u32) -> Result<Duration
     Ok(seen.duration_since(finished).try_into().unwrap_or_default())
 }
 
-/// The memory of the sidecar after it has sent the outputs of one container and while it waits for those of another.
+/// The memory of the sidecar after it has sent the outputs of one container and while it waits for those of
+/// another.
 async fn sidecar_memory(namespace: &Namespace) -> Result<Memory> {
     let other = "until [ -e /tmp/end ]; do sleep 0.1; done";
     let other = json!({"name": "other", "image": BUSYBOX, "command": ["sh", "-c", other]});

@@ -61,7 +61,8 @@ impl Context {
         Ok(Self { name, server: cluster.server.unwrap_or_default(), is_minikube, kubeconfig })
     }
 
-    /// Writes the context to a separate kubeconfig that only this user can read, because it can contain credentials.
+    /// Writes the context to a separate kubeconfig that only this user can read, because it can contain
+    /// credentials.
     pub(super) fn write(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(&self.kubeconfig)?;
         let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);

@@ -1,4 +1,5 @@
-//! The existing cluster of the current context of the kubeconfig. Bootlace is installed on it, and removed at the end.
+//! The existing cluster of the current context of the kubeconfig. Bootlace is installed on it, and removed at
+//! the end.
 
 mod context;
 mod load;
@@ -43,11 +44,12 @@ pub struct Current {
 }
 
 impl Current {
-    /// Checks the cluster of the current context, and prints what `purpose` will create on it: Bootlace and `objects`
-    /// (`namespace NAME` or `pod NAME`). With `registry`, images are pushed there.
+    /// Checks the cluster of the current context, and prints what `purpose` will create on it: Bootlace and
+    /// `objects` (`namespace NAME` or `pod NAME`). With `registry`, images are pushed there.
     ///
     /// # Errors
-    /// If the cluster cannot be reached, an object with the same name exists on it, or images cannot be loaded into its nodes.
+    /// If the cluster cannot be reached, an object with the same name exists on it, or images cannot be
+    /// loaded into its nodes.
     pub async fn check(
         purpose: &str,
         objects: &'static [&'static str],
@@ -215,7 +217,8 @@ impl Current {
 }
 
 impl Reachable for Current {
-    /// A command with `KUBECONFIG` set, and with the clients in its `PATH`. It is killed when this process ends.
+    /// A command with `KUBECONFIG` set, and with the clients in its `PATH`. It is killed when this process
+    /// ends.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = command("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).envs(self.env());

@@ -1,6 +1,7 @@
 //! The demo: an Airflow DAG that does not mention Bootlace, on a cluster that runs it.
 //!
-//! The process at the terminal starts the cluster. A second process, inside the network of the cluster, runs the [`story`].
+//! The process at the terminal starts the cluster. A second process, inside the network of the cluster, runs
+//! the [`story`].
 
 mod print;
 mod story;

@@ -238,8 +238,9 @@ async fn kubectl_here(arguments: &[&str]) -> Result<String> {
     output(command("kubectl").args(["--namespace", NAMESPACE]).args(arguments)).await
 }
 
-/// The log of a container, which `target` selects. Reads it again for up to 15 seconds until it contains one of `parts`,
-/// because containerd may write the last lines after the container has ended. The caller checks the content.
+/// The log of a container, which `target` selects. Reads it again for up to 15 seconds until it contains one
+/// of `parts`, because containerd may write the last lines after the container has ended. The caller checks
+/// the content.
 async fn log(target: &[&str], parts: &[&str]) -> Result<String> {
     let arguments = [&["logs"], target].concat();
     let mut log = kubectl_here(&arguments).await?;

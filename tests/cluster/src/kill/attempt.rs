@@ -17,8 +17,8 @@ use crate::processes::{Node, Process};
 use crate::scenario::Namespace;
 use crate::wait::until_async;
 
-/// The time within which the pod must end. It is long enough for a pod whose runtime, kubelet and API server are killed one
-/// after another.
+/// The time within which the pod must end. It is long enough for a pod whose runtime, kubelet and API server
+/// are killed one after another.
 const LIMIT: Duration = Duration::from_mins(3);
 /// The timeout for an API server that was killed to respond again.
 const API_SERVER_RESTART: Duration = Duration::from_mins(1);

@@ -1,5 +1,5 @@
-//! Kills the container runtime or the kubelet while the hook of a task runs. This tests two statements in docs/reference.md, "When
-//! the kubelet kills a container because of its hook".
+//! Kills the container runtime or the kubelet while the hook of a task runs. This tests two statements in
+//! docs/reference.md, "When the kubelet kills a container because of its hook".
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;

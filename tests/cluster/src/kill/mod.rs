@@ -1,7 +1,7 @@
 //! The kill test: runs tasks with outputs, and kills one process (`kill -9`) during each, at a random time.
 //!
-//! It verifies a guarantee of Bootlace: the outputs of a task that succeeded are stored, byte for byte, no matter which process
-//! was killed; no pod hangs; and no incomplete objects remain.
+//! It verifies a guarantee of Bootlace: the outputs of a task that succeeded are stored, byte for byte, no
+//! matter which process was killed; no pod hangs; and no incomplete objects remain.
 //!
 //! - [`Victim`]: the process to kill. [`Node`] finds it among the processes of the cluster.
 //! - `attempt`: one task, from its creation to its outputs.
@@ -31,11 +31,13 @@ pub use victim::Victim;
 /// The parameters of the test.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// The number of tasks. One process is killed during each. More tasks run if one of the victims was never killed.
+    /// The number of tasks. One process is killed during each. More tasks run if one of the victims was never
+    /// killed.
     pub runs: u32,
     /// The number of tasks that run at the same time.
     pub at_once: usize,
-    /// The seed of the random numbers: with the same seed, the same processes are killed after the same delays.
+    /// The seed of the random numbers: with the same seed, the same processes are killed after the same
+    /// delays.
     pub seed: u64,
     /// The processes to kill, in turn.
     pub victims: &'a [Victim],

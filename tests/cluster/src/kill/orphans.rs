@@ -1,4 +1,5 @@
-//! Objects that must not remain: ConfigMaps and Secrets without an existing owner, and Pipes without an object.
+//! Objects that must not remain: ConfigMaps and Secrets without an existing owner, and Pipes without an
+//! object.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -1,4 +1,5 @@
-//! The fields of a `Pipe` that the test reads. It does not use the type of Bootlace, so that it also tests the format.
+//! The fields of a `Pipe` that the test reads. It does not use the type of Bootlace, so that it also tests
+//! the format.
 
 use anyhow::{Context, Result};
 use kube::ResourceExt;

@@ -66,7 +66,8 @@ impl Victim {
         Self::OF_A_POD.contains(&self)
     }
 
-    /// Whether `process` is the victim, for the pod with the UID `pod_uid` and a task whose last argument is `task`.
+    /// Whether `process` is the victim, for the pod with the UID `pod_uid` and a task whose last argument is
+    /// `task`.
     pub(super) fn matches(self, process: &Process, pod_uid: &str, task: &str) -> bool {
         let argument = |at: usize| process.argv.get(at).map_or("", String::as_str);
         let program = argument(0).rsplit('/').next().unwrap_or_default();

@@ -20,7 +20,8 @@ const CLIENTS: [(&str, &str, Option<&str>); 5] = [
     ("coredns", "system:coredns", None),
 ];
 
-/// Writes `/etc/kubernetes/<program>.kubeconfig` for each program, and the kubeconfig of the administrator to `admin`.
+/// Writes `/etc/kubernetes/<program>.kubeconfig` for each program, and the kubeconfig of the administrator to
+/// `admin`.
 ///
 /// # Errors
 /// If a file cannot be written.

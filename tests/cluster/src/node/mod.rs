@@ -1,6 +1,7 @@
 //! The node: the processes inside the namespaces of the cluster, in the order in which they start.
 //!
-//! Addresses and paths are constants, because each cluster has separate namespaces. Two clusters on a machine use the same ones.
+//! Addresses and paths are constants, because each cluster has separate namespaces. Two clusters on a machine
+//! use the same ones.
 //!
 //! - `mounts`: separate `/etc`, `/run` and `/var`, in memory.
 //! - `network`: network devices and addresses.
@@ -31,7 +32,8 @@ use component::{Components, OnExit};
 const NAME: &str = "node";
 /// The address of the node, on which the API server, the kubelet and `CoreDNS` listen. Also in `node/*.yaml`.
 pub const ADDRESS: &str = "10.99.0.1";
-/// The socket of containerd, in the `/run` of the node. Also in `node/containerd.toml` and `node/kubelet.yaml`.
+/// The socket of containerd, in the `/run` of the node. Also in `node/containerd.toml` and
+/// `node/kubelet.yaml`.
 pub const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 /// The port of the API server.
 const API_PORT: u16 = 6443;
@@ -42,11 +44,12 @@ const API_SERVICE: &str = "10.96.0.1";
 /// The folder for the files of the control plane, as in kubeadm.
 const KUBERNETES: &str = "/etc/kubernetes";
 
-/// The word that the node writes to standard output when pods can run, followed by its process ID on the machine.
+/// The word that the node writes to standard output when pods can run, followed by its process ID on the
+/// machine.
 pub const READY: &str = "ready";
 
-/// Starts all programs, prints [`READY`], and runs until the lifeline on standard input is closed. With `revive`, programs are
-/// restarted when they exit. Otherwise the cluster stops.
+/// Starts all programs, prints [`READY`], and runs until the lifeline on standard input is closed. With
+/// `revive`, programs are restarted when they exit. Otherwise the cluster stops.
 ///
 /// # Errors
 /// If a program does not start. The end of its log is on standard error.

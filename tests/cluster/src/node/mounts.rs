@@ -12,12 +12,12 @@ const UPPER: &str = "/run/overlay";
 /// Folders of the machine that the node can change, through an overlay.
 const OVERLAID: [&str; 2] = ["/etc", "/var"];
 
-/// Folders that are empty at the start. They cannot be on an overlay: containerd mounts overlays on its folder, and the kubelet
-/// measures the file system of its folder.
+/// Folders that are empty at the start. They cannot be on an overlay: containerd mounts overlays on its
+/// folder, and the kubelet measures the file system of its folder.
 const EMPTY: [&str; 2] = ["/var/lib/containerd", "/var/lib/kubelet"];
 
-/// Kernel settings that the kubelet requires and would change for the whole machine. Files with these values are mounted over
-/// them, so that the kubelet does not change them.
+/// Kernel settings that the kubelet requires and would change for the whole machine. Files with these values
+/// are mounted over them, so that the kubelet does not change them.
 const SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),

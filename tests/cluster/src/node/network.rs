@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use super::{ADDRESS, SERVICE_CIDR};
 
-/// Settings of this network namespace: the node forwards packets between pods, and applies the rules for Services to them.
+/// Settings of this network namespace: the node forwards packets between pods, and applies the rules for
+/// Services to them.
 const SETTINGS: [&str; 2] = ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"];
 
 /// Sets up the network.
@@ -20,8 +21,8 @@ pub(super) fn set_up() -> Result<()> {
     ip("link add node0 type bridge")?;
     ip(&format!("address add {ADDRESS}/24 dev node0"))?;
     ip("link set node0 up")?;
-    // No host has the address of a Service. The API server needs a route for it to call webhooks: without one, packets are dropped
-    // before the rules of kube-proxy send them to a pod.
+    // No host has the address of a Service. The API server needs a route for it to call webhooks: without
+    // one, packets are dropped before the rules of kube-proxy send them to a pod.
     ip(&format!("route add {SERVICE_CIDR} dev node0"))?;
     for name in SETTINGS {
         fs::write(format!("/proc/sys/{name}"), "1").with_context(|| format!("set {name} to 1"))?;

@@ -20,8 +20,8 @@ pub(super) struct Identity {
     pub(super) key: String,
 }
 
-/// Writes the certificates and keys to `/etc/kubernetes/pki`, with the file names of kubeadm, and returns the authority. Also
-/// writes the key that signs tokens to `token_key`.
+/// Writes the certificates and keys to `/etc/kubernetes/pki`, with the file names of kubeadm, and returns the
+/// authority. Also writes the key that signs tokens to `token_key`.
 ///
 /// # Errors
 /// If a file cannot be written.

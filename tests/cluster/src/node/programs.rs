@@ -128,7 +128,8 @@ pub(super) fn start_controllers(components: &Components, tools: &Path) -> Result
     components.start("kube-proxy", proxy)
 }
 
-/// Starts `CoreDNS` as a process of the node instead of in a pod, which saves an image and the start of a pod.
+/// Starts `CoreDNS` as a process of the node instead of in a pod, which saves an image and the start of a
+/// pod.
 ///
 /// # Errors
 /// If it cannot be started.

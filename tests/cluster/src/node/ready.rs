@@ -19,7 +19,8 @@ use super::{ADDRESS, NAME};
 use crate::manifest;
 use crate::wait;
 
-/// The timeout for each condition, on a machine with other load. On an idle machine, all of them together need a few seconds.
+/// The timeout for each condition, on a machine with other load. On an idle machine, all of them together
+/// need a few seconds.
 const LIMIT: Duration = Duration::from_secs(90);
 
 const CLUSTER: &str = include_str!("../../node/cluster.yaml");

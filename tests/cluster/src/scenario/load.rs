@@ -1,4 +1,5 @@
-//! Creates pods at a constant rate while a scenario changes the webhook. The pods are dry runs, which pass through admission.
+//! Creates pods at a constant rate while a scenario changes the webhook. The pods are dry runs, which pass
+//! through admission.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -60,8 +60,8 @@ impl Scenario {
         self
     }
 
-    /// Creates the namespace, runs `body`, and deletes the namespace. If `body` fails or panics, it prints the objects in the
-    /// namespace first.
+    /// Creates the namespace, runs `body`, and deletes the namespace. If `body` fails or panics, it prints
+    /// the objects in the namespace first.
     ///
     /// # Errors
     /// The errors of `body`, and if no cluster can be reached.

@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::{Process, state};
 use crate::manifest::{self, Created};
 
-/// The timeout for each condition that a scenario waits for. Pods start within seconds; the rest is for a machine with other load.
+/// The timeout for each condition that a scenario waits for. Pods start within seconds; the rest is for a
+/// machine with other load.
 pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// How often a log is read again: for 15 seconds, which is longer than a busy node needs to write one.
@@ -80,7 +81,8 @@ impl Namespace {
         manifest::create(&self.client, yaml, &self.name, true).await
     }
 
-    /// Waits until `condition` is true for the pod, and returns the pod. `state` describes the condition (`ready`).
+    /// Waits until `condition` is true for the pod, and returns the pod. `state` describes the condition
+    /// (`ready`).
     ///
     /// # Errors
     /// If the condition is not true in time.
@@ -159,9 +161,9 @@ impl Namespace {
         Ok(self.api::<Pod>().list(&ListParams::default().labels(selector)).await?.items)
     }
 
-    /// The log of a container. It is read until two reads in a row return the same text, because containerd can report that a
-    /// container has ended before it has written the last lines to the log file (1.6.20, `redirectLogs` in
-    /// pkg/cri/io/logger.go is not waited for).
+    /// The log of a container. It is read until two reads in a row return the same text, because containerd
+    /// can report that a container has ended before it has written the last lines to the log file (1.6.20,
+    /// `redirectLogs` in pkg/cri/io/logger.go is not waited for).
     ///
     /// # Errors
     /// If the container has not started.

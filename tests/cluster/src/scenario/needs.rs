@@ -1,7 +1,8 @@
-//! Scenarios that need more than the API of the cluster. They run only on clusters that the harness has created.
+//! Scenarios that need more than the API of the cluster. They run only on clusters that the harness has
+//! created.
 
-/// Scenarios that need access to the node, by the start of their names, and the reason. On other clusters they are skipped and
-/// listed.
+/// Scenarios that need access to the node, by the start of their names, and the reason. On other clusters
+/// they are skipped and listed.
 pub const NODE: [(&str, &str); 10] = [
     ("airflow_sources::", "starts a registry on the address of the node"),
     (
@@ -24,7 +25,8 @@ pub const NODE: [(&str, &str); 10] = [
     ("store::pipes::", "connects to the cluster IP of the store"),
 ];
 
-/// The scenario that needs cert-manager. It has a separate command, because building cert-manager takes minutes.
+/// The scenario that needs cert-manager. It has a separate command, because building cert-manager takes
+/// minutes.
 pub const CERT_MANAGER: &str = "cert_manager::";
 /// The variable with the folder of cert-manager, for this scenario.
 pub const CERT_MANAGER_FOLDER: &str = "BOOTLACE_CERT_MANAGER";

@@ -1,4 +1,5 @@
-//! The `BootProfile`s of a scenario. Profiles are cluster-scoped, so their names start with that of the namespace.
+//! The `BootProfile`s of a scenario. Profiles are cluster-scoped, so their names start with that of the
+//! namespace.
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1 as core;
@@ -16,8 +17,8 @@ use crate::wait::until_async;
 const UNKNOWN_PROFILE: &str = "[BL1101]";
 
 impl Namespace {
-    /// Creates a `BootProfile` with the name of the namespace, and waits until the webhook knows it. `spec` is YAML.
-    /// It is deleted with the namespace.
+    /// Creates a `BootProfile` with the name of the namespace, and waits until the webhook knows it. `spec`
+    /// is YAML. It is deleted with the namespace.
     ///
     /// # Errors
     /// If the API server refuses it. The message is that of the API server.
@@ -66,7 +67,8 @@ impl Namespace {
             .context("label the namespace")?;
         until_async(LIMIT, "the webhook does not use the default profile of the namespace", async || {
             match self.booted_by("true").await {
-                // Refused because the templates of this profile need more than this pod provides: the profile is used.
+                // Refused because the templates of this profile need more than this pod provides: the profile
+                // is used.
                 Err(error) if format!("{error:#}").contains(&format!("BootProfile {profile:?}")) => Ok(()),
                 booted_by => {
                     let booted_by = booted_by?;

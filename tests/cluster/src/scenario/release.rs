@@ -1,7 +1,7 @@
 //! A separate release of Bootlace for a scenario, in addition to the shared one.
 //!
-//! Scenarios that count reviews or restart the webhook must not affect each other. The shared release ignores namespaces with
-//! the label [`LABEL`] (`tests/cluster/values.yaml`).
+//! Scenarios that count reviews or restart the webhook must not affect each other. The shared release ignores
+//! namespaces with the label [`LABEL`] (`tests/cluster/values.yaml`).
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -27,8 +27,8 @@ pub struct Release<'n> {
 
 impl<'n> Release<'n> {
     /// Installs the chart in the namespace `home`, and waits until the API server sends it a pod in `tasks`.
-    /// `values` is JSON and overrides the values of the shared release. [`selecting`] limits the release to the namespaces of the
-    /// scenario. By default it has no store.
+    /// `values` is JSON and overrides the values of the shared release. [`selecting`] limits the release to
+    /// the namespaces of the scenario. By default it has no store.
     ///
     /// # Errors
     /// If Helm fails, or the webhook does not respond in time.
@@ -45,8 +45,8 @@ impl<'n> Release<'n> {
         Self { home }
     }
 
-    /// Waits until the API server sends the webhook a pod in `tasks`. A replica that is ready is not reachable before kube-proxy
-    /// knows its address and the API server knows the webhook configuration.
+    /// Waits until the API server sends the webhook a pod in `tasks`. A replica that is ready is not
+    /// reachable before kube-proxy knows its address and the API server knows the webhook configuration.
     ///
     /// # Errors
     /// If it does not in time.
@@ -58,7 +58,8 @@ impl<'n> Release<'n> {
         .await
     }
 
-    /// Whether a pod that opts in is injected. The pod is a dry run, which passes through admission and is not stored.
+    /// Whether a pod that opts in is injected. The pod is a dry run, which passes through admission and is
+    /// not stored.
     ///
     /// # Errors
     /// If the API server refuses it, for example because it does not reach the webhook.
@@ -81,7 +82,8 @@ impl<'n> Release<'n> {
         let mut values: Map<String, Value> = serde_json::from_str(values).context("parse the values")?;
         // The store has two more pods, which few scenarios need.
         values.entry("store").or_insert_with(|| json!({"enabled": false}));
-        // The profile `default` belongs to the shared release. This release gets an empty one with another name.
+        // The profile `default` belongs to the shared release. This release gets an empty one with another
+        // name.
         let profiles = values.entry("profiles").or_insert_with(|| json!({(self.name()): {}}));
         if let Value::Object(profiles) = profiles {
             profiles.entry("default").or_insert(Value::Null);
@@ -94,8 +96,8 @@ impl<'n> Release<'n> {
         output(&mut helm).await.map(drop).with_context(|| format!("{verb} release {}", self.name()))
     }
 
-    /// Replaces the pods of the webhook one after another, and waits until all old ones are deleted. They serve requests for a
-    /// while after the new ones are ready.
+    /// Replaces the pods of the webhook one after another, and waits until all old ones are deleted. They
+    /// serve requests for a while after the new ones are ready.
     ///
     /// # Errors
     /// If the new pods are not ready or the old ones not deleted in time.
@@ -126,7 +128,8 @@ impl<'n> Release<'n> {
         Ok(())
     }
 
-    /// Uninstalls the release. The release of a failed scenario remains, but it selects only the namespaces of that scenario.
+    /// Uninstalls the release. The release of a failed scenario remains, but it selects only the namespaces
+    /// of that scenario.
     ///
     /// # Errors
     /// If Helm fails.
@@ -226,7 +229,8 @@ async fn metrics(client: &Client, namespace: &str, pod: &str) -> Result<String> 
 /// The number of all reviews, including those that were refused because the webhook was not ready.
 fn count(metrics: &str) -> Result<u64> {
     let counted = sum(metrics, "bootlace_reviews_total")?;
-    // The counter has no line before the first review. The histogram always has one, which shows that the metrics were parsed.
+    // The counter has no line before the first review. The histogram always has one, which shows that the
+    // metrics were parsed.
     let timed = sum(metrics, "bootlace_review_duration_seconds_count")?;
     let timed = timed.context("metric bootlace_review_duration_seconds_count not found")?;
     if counted.unwrap_or_default() != timed {

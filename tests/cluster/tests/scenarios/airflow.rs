@@ -155,9 +155,10 @@ const BAD_VALUE: &str = "{apiVersion: v1, kind: Secret, metadata: {name: warehou
 const BAD_VALUE_PARTS: [&str; 5] =
     ["bootlace: source \"warehouse\"", "Secret warehouse-login", "\"default\"", "\"WAREHOUSE_user\"", "NUL"];
 
-/// The provider (10.25) follows only the log of `base`, even with `init_container_logs`, because it only lists the init containers
-/// that it has created itself. For a pod that failed before `base`, it prints the name of the pod and its manifest at creation. The
-/// message is only in the status of the pod, which the operator keeps or deletes as configured in the DAG.
+/// The provider (10.25) follows only the log of `base`, even with `init_container_logs`, because it only
+/// lists the init containers that it has created itself. For a pod that failed before `base`, it prints the
+/// name of the pod and its manifest at creation. The message is only in the status of the pod, which the
+/// operator keeps or deletes as configured in the DAG.
 #[tokio::test]
 async fn a_boot_that_fails_fails_the_task_and_the_pod_says_why() -> Result<()> {
     opted_in("airflow-boot")

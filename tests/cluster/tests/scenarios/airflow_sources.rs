@@ -1,4 +1,5 @@
-//! A DAG that does not mention Bootlace boots from each kind of source in turn. The default profile of its namespace changes.
+//! A DAG that does not mention Bootlace boots from each kind of source in turn. The default profile of its
+//! namespace changes.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,5 @@
-//! Applies the same manifest several times with server-side apply, as Helm 4, Flux and Argo CD do at every upgrade.
+//! Applies the same manifest several times with server-side apply, as Helm 4, Flux and Argo CD do at every
+//! upgrade.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::scenario::{Namespace, scenario};

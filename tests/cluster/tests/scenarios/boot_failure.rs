@@ -5,8 +5,8 @@ use bootlace_cluster::images::PROBE;
 use bootlace_cluster::scenario::{Namespace, scenario, state};
 use serde_json::json;
 
-/// Runs a task whose boot must fail. Checks the exit code, that the termination message contains `parts`, and that it is also the
-/// last line of the log.
+/// Runs a task whose boot must fail. Checks the exit code, that the termination message contains `parts`, and
+/// that it is also the last line of the log.
 async fn fails(namespace: &Namespace, code: i32, parts: &[&str]) -> Result<()> {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",

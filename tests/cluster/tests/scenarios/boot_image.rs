@@ -33,7 +33,8 @@ fn task(namespace: &Namespace, image: Option<&str>) -> Value {
     pod
 }
 
-/// Creates a profile that allows the images of the tests, with the other fields of `boot.initImage` in `init_image`.
+/// Creates a profile that allows the images of the tests, with the other fields of `boot.initImage` in
+/// `init_image`.
 async fn profile(namespace: &Namespace, sources: Value, mut init_image: Value, timeout: u32) -> Result<()> {
     init_image["allow"] = json!([
         {"registry": "localhost", "repository": "boot-*"},
@@ -151,8 +152,8 @@ async fn what_is_not_allowed_is_refused_with_the_list() -> Result<()> {
         .await
 }
 
-/// Runs a task whose boot image runs `script` and fails. Checks that the task does not start, and returns the exit code and the
-/// termination message of `container`.
+/// Runs a task whose boot image runs `script` and fails. Checks that the task does not start, and returns the
+/// exit code and the termination message of `container`.
 async fn fails(namespace: &Namespace, script: &str, timeout: u32, container: &str) -> Result<(i32, String)> {
     profile(namespace, json!([]), json!({"command": ["sh", "-c", script]}), timeout).await?;
     namespace.create(&task(namespace, Some(BOOT_EXAMPLE)).to_string()).await?;
@@ -208,7 +209,8 @@ async fn a_link_that_leads_out_reaches_no_task() -> Result<()> {
         .await
 }
 
-/// The image can read the volume of the task, but cannot change it: neither the launcher nor the files of other sources.
+/// The image can read the volume of the task, but cannot change it: neither the launcher nor the files of
+/// other sources.
 #[tokio::test]
 async fn an_image_cannot_change_the_launcher() -> Result<()> {
     scenario("boot-image-launcher")

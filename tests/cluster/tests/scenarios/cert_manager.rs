@@ -1,5 +1,5 @@
-//! `tls.mode=certManager` with the real cert-manager. Its controllers and its CA injector run as a process outside of the cluster
-//! (`tests/cluster/tools-cert-manager`).
+//! `tls.mode=certManager` with the real cert-manager. Its controllers and its CA injector run as a process
+//! outside of the cluster (`tests/cluster/tools-cert-manager`).
 
 use std::path::PathBuf;
 
@@ -36,7 +36,8 @@ async fn part(home: &Namespace, secret: &str, key: &str) -> Result<Vec<u8>> {
     Ok(value.with_context(|| format!("{} has no {key}", secret.name_any()))?.0.clone())
 }
 
-/// Triggers the renewal of a certificate, as `cmctl renew` does, and waits until its Secret contains a new one.
+/// Triggers the renewal of a certificate, as `cmctl renew` does, and waits until its Secret contains a new
+/// one.
 async fn renew(release: &Release<'_>, home: &Namespace, name: &str) -> Result<()> {
     let before = part(home, name, "tls.crt").await?;
     let condition = json!({

@@ -56,7 +56,8 @@ async fn own_certificates(home: &Namespace, tasks: &Namespace) -> Result<()> {
     for bundle in bundles(tasks, &release).await? {
         assert_eq!(String::from_utf8(bundle)?.trim(), file("ca.crt")?.trim());
     }
-    // With certificates of a user, the webhook must not be able to read Secrets or change webhook configurations.
+    // With certificates of a user, the webhook must not be able to read Secrets or change webhook
+    // configurations.
     let account = format!("system:serviceaccount:{}:{}", home.name(), release.full_name());
     for (verb, resource) in [("get", "secrets"), ("patch", "mutatingwebhookconfigurations")] {
         let mut kubectl = release.command("kubectl");

@@ -1,4 +1,5 @@
-//! `kubectl debug --copy-to` with another command: the copy has the hook and the init containers, but not the launcher.
+//! `kubectl debug --copy-to` with another command: the copy has the hook and the init containers, but not the
+//! launcher.
 
 use anyhow::Result;
 use bootlace_cluster::command::{command, output};

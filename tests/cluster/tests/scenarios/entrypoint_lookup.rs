@@ -1,5 +1,5 @@
-//! Lookup of entrypoints in a registry: the Debian docker-registry on the address of the node, with TLS, a private CA and a pull
-//! secret. The node pulls from it, too.
+//! Lookup of entrypoints in a registry: the Debian docker-registry on the address of the node, with TLS, a
+//! private CA and a pull secret. The node pulls from it, too.
 
 use std::net::IpAddr;
 
@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use crate::env_modes::{MODES, arrived, pod};
 
-/// Pushes an image, and an index with a second image for another architecture, whose entrypoint does not exist on this node.
+/// Pushes an image, and an index with a second image for another architecture, whose entrypoint does not
+/// exist on this node.
 async fn push(registry: &Registry) -> Result<Blob> {
     let archive = image_archive("entrypoint")?;
-    // The digest must differ from that of the image in other scenarios: the kubelet does not let pods without a pull secret use an
-    // image that was pulled with one.
+    // The digest must differ from that of the image in other scenarios: the kubelet does not let pods without
+    // a pull secret use an image that was pulled with one.
     let marked = |config: &mut Value| config["config"]["Labels"] = json!({"from": "the registry"});
     let own = registry.image("etl/entrypoint", "one", &archive, marked).await?;
     let foreign = |config: &mut Value| {
@@ -93,7 +94,8 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
     tasks.profile(&env.to_string()).await?;
     let image = |version: &str| format!("{}/etl/entrypoint{version}", registry.host());
 
-    // By tag, by digest with the pull secret of the service account, and from an index: the launcher starts the task.
+    // By tag, by digest with the pull secret of the service account, and from an index: the launcher starts
+    // the task.
     let by_digest = image(&format!("@{}", digest.digest()));
     for (name, image) in [("one", image(":one")), ("both", image(":both")), ("digest", by_digest)] {
         let mut task = task(tasks, "Auto", name, &image);
@@ -125,7 +127,8 @@ async fn looked_up(home: &Namespace, tasks: &Namespace) -> Result<()> {
         arrived(mode, &tasks.process(&name, "main").await?).with_context(|| format!("with {mode}"))?;
     }
 
-    // If the lookup fails, the mode is Secret and a warning contains the reason. With Launch, the pod is refused.
+    // If the lookup fails, the mode is Secret and a warning contains the reason. With Launch, the pod is
+    // refused.
     let mut secretless = task(tasks, "Auto", "secretless", &image(":one"));
     secretless["spec"].as_object_mut().unwrap().remove("imagePullSecrets");
     let created = tasks.dry_run(&secretless.to_string()).await?;

@@ -30,7 +30,8 @@ fn profile() -> String {
     .to_string()
 }
 
-/// A task that prints its env. In the mode `Hook` it prints the file, because an image without a shell cannot source it.
+/// A task that prints its env. In the mode `Hook` it prints the file, because an image without a shell cannot
+/// source it.
 pub(crate) fn pod(namespace: &Namespace, mode: &str, image: &str) -> Value {
     let mut args = vec!["argv".to_owned(), "environ".to_owned(), "status".to_owned()];
     if mode == "Hook" {
@@ -198,7 +199,8 @@ async fn a_restricted_namespace() -> Result<()> {
     .await
 }
 
-/// Secrets of operators have keys that are not names of shell variables. In the mode `Hook`, the profile must exclude them.
+/// Secrets of operators have keys that are not names of shell variables. In the mode `Hook`, the profile must
+/// exclude them.
 #[tokio::test]
 async fn names_that_no_shell_holds() -> Result<()> {
     const ODD: [&str; 3] = ["connectionString.standard", "db-user", "2fa"];
@@ -304,7 +306,8 @@ async fn a_post_start_of_the_pods_own_that_asks_over_http() -> Result<()> {
             chmod 755 /shared/cgi-bin/handled
             exec httpd -f -p 8080 -h /shared
         "#;
-        // The server starts before the task, because the hook sends its request immediately after the start of the task.
+        // The server starts before the task, because the hook sends its request immediately after the start
+        // of the task.
         pod["spec"]["initContainers"] = json!([{
             "name": "server", "image": KIT, "restartPolicy": "Always", "command": ["sh", "-c", script],
             "startupProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60},
@@ -331,7 +334,8 @@ async fn a_post_start_of_the_pods_own_that_asks_over_https() -> Result<()> {
                 });
                 with_handler(&mut pod, &json!({"httpGet": get}));
                 main_container(&mut pod)["securityContext"] = restricted_context();
-                // The server runs outside of the pod, so this container creates the file that the task waits for.
+                // The server runs outside of the pod, so this container creates the file that the task waits
+                // for.
                 pod["spec"]["initContainers"] = json!([{
                     "name": "aside", "image": KIT, "restartPolicy": "Always", "command": ["sleep", "3600"],
                     "securityContext": restricted_context(),

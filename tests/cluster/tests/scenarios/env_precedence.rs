@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::env_modes::MODES;
 
-/// Variables that must have the same value in every mode: their names, the values in the source, and the expected values.
+/// Variables that must have the same value in every mode: their names, the values in the source, and the
+/// expected values.
 struct Table {
     rows: Vec<(&'static str, String, String)>,
 }
@@ -126,8 +127,8 @@ fn pod(namespace: &Namespace, mode: &str) -> Value {
     })
 }
 
-/// Checks the references in the arguments and variables of the pod. In the mode `Hook`, the variables of boot are set too late for
-/// them.
+/// Checks the references in the arguments and variables of the pod. In the mode `Hook`, the variables of boot
+/// are set too late for them.
 fn check_references(mode: &str, process: &Process) {
     let plain = if mode == "Hook" { "$(PLAIN)" } else { "boot" };
     let url = format!("{plain}://pod:map/$(PLAIN)$(LATER)");

@@ -1,5 +1,6 @@
-//! Tests the table in docs/reference.md, "When the kubelet kills a container because of its hook". The rows for a restarted
-//! runtime or kubelet are part of `bootlace-cluster kill`, because no other scenario can run at the same time.
+//! Tests the table in docs/reference.md, "When the kubelet kills a container because of its hook". The rows
+//! for a restarted runtime or kubelet are part of `bootlace-cluster kill`, because no other scenario can run
+//! at the same time.
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_cluster::images::BUSYBOX;
@@ -78,14 +79,16 @@ async fn a_hook_that_is_killed_takes_the_task_with_it_and_leaves_no_reason() -> 
             assert_eq!(end(&ended)?, (137, ""));
             let message = event(namespace, "task", "FailedPostStartHook").await?;
             event(namespace, "task", "Killing").await?;
-            // The event does not contain the output of the hook, because more users can read events than logs.
+            // The event does not contain the output of the hook, because more users can read events than
+            // logs.
             assert!(!message.contains("hello"), "{message}");
             Ok(())
         })
         .await
 }
 
-/// The kernel kills a program of the hook: with cgroup v1 only that program, with v2 all processes of the container.
+/// The kernel kills a program of the hook: with cgroup v1 only that program, with v2 all processes of the
+/// container.
 #[tokio::test]
 async fn a_hook_that_needs_more_memory_than_the_container_has_takes_the_task_with_it() -> Result<()> {
     scenario("hook-memory")
@@ -108,7 +111,8 @@ async fn a_hook_that_needs_more_memory_than_the_container_has_takes_the_task_wit
         .await
 }
 
-/// Uses the handler of the pod, which the kubelet runs with `Never`, in place of a launcher that cannot be started.
+/// Uses the handler of the pod, which the kubelet runs with `Never`, in place of a launcher that cannot be
+/// started.
 #[tokio::test]
 async fn a_hook_that_cannot_be_started_is_told_while_the_container_waits() -> Result<()> {
     scenario("hook-missing")

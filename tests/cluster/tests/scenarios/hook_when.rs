@@ -26,7 +26,8 @@ fn pod(name: &str, profile: &str, command: &[&str]) -> Value {
     })
 }
 
-/// The pods for which the kubelet recorded that their hook failed or that it kills a container, with the reason of the event.
+/// The pods for which the kubelet recorded that their hook failed or that it kills a container, with the
+/// reason of the event.
 async fn failure_events(namespace: &Namespace) -> Result<Vec<(String, String)>> {
     let events = namespace.api::<Event>().list(&ListParams::default()).await?.items;
     let pod_and_reason = |event: Event| Some((event.involved_object.name?, event.reason?));
@@ -103,8 +104,9 @@ async fn the_pods_own_handler_runs_with_and_without_the_hook() -> Result<()> {
         .await
 }
 
-/// `baseline` does not allow a handler with which the kubelet would send a request to any host. The hook sends the request from the
-/// container, so it is allowed. Handlers that the kubelet runs are refused as without Bootlace.
+/// `baseline` does not allow a handler with which the kubelet would send a request to any host. The hook
+/// sends the request from the container, so it is allowed. Handlers that the kubelet runs are refused as
+/// without Bootlace.
 #[tokio::test]
 async fn a_request_to_a_host_is_the_containers_own_under_pod_security() -> Result<()> {
     scenario("hook-when-host")

@@ -1,4 +1,5 @@
-//! Source `http` with a real server that has a private CA and authenticates pods by their projected tokens: the API server.
+//! Source `http` with a real server that has a private CA and authenticates pods by their projected tokens:
+//! the API server.
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;

@@ -12,7 +12,8 @@ const PROFILE: &str = "
     sources: [{name: s, inline: {env: {DB_URL: postgres://db}, files: {migrate.sql: select 1}}}]
 ";
 
-/// A pod template with an init container that the annotation never names, one that it can name, and a native sidecar.
+/// A pod template with an init container that the annotation never names, one that it can name, and a native
+/// sidecar.
 fn template(namespace: &Namespace, named: Option<&str>, mode: &str) -> Value {
     let probe = |name: &str| {
         json!({

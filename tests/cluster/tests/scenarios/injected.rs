@@ -63,7 +63,8 @@ async fn any_user_can_boot_a_task() -> Result<()> {
         .await
 }
 
-/// A pod that runs as root, with a profile that does not set a user: injected containers must not run as root.
+/// A pod that runs as root, with a profile that does not set a user: injected containers must not run as
+/// root.
 #[tokio::test]
 async fn a_pod_of_roots_boots_where_the_platform_names_no_user() -> Result<()> {
     scenario("injected-root")
@@ -80,7 +81,8 @@ async fn a_pod_of_roots_boots_where_the_platform_names_no_user() -> Result<()> {
         .await
 }
 
-/// The API server adds the pull secrets of the service account only to pods without any, and before it calls webhooks.
+/// The API server adds the pull secrets of the service account only to pods without any, and before it calls
+/// webhooks.
 #[tokio::test]
 async fn pull_secrets_come_behind_those_of_the_pod_or_its_service_account() -> Result<()> {
     scenario("injected-pull-secrets")

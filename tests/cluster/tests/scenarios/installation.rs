@@ -1,8 +1,10 @@
-//! The life of an installation, with the default values of the chart and the commands of its README: installed, upgraded, changed,
-//! rolled back, uninstalled, installed again and removed. Once with server-side apply, as in Helm 4, and once as in Helm 3.
+//! The life of an installation, with the default values of the chart and the commands of its README:
+//! installed, upgraded, changed, rolled back, uninstalled, installed again and removed. Once with server-side
+//! apply, as in Helm 4, and once as in Helm 3.
 //!
-//! It differs from the installation of a user in the names, the image, the selected namespaces, and the name of the profile, because
-//! `default` belongs to the shared release. The CRDs are shared too, so the command that deletes them is not run.
+//! It differs from the installation of a user in the names, the image, the selected namespaces, and the name
+//! of the profile, because `default` belongs to the shared release. The CRDs are shared too, so the command
+//! that deletes them is not run.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -131,12 +133,14 @@ async fn life(installation: &Installation<'_>) -> Result<()> {
 
 async fn from_the_release_before(installation: &Installation<'_>) -> Result<()> {
     let before = installation.objects().await?;
-    // Without the store: the old chart does not mount the folder from which the store in the current image reads keys.
+    // Without the store: the old chart does not mount the folder from which the store in the current image
+    // reads keys.
     installation.values(&json!({"store": {"enabled": false}}))?;
     installation.install("tests/cluster/previous/bootlace.tgz").await?;
     installation.serves(5).await?;
 
-    // The new chart needs values that the defaults of the old chart do not contain, and its error names the remedy.
+    // The new chart needs values that the defaults of the old chart do not contain, and its error names the
+    // remedy.
     let chart = Installation::chart("charts/bootlace")?;
     let mut helm = installation.release.command("helm");
     let refused = output(helm.args(["upgrade", installation.home.name(), &chart, "--reuse-values"])).await;
@@ -199,7 +203,8 @@ impl<'n> Installation<'n> {
         let argument =
             install.iter_mut().find(|word| **word == path).context("the command does not name the chart")?;
         *argument = Self::chart(chart)?;
-        // Helm 4 applies `crds/` of the chart at each installation, and the CRDs of the old chart would affect all scenarios.
+        // Helm 4 applies `crds/` of the chart at each installation, and the CRDs of the old chart would
+        // affect all scenarios.
         let flags = ["--skip-crds", self.apply_flag, "--values"].map(str::to_owned);
         install.extend(flags.into_iter().chain([self.values.path().display().to_string()]));
         self.run(&install).await?;
@@ -342,8 +347,8 @@ impl<'n> Installation<'n> {
         .await
     }
 
-    /// All objects of the cluster that contain the name of the installation or are in its namespace, except Events, which
-    /// expire, and the CRDs, which all installations share.
+    /// All objects of the cluster that contain the name of the installation or are in its namespace, except
+    /// Events, which expire, and the CRDs, which all installations share.
     async fn objects(&self) -> Result<BTreeSet<String>> {
         let client = self.home.client();
         let discovery = Discovery::new(client.clone()).run().await?;

@@ -1,4 +1,5 @@
-//! The kill test (`bootlace-cluster kill`), with few runs and only the processes that do not affect other scenarios.
+//! The kill test (`bootlace-cluster kill`), with few runs and only the processes that do not affect other
+//! scenarios.
 
 use anyhow::Result;
 use bootlace_cluster::kill::{self, Options, Victim};

@@ -1,5 +1,5 @@
-//! Another mutating webhook, in the process of the test on the address of the node. It appends a native sidecar to pods, like a
-//! service mesh.
+//! Another mutating webhook, in the process of the test on the address of the node. It appends a native
+//! sidecar to pods, like a service mesh.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -35,7 +35,8 @@ pub(crate) struct Mutator {
 }
 
 impl Mutator {
-    /// Starts the webhook. The name of its configuration sorts after those of Bootlace, so that it is called later.
+    /// Starts the webhook. The name of its configuration sorts after those of Bootlace, so that it is called
+    /// later.
     pub(crate) async fn start(namespace: &Namespace) -> Result<Self> {
         let key = KeyPair::generate()?;
         let certificate = rcgen::CertificateParams::new([ADDRESS.to_string()])?.self_signed(&key)?;

@@ -1,5 +1,5 @@
-//! Files from an artifact in a registry: the Debian docker-registry on the address of the node, with TLS, a private CA and a pull
-//! secret.
+//! Files from an artifact in a registry: the Debian docker-registry on the address of the node, with TLS, a
+//! private CA and a pull secret.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,5 @@
-//! Task pods with the values of the chart for OpenShift. They must not set a user, because the restricted SCC admits only users in
-//! the range of the namespace. The SCC cannot run on this cluster.
+//! Task pods with the values of the chart for OpenShift. They must not set a user, because the restricted SCC
+//! admits only users in the range of the namespace. The SCC cannot run on this cluster.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::command::{command, output};

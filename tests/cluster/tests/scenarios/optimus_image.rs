@@ -1,4 +1,5 @@
-//! An unmodified plugin image of Optimus: its entrypoint sources `/data/in/.env` and `.secret`, then starts the task.
+//! An unmodified plugin image of Optimus: its entrypoint sources `/data/in/.env` and `.secret`, then starts
+//! the task.
 
 use anyhow::Result;
 use bootlace_cluster::images::OPTIMUS_PLUGIN;

@@ -1,5 +1,5 @@
-//! Pods with pod-level resources (`spec.resources`): the kernel applies the limits to the cgroup of the pod, and the files of boot
-//! in memory count.
+//! Pods with pod-level resources (`spec.resources`): the kernel applies the limits to the cgroup of the pod,
+//! and the files of boot in memory count.
 
 use anyhow::{Context as _, Result};
 use bootlace_cluster::images::BUSYBOX;

@@ -69,8 +69,8 @@ async fn sleep_holds_the_container_back_as_long_as_asked() -> Result<()> {
         .await
 }
 
-/// A server that starts before the task, because the hook sends its request immediately after the start of the task, like the
-/// kubelet. Its CGI program records the request.
+/// A server that starts before the task, because the hook sends its request immediately after the start of
+/// the task, like the kubelet. Its CGI program records the request.
 fn server(port: u16) -> Value {
     let script = r#"
         mkdir -p /shared/cgi-bin

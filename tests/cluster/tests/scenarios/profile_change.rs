@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 /// The maximum number of tasks: enough for a slow machine, and not more than the node supports.
 const MAX_TASKS: usize = 60;
 
-/// The spec of the profile, which sets `STATE` to `state`. The API server accepts any template, also with the unknown filter
-/// `shout`.
+/// The spec of the profile, which sets `STATE` to `state`. The API server accepts any template, also with the
+/// unknown filter `shout`.
 fn spec(state: &str) -> Value {
     json!({"sources": [{"name": "settings", "inline": {"env": {"STATE": state}}}]})
 }
 
-/// Runs a task, and returns the generation of the profile that it booted with. Checks that its env is that of the generation.
+/// Runs a task, and returns the generation of the profile that it booted with. Checks that its env is that of
+/// the generation.
 async fn run(tasks: &Namespace, name: &str) -> Result<i64> {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",

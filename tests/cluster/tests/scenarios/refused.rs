@@ -104,7 +104,8 @@ async fn what_the_pod_itself_has_wrong_is_named() -> Result<()> {
         .await
 }
 
-/// Specs that violate the rules of the CRD, and the messages. Profiles from files are validated with the same rules.
+/// Specs that violate the rules of the CRD, and the messages. Profiles from files are validated with the same
+/// rules.
 fn rule_samples() -> Result<Vec<(Value, String)>> {
     #[derive(serde::Deserialize)]
     struct Sample {
@@ -143,8 +144,8 @@ async fn the_api_server_itself_refuses_a_profile_that_means_nothing() -> Result<
         .await
 }
 
-/// Profiles that the API server accepts but no pod could boot with. The refusal of a pod contains the reason, and has another code
-/// than that for a profile that does not exist.
+/// Profiles that the API server accepts but no pod could boot with. The refusal of a pod contains the reason,
+/// and has another code than that for a profile that does not exist.
 #[tokio::test]
 async fn a_profile_that_no_pod_could_boot_with_is_not_in_force() -> Result<()> {
     #[derive(serde::Deserialize)]

@@ -1,4 +1,5 @@
-//! The resources of injected containers, validated by the API server, and boot with a memory limit that is too low.
+//! The resources of injected containers, validated by the API server, and boot with a memory limit that is
+//! too low.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::images::{BUSYBOX, PROBE};
@@ -158,7 +159,8 @@ async fn a_boot_that_its_memory_limit_does_not_hold_ends_with_a_sentence() -> Re
         .await
 }
 
-/// JSON is in memory while it is parsed. The kernel must not kill boot for any content, with and without `Content-Length`.
+/// JSON is in memory while it is parsed. The kernel must not kill boot for any content, with and without
+/// `Content-Length`.
 #[tokio::test]
 async fn a_boot_of_large_json_is_never_killed() -> Result<()> {
     scenario("resources-json")

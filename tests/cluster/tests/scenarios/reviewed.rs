@@ -93,7 +93,8 @@ fn task(labels: &Value) -> Value {
     })
 }
 
-/// The API server mounts the token of the service account into injected containers, which must not cause a second review.
+/// The API server mounts the token of the service account into injected containers, which must not cause a
+/// second review.
 async fn ordinary(tasks: &Namespace, reviews: &Reviews<'_, '_>) -> Result<()> {
     let mut with_init = task(&json!({"bootlace.dev/task": "true"}));
     with_init["spec"]["initContainers"] = json!([{"name": "own", "image": PROBE, "command": ["/probe"]}]);
@@ -130,7 +131,8 @@ async fn ordinary(tasks: &Namespace, reviews: &Reviews<'_, '_>) -> Result<()> {
     Ok(())
 }
 
-/// The other webhook runs after Bootlace and appends a native sidecar, without which boot may have no network.
+/// The other webhook runs after Bootlace and appends a native sidecar, without which boot may have no
+/// network.
 async fn before_another_webhook(tasks: &Namespace, reviews: &Reviews<'_, '_>, first: &str) -> Result<()> {
     let mesh = Mutator::start(tasks).await?;
     let plain = task(&json!({"app": "web"})).to_string();

@@ -40,7 +40,8 @@ async fn rotate(home: &Namespace, secret: &str, part: &str) -> Result<()> {
 }
 
 async fn rotations(home: &Namespace, tasks: &Namespace) -> Result<()> {
-    // Short lifetimes, so that these certificates expire soon. Renewal before expiry is tested without a cluster.
+    // Short lifetimes, so that these certificates expire soon. Renewal before expiry is tested without a
+    // cluster.
     let tls = json!({"self": {"certificateLifetime": "15m", "caLifetime": "45m"}});
     let values = json!({
         "replicas": 2, "webhook": selecting(&[tasks.name()]), "store": {"replicas": 1}, "tls": tls,
@@ -108,7 +109,8 @@ async fn a_replica_that_is_killed_costs_reviews_for_a_moment() -> Result<()> {
 async fn killed(home: &Namespace, tasks: &Namespace) -> Result<()> {
     let values = json!({"replicas": 2, "webhook": selecting(&[tasks.name()])});
     let release = Release::install(home, tasks, &values.to_string()).await?;
-    // One of the two has the connections of the API server. The oldest process is killed first, so each replica is killed once.
+    // One of the two has the connections of the API server. The oldest process is killed first, so each
+    // replica is killed once.
     for number in 0..2 {
         let load = Load::start(tasks)?;
         sleep(Duration::from_secs(2)).await;

@@ -51,8 +51,8 @@ pub(crate) async fn web_container(namespace: &Namespace, container: &Value, volu
     namespace.pod_ready("web").await.map(drop)
 }
 
-/// Starts an S3 server, as the Service `store`, with `objects` in the bucket `assets`, and creates a Secret `s3` with its access
-/// key. `key` is the secret access key.
+/// Starts an S3 server, as the Service `store`, with `objects` in the bucket `assets`, and creates a Secret
+/// `s3` with its access key. `key` is the secret access key.
 pub(crate) async fn s3(namespace: &Namespace, key: &str, objects: &Value) -> Result<()> {
     // The keys of a ConfigMap cannot contain a slash, so they are numbers.
     let objects: Vec<_> = objects.as_object().expect("objects by key").iter().enumerate().collect();
@@ -81,7 +81,8 @@ pub(crate) async fn s3(namespace: &Namespace, key: &str, objects: &Value) -> Res
     namespace.pod_ready("store").await.map(drop)
 }
 
-/// A script that responds to each connection like an Optimus server to a request for the `run_input` of a job, and logs the request.
+/// A script that responds to each connection like an Optimus server to a request for the `run_input` of a
+/// job, and logs the request.
 const RESPOND: &str = r#"
 read -r request
 length=0
@@ -97,8 +98,8 @@ printf 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %s\r\n\r\n' "$(w
 cat /answer/run_input.json
 "#;
 
-/// Starts an Optimus server, as the Service `optimus` on port 9100, whose response for the `run_input` of every job is `response`.
-/// The log of the pod `optimus` contains the requests.
+/// Starts an Optimus server, as the Service `optimus` on port 9100, whose response for the `run_input` of
+/// every job is `response`. The log of the pod `optimus` contains the requests.
 pub(crate) async fn optimus(namespace: &Namespace, response: &Value) -> Result<()> {
     let data = json!({"answer.sh": RESPOND, "run_input.json": response.to_string()});
     create(namespace, &[config("answer", &data)]).await?;

@@ -1,5 +1,5 @@
-//! A container without a command, whose entrypoint is in its image: Bootlace cannot prepend the launcher. With the store, its env
-//! comes from a Secret (see `store::env`). These scenarios test it without a store.
+//! A container without a command, whose entrypoint is in its image: Bootlace cannot prepend the launcher.
+//! With the store, its env comes from a Secret (see `store::env`). These scenarios test it without a store.
 
 use anyhow::Result;
 use bootlace_cluster::images::PROBE;

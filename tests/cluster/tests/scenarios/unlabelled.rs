@@ -35,7 +35,8 @@ async fn pods_that_nobody_opted_in_are_never_sent() -> Result<()> {
 }
 
 async fn check(home: &Namespace, plain: &Namespace, opted_in: &Namespace) -> Result<()> {
-    // The release selects these namespaces only. They include its own and kube-system, to test that the chart excludes these.
+    // The release selects these namespaces only. They include its own and kube-system, to test that the chart
+    // excludes these.
     let values = json!({"webhook": selecting(&[home.name(), plain.name(), opted_in.name(), "kube-system"])});
     let release = Release::install(home, plain, &values.to_string()).await?;
     let before = release.reviews().await?;

@@ -1,8 +1,8 @@
-//! Tests the corpus (`tests/corpus`) with a real API server: each pod that it accepts without Bootlace, it also accepts injected,
-//! with the same fields, QoS class and requests, whatever the namespace enforces.
+//! Tests the corpus (`tests/corpus`) with a real API server: each pod that it accepts without Bootlace, it
+//! also accepts injected, with the same fields, QoS class and requests, whatever the namespace enforces.
 //!
-//! `UPDATE=1` writes the fields of a pod (`tests/corpus/fields.txt`) and the table in `docs/corpus.md`. Without it, the scenario
-//! fails if they are not up to date.
+//! `UPDATE=1` writes the fields of a pod (`tests/corpus/fields.txt`) and the table in `docs/corpus.md`.
+//! Without it, the scenario fails if they are not up to date.
 
 mod api;
 #[path = "../../../../corpus/fields.rs"]

@@ -15,8 +15,9 @@ use tokio::io::AsyncWriteExt as _;
 use super::pods::Entry;
 use super::{CONCURRENCY, api, kept};
 
-/// Injects the corpus offline, creates the result in a namespace that no webhook selects, and returns the differences from the pods
-/// of the webhook. Ignores pods with the env mode `Secret`, because the name of the Secret comes from the admission request.
+/// Injects the corpus offline, creates the result in a namespace that no webhook selects, and returns the
+/// differences from the pods of the webhook. Ignores pods with the env mode `Secret`, because the name of the
+/// Secret comes from the admission request.
 pub(super) async fn compare(
     plain: &Namespace,
     injected: &Namespace,
@@ -59,8 +60,8 @@ pub(super) async fn compare(
     Ok(problems.into_iter().flatten().collect())
 }
 
-/// A pod without the expected differences: the position of the volume of the service account, the pull policy (a value of the
-/// chart), the signature, and the active generation of the profile.
+/// A pod without the expected differences: the position of the volume of the service account, the pull policy
+/// (a value of the chart), the signature, and the active generation of the profile.
 fn comparable(pod: &Value) -> Value {
     let mut pod = pod.clone();
     let annotation = &mut pod["metadata"]["annotations"]["bootlace.dev/injected"];

@@ -21,15 +21,16 @@ const SUFFIXES: [(&str, f64); 13] = [
     ("E", 1e18),
 ];
 
-/// An approximate value, which is exact enough for the quantities of the corpus, from a thousandth to 1e12 units.
+/// An approximate value, which is exact enough for the quantities of the corpus, from a thousandth to 1e12
+/// units.
 fn quantity(text: &str) -> f64 {
     let found = SUFFIXES.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)));
     let (number, unit) = found.unwrap_or((text, 1.0));
     number.parse::<f64>().unwrap_or_else(|error| panic!("{text:?} is not a quantity: {error}")) * unit
 }
 
-/// The requests that the scheduler counts, by resource: those of the pod, or else the larger of the sum of all containers, and of
-/// each init container with the sidecars that started before it.
+/// The requests that the scheduler counts, by resource: those of the pod, or else the larger of the sum of
+/// all containers, and of each init container with the sidecars that started before it.
 /// <https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers>
 pub(super) fn effective(pod: &Value) -> BTreeMap<&'static str, f64> {
     ["cpu", "memory"]

@@ -9,12 +9,12 @@ use super::fields::Fields;
 use super::pods::Entry;
 use super::{kept, requests};
 
-/// The maximum additional requests of the sidecar in a pod with outputs (docs/pipes.md). In a Guaranteed pod they are twice as
-/// large, because requests equal limits.
+/// The maximum additional requests of the sidecar in a pod with outputs (docs/pipes.md). In a Guaranteed pod
+/// they are twice as large, because requests equal limits.
 const PIPE: [(&str, f64); 2] = [("cpu", 0.02), ("memory", 32.0 * 1_048_576.0)];
 
-/// The memory that boot needs with the profile of the cluster tests. The request of a pod with less is raised to it
-/// (docs/memory.md).
+/// The memory that boot needs with the profile of the cluster tests. The request of a pod with less is raised
+/// to it (docs/memory.md).
 const BOOT_MEMORY: f64 = 17.0 * 1_048_576.0;
 
 /// The result for a pod that the API server accepts without Bootlace.
@@ -135,8 +135,8 @@ impl Row {
         }
     }
 
-    /// Checks that the requests do not increase, because boot ends before the task starts. Only the sidecar of a task with outputs
-    /// runs at the same time.
+    /// Checks that the requests do not increase, because boot ends before the task starts. Only the sidecar
+    /// of a task with outputs runs at the same time.
     fn check_requests(&mut self, before: &Value, after: &Value) {
         let mut init = after["spec"]["initContainers"].as_array().into_iter().flatten();
         let has_outputs = init.any(|container| container["name"] == "bootlace-pipe");

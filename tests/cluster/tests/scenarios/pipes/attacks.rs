@@ -1,5 +1,6 @@
-//! Tasks that declare an output and create something else in its place. The tests of the launcher and the sidecar cover all kinds
-//! of files and the messages. These scenarios check that the pod ends, that nothing is stored, and that there is an Event.
+//! Tasks that declare an output and create something else in its place. The tests of the launcher and the
+//! sidecar cover all kinds of files and the messages. These scenarios check that the pod ends, that nothing
+//! is stored, and that there is an Event.
 
 use anyhow::Result;
 use bootlace_cluster::images::BUSYBOX;

@@ -1,4 +1,5 @@
-//! Pipes between Jobs, which have no common run by default, and the outputs of a CronJob, which are deleted with it.
+//! Pipes between Jobs, which have no common run by default, and the outputs of a CronJob, which are deleted
+//! with it.
 
 use anyhow::{Context as _, Result};
 use bootlace_cluster::command::{command, output};
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::{pipes, stored};
 
-/// A Job whose pod has the spec `spec`. If `joined`, it is a task of the run `deploy-7` of the workflow `shop`.
+/// A Job whose pod has the spec `spec`. If `joined`, it is a task of the run `deploy-7` of the workflow
+/// `shop`.
 pub(crate) fn job(name: &str, joined: bool, pipes: &Value, spec: &Value) -> Value {
     let mut annotations = pipes.clone();
     if joined {

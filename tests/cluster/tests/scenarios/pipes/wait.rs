@@ -33,7 +33,8 @@ async fn store_outputs(namespace: &Namespace, outputs: &str, script: &str) -> Re
     namespace.job_completed("gencert").await.map(drop)
 }
 
-/// Waits until the wait of the pod has failed. Returns its exit code and its termination message, which must also be in an Event.
+/// Waits until the wait of the pod has failed. Returns its exit code and its termination message, which must
+/// also be in an Event.
 async fn failed(namespace: &Namespace, pod: &Pod) -> Result<(i32, String)> {
     let pod = namespace.pod_failed(&pod.name_any()).await?;
     let message = state::message(&pod, "bootlace-wait")?.to_owned();

@@ -90,7 +90,8 @@ async fn a_pod_gets_nothing_but_what_its_injection_names() -> Result<()> {
         let launched_token = token(namespace, Some(&launched), "bootlace").await?;
         refused(&store.put(&launched_token, env(VALUE)).await?, 403, "Secret");
 
-        // The annotation can be changed later. The store only uses the configuration that the webhook has signed.
+        // The annotation can be changed later. The store only uses the configuration that the webhook has
+        // signed.
         let (victim, thief) = (held(namespace, "victim", None).await?, held(namespace, "thief", None).await?);
         let thief_token = token(namespace, Some(&thief), "bootlace").await?;
         for name in ["db-login".to_owned(), "bootlace-tls".to_owned(), secret(&victim)] {
@@ -117,7 +118,8 @@ async fn a_pod_with_anothers_secret_in_its_spec_changes_nothing_of_it() -> Resul
             let victim = held(namespace, "victim", None).await?;
             let own = token(namespace, Some(&victim), "bootlace").await?;
             assert_eq!(store.put(&own, env("the victim's")).await?.0, 200);
-            // A copy that looks injected. The webhook refuses it, and the store if the webhook does not review it.
+            // A copy that looks injected. The webhook refuses it, and the store if the webhook does not
+            // review it.
             let mut copy = json!({
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": {"name": "copy", "annotations": {"bootlace.dev/injected": injected_annotation(&victim).to_string()},

@@ -1,5 +1,5 @@
-//! Awaited outputs: which pods can query them, and the name of their object. The pods never run: the webhook has injected their
-//! configuration, and the test creates their tokens.
+//! Awaited outputs: which pods can query them, and the name of their object. The pods never run: the webhook
+//! has injected their configuration, and the test creates their tokens.
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;

@@ -1,5 +1,5 @@
-//! Outputs: which ones the store accepts, and when it removes them. The pods never run: the webhook has injected their
-//! configuration, and the test creates their tokens.
+//! Outputs: which ones the store accepts, and when it removes them. The pods never run: the webhook has
+//! injected their configuration, and the test creates their tokens.
 
 use std::time::Duration;
 
@@ -183,7 +183,8 @@ async fn the_same_bytes_are_one_object_that_goes_with_its_pipe() -> Result<()> {
                 pipes.patch(&name, &PatchParams::default(), &other_object).await.unwrap_err().to_string();
             assert!(error.contains("is invalid") && error.contains("Pipe"), "{error}");
 
-            // Deleted and immediately stored again, possibly before the garbage collector has deleted the object.
+            // Deleted and immediately stored again, possibly before the garbage collector has deleted the
+            // object.
             pipes.delete(&name, &DeleteParams::default()).await?;
             until_async(LIMIT, "the output was not stored again", async || {
                 let response = store.put_output(&task_token, "Cert", content.clone()).await?;

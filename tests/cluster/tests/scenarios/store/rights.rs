@@ -1,5 +1,5 @@
-//! The permissions of the service account of the store: RBAC allows few verbs, and the admission policy restricts the Secrets and
-//! `ConfigMaps` that it creates.
+//! The permissions of the service account of the store: RBAC allows few verbs, and the admission policy
+//! restricts the Secrets and `ConfigMaps` that it creates.
 
 use anyhow::{Context, Result};
 use bootlace_cluster::install;
@@ -235,7 +235,8 @@ async fn of_secrets_it_makes_only_a_pods_env() -> Result<()> {
 async fn policy(namespace: &Namespace) -> Result<()> {
     let client = client_of_store(namespace).await?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace.name());
-    // A dry run passes through admission. A valid Secret is admitted, so the policy is the reason for the refusals below.
+    // A dry run passes through admission. A valid Secret is admitted, so the policy is the reason for the
+    // refusals below.
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     secrets.create(&dry, &secret(|_| ())).await?;
     let owner = |kind: &str| json!([{"apiVersion": "v1", "kind": kind, "name": "a", "uid": "u-1"}]);
@@ -283,8 +284,8 @@ async fn policy(namespace: &Namespace) -> Result<()> {
         assert!(error.contains("must not create objects in its own namespace"), "{place}: {error}");
     }
 
-    // The store can neither read, change nor delete an existing Secret. It has no owner, because the garbage collector would delete
-    // a Secret whose owner does not exist.
+    // The store can neither read, change nor delete an existing Secret. It has no owner, because the garbage
+    // collector would delete a Secret whose owner does not exist.
     let existing = secret(|secret| secret["metadata"]["ownerReferences"] = json!([]));
     namespace.api::<Secret>().create(&PostParams::default(), &existing).await?;
     let (patch, params) = (Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}})), PatchParams::default());
