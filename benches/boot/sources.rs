@@ -152,7 +152,7 @@ fn oci(servers: &Servers) -> Vec<Row> {
     };
     vec![
         row(
-            "`oci`: an image's layer of 1,000 files, compared with `curl`, `sha256sum` and `tar`",
+            "`oci`: an image layer with 1,000 files, compared with `curl`, `sha256sum` and `tar`",
             source("small"),
             format!("{} && tar xzf blob", pull("small", &oci.small)),
         ),
