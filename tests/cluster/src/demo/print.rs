@@ -6,7 +6,7 @@ pub(super) fn chapter(title: &str) {
 }
 
 /// Prints an explanation.
-pub(super) fn say(text: &str) {
+pub(super) fn print_text(text: &str) {
     println!("{text}");
 }
 

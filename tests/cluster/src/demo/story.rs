@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::file;
-use super::print::{chapter, quote, say};
+use super::print::{chapter, print_text, quote};
 use crate::airflow::Airflow;
 use crate::command::{command, output};
 use crate::images;
@@ -43,7 +43,7 @@ fn show_dag() -> Result<()> {
     chapter("The DAG: ordinary Airflow code");
     let text = std::fs::read_to_string(file("airflow/dags/etl.py")).context("read the DAG")?;
     ensure!(!text.to_lowercase().contains("bootlace"), "the DAG must not mention Bootlace");
-    say(
+    print_text(
         "Two tasks, each of which runs in its own pod. They use the variable GREETING and the file /var/assets/query.sql,\n\
          but the DAG defines neither, and it does not mention Bootlace:",
     );
@@ -61,13 +61,13 @@ async fn set_up_namespace() -> Result<()> {
     let profile =
         kubectl(&["get", "bootprofile", "analytics", "--output", "jsonpath={.spec.sources}"]).await?;
     let sources: Value = serde_json::from_str(&profile).context("parse the sources of the profile")?;
-    say(
+    print_text(
         "BootProfile \"analytics\" lists what to fetch before each task of this team: a variable that contains the name of the\n\
          run, tables from a ConfigMap, a login from a Secret, and the queries of the workflow from an object store:",
     );
     quote(&serde_saphyr::to_string(&sources)?);
     let labels = kubectl(&["get", "namespace", NAMESPACE, "--output", "jsonpath={.metadata.labels}"]).await?;
-    say(
+    print_text(
         "The label bootlace.dev/schedulers opts in the pods of known schedulers, which Bootlace recognizes by the labels that\n\
          the schedulers set. The label bootlace.dev/profile selects the profile:",
     );
@@ -77,12 +77,12 @@ async fn set_up_namespace() -> Result<()> {
 
 async fn run_dag() -> Result<()> {
     chapter("Run the DAG");
-    say(&format!("airflow dags test {DAG} {DATE}"));
+    print_text(&format!("airflow dags test {DAG} {DATE}"));
     let airflow = Airflow::new(&kubeconfig()?, NAMESPACE).await?;
     let started = Instant::now();
     let run = airflow.run(DAG, DATE).await?;
     ensure!(run.succeeded, "the DAG failed:\n{}", end_of(&run.log));
-    say(&format!(
+    print_text(&format!(
         "Airflow reports success after {} s. These are the pods of the two tasks:",
         started.elapsed().as_secs()
     ));
@@ -106,11 +106,11 @@ async fn show_task(bootlace: &Path, task: &str) -> Result<()> {
     let pods: Value = serde_json::from_str(&pods).context("read the pods")?;
     let pod = pods.pointer("/items/0").with_context(|| format!("task {task} has no pod"))?;
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).context("the pod has a name")?;
-    say(&format!("kubectl get pod {name} --output json | bootlace explain"));
+    print_text(&format!("kubectl get pod {name} --output json | bootlace explain"));
     quote(&explain(bootlace, pod).await?);
-    say("The log of the boot init container, with names and sizes but no values:");
+    print_text("The log of the boot init container, with names and sizes but no values:");
     quote(&kubectl_here(&["logs", name, "--container", "bootlace-boot"]).await?);
-    say("The log of the task, which used the variable and the file:");
+    print_text("The log of the task, which used the variable and the file:");
     let log = log(&[name, "--container", "base"], &["query.sql", "from sales"]).await?;
     quote(&log);
     ensure!(
@@ -148,7 +148,7 @@ async fn pipe_into(command: &mut Command, input: &[u8]) -> Result<String> {
 
 async fn show_env_modes() -> Result<()> {
     chapter("The guarantee: a task gets its env, or it fails");
-    say(
+    print_text(
         "In both pods, the postStart hook has read the environment of the running process and found all variables.\n\
          The next pod does not set a command, so its command is in the image and Bootlace cannot start it with the launcher.\n\
          Instead, the store of Bootlace creates a Secret for this pod, and the kubelet sets the variables from it:",
@@ -160,7 +160,7 @@ async fn show_env_modes() -> Result<()> {
     let log = log(&["no-command"], &["GREETING="]).await?;
     let greeting = log.lines().find(|line| line.contains("GREETING=")).context("the boot env is missing")?;
     quote(greeting);
-    say("The last pod clears its environment before it starts its program (env -i):");
+    print_text("The last pod clears its environment before it starts its program (env -i):");
     apply("demo/drops-env.yaml").await?;
     let terminated = "jsonpath={.status.containerStatuses[0].state.terminated.reason}";
     kubectl_here(&["wait", "pod/drops-env", "--for", terminated, "--timeout", "90s"]).await?;
@@ -169,7 +169,7 @@ async fn show_env_modes() -> Result<()> {
     if message.is_empty() {
         bail!("the container has no termination message");
     }
-    say(
+    print_text(
         "The hook stops the container. The reason is the termination message, which `kubectl describe pod` shows:",
     );
     quote(&message);
@@ -178,7 +178,7 @@ async fn show_env_modes() -> Result<()> {
 
 async fn show_bystander() -> Result<()> {
     chapter("All other pods are not affected");
-    say(
+    print_text(
         "The API server does not send pods to Bootlace that have not opted in. This is the log of such a pod:",
     );
     let before = reviews().await?;
@@ -189,7 +189,7 @@ async fn show_bystander() -> Result<()> {
     let after = reviews().await?;
     ensure!(before == after, "the API server sent Bootlace a pod that has not opted in");
     quote(&kubectl(&["--namespace", "default", "logs", "bystander"]).await?);
-    say("The number of requests to the webhook was the same before and after this pod:");
+    print_text("The number of requests to the webhook was the same before and after this pod:");
     quote(&after);
     Ok(())
 }
@@ -200,22 +200,22 @@ async fn run_dag_with_pipes() -> Result<()> {
     let dag = text.split_once("with pipeline(\"certificates\")").map_or("", |(_, rest)| rest);
     let dag = dag.split("\n\n").next().unwrap_or_default();
     ensure!(!dag.is_empty(), "DAG certificates not found in its file");
-    say(
+    print_text(
         "Task \"issue\" declares two output files in an annotation. The tasks \"serve\" and \"publish\" use them by their keys.\n\
          The images do not change:",
     );
     quote(&format!("with pipeline(\"certificates\"){dag}"));
-    say(&format!("airflow dags test certificates {DATE}"));
+    print_text(&format!("airflow dags test certificates {DATE}"));
     let run = Airflow::new(&kubeconfig()?, NAMESPACE).await?.run("certificates", DATE).await?;
     ensure!(run.succeeded, "the DAG failed:\n{}", end_of(&run.log));
-    say("The container of task \"issue\" exited with 0 only after each output was stored:");
-    say("kubectl get pipes");
+    print_text("The container of task \"issue\" exited with 0 only after each output was stored:");
+    print_text("kubectl get pipes");
     quote(&kubectl_here(&["get", "pipes"]).await?);
     for (task, expected) in [("serve", "certificate of the run"), ("publish", "read me")] {
         let log =
             log(&["--selector", &format!("task_id={task}"), "--container", "base"], &[expected]).await?;
         ensure!(log.contains(expected), "task {task} did not get the file: {log}");
-        say(&format!("The log of task \"{task}\":"));
+        print_text(&format!("The log of task \"{task}\":"));
         quote(&log);
     }
     Ok(())

@@ -120,13 +120,14 @@ async fn a_later_source_wins_and_an_optional_one_may_be_missing() -> Result<()> 
             assert_eq!(process.env("TIER"), Some(&b"basic"[..]));
             assert_eq!(process.file("/var/assets/q.sql")?, b"select 2");
             let log = namespace.log("task", "bootlace-boot").await?;
-            for line in [
-                "source \"team\" overrides the variable \"REGION\" of source \"defaults\"",
-                "source \"queries\" overrides the file \"q.sql\" of source \"defaults\"",
-                "source \"person\" (Secret nobody-made-it): not there, or without keys; it is optional",
-                "source \"key\" (ConfigMap team): key \"NONE\" is not there; it is optional",
+            for parts in [
+                ["\"team\"", "\"REGION\"", "\"defaults\""],
+                ["\"queries\"", "\"q.sql\"", "\"defaults\""],
+                ["\"person\"", "nobody-made-it", "optional"],
+                ["\"key\"", "\"NONE\"", "optional"],
             ] {
-                assert!(log.contains(line), "{line:?} is not in:\n{log}");
+                let is_logged = log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+                assert!(is_logged, "no line contains {parts:?}:\n{log}");
             }
             Ok(())
         })

@@ -14,7 +14,9 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::ask::{Store, VALUE, created, env, expired, held, injected_annotation, refused, secret, token};
+use super::client::{
+    Store, VALUE, created, env, expired, gated, injected_annotation, refused, secret, token,
+};
 
 async fn secrets(namespace: &Namespace) -> Result<Vec<String>> {
     let found = namespace.api::<Secret>().list(&ListParams::default()).await?;
@@ -32,7 +34,7 @@ async fn a_token_that_is_not_the_pods_own_is_refused() -> Result<()> {
     scenario("store-tokens")
         .run(async |namespace| {
             let store = Store::open(&namespace.client()).await?;
-            let task = held(namespace, "task", None).await?;
+            let task = gated(namespace, "task", None).await?;
             let good = token(namespace, Some(&task), "bootlace").await?;
 
             refused(&store.put("", env(VALUE)).await?, 401, "token");
@@ -54,7 +56,7 @@ async fn a_token_that_is_not_the_pods_own_is_refused() -> Result<()> {
             refused(&store.put(&other, env(VALUE)).await?, 403, "inject");
 
             // The token of a pod that is being deleted, and of a deleted one.
-            let ending = held(namespace, "ending", None).await?;
+            let ending = gated(namespace, "ending", None).await?;
             let late = token(namespace, Some(&ending), "bootlace").await?;
             patch(namespace, &ending, json!({"finalizers": ["bootlace-cluster/held"]})).await?;
             namespace.api::<Pod>().delete("ending", &DeleteParams::default()).await?;
@@ -86,13 +88,14 @@ async fn a_pod_gets_nothing_but_what_its_injection_names() -> Result<()> {
     // Boxed, because the future is large (clippy::large_futures).
     Box::pin(scenario("store-grants").run(async |namespace| {
         let store = Store::open(&namespace.client()).await?;
-        let launched = held(namespace, "launched", Some("/probe")).await?;
+        let launched = gated(namespace, "launched", Some("/probe")).await?;
         let launched_token = token(namespace, Some(&launched), "bootlace").await?;
         refused(&store.put(&launched_token, env(VALUE)).await?, 403, "Secret");
 
         // The annotation can be changed later. The store only uses the configuration that the webhook has
         // signed.
-        let (victim, thief) = (held(namespace, "victim", None).await?, held(namespace, "thief", None).await?);
+        let (victim, thief) =
+            (gated(namespace, "victim", None).await?, gated(namespace, "thief", None).await?);
         let thief_token = token(namespace, Some(&thief), "bootlace").await?;
         for name in ["db-login".to_owned(), "bootlace-tls".to_owned(), secret(&victim)] {
             let mut forged = injected_annotation(&thief);
@@ -115,7 +118,7 @@ async fn a_pod_with_anothers_secret_in_its_spec_changes_nothing_of_it() -> Resul
     scenario("store-copies")
         .run(async |namespace| {
             let store = Store::open(&namespace.client()).await?;
-            let victim = held(namespace, "victim", None).await?;
+            let victim = gated(namespace, "victim", None).await?;
             let own = token(namespace, Some(&victim), "bootlace").await?;
             assert_eq!(store.put(&own, env("the victim's")).await?.0, 200);
             // A copy that looks injected. The webhook refuses it, and the store if the webhook does not
@@ -147,7 +150,7 @@ async fn a_body_that_asks_for_more_is_refused() -> Result<()> {
     scenario("store-bodies")
         .run(async |namespace| {
             let store = Store::open(&namespace.client()).await?;
-            let task = held(namespace, "task", None).await?;
+            let task = gated(namespace, "task", None).await?;
             let task_token = token(namespace, Some(&task), "bootlace").await?;
             let value = STANDARD.encode(VALUE);
             for (body, status, hint) in [
@@ -189,7 +192,7 @@ async fn a_body_that_asks_for_more_is_refused() -> Result<()> {
 async fn an_annotation_sets_no_address_no_image_and_no_privilege() -> Result<()> {
     scenario("store-annotations")
         .run(async |namespace| {
-            let honest = held(namespace, "honest", None).await?;
+            let honest = gated(namespace, "honest", None).await?;
             let forged = json!({
                 "profile": "root", "generation": 1, "version": "9", "containers": ["main"], "envMode": "secret",
                 "envSecret": "db-login", "store": {"url": "https://evil"}, "image": "evil", "privileged": true,

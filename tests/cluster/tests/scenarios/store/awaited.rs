@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
-use super::ask::{Store, created, token};
+use super::client::{Store, created, token};
 
 /// The content of the output, which must not be in any response.
 const VALUE: &str = "zq7Xv0hunter2";

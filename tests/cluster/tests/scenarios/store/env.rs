@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
-use super::ask::{created, injected_annotation, secret};
+use super::client::{created, injected_annotation, secret};
 
 /// A task pod with these containers.
 fn pod(namespace: &Namespace, name: &str, containers: &Value) -> Value {

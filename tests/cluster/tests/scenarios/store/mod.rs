@@ -1,8 +1,8 @@
 //! The store: the objects that it creates, its permissions, and attacks on it.
 
-mod ask;
 mod attacks;
 mod awaited;
+mod client;
 mod env;
 mod events;
 mod pipes;

@@ -19,7 +19,7 @@ use kube::api::{
 };
 use serde_json::{Value, json};
 
-use super::ask::{Response, Store, VALUE, created, refused, token};
+use super::client::{Response, Store, VALUE, created, refused, token};
 
 /// A task pod with outputs that never starts, of the run `r1` of the workflow `etl`.
 fn pod(namespace: &Namespace, name: &str, outputs: &Value) -> Value {

@@ -100,7 +100,7 @@ pub(super) fn env(value: &str) -> String {
 }
 
 /// A task pod that never starts, so that only the test uses its tokens.
-pub(super) async fn held(namespace: &Namespace, name: &str, command: Option<&str>) -> Result<Pod> {
+pub(super) async fn gated(namespace: &Namespace, name: &str, command: Option<&str>) -> Result<Pod> {
     let mut container = json!({"name": "main", "image": PROBE});
     if let Some(command) = command {
         container["command"] = json!([command]);
