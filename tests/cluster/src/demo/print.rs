@@ -10,6 +10,11 @@ pub(super) fn print_text(text: &str) {
     println!("{text}");
 }
 
+/// Prints a command line that the demo runs.
+pub(super) fn print_command(line: &str) {
+    println!("$ {line}");
+}
+
 /// Prints the content of a file or the output of a program, with a line at its left.
 pub(super) fn quote(text: &str) {
     for line in text.trim_end().lines() {

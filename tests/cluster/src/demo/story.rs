@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::file;
-use super::print::{chapter, print_text, quote};
+use super::print::{chapter, print_command, print_text, quote};
 use crate::airflow::Airflow;
 use crate::command::{command, output};
 use crate::images;
@@ -77,7 +77,7 @@ async fn set_up_namespace() -> Result<()> {
 
 async fn run_dag() -> Result<()> {
     chapter("Run the DAG");
-    print_text(&format!("airflow dags test {DAG} {DATE}"));
+    print_command(&format!("airflow dags test {DAG} {DATE}"));
     let airflow = Airflow::new(&kubeconfig()?, NAMESPACE).await?;
     let started = Instant::now();
     let run = airflow.run(DAG, DATE).await?;
@@ -105,8 +105,8 @@ async fn show_task(bootlace: &Path, task: &str) -> Result<()> {
         kubectl_here(&["get", "pods", "--selector", &format!("task_id={task}"), "--output", "json"]).await?;
     let pods: Value = serde_json::from_str(&pods).context("read the pods")?;
     let pod = pods.pointer("/items/0").with_context(|| format!("task {task} has no pod"))?;
-    let name = pod.pointer("/metadata/name").and_then(Value::as_str).context("the pod has a name")?;
-    print_text(&format!("kubectl get pod {name} --output json | bootlace explain"));
+    let name = pod.pointer("/metadata/name").and_then(Value::as_str).context("the pod has no name")?;
+    print_command(&format!("kubectl get pod {name} --output json | bootlace explain"));
     quote(&explain(bootlace, pod).await?);
     print_text("The log of the boot init container, with names and sizes but no values:");
     quote(&kubectl_here(&["logs", name, "--container", "bootlace-boot"]).await?);
@@ -149,9 +149,9 @@ async fn pipe_into(command: &mut Command, input: &[u8]) -> Result<String> {
 async fn show_env_modes() -> Result<()> {
     chapter("The guarantee: a task gets its env, or it fails");
     print_text(
-        "In both pods, the postStart hook has read the environment of the running process and found all variables.\n\
-         The next pod does not set a command, so its command is in the image and Bootlace cannot start it with the launcher.\n\
-         Instead, the store of Bootlace creates a Secret for this pod, and the kubelet sets the variables from it:",
+        "In the pods of both tasks, the postStart hook has read the environment of the running process and found all\n\
+         variables. The pod \"no-command\" does not set a command: its command is in the image, so Bootlace cannot put its\n\
+         launcher before it. Instead, the store of Bootlace creates a Secret for this pod, and the kubelet sets the variables:",
     );
     apply("demo/no-command.yaml").await?;
     let succeeded = "jsonpath={.status.phase}=Succeeded";
@@ -159,8 +159,10 @@ async fn show_env_modes() -> Result<()> {
     quote(&kubectl_here(&["get", "secrets", "--selector", "app.kubernetes.io/managed-by=bootlace"]).await?);
     let log = log(&["no-command"], &["GREETING="]).await?;
     let greeting = log.lines().find(|line| line.contains("GREETING=")).context("the boot env is missing")?;
-    quote(greeting);
-    print_text("The last pod clears its environment before it starts its program (env -i):");
+    print_text("The environment of its process:");
+    quote(greeting.trim_start_matches("environ "));
+    print_text("The pod \"drops-env\" clears its environment before it starts its program:");
+    print_command("env -i /bin/sleep 1000");
     apply("demo/drops-env.yaml").await?;
     let terminated = "jsonpath={.status.containerStatuses[0].state.terminated.reason}";
     kubectl_here(&["wait", "pod/drops-env", "--for", terminated, "--timeout", "90s"]).await?;
@@ -170,7 +172,8 @@ async fn show_env_modes() -> Result<()> {
         bail!("the container has no termination message");
     }
     print_text(
-        "The hook stops the container. The reason is the termination message, which `kubectl describe pod` shows:",
+        "The hook detects this and fails, so the kubelet stops the container. The termination message, which `kubectl describe\n\
+         pod` shows, contains the reason:",
     );
     quote(&message);
     Ok(())
@@ -179,7 +182,7 @@ async fn show_env_modes() -> Result<()> {
 async fn show_bystander() -> Result<()> {
     chapter("All other pods are not affected");
     print_text(
-        "The API server does not send pods to Bootlace that have not opted in. This is the log of such a pod:",
+        "The API server does not send pods to Bootlace that have not opted in. The log of such a pod:",
     );
     let before = reviews().await?;
     apply("demo/bystander.yaml").await?;
@@ -189,7 +192,9 @@ async fn show_bystander() -> Result<()> {
     let after = reviews().await?;
     ensure!(before == after, "the API server sent Bootlace a pod that has not opted in");
     quote(&kubectl(&["--namespace", "default", "logs", "bystander"]).await?);
-    print_text("The number of requests to the webhook was the same before and after this pod:");
+    print_text(
+        "The webhook has received no request for it. Its counters are the same as before the pod was created:",
+    );
     quote(&after);
     Ok(())
 }
@@ -205,11 +210,11 @@ async fn run_dag_with_pipes() -> Result<()> {
          The images do not change:",
     );
     quote(&format!("with pipeline(\"certificates\"){dag}"));
-    print_text(&format!("airflow dags test certificates {DATE}"));
+    print_command(&format!("airflow dags test certificates {DATE}"));
     let run = Airflow::new(&kubeconfig()?, NAMESPACE).await?.run("certificates", DATE).await?;
     ensure!(run.succeeded, "the DAG failed:\n{}", end_of(&run.log));
     print_text("The container of task \"issue\" exited with 0 only after each output was stored:");
-    print_text("kubectl get pipes");
+    print_command("kubectl get pipes");
     quote(&kubectl_here(&["get", "pipes"]).await?);
     for (task, expected) in [("serve", "certificate of the run"), ("publish", "read me")] {
         let log =
