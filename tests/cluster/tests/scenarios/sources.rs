@@ -1,4 +1,4 @@
-//! What a profile's sources give, whatever they hold.
+//! Inline, ConfigMap and Secret sources of a profile, with any content.
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -7,10 +7,10 @@ use bootlace_cluster::images::PROBE;
 use bootlace_cluster::scenario::{Namespace, Process, scenario};
 use serde_json::{Value, json};
 
-/// Bytes that are no text in any encoding.
+/// Bytes that are not text in any encoding.
 const BINARY: &[u8] = b"\x89PNG\r\n\x1a\n\0\xff\xfe";
 
-/// Runs a task that shows its env and `files`, and returns what it held.
+/// Runs a task that prints its env and `files`, and returns its output.
 async fn run(namespace: &Namespace, files: &[&str]) -> Result<Process> {
     let files: Vec<_> = files.iter().map(|path| format!("file={path}")).collect();
     let pod = json!({
@@ -40,7 +40,7 @@ async fn objects_of_the_namespace_become_files_and_variables_byte_for_byte() -> 
             let tables =
                 json!({"data": {"sales.csv": "day,amount\n"}, "binaryData": {"logo.png": STANDARD.encode(BINARY)}});
             create(namespace, "ConfigMap", "tables", &tables).await?;
-            // All but NUL, which no variable can hold.
+            // All bytes except NUL, which a variable cannot contain.
             let bytes: Vec<u8> = (1..=255).collect();
             let login = json!({"data": {"USER": STANDARD.encode("etl"), "PASSWORD": STANDARD.encode(&bytes)}});
             create(namespace, "Secret", "login", &login).await?;
@@ -120,13 +120,14 @@ async fn a_later_source_wins_and_an_optional_one_may_be_missing() -> Result<()> 
             assert_eq!(process.env("TIER"), Some(&b"basic"[..]));
             assert_eq!(process.file("/var/assets/q.sql")?, b"select 2");
             let log = namespace.log("task", "bootlace-boot").await?;
-            for line in [
-                "source \"team\" overrides the variable \"REGION\" of source \"defaults\"",
-                "source \"queries\" overrides the file \"q.sql\" of source \"defaults\"",
-                "source \"person\" (Secret nobody-made-it): not there, or without keys; it is optional",
-                "source \"key\" (ConfigMap team): key \"NONE\" is not there; it is optional",
+            for parts in [
+                ["\"team\"", "\"REGION\"", "\"defaults\""],
+                ["\"queries\"", "\"q.sql\"", "\"defaults\""],
+                ["\"person\"", "nobody-made-it", "optional"],
+                ["\"key\"", "\"NONE\"", "optional"],
             ] {
-                assert!(log.contains(line), "{line:?} is not in:\n{log}");
+                let is_logged = log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+                assert!(is_logged, "no line contains {parts:?}:\n{log}");
             }
             Ok(())
         })
