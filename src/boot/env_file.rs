@@ -39,22 +39,22 @@ pub(super) fn append(file: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(),
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotInFile {
     /// The kubelet's reader takes it for a comment, or for another name.
-    #[error("its name begins with # or a space, or ends with a space, which the kubelet cannot read there")]
+    #[error("its name starts with # or a space, or ends with a space, which the kubelet cannot read")]
     Name,
     /// The kubelet takes it for missing.
-    #[error("its value is empty, which the kubelet takes for missing")]
+    #[error("its value is empty, which the kubelet treats as missing")]
     Empty,
     /// There is no escape for it.
-    #[error("its value holds a single quote, which ends a value in that file")]
+    #[error("its value contains a single quote, which ends a value in the env file")]
     Quote,
     /// The kubelet's reader drops the first of the two.
-    #[error("its value holds a carriage return at a line's end, which the kubelet drops")]
+    #[error("its value has a carriage return at the end of a line, which the kubelet drops")]
     CarriageReturn,
     /// The kubelet hands text to the container runtime.
-    #[error("its value is not UTF-8, which the kubelet cannot hand on")]
+    #[error("its value is not UTF-8, which the kubelet cannot pass to a process")]
     NotUtf8,
     /// The kubelet's reader stops there.
-    #[error("a line of its value takes {size} bytes, and the kubelet reads {MAX_LINE_BYTES} at most")]
+    #[error("a line of its value has {size} bytes, but the kubelet reads at most {MAX_LINE_BYTES}")]
     LongLine {
         /// Its size in bytes, the name and the quotes included.
         size: usize,

@@ -33,7 +33,7 @@ pub(super) async fn put_env(
         EnvStored { created: true, .. } => Ok("created"),
         // An earlier attempt of this boot may have had it made, though no answer came, or an earlier boot.
         EnvStored { booted_before, .. } if answer.asked_before || booted_before => {
-            Ok("made by an earlier attempt, whose values stay")
+            Ok("already created by an earlier attempt, whose values are kept")
         }
         EnvStored { .. } => Err(EnvSecretError::Taken { secret: secret.to_owned() }),
     }
@@ -91,8 +91,8 @@ pub enum EnvSecretError {
     },
     /// The boot env does not fit into a Secret.
     #[error(
-        "the boot env takes {bytes} bytes, names included, and the task takes it from a Secret, which holds {MAX_ENV_BYTES} \
-         at most: give large values as files, or add `command` to the container, so that the launcher can load them"
+        "the boot env has {bytes} bytes including names, but a Secret contains at most {MAX_ENV_BYTES}: provide large \
+         values as files, or add `command` to the container, so that the launcher can load them"
     )]
     TooLarge {
         /// Its size.
@@ -103,8 +103,8 @@ pub enum EnvSecretError {
     Client(#[from] ClientError),
     /// Somebody else made a Secret of that name.
     #[error(
-        "Secret {secret} is there already, and this pod did not have it made: a copy of another pod keeps its name, so \
-         create the task anew from its own manifest; or delete the Secret"
+        "Secret {secret} already exists and was not created for this pod, which may be a copy of another one: create \
+         the pod from its original manifest, or delete the Secret"
     )]
     Taken {
         /// The Secret.
@@ -117,14 +117,14 @@ pub enum EnvSecretError {
 pub enum UnfitVariable {
     /// No key of a Secret has such a name.
     #[error(
-        "has a name that no key of a Secret can have, which are made of letters, digits, `-`, `_` and `.` and take \
-         {MAX_NAME_BYTES} bytes at most: rename it, leave it out (exclude), or add `command` to the container, so that the \
-         launcher can load it"
+        "has a name that is not a valid key of a Secret: must have letters, digits, `-`, `_` and `.`, and at most \
+         {MAX_NAME_BYTES} bytes; rename it, exclude it, or add `command` to the container, so that the launcher can load \
+         it"
     )]
     NotAKey,
     /// Its value is no text.
     #[error(
-        "is no text in UTF-8, and the kubelet gives a process nothing else from a Secret: give it as a file, or add \
+        "is not UTF-8, but the kubelet only passes UTF-8 from a Secret to a process: provide it as a file, or add \
          `command` to the container, so that the launcher can load it"
     )]
     NotText,
@@ -165,8 +165,8 @@ mod tests {
             assert_eq!(error.exit_code(), 65, "{name}");
             let said = error.to_string();
             let start =
-                format!("variable {name:?} of source \"login\" has a name that no key of a Secret can have");
-            assert!(said.starts_with(&start) && said.contains("leave it out (exclude)"), "{said}");
+                format!("variable {name:?} of source \"login\" has a name that is not a valid key of a Secret");
+            assert!(said.starts_with(&start) && said.contains("exclude it"), "{said}");
             assert!(!said.contains("hunter2"), "{said}");
         }
     }

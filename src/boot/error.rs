@@ -17,13 +17,13 @@ use bootlace_core::{json_error, names};
 pub enum BootError {
     /// Nobody said what to do.
     #[error(
-        "{} is not set: it says what to boot, and Bootlace's webhook writes it into the boot container's env",
+        "{} is not set: the webhook writes it; run this program only as the container that Bootlace injects",
         names::ENV_BOOT_SPEC
     )]
     NoSpec,
     /// What boot is told cannot be understood.
     #[error(
-        "{} is not what `bootlace boot` {} understands: {what}. Use a boot image of the webhook's own version",
+        "{} cannot be parsed by `bootlace boot` {} ({what}): use a boot image of the same version as the webhook",
         names::ENV_BOOT_SPEC,
         env!("CARGO_PKG_VERSION")
     )]
@@ -32,7 +32,7 @@ pub enum BootError {
         what: String,
     },
     /// A name under `keep` cannot be a file's.
-    #[error("{} has keep[{container:?}], which is no container's name: {error}", names::ENV_BOOT_SPEC)]
+    #[error("{} is invalid: keep[{container:?}] is not a container name: {error}", names::ENV_BOOT_SPEC)]
     Container {
         /// The name.
         container: String,
@@ -41,7 +41,7 @@ pub enum BootError {
     },
     /// The boot image holds no launcher.
     #[error(
-        "the launcher {path:?} cannot be read: {error}. A boot image must hold it: take it from Bootlace's image"
+        "failed to read the launcher {path:?} ({error}): copy it from the Bootlace image into the boot image"
     )]
     Launcher {
         /// Where it should be.
@@ -54,8 +54,8 @@ pub enum BootError {
     Source(Box<SourceFailure>),
     /// Two sources give files that cannot exist beside each other.
     #[error(
-        "source {later:?} gives the file {path:?} and source {earlier:?} gives the file {other:?}, and a path cannot \
-         be both a file and a folder: rename one of them"
+        "source {later:?} provides the file {path:?} and source {earlier:?} the file {other:?}, but a path cannot be \
+         both a file and a folder: rename one of them"
     )]
     FileAndFolder {
         /// The later source.
@@ -69,8 +69,8 @@ pub enum BootError {
     },
     /// A source sets what the pod's spec does not ask the kubelet for.
     #[error(
-        "source {source_name:?} sets the variable {name:?}, and the kubelet hands over only what env.file.keys of \
-         BootProfile {profile:?} lists: list it there"
+        "source {source_name:?} sets the variable {name:?}, but the kubelet only delivers the variables in \
+         env.file.keys of BootProfile {profile:?}: add it there"
     )]
     NoFileKey {
         /// The source.
@@ -82,8 +82,8 @@ pub enum BootError {
     },
     /// The kubelet cannot be handed a value by file.
     #[error(
-        "source {source_name:?} sets the variable {name:?}, which cannot be handed over with env.mode File: {error}. \
-         Change it, or set another env.mode in BootProfile {profile:?}"
+        "source {source_name:?} sets the variable {name:?}, which env.mode File cannot deliver because {error}: change \
+         it, or set another env.mode in BootProfile {profile:?}"
     )]
     NotInFile {
         /// The source.
@@ -97,8 +97,8 @@ pub enum BootError {
     },
     /// A shell that reads `$HOME/.env` cannot hold a variable of that name.
     #[error(
-        "source {source_name:?} sets the variable {name:?}, which no shell takes from $HOME/.env, where env.mode Hook \
-         puts it: leave it out (exclude), give it a name of letters, digits and _ that no shell keeps for itself, or set \
+        "source {source_name:?} sets the variable {name:?}, which a shell cannot read from $HOME/.env, where env.mode \
+         Hook writes it: exclude it, rename it to letters, digits and _ and to no name that shells reserve, or set \
          another env.mode in BootProfile {profile:?}"
     )]
     NotForShell {
@@ -113,14 +113,14 @@ pub enum BootError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// What the sources gave cannot be written as env.
-    #[error("the boot env cannot be written: {0}")]
+    #[error("failed to write the boot env: {0}")]
     Env(#[from] EnvError),
     /// The volume does not take it.
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// A Secret is asked for, and no store.
     #[error(
-        "{} has envSecret and no store: it is the webhook that says where the store is, with --store-url",
+        "{} has envSecret but no store: set --store-url of the webhook",
         names::ENV_BOOT_SPEC
     )]
     NoStore,
@@ -128,7 +128,7 @@ pub enum BootError {
     #[error(transparent)]
     Store(#[from] EnvSecretError),
     /// The system gives boot no event loop.
-    #[error("boot cannot start: {0}")]
+    #[error("failed to start the event loop: {0}")]
     Start(io::Error),
 }
 

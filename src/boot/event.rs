@@ -87,12 +87,12 @@ impl fmt::Display for LogEvent<'_> {
                 write!(f, "source {source:?} overrides the {entry} {name:?} of source {earlier:?}")
             }
             Self::Stored { secret, how, milliseconds } => {
-                write!(f, "env in Secret {secret}: {how}, in {milliseconds}")
+                write!(f, "env Secret {secret}: {how}, in {milliseconds}")
             }
-            Self::EventNotRecorded { why } => write!(f, "no Event tells of this boot: {why}"),
+            Self::EventNotRecorded { why } => write!(f, "failed to record an Event: {why}"),
             Self::Retained { container, name } => write!(
                 f,
-                "container {container:?} gets the variable {name:?} from its own spec, which wins over the sources"
+                "container {container:?} sets the variable {name:?} in the pod spec, which takes precedence over the sources"
             ),
             Self::Booted { amount, milliseconds } => write!(f, "booted: {amount} in {milliseconds}"),
             Self::Failed { error, exit_code: _ } => write!(f, "bootlace: {error}"),

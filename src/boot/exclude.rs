@@ -44,6 +44,6 @@ impl ExcludedKeys {
         let more = self.more;
         let listed: Vec<_> = self.keys.iter().map(|key| format!("{key:?}")).collect();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        sink.note(format!("left out by exclude: {}{more}", listed.join(", ")));
+        sink.note(format!("excluded: {}{more}", listed.join(", ")));
     }
 }

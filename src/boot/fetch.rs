@@ -47,7 +47,7 @@ pub(crate) async fn all<'a>(
             Ok(()) => {}
             Err(error) if *optional && error.is_unavailable() => {
                 sink.clear();
-                sink.note(format!("left out, as it is optional: {error}"));
+                sink.note(format!("skipped because it is optional: {error}"));
             }
             Err(error) => return Err(failure(name, source.title(), spec, error)),
         }
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(error.exit_code(), 75);
         assert_eq!(
             error.to_string(),
-            r#"source "hangs" (fake) of BootProfile "default": it was not fetched within 0 s: raise boot.timeoutSeconds, or find out why it is slow"#
+            r#"source "hangs" (fake) of BootProfile "default": timed out after 0 s: raise boot.timeoutSeconds, or check why the source is slow"#
         );
     }
 

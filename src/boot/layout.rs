@@ -96,8 +96,8 @@ fn check_is_free(name: &str, content: &MergedContent<'_>) -> Result<(), LayoutEr
 pub enum LayoutError {
     /// A source's file lies where the layout puts one of its own.
     #[error(
-        "source {giver:?} gives the file {path:?}, where assets.layout Optimus puts an env file: rename it, or set \
-         the layout to Bootlace"
+        "source {giver:?} provides the file {path:?}, but assets.layout Optimus writes an env file there: rename it, or \
+         set assets.layout to Bootlace"
     )]
     Taken {
         /// The source.
@@ -107,9 +107,9 @@ pub enum LayoutError {
     },
     /// A shell would not take a variable out of the file.
     #[error(
-        "source {giver:?} gives the variable {name:?}, which no shell takes from the env files of assets.layout Optimus: \
-         give it a name of letters, digits and _ that no shell keeps for itself, leave it out (exclude), or set the \
-         layout to Bootlace"
+        "source {giver:?} sets the variable {name:?}, which a shell cannot read from the env files of assets.layout \
+         Optimus: exclude it, rename it to letters, digits and _ and to no name that shells reserve, or set assets.layout \
+         to Bootlace"
     )]
     NotForShell {
         /// The source.

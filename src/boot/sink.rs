@@ -340,7 +340,7 @@ mod tests {
         let error = sink.finish(second).unwrap_err().to_string();
         assert!(error.contains(r#"file "a/b""#) && error.contains("twice"), "{error}");
         let error = sink.finish(below).unwrap_err().to_string();
-        assert!(error.contains(r#"file "a/b/c""#) && error.contains(r#"gives the file "a/b""#), "{error}");
+        assert!(error.contains(r#"file "a/b/c""#) && error.contains(r#"also provides the file "a/b""#), "{error}");
         let error = sink.create("a").err().unwrap().to_string();
         assert!(error.contains(r#"file "a""#) && error.contains(r#""a/b""#), "{error}");
     }
@@ -373,18 +373,18 @@ mod tests {
         file.write(b"56789").unwrap();
         let error = file.write(b"hunter2").unwrap_err().to_string();
         assert!(
-            error.starts_with(r#"file "a": with it the source gives more than 10 bytes: raise"#),
+            error.starts_with(r#"file "a": it exceeds the limit of 10 bytes for the source: raise"#),
             "{error}"
         );
         let error = sink.env("B", b"hunter2".to_vec()).unwrap_err().to_string();
-        assert!(error.starts_with(r#"variable "B": with it the source gives more than 10 bytes"#), "{error}");
+        assert!(error.starts_with(r#"variable "B": it exceeds the limit of 10 bytes"#), "{error}");
         drop(file);
         sink.clear();
         sink.file("b", b"1234567890").unwrap();
         sink.file("c", b"").unwrap();
         let error = sink.file("d", b"").unwrap_err().to_string();
         assert!(
-            error.starts_with(r#"file "d": with it the source gives more than 2 files: raise"#),
+            error.starts_with(r#"file "d": it exceeds the limit of 2 files for the source: raise"#),
             "{error}"
         );
 

@@ -336,14 +336,14 @@ impl StagedFile {
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
     /// There is no folder.
-    #[error("{root:?} is not there: mount the volume {:?} there in the boot container", names::VOLUME)]
+    #[error("{root:?} does not exist: mount the volume {:?} there in the boot container", names::VOLUME)]
     NotMounted {
         /// Where the volume should be.
         root: PathBuf,
     },
     /// A folder's name is taken by something else.
     #[error(
-        "{path:?} is not a folder, although only Bootlace writes there: let no other container mount the volume {:?}",
+        "{path:?} is not a folder, although only Bootlace writes there: do not mount the volume {:?} in other containers",
         names::VOLUME
     )]
     NotOurs {
@@ -352,8 +352,8 @@ pub enum VolumeError {
     },
     /// There is no room left.
     #[error(
-        "the volume is full: raise volume.sizeLimit in BootProfile {profile:?}, and with it the memory under \
-         boot.resources.limits, which the volume counts against"
+        "the volume is full: raise volume.sizeLimit of BootProfile {profile:?}, and boot.resources.limits.memory with it, \
+         because the volume counts as memory of boot"
     )]
     Full {
         /// The profile.
@@ -361,12 +361,12 @@ pub enum VolumeError {
     },
     /// The container's memory does not hold it.
     #[error(
-        "boot may use {} of memory, {} of it are used, and {} more are needed, because what is written to the volume counts \
-         as memory: raise limits.memory of the pod's containers or its spec.resources, which boot's limit follows, or \
-         boot.resources.limits of BootProfile {profile:?}, or let the sources bring less",
-        Bytes(*limit),
+        "boot needs {} more memory, but {} of its limit of {} are in use, and files on the volume count as memory: raise \
+         limits.memory of the pod's containers or its spec.resources, from which boot's limit is derived, raise \
+         boot.resources.limits.memory of BootProfile {profile:?}, or fetch less data",
+        Bytes(*wanted),
         Bytes(*used),
-        Bytes(*wanted)
+        Bytes(*limit)
     )]
     NoMemory {
         /// The limit in bytes.
@@ -379,7 +379,7 @@ pub enum VolumeError {
         profile: String,
     },
     /// The system refuses.
-    #[error("{path:?} cannot be written: {error}")]
+    #[error("failed to write {path:?}: {error}")]
     Unwritable {
         /// What was to be written or removed.
         path: PathBuf,
@@ -414,8 +414,8 @@ mod tests {
         let mut staged = StagedFile { path, number: 0, file, size: 0, profile, memory };
         assert_eq!(
             staged.write(b"hunter2").unwrap_err().to_string(),
-            "the volume is full: raise volume.sizeLimit in BootProfile \"default\", and with it the memory under \
-             boot.resources.limits, which the volume counts against"
+            "the volume is full: raise volume.sizeLimit of BootProfile \"default\", and boot.resources.limits.memory with \
+             it, because the volume counts as memory of boot"
         );
     }
 

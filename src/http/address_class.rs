@@ -95,7 +95,7 @@ impl Resolve for Resolver {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResolveError {
     /// It does not resolve.
-    #[error("the name {name:?} does not resolve ({what})")]
+    #[error("failed to resolve {name:?}: {what}")]
     NotFound {
         /// The name.
         name: String,
@@ -103,7 +103,7 @@ pub(super) enum ResolveError {
         what: String,
     },
     /// It resolves to the node's own addresses only.
-    #[error("it resolves to an address of the node")]
+    #[error("the name resolves to an address of the node")]
     NotAllowed,
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Body {
 pub(crate) struct Expected<'a> {
     /// In hexadecimal digits.
     pub(crate) sha256: &'a str,
-    /// Who says so: `the profile says`.
+    /// What requires it: `the profile`.
     pub(crate) by: &'static str,
 }
 

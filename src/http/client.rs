@@ -90,12 +90,12 @@ impl<'a> HttpClient<'a> {
             // A second attempt is this module's own to make.
             .retry(reqwest::retry::never());
         if let Some(proxy) = proxy {
-            let why = |error: reqwest::Error| format!("client.proxy is no address of a proxy: {error}");
+            let why = |error: reqwest::Error| format!("client.proxy is invalid: {error}: must be the address of a proxy");
             builder = builder.proxy(Proxy::all(proxy).map_err(|error| HttpError::Setup(why(error)))?);
         }
         builder
             .build()
-            .map_err(|error| HttpError::Setup(format!("the HTTP client cannot be set up: {error}")))
+            .map_err(|error| HttpError::Setup(format!("failed to set up the HTTP client: {error}")))
     }
 
     /// A client for a library that makes its requests itself. `store` is where most of them go, `secrets` is what no
@@ -166,6 +166,6 @@ fn tls(roots: RootCertStore) -> Result<ClientConfig, HttpError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| HttpError::Setup(format!("TLS cannot be set up: {error}")))?;
+        .map_err(|error| HttpError::Setup(format!("failed to set up TLS: {error}")))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

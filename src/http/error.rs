@@ -15,7 +15,7 @@ use bootlace_core::profile::address::InvalidAddress;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
     /// The profile's own address is none.
-    #[error("{url:?} is no address that boot can ask: {why}")]
+    #[error("{url:?} is not a valid address: {why}")]
     Address {
         /// The address.
         url: String,
@@ -27,7 +27,7 @@ pub enum HttpError {
     Setup(String),
     /// The name leads nowhere.
     #[error(
-        "{place}: the name {name:?} does not resolve ({what}): correct the address, or look at the pod's DNS"
+        "{place}: failed to resolve {name:?} ({what}): correct the address, or check the DNS of the pod"
     )]
     Name {
         /// What was asked.
@@ -39,8 +39,8 @@ pub enum HttpError {
     },
     /// No connection stood in time.
     #[error(
-        "{place}: no connection stood within {seconds} s: is the server running, and does a NetworkPolicy let the pod \
-         reach it? client.connectTimeoutSeconds sets the time"
+        "{place}: timed out connecting after {seconds} s: check that the server is running and that NetworkPolicies allow \
+         the connection, or raise client.connectTimeoutSeconds"
     )]
     ConnectTimeout {
         /// What was asked.
@@ -49,7 +49,10 @@ pub enum HttpError {
         seconds: u32,
     },
     /// The connection is refused.
-    #[error("{place}: it cannot be connected to ({what}): is the server running, and may the pod reach it?")]
+    #[error(
+        "{place}: failed to connect ({what}): check that the server is running and that NetworkPolicies allow the \
+         connection"
+    )]
     Connect {
         /// What was asked.
         place: String,
@@ -58,7 +61,7 @@ pub enum HttpError {
     },
     /// TLS finds no trust.
     #[error(
-        "{place}: its certificate is not accepted ({what}): renew it, or name the authority that signed it in client.ca"
+        "{place}: the server's certificate is not valid ({what}): renew it, or set client.ca to the CA that signed it"
     )]
     Certificate {
         /// What was asked.
@@ -67,7 +70,7 @@ pub enum HttpError {
         what: String,
     },
     /// The connection broke.
-    #[error("{place}: the connection broke ({what})")]
+    #[error("{place}: the connection was closed before the response was complete ({what})")]
     Broke {
         /// What was asked.
         place: String,
@@ -75,7 +78,7 @@ pub enum HttpError {
         what: String,
     },
     /// The server says no.
-    #[error("{place}: it answered {status}{said}: {remedy}")]
+    #[error("{place}: the server responded with {status}{said}: {remedy}")]
     Status {
         /// What was asked.
         place: String,
@@ -91,13 +94,13 @@ pub enum HttpError {
         demand: Option<Box<AuthChallenge>>,
     },
     /// What should have been a token is none.
-    #[error("{place}: its answer holds no token: is it the server that gives the registry's tokens?")]
+    #[error("{place}: the response contains no token: check that this is the token server of the registry")]
     Token {
         /// What was asked.
         place: String,
     },
     /// Nobody gives boot credentials.
-    #[error("boot gets no credentials: {error}{remedy}")]
+    #[error("failed to get credentials: {error}{remedy}")]
     Identity {
         /// Why not.
         error: Box<HttpError>,
@@ -105,7 +108,7 @@ pub enum HttpError {
         remedy: String,
     },
     /// The server wants patience that there is no time for.
-    #[error("{error}; it asks to come back in {} s, and only {left} s of the source's time are left", after.as_secs())]
+    #[error("{error}; the server asked to retry after {} s, but only {left} s remain for this source", after.as_secs())]
     TooPatient {
         /// The answer.
         error: Box<HttpError>,
@@ -123,7 +126,7 @@ pub enum HttpError {
         attempts: u32,
     },
     /// A redirect that boot does not follow.
-    #[error("{place}: it redirects to {target}, {why}")]
+    #[error("{place}: redirect to {target} refused: {why}")]
     Redirect {
         /// What was asked.
         place: String,
@@ -134,7 +137,8 @@ pub enum HttpError {
     },
     /// The answer is larger than the source may be.
     #[error(
-        "{place}: the answer is larger than {limit} bytes: raise limits.size of the source if it should be"
+        "{place}: the response exceeds the limit of {limit} bytes: raise limits.size of the source, and \
+         volume.sizeLimit with it, if the size is expected"
     )]
     TooLarge {
         /// What was asked.
@@ -143,7 +147,7 @@ pub enum HttpError {
         limit: u64,
     },
     /// The answer is not what the profile says.
-    #[error("{place}: the answer's SHA-256 is {found}, and {by} {expected}: correct one of them")]
+    #[error("{place}: the SHA-256 of the response is {found}, but {by} requires {expected}: correct one of them")]
     Checksum {
         /// What was asked.
         place: String,
@@ -225,9 +229,7 @@ impl HttpError {
             ResolveError::NotAllowed => Self::Redirect {
                 target: place.clone(),
                 place,
-                why: "whose name resolves to an address of the node itself, where boot follows no redirect: name the \
-                      target in the profile"
-                    .to_owned(),
+                why: "its name resolves to an address of the node; set the final address in the profile".to_owned(),
             },
         }
     }
@@ -309,13 +311,13 @@ fn is_temporary(status: StatusCode) -> bool {
 pub(crate) fn remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
-            "give it credentials in client.headersFromSecret or client.token, or renew them"
+            "set credentials in client.headersFromSecret or client.token, or renew them"
         }
-        StatusCode::FORBIDDEN => "let the server give the credentials of client the right to this",
-        StatusCode::NOT_FOUND | StatusCode::GONE => "correct the address, or put there what it should hold",
-        StatusCode::TOO_MANY_REQUESTS => "ask it less often, or have its limit raised",
-        status if status.is_server_error() => "look at the server's own log",
-        status if status.is_redirection() => "name the final address in the profile",
+        StatusCode::FORBIDDEN => "grant the credentials of client access to it",
+        StatusCode::NOT_FOUND | StatusCode::GONE => "correct the address, or create the object there",
+        StatusCode::TOO_MANY_REQUESTS => "send fewer requests, or raise the rate limit of the server",
+        status if status.is_server_error() => "check the log of the server",
+        status if status.is_redirection() => "set the final address in the profile",
         _ => "correct the request in the profile",
     }
 }

@@ -40,8 +40,8 @@ impl FetchProgress {
     pub(crate) fn describe(&self) -> Option<String> {
         match &*self.step() {
             Step::NotBegun => None,
-            Step::Answer(place) => Some(format!("{place} has not answered")),
-            Step::Body(place, bytes) => Some(format!("{place} is still sending, {bytes} bytes so far")),
+            Step::Answer(place) => Some(format!("waiting for a response from {place}")),
+            Step::Body(place, bytes) => Some(format!("{bytes} bytes received from {place} so far")),
             Step::Again(error) => Some(format!("the last attempt failed: {error}")),
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn target(asked: &Url, answer: &Response, from: NetworkZone) -> Resul
 /// An address that the answer of `asked` names, from there.
 pub(super) fn lead(asked: &Url, address: &str, from: NetworkZone) -> Result<Url, HttpError> {
     let Some(target) = asked.join(address).ok().filter(|_| !address.is_empty()) else {
-        return Err(refused(asked, "an address", "which cannot be read: name the target in the profile"));
+        return Err(refused(asked, "an invalid address", "set the final address in the profile"));
     };
     check(asked, &target, from)?;
     Ok(target)
@@ -35,7 +35,7 @@ pub(super) fn lead(asked: &Url, address: &str, from: NetworkZone) -> Result<Url,
 fn check(asked: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> {
     let origin = target.origin().ascii_serialization();
     if target.scheme() != asked.scheme() {
-        let why = "and boot follows none to another scheme: name the target in the profile";
+        let why = "it has another scheme; set the final address in the profile";
         return Err(refused(
             asked,
             &format!("{}://{}", target.scheme(), target.host_str().unwrap_or_default()),
@@ -45,7 +45,7 @@ fn check(asked: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> 
     let literal = target.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
     match literal {
         Some(address) if !from.may_lead_to(NetworkZone::of(address)) => {
-            let why = "an address of the node itself, where boot follows no redirect: name the target in the profile";
+            let why = "it is an address of the node; set the final address in the profile";
             Err(refused(asked, &origin, why))
         }
         _ => Ok(()),
@@ -55,7 +55,7 @@ fn check(asked: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> 
 /// There were more than the profile allows.
 pub(super) fn too_many(asked: &Url, target: &Url, limit: u32) -> HttpError {
     let why = format!(
-        "and boot follows {limit} redirects at most: name the final address in the profile, or raise client.redirects"
+        "there were {limit} redirects already; set the final address in the profile, or raise client.redirects"
     );
     refused(asked, &target.origin().ascii_serialization(), &why)
 }
@@ -80,17 +80,17 @@ mod tests {
         for (target, why) in [
             (
                 "http://assets.example.com/a?hunter2",
-                "it redirects to http://assets.example.com, and boot follows none to another scheme",
+                "redirect to http://assets.example.com refused: it has another scheme",
             ),
-            ("file:///etc/passwd", "it redirects to file://, and boot follows none"),
+            ("file:///etc/passwd", "redirect to file:// refused: it has another scheme"),
             (
                 "https://169.254.169.254/?hunter2",
-                "it redirects to https://169.254.169.254, an address of the node itself",
+                "redirect to https://169.254.169.254 refused: it is an address of the node",
             ),
-            ("https://2852039166/", "it redirects to https://169.254.169.254, an address"),
-            ("https://127.1:8443/", "it redirects to https://127.0.0.1:8443, an address"),
-            ("https://[::1]/", "it redirects to https://[::1], an address"),
-            ("https://[::ffff:a9fe:a9fe]/", "an address of the node itself"),
+            ("https://2852039166/", "redirect to https://169.254.169.254 refused: it is an address"),
+            ("https://127.1:8443/", "redirect to https://127.0.0.1:8443 refused: it is an address"),
+            ("https://[::1]/", "redirect to https://[::1] refused: it is an address"),
+            ("https://[::ffff:a9fe:a9fe]/", "it is an address of the node"),
         ] {
             let error = check(NetworkZone::Network, asked, target).unwrap_err();
             assert!(error.starts_with("https://assets.example.com/a: ") && error.contains(why), "{error}");

@@ -148,7 +148,7 @@ impl HttpClient<'_> {
         let said = read.ok().and_then(Result::ok).and_then(|body| (request.said)(&body));
         let said = said.map_or_else(String::new, |said| {
             let said: String = self.redact(&request.headers, &said).chars().take(MAX_SAID).collect();
-            format!(" and says {said:?}")
+            format!(" ({said:?})")
         });
         let remedy = (request.remedy)(status);
         HttpError::Status { place, status, said, remedy, retry_after, demand }

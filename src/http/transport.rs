@@ -90,7 +90,7 @@ impl Transport {
     async fn attempt(&self, request: &Request, is_local: bool) -> Result<Response, HttpError> {
         let (place, to_store) = (place(request.url()), self.is_store(request.url()));
         let Some(mut request) = request.try_clone() else {
-            return Err(HttpError::Setup("the request's body cannot be sent twice".to_owned()));
+            return Err(HttpError::Setup("internal error: the body of the request cannot be sent again; please report this bug".to_owned()));
         };
         let client = if is_local { &self.direct } else { &self.client };
         if is_local {
@@ -136,7 +136,7 @@ impl Transport {
         let said = (self.terms.said)(&headers, &body);
         let code = said.as_ref().map_or("", |said| &said.code);
         let remedy = if to_store { (self.terms.remedy)(status, code) } else { self.terms.identity };
-        let said = said.as_ref().map_or_else(String::new, |said| format!(" and says {:?}", self.shown(said)));
+        let said = said.as_ref().map_or_else(String::new, |said| format!(" ({:?})", self.shown(said)));
         HttpError::Status { place, status, said, remedy, retry_after, demand: None }
     }
 

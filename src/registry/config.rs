@@ -16,7 +16,7 @@ pub struct ImageConfig {
 
 /// A configuration cannot be read. It tells nothing of what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration cannot be read, at line {line} column {column}: push the image anew")]
+#[error("failed to parse the image configuration (line {line} column {column}): push the image again")]
 pub(crate) struct InvalidConfig {
     line: usize,
     column: usize,
@@ -76,7 +76,7 @@ mod tests {
         for broken in ["", "hunter2", r#"{"config": {"Cmd": "hunter2"}}"#, "[]"] {
             let error = read(broken).unwrap_err().to_string();
             assert!(
-                error.starts_with("the configuration cannot be read, at line ") && !error.contains("hunter2")
+                error.starts_with("failed to parse the image configuration (line ") && !error.contains("hunter2")
             );
         }
     }

@@ -41,10 +41,10 @@ pub(crate) struct RegistryPattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPullSecret {
     /// It is no JSON of that shape.
-    #[error("holds no JSON like {{\"auths\": {{\"registry.example.com\": {{\"auth\": …}}}}}}")]
+    #[error("is invalid: must be JSON like {{\"auths\": {{\"registry.example.com\": {{\"auth\": …}}}}}}")]
     Json,
     /// An entry's `auth` is not `user:password` in base64.
-    #[error("has an entry whose auth is not user:password in base64")]
+    #[error("is invalid: auth of each entry must be user:password in base64")]
     Auth,
 }
 

@@ -18,7 +18,7 @@ const ALGORITHM: &str = "sha256:";
 
 /// Text is no digest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a digest is sha256: and 64 digits from 0 to f")]
+#[error("the digest is invalid: must be sha256: and 64 lowercase hexadecimal digits")]
 pub(crate) struct InvalidDigest;
 
 impl Digest {

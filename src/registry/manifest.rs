@@ -64,8 +64,8 @@ pub(crate) struct Descriptor {
 pub(crate) enum ManifestError {
     /// It is no JSON, or has another shape.
     #[error(
-        "the manifest cannot be read, at line {line} column {column}: push the image anew, in OCI's format or in \
-         Docker's schema 2, with sha256 digests"
+        "failed to parse the manifest (line {line} column {column}): push the image again, in the OCI format or Docker \
+         schema 2, with sha256 digests"
     )]
     Shape {
         /// Where.
@@ -74,10 +74,10 @@ pub(crate) enum ManifestError {
         column: usize,
     },
     /// It is of Docker's first format.
-    #[error("the manifest is of Docker's schema 1: push the image anew with a tool of this decade")]
+    #[error("unsupported manifest (Docker schema 1): push the image again with a current client")]
     Schema1,
     /// It could be read as either, which is how a check is walked around (CVE-2021-41190).
-    #[error("the manifest is neither an image nor an index, or both: push the image anew")]
+    #[error("ambiguous manifest (neither an image nor an index, or both): push the image again")]
     Ambiguous,
 }
 

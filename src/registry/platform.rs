@@ -20,7 +20,7 @@ pub(crate) struct Platform {
 
 /// Text is no platform.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no platform: write it like linux/arm64")]
+#[error("{0:?} is not a platform: write it like linux/arm64")]
 pub(crate) struct InvalidPlatform(String);
 
 /// The architectures that Go builds for Linux.
@@ -109,9 +109,9 @@ impl fmt::Display for PlatformNotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { wanted, offered } = self;
         if offered.is_empty() {
-            return write!(f, "its index names no platform for any of its images, and so none for {wanted}");
+            return write!(f, "the index has no image for {wanted}, because its images have no platform");
         }
-        write!(f, "its index has no image for {wanted}, only for {}", offered.join(", "))
+        write!(f, "the index has no image for {wanted}, only for {}", offered.join(", "))
     }
 }
 
@@ -192,11 +192,11 @@ mod tests {
         let told = |all: &[Option<&str>]| wanted.choose(&index(all)).unwrap_err().to_string();
         assert_eq!(
             told(&[Some("linux/amd64"), Some("unknown/unknown"), Some("linux/arm64/v8")]),
-            "its index has no image for linux/s390x, only for linux/amd64, linux/arm64/v8"
+            "the index has no image for linux/s390x, only for linux/amd64, linux/arm64/v8"
         );
         assert_eq!(
             told(&[None, None]),
-            "its index names no platform for any of its images, and so none for linux/s390x"
+            "the index has no image for linux/s390x, because its images have no platform"
         );
         wanted.choose(&index(&[None])).unwrap();
         for text in ["", "linux", "linux/", "/arm64", "linux/arm64/v8/x"] {

@@ -58,7 +58,7 @@ impl<'c> Session<'c> {
         let host = self.base.host_str().unwrap_or_default();
         let literal = host.trim_matches(['[', ']']).parse().ok();
         if literal.is_some_and(|address| !reach.may_lead_to(NetworkZone::of(address))) {
-            let why = "it is an address of the node itself, where no registry may be".to_owned();
+            let why = "it is an address of the node, where no registry is allowed".to_owned();
             return Err(HttpError::Address { url: self.base.to_string(), why });
         }
         Ok(Self { reach: Some(reach), ..self })
@@ -83,7 +83,7 @@ impl<'c> Session<'c> {
 
     fn expected<'d>(&self, digest: &'d Digest) -> Expected<'d> {
         let by =
-            if self.reference.digest() == Some(digest) { "the reference says" } else { "its manifest says" };
+            if self.reference.digest() == Some(digest) { "the reference" } else { "the manifest" };
         Expected { sha256: digest.hex(), by }
     }
 

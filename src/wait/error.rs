@@ -8,19 +8,22 @@ use bootlace_core::names;
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// Nobody said what to wait for.
-    #[error("{} is not set: it says what to wait for, and Bootlace's webhook writes it", names::ENV_WAIT)]
+    #[error(
+        "{} is not set: the webhook writes it; run this program only as the container that Bootlace injects",
+        names::ENV_WAIT
+    )]
     NoSpec,
     /// What it is told cannot be understood.
     #[error(
-        "{} is not what `bootlace wait` {} understands: {_0}. Use an image of the webhook's own version",
+        "{} cannot be parsed by `bootlace wait` {} ({_0}): use an image of the same version as the webhook",
         names::ENV_WAIT,
         env!("CARGO_PKG_VERSION")
     )]
     Spec(String),
     /// It was not stored in time.
     #[error(
-        "{awaited} was not stored within {seconds} s{}: that task should have handed it over, so let it run earlier, or \
-         write a longer wait: in the annotation {} ({MAX_WAIT_SECONDS} at most)",
+        "{awaited} was not stored within {seconds} s{}: run the task that stores it earlier, or raise wait: in the \
+         annotation {} (at most {MAX_WAIT_SECONDS})",
         handed_over(so_far),
         names::ANNOTATION_PIPE_IN
     )]
@@ -42,8 +45,8 @@ pub enum WaitError {
     },
     /// It is stored, without a file that the pod names.
     #[error(
-        "{awaited} has the files {}, and the pod takes {file:?} of it: name one of them in the annotation {} or in the \
-         pod's spec, or have the task write that one",
+        "{awaited} has no file {file:?}, only {}: name one of these in the annotation {} or the pod spec, or let the task \
+         write the file",
         files.join(", "),
         names::ANNOTATION_PIPE_IN
     )]
@@ -57,8 +60,8 @@ pub enum WaitError {
     },
     /// It is stored, and the kubelet has not brought it.
     #[error(
-        "{awaited} is stored, but the pod's volume {volume:?} is without its file {missing:?} after {seconds} s: the node's \
-         kubelet brings it; create the pod anew, and see the kubelet's log if that is of no use"
+        "{awaited} is stored, but the kubelet did not populate volume {volume:?} with file {missing:?} within {seconds} s: \
+         recreate the pod and, if it happens again, check the kubelet log"
     )]
     NotMounted {
         /// The pipe, its task and its run, in words.
@@ -74,10 +77,10 @@ pub enum WaitError {
     #[error(transparent)]
     Store(#[from] ClientError),
     /// The pod is being deleted.
-    #[error("the pod was told to end while it waited")]
+    #[error("terminated while waiting: the pod is being deleted")]
     Ended,
     /// The system gives no event loop, or no signals.
-    #[error("waiting cannot start: {0}")]
+    #[error("failed to start the event loop: {0}")]
     Start(anyhow::Error),
 }
 
@@ -97,5 +100,5 @@ impl WaitError {
 }
 
 fn handed_over(so_far: &[String]) -> String {
-    if so_far.is_empty() { String::new() } else { format!(" (it handed over {} so far)", so_far.join(", ")) }
+    if so_far.is_empty() { String::new() } else { format!(" (stored so far: {})", so_far.join(", ")) }
 }

@@ -86,7 +86,7 @@ async fn wait(args: &WaitArgs, told: Option<&str>) -> Result<(), WaitError> {
     if let Err(error) = &waited
         && let Err(untold) = client.report(EventKind::WaitFailed, error.to_string(), EVENT_TIME).await
     {
-        tracing::warn!(%untold, "no Event tells of it");
+        tracing::warn!(%untold, "failed to record an Event");
     }
     waited.map(drop)
 }

@@ -39,7 +39,7 @@ pub(super) async fn arrived(root: &Path, awaits: &AwaitedOutput, files: &[String
             }
             sleep(LOOK).await;
         }
-        tracing::info!(volume = folder.volume, files = paths.len(), "{} is in its place", awaits.words());
+        tracing::info!(volume = folder.volume, files = paths.len(), "{} is mounted", awaits.words());
     }
     Ok(())
 }
@@ -61,8 +61,8 @@ mod tests {
         awaits.folders = vec![OutputVolume { volume: "cert".to_owned(), paths: Vec::new() }];
         let files = ["tls.crt", "tls.key"].map(str::to_owned);
         let error = arrived(root.path(), &awaits, &files).await.unwrap_err();
-        let sentence = "pipe Cert by task gencert is stored, but the pod's volume \"cert\" is without its file \"tls.key\" \
-                        after 180 s";
+        let sentence = "pipe Cert by task gencert is stored, but the kubelet did not populate volume \"cert\" with file \
+                        \"tls.key\" within 180 s";
         assert!(error.exit_code() == 74 && error.to_string().contains(sentence), "{error}");
         arrived(root.path(), &awaits, &files[..1]).await.unwrap();
     }

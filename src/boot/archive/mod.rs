@@ -105,17 +105,17 @@ fn look_at(start: &[u8]) -> ArchiveFormat {
 }
 
 fn broken(what: &str) -> SourceError {
-    SourceError::Archive(format!("the archive cannot be unpacked: {what}"))
+    SourceError::Archive(format!("failed to unpack the archive: {what}"))
 }
 
 /// What is said of bytes that cannot be read. The libraries' own sentences quote them.
-const DAMAGED: &str = "it is damaged, or not of the format that archive.format or its first bytes say";
-const BREAKS_OFF: &str = "it breaks off";
+const DAMAGED: &str = "it is damaged, or has another format than archive.format or its first bytes indicate";
+const BREAKS_OFF: &str = "it is truncated";
 
 /// Something that is no file, where a file would be taken.
 fn not_a_file(name: &str, what: &str, field: &str) -> SourceError {
     SourceError::Archive(format!(
-        "the archive's entry {name:?} is {what}, and boot takes files only: pack the archive without it, or take \
+        "archive entry {name:?} is {what}, but boot only extracts files: create the archive without it, or select \
          another folder with {field}"
     ))
 }

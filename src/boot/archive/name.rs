@@ -8,7 +8,7 @@ use bootlace_core::profile::remote::Archive;
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
     let name = str::from_utf8(bytes).map_err(|_| {
         let name = String::from_utf8_lossy(bytes);
-        SourceError::Archive(format!("the archive's entry {name:?} has a name that is not UTF-8: rename it"))
+        SourceError::Archive(format!("archive entry {name:?} has a name that is not UTF-8: rename it"))
     })?;
     // `tar -C folder .` writes every name like this, and a folder's name ends with a slash.
     let plain = name.strip_prefix("./").unwrap_or(name);

@@ -78,7 +78,7 @@ async fn give(
     let headers = Arc::new(AtomicU64::new(0));
     let failed = |error: io::Error| {
         broken(if headers.load(Ordering::Relaxed) > MAX_HEADERS {
-            "more than 1 MiB of names and other headers stand before one file"
+            "it has more than 1 MiB of names and other headers before a file"
         } else if error.kind() == io::ErrorKind::UnexpectedEof {
             BREAKS_OFF
         } else {

@@ -114,12 +114,12 @@ impl<'de> Visitor<'de> for Nth {
 pub(crate) fn broken(error: &serde_json::Error) -> SourceError {
     let (line, column) = (error.line(), error.column());
     let what = match error.classify() {
-        serde_json::error::Category::Data => "JSON of another shape than it should be",
-        serde_json::error::Category::Eof => "JSON that breaks off",
-        _ => "no JSON",
+        serde_json::error::Category::Data => "JSON with an unexpected structure",
+        serde_json::error::Category::Eof => "truncated JSON",
+        _ => "not JSON",
     };
     SourceError::Content(format!(
-        "the answer is {what}, at line {line} column {column}: correct the request, or the server"
+        "the response is {what}, at line {line} column {column}: correct the request, or the server"
     ))
 }
 
@@ -130,14 +130,14 @@ pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Object<'j>, So
         let token = token.replace("~1", "/").replace("~0", "~");
         at = step(at, &token).ok_or_else(|| {
             SourceError::Content(format!(
-                "the answer has nothing at {pointer:?} (looking for {token:?}): correct json[].pointer"
+                "the response has no {pointer:?} ({token:?} not found): correct json[].pointer"
             ))
         })?;
     }
     // Only an object's braces are looked at: what is in there is the source's.
     if !at.get().starts_with('{') {
         return Err(SourceError::Content(format!(
-            "the answer has no object at {pointer:?}: point json[].pointer at one"
+            "the response has no object at {pointer:?}: correct json[].pointer"
         )));
     }
     Ok(Object(Some(at)))
@@ -217,10 +217,10 @@ mod tests {
         assert_eq!(names("/m~0n").unwrap(), "C");
         assert_eq!(names("").unwrap(), "a/b m~n t");
         for (pointer, why) in [
-            ("/gone/x", r#"nothing at "/gone/x" (looking for "gone")"#),
-            ("/a~1b/2", r#"(looking for "2")"#),
+            ("/gone/x", r#"no "/gone/x" ("gone" not found)"#),
+            ("/a~1b/2", r#"("2" not found)"#),
             ("/t", r#"no object at "/t""#),
-            ("/t/u", r#"(looking for "u")"#),
+            ("/t/u", r#"("u" not found)"#),
         ] {
             let error = names(pointer).unwrap_err();
             assert!(error.contains(why) && !error.contains("hunter2"), "{error}");

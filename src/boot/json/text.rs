@@ -35,8 +35,8 @@ impl<'j> JsonText<'j> {
                 .map(|number: Number| Self::Plain(number.to_string()))
                 .map_err(|error| broken(&error)),
             _ => Err(SourceError::Content(format!(
-                "the value of {name:?} is null, a list or an object, and boot takes strings, numbers and booleans: let \
-                 the server write it as a string"
+                "the value of {name:?} is null, a list or an object: must be a string, a number or a boolean; let the \
+                 server return it as a string"
             ))),
         }
     }

@@ -33,14 +33,14 @@ pub(super) async fn open<'a>(
     if says.token.is_some() {
         let token = token(&mount.join(DIR_TOKEN).join(FILE_TOKEN))?;
         if secret_headers.insert(AUTHORIZATION, token).is_some() {
-            let why = "client.token and the Secret of client.headersFromSecret both give the header Authorization: \
+            let why = "client.token and the Secret of client.headersFromSecret both set the header Authorization: \
                        remove one of them";
             return Err(setup(why));
         }
     }
     if let Some(name) = headers.keys().find(|name| secret_headers.contains_key(*name)) {
         return Err(setup(format!(
-            "client.headers and the Secret of client.headersFromSecret both give the header {name}: remove one of them"
+            "client.headers and the Secret of client.headersFromSecret both set the header {name}: remove one of them"
         )));
     }
     let roots = match &says.ca {
@@ -62,11 +62,11 @@ fn plain_headers(says: &[remote::Header]) -> Result<HeaderMap, SourceError> {
     for remote::Header { name, value } in says {
         let refused = |why| setup(format!("header {name:?} of client.headers {why}"));
         let parsed = HeaderName::from_bytes(name.as_bytes());
-        let parsed = parsed.map_err(|_| refused("has a name that no header can have: correct it"))?;
+        let parsed = parsed.map_err(|_| refused("has an invalid name: correct it"))?;
         let value = HeaderValue::from_str(value)
-            .map_err(|_| refused("holds a line end or another control character: remove it"))?;
+            .map_err(|_| refused("contains a line break or another control character: remove it"))?;
         if headers.insert(parsed, value).is_some() {
-            return Err(refused("stands there twice, as case does not count: remove one"));
+            return Err(refused("is a duplicate (names are case-insensitive): remove one of them"));
         }
     }
     Ok(headers)
@@ -77,21 +77,21 @@ async fn headers_of_secret(secret: &str, mount: &Path, headers: &mut HeaderMap) 
     let keys = read_object(mount).await?;
     if keys.is_empty() {
         return Err(SourceError::Missing(format!(
-            "Secret {secret} of client.headersFromSecret does not exist in the pod's namespace, or it has no keys: \
-             create it with a key for each header"
+            "Secret {secret} of client.headersFromSecret does not exist in the pod's namespace, or has no keys: create it \
+             with a key for each header"
         )));
     }
     for (key, value) in &keys {
         let refused = |why| {
-            setup(format!("key {key:?} of Secret {secret}, which client.headersFromSecret names, {why}"))
+            setup(format!("key {key:?} of Secret {secret} of client.headersFromSecret {why}"))
         };
         let name =
-            HeaderName::from_bytes(key.as_bytes()).map_err(|_| refused("is no header's name: rename it"))?;
+            HeaderName::from_bytes(key.as_bytes()).map_err(|_| refused("is not a valid header name: rename it"))?;
         if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
-            return Err(refused("says how long the request is, which is boot's to say: remove it"));
+            return Err(refused("is the length of the request, which boot sets itself: remove it"));
         }
         let mut value = HeaderValue::from_bytes(value.trim_ascii_end()).map_err(|_| {
-            refused("holds bytes that no header can: remove line ends and other control characters")
+            refused("is not a valid header value: remove line breaks and other control characters")
         })?;
         value.set_sensitive(true);
         headers.insert(name, value);
@@ -103,7 +103,7 @@ fn token(path: &Path) -> Result<HeaderValue, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
     let token = fs::read_to_string(path).map_err(unreadable)?;
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
-        .map_err(|_| setup("the projected token holds bytes that no header can"))?;
+        .map_err(|_| setup("the projected token is not a valid header value"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -113,8 +113,8 @@ async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, S
     let keys = read_object(mount).await?;
     let Some(pem) = keys.get(key) else {
         return Err(SourceError::Missing(format!(
-            "{title} of client.ca does not exist in the pod's namespace, or it has no key {key:?}: create it, or \
-             correct client.ca"
+            "{title} of client.ca does not exist in the pod's namespace, or has no key {key:?}: create it, or correct \
+             client.ca"
         )));
     };
     let mut roots = RootCertStore::empty();
@@ -123,12 +123,12 @@ async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, S
             .map_err(|error| error.to_string())
             .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
         added.map_err(|error| {
-            setup(format!("key {key:?} of {title}, which client.ca names, holds a certificate that cannot be read: {error}"))
+            setup(format!("key {key:?} of {title} of client.ca contains an invalid certificate: {error}"))
         })?;
     }
     if roots.is_empty() {
         return Err(setup(format!(
-            "key {key:?} of {title}, which client.ca names, holds no certificate in PEM"
+            "key {key:?} of {title} of client.ca contains no certificate: must be PEM"
         )));
     }
     Ok(roots)

@@ -15,7 +15,7 @@ pub enum SourceError {
     #[error("{0}")]
     Missing(String),
     /// What the source names is there and cannot be read.
-    #[error("{path:?} cannot be read: {error}")]
+    #[error("failed to read {path:?}: {error}")]
     Unreadable {
         /// What was to be read.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum SourceError {
         error: Box<SourceError>,
     },
     /// The profile's time is over.
-    #[error("it was not fetched within {seconds} s{doing}: raise {field}, or find out why it is slow")]
+    #[error("timed out after {seconds} s{doing}: raise {field}, or check why the source is slow")]
     TooSlow {
         /// The time in seconds.
         seconds: u32,
@@ -112,7 +112,7 @@ impl fmt::Display for EntryName {
         f.write_str(match self {
             Self::Variable => "variable",
             Self::File => "file",
-            Self::Packed => "the archive's entry",
+            Self::Packed => "archive entry",
         })
     }
 }
@@ -127,12 +127,12 @@ pub enum EntryError {
     #[error(transparent)]
     Path(#[from] PathError),
     /// The source has given it already.
-    #[error("the source gives it twice: rename one of them")]
+    #[error("the source contains it twice: rename one of them")]
     Twice,
     /// It is more than the source may give.
     #[error(
-        "with it the source gives more than {limit} bytes: raise limits.size of the source, and volume.sizeLimit with it, \
-         if it should"
+        "it exceeds the limit of {limit} bytes for the source: raise limits.size of the source, and volume.sizeLimit with \
+         it, if the size is expected"
     )]
     TooLarge {
         /// The limit.
@@ -140,7 +140,8 @@ pub enum EntryError {
     },
     /// They are more than the source may give.
     #[error(
-        "with it the source gives more than {limit} files: raise limits.files of the source if it should"
+        "it exceeds the limit of {limit} files for the source: raise limits.files of the source, if the number is \
+         expected"
     )]
     TooMany {
         /// The limit.
@@ -148,7 +149,8 @@ pub enum EntryError {
     },
     /// The same path would be a file and a folder.
     #[error(
-        "the source also gives the file {other:?}, and a path cannot be both a file and a folder: rename one"
+        "the source also provides the file {other:?}, but a path cannot be both a file and a folder: rename one of \
+         them"
     )]
     FileAndFolder {
         /// The file that is in the way.

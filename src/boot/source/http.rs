@@ -29,7 +29,7 @@ impl RemoteApi for Http {
                 remote::Method::Post => Method::POST,
             },
             body: self.body.as_deref().map(|body| (self.content_type.as_str(), body.into())),
-            sha256: self.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" }),
+            sha256: self.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile" }),
             ..Request::get(address::join(&self.url, &self.path, &self.query).map_err(HttpError::from)?, limit)
         })
     }

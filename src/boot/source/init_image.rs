@@ -41,7 +41,7 @@ impl<'a> InitImageFolder<'a> {
         let out = self.path();
         if !out.join(layout::OUT_DONE).exists() {
             return Err(SourceError::Missing(format!(
-                "there is nothing of it in {}: {} must run before {} and succeed, so let the pod be made anew",
+                "its output in {} is incomplete: {} must succeed before {} starts; recreate the pod",
                 shown(out),
                 names::CONTAINER_INIT,
                 names::CONTAINER_BOOT
@@ -55,7 +55,7 @@ impl<'a> InitImageFolder<'a> {
                 layout::OUT_TMP | layout::OUT_DONE => {}
                 _ => {
                     return Err(SourceError::Content(format!(
-                        "it left {}, and only {}, {}, {} and {} mean something there: correct the name, or work in {}",
+                        "unexpected entry {}: must be {}, {}, {} or {}; rename it, or write temporary files to {}",
                         shown(&entry.path),
                         layout::OUT_ENV,
                         layout::OUT_ENVIRON,
@@ -139,7 +139,7 @@ fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError>
         sink.secret(&entry.name, value)?;
         if ends_in_newline {
             sink.note(format!(
-                "the value of {:?} ends in a newline, which the task gets too: write it by printf %s if it should not",
+                "the value of {:?} ends with a newline, which is part of it: write it with printf %s to avoid the newline",
                 entry.name
             ));
         }
@@ -154,7 +154,7 @@ fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     open(file)?.take(limit).read_to_end(&mut bytes).map_err(unreadable(&file.path))?;
     let records = environ::parse(&bytes).map_err(|error| {
         SourceError::Content(format!(
-            "{} does not hold NAME=value records that each end in a NUL byte: {error}",
+            "{} is invalid: must contain NAME=value records that each end with a NUL byte: {error}",
             shown(&file.path)
         ))
     })?;
@@ -202,7 +202,7 @@ fn expect(entry: &Left, is: bool, what: &str) -> Result<(), SourceError> {
         return Ok(());
     }
     let found = if entry.found.is_symlink() {
-        "a link, and links are not followed"
+        "a symbolic link, which boot does not follow"
     } else if entry.found.is_dir() {
         "a folder"
     } else if entry.found.is_file() {
@@ -210,7 +210,7 @@ fn expect(entry: &Left, is: bool, what: &str) -> Result<(), SourceError> {
     } else {
         "a device, a pipe or a socket"
     };
-    Err(SourceError::Content(format!("{} is {found}: make it {what}", shown(&entry.path))))
+    Err(SourceError::Content(format!("{} is {found}: must be {what}", shown(&entry.path))))
 }
 
 /// A path in quotes, with escapes: its names are the image's.

@@ -65,19 +65,19 @@ impl<'a> MountedObject<'a> {
 
     fn missing(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         if self.object.optional {
-            sink.note("not there, or without keys; it is optional".to_owned());
+            sink.note("skipped because it is optional: it does not exist, or has no keys".to_owned());
             return Ok(());
         }
         Err(SourceError::Missing(format!(
-            "the {} does not exist in the pod's namespace, or it has no keys (mounted, both look the same): create it \
-             with its keys, or set optional: true on the source",
+            "the {} does not exist in the pod's namespace, or has no keys: create it with its keys, or set optional: true \
+             on the source",
             self.object.kind
         )))
     }
 
     fn missing_key(&self, key: &str, keys: &Keys, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         if self.object.optional {
-            sink.note(format!("key {key:?} is not there; it is optional"));
+            sink.note(format!("skipped key {key:?} because the source is optional: it does not exist"));
             return Ok(());
         }
         let mut known = keys.keys().take(LISTED_KEYS).cloned().collect::<Vec<_>>().join(", ");
@@ -85,8 +85,8 @@ impl<'a> MountedObject<'a> {
             known.push_str(", …");
         }
         Err(SourceError::Missing(format!(
-            "it has no key {key:?}, its keys are {known}: correct items[].key, add the key to the {}, or set \
-             optional: true on the source",
+            "key {key:?} not found, only {known}: correct items[].key, add the key to the {}, or set optional: true on the \
+             source",
             self.object.kind
         )))
     }
@@ -156,7 +156,7 @@ fn read_keys(folder: &Path) -> Result<Keys, SourceError> {
         }
         // Asked before it is opened, because opening a pipe waits for its writer.
         if !fs::metadata(&path).map_err(unreadable(&path))?.is_file() {
-            return Err(unreadable(&path)(io::Error::other("it is not a file")));
+            return Err(unreadable(&path)(io::Error::other("not a file")));
         }
         keys.insert(key, fs::read(&path).map_err(unreadable(&path))?);
     }

@@ -67,7 +67,7 @@ impl RemoteApi for Optimus {
         }
         let mut url = address::join(&self.host, "", []).map_err(HttpError::from)?;
         // Segment by segment, so that a project's name is one segment whatever it holds.
-        url.path_segments_mut().map_err(|()| refused("it has no path"))?.pop_if_empty().extend([
+        url.path_segments_mut().map_err(|()| refused("an address of this scheme has no path: write an HTTP address"))?.pop_if_empty().extend([
             "api",
             "v1beta1",
             "project",
@@ -96,7 +96,7 @@ impl RemoteApi for Optimus {
         }
         if pairs == 0 {
             return Err(SourceError::Content(
-                "the answer holds neither envs, nor files, nor secrets: is optimus.host an Optimus server?"
+                "the response has no envs, no files and no secrets: check that optimus.host is an Optimus server"
                     .to_owned(),
             ));
         }
@@ -121,21 +121,21 @@ fn check(
         }
         without += 1;
         let what = format!(
-            "the {entry} {name:?} holds {NO_VALUE}, which Optimus writes for what its template does not find"
+            "the {entry} {name:?} contains {NO_VALUE}, which Optimus writes for undefined template variables"
         );
         match no_value {
             NoValue::Warn if without <= LISTED => sink.note(format!("warning: {what}")),
             NoValue::Warn => {}
             NoValue::Error => {
                 return Err(SourceError::Content(format!(
-                    "{what}: define it for the job, or set optimus.noValue to Warn"
+                    "{what}: define them for the job, or set optimus.noValue to Warn"
                 )));
             }
         }
         Ok(())
     })?;
     if let Some(more) = without.checked_sub(LISTED).filter(|more| *more > 0) {
-        sink.note(format!("warning: {more} more hold {NO_VALUE}"));
+        sink.note(format!("warning: {more} more contain {NO_VALUE}"));
     }
     Ok(pairs)
 }
@@ -169,6 +169,6 @@ fn said(body: &[u8]) -> Option<String> {
         "UNAUTHENTICATED",
     ];
     let Status { code, message } = serde_json::from_slice(body).ok()?;
-    let code = CODES.get(usize::from(code)).copied().unwrap_or("a code that gRPC does not have");
+    let code = CODES.get(usize::from(code)).copied().unwrap_or("unknown gRPC code");
     Some(format!("{code}: {message}"))
 }

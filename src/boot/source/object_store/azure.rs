@@ -72,7 +72,7 @@ pub(super) fn open(
     }
     let built = builder.build().map_err(|_| match &who {
         Credentials::Secret { .. } => {
-            who.refused(used, "cannot be read: copy it as the portal or `az` shows it")
+            who.refused(used, "is invalid: copy it from the portal or from `az`")
         }
         _ => errors::unusable(used),
     });

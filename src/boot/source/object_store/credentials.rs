@@ -15,6 +15,8 @@ use crate::http::{ErrorMapping, HttpClient, HttpError, Transport};
 use bootlace_core::plan::boot_spec::DIR_CREDENTIALS;
 use bootlace_core::profile::object_store::ObjectStore;
 
+const NO_STORE: &str = "objectStore has neither s3, nor gcs, nor azure: add one of them";
+
 /// A store that can be asked.
 pub(super) struct OpenStore {
     pub(super) objects: Arc<dyn ::object_store::ObjectStore>,
@@ -50,7 +52,7 @@ impl Credentials {
         let Self::Secret { name, keys } = self else { return Ok(None) };
         let text = |value: &Vec<u8>| str::from_utf8(value).map(|text| text.trim_end().to_owned());
         let text = keys.get(key).map(text).transpose();
-        text.map_err(|_| refused(name, key, "is not text: correct it"))
+        text.map_err(|_| refused(name, key, "is not UTF-8: correct it"))
     }
 
     /// The same, for a key that must be there.
@@ -58,7 +60,7 @@ impl Credentials {
         let name = self.secret();
         self.key(key)?.filter(|value| !value.is_empty()).ok_or_else(|| {
             SourceError::Missing(format!(
-                "Secret {name} of credentials.secret has no key {key}: give it {keys}"
+                "Secret {name} of credentials.secret has no key {key}: add {keys}"
             ))
         })
     }
@@ -77,7 +79,7 @@ impl Credentials {
 }
 
 fn refused(secret: &str, key: &str, why: &str) -> SourceError {
-    HttpError::Setup(format!("key {key} of Secret {secret}, which credentials.secret names, {why}")).into()
+    HttpError::Setup(format!("key {key} of Secret {secret} of credentials.secret {why}")).into()
 }
 
 /// Reads the credentials that the kubelet mounted below `mount`, and makes ready to ask. Nothing is asked yet.
@@ -88,10 +90,10 @@ pub(super) async fn open(
 ) -> Result<OpenStore, SourceError> {
     let who = credentials(says, mount).await?;
     let identity = match who {
-        Credentials::Secret { .. } => "correct or renew what the Secret of credentials.secret holds",
+        Credentials::Secret { .. } => "correct or renew the credentials in the Secret of credentials.secret",
         Credentials::Workload | Credentials::Anonymous => {
-            "give the pod's service account an identity of the cloud, name a Secret in credentials.secret, or set \
-             credentials.anonymous where the bucket is public"
+            "configure a workload identity for the pod's service account, set credentials.secret, or set \
+             credentials.anonymous if the bucket is public"
         }
     };
     let secrets = match &who {
@@ -110,7 +112,7 @@ pub(super) async fn open(
         (Some(s3), ..) => (s3::open(s3, &address, setup)?, "S3"),
         (_, Some(gcs), _) => (gcs::open(gcs, &address, setup)?, "Google Cloud Storage"),
         (.., Some(azure)) => (azure::open(azure, &address, setup)?, "Azure Blob Storage"),
-        _ => return Err(HttpError::Setup("the source names no store".to_owned()).into()),
+        _ => return Err(HttpError::Setup(NO_STORE.to_owned()).into()),
     };
     Ok(OpenStore { objects, kind, transport })
 }
@@ -121,7 +123,7 @@ pub(super) fn address(says: &ObjectStore, region_of_workload: Option<String>) ->
         (Some(s3), ..) => Ok(s3::address(s3, region_of_workload)),
         (_, Some(gcs), _) => Ok(gcs::address(gcs)),
         (.., Some(azure)) => Ok(azure::address(azure)),
-        _ => Err(HttpError::Setup("the source names no store".to_owned())),
+        _ => Err(HttpError::Setup(NO_STORE.to_owned())),
     }
 }
 
@@ -139,7 +141,7 @@ async fn credentials(says: &ObjectStore, mount: &Path) -> Result<Credentials, So
     let keys = read_object(&mount.join(DIR_CREDENTIALS)).await?;
     if keys.is_empty() {
         return Err(SourceError::Missing(format!(
-            "Secret {name} of credentials.secret does not exist in the pod's namespace, or it has no keys: create it"
+            "Secret {name} of credentials.secret does not exist in the pod's namespace, or has no keys: create it"
         )));
     }
     Ok(Credentials::Secret { name: name.clone(), keys })

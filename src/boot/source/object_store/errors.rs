@@ -67,31 +67,31 @@ pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
         "NoSuchBucket" | "ContainerNotFound" => {
             "correct the bucket's name in the profile, or create the bucket"
         }
-        "NoSuchKey" | "BlobNotFound" => "correct object in the profile, or put it there",
+        "NoSuchKey" | "BlobNotFound" => "correct object in the profile, or upload the object",
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
             "correct the keys in the Secret of credentials.secret, and s3.region if the store has several"
         }
         "AuthenticationFailed" => {
-            "correct or renew what the Secret of credentials.secret holds; if it is right, set the clock of the node"
+            "correct or renew the credentials in the Secret of credentials.secret; if they are valid, set the clock of the node"
         }
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "ExpiredTokenException" => {
             "renew the temporary keys in the Secret of credentials.secret"
         }
         "RequestTimeTooSkewed" => {
-            "set the clock of the pod's node: what boot signs is valid for minutes only"
+            "set the clock of the node: signatures are only valid for a few minutes"
         }
         "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" => {
-            "set s3.region to the bucket's, and s3.endpoint, if it is set, to that region's"
+            "set s3.region to the region of the bucket, and s3.endpoint, if set, to an endpoint of that region"
         }
         "AuthenticationRequired" | "NoAuthenticationInformation" | "PublicAccessNotPermitted" => {
-            "the store wants to know who asks: name a Secret in credentials.secret, or leave credentials out where the \
-             pod has an identity of the cloud"
+            "the store requires credentials: set credentials.secret, or remove credentials if the pod has a workload \
+             identity"
         }
         "AccessDenied" => {
-            "let the store give whoever asks the right to read this, and to list it: without that one S3 denies what \
-             is not there, too"
+            "grant the credentials the rights to read and to list the object: without the right to list, S3 also denies \
+             access to objects that do not exist"
         }
-        "InvalidObjectState" | "BlobArchived" => "restore the object from the archive that it was moved to",
+        "InvalidObjectState" | "BlobArchived" => "restore the object from the archive tier",
         _ => of_status(status),
     }
 }
@@ -99,15 +99,15 @@ pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
 fn of_status(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
-            "name a Secret in credentials.secret, correct what it holds, or give the pod's service account an identity \
-             of the cloud"
+            "set credentials.secret, correct the credentials in it, or configure a workload identity for the pod's \
+             service account"
         }
-        StatusCode::FORBIDDEN => "let the store give whoever asks the right to read and to list this",
+        StatusCode::FORBIDDEN => "grant the credentials the rights to read and to list the object",
         StatusCode::NOT_FOUND => {
-            "correct endpoint, bucket and key in the profile, or put there what it should hold"
+            "correct endpoint, bucket and key in the profile, or upload the object"
         }
         status if status.is_redirection() => {
-            "boot follows no redirect of a store: correct endpoint and region in the profile"
+            "redirects of a store are not followed: correct endpoint and region in the profile"
         }
         status => http::remedy(status),
     }
@@ -124,8 +124,8 @@ pub(super) fn of(store: &OpenStore, error: &::object_store::Error) -> SourceErro
             _ => "",
         };
         return SourceError::Content(format!(
-            "the object {key:?} has an empty part, . or .., or a control character in its key, and boot makes no file of \
-             that: rename it, or take another prefix"
+            "the key of object {key:?} is not a valid file name: must not contain an empty part, . or .., or a control \
+             character; rename it, or set another prefix"
         ));
     }
     SourceError::Content(strange(store.kind))
@@ -138,11 +138,11 @@ pub(super) fn of_body(kind: &'static str, address: &str, error: &::object_store:
 
 /// Why a store cannot even be asked.
 pub(super) fn unusable(what: &str) -> SourceError {
-    HttpError::Setup(format!("{what} of the boot container or the profile cannot be used: correct it")).into()
+    HttpError::Setup(format!("{what} of the boot container or the profile is invalid: correct it")).into()
 }
 
 fn strange(kind: &str) -> String {
-    format!("the answer is not one of {kind}: does endpoint name such a store?")
+    format!("the response is not a response of {kind}: check that endpoint is the address of such a store")
 }
 
 /// What the transport said, which the library wraps in its own errors.

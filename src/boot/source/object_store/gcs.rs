@@ -47,7 +47,7 @@ pub(super) fn open(
     }
     let built = builder.build().map_err(|_| match &who {
         Credentials::Secret { .. } => who
-            .refused(KEY, "is no key of a service account in JSON: create one, and put the whole file there"),
+            .refused(KEY, "is invalid: must be the JSON key file of a service account"),
         _ => errors::unusable(file),
     });
     Ok(Arc::new(built?))

@@ -81,7 +81,7 @@ impl<'a> ObjectStoreSource<'a> {
         let address = says.address();
         let Some(path) = Path::parse(key).ok().filter(|path| path.as_ref() == key) else {
             return Err(SourceError::Content(format!(
-                "the key {key:?} holds an empty part, . or .., or a control character, and boot cannot ask for it: \
+                "the key {key:?} is not supported: must not contain an empty part, . or .., or a control character; \
                  correct object in the profile, or store it under another key"
             )));
         };
@@ -92,7 +92,7 @@ impl<'a> ObjectStoreSource<'a> {
         }
         let (kind, place, size) = (store.kind, address.clone(), found.meta.size);
         let stream = found.into_stream().map_err(move |error| errors::of_body(kind, &place, &error)).boxed();
-        let sha256 = says.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile says" });
+        let sha256 = says.sha256.as_deref().map(|sha256| Expected { sha256, by: "the profile" });
         let body = Body::new(stream, address, Arc::clone(&self.progress), sink.limit(), sha256);
         let mut body = body.announced_as(Some(size));
         let becomes =
@@ -120,7 +120,7 @@ impl FetchSource for ObjectStoreSource<'_> {
         }
         match self.objects.get() {
             0 => self.progress.describe(),
-            objects => Some(format!("{objects} objects are there, and more are to come")),
+            objects => Some(format!("fetched {objects} objects, and more remain")),
         }
     }
 }
@@ -131,7 +131,7 @@ pub(super) fn address(says: &ObjectStore) -> Result<String, SourceError> {
     let address = credentials::address(says, None)?;
     credentials::url(&address)?;
     let by_workload = says.s3.as_ref().is_some_and(|s3| s3.region.is_none() && s3.endpoint.is_none());
-    let region = if by_workload { ", or in the region that the pod's workload identity names" } else { "" };
+    let region = if by_workload { ", or in the region of the pod's workload identity" } else { "" };
     Ok(format!("{} at {address}{region}", says.address()))
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn give(
     let written = prefix.trim_end_matches('/');
     let Some(base) = Path::parse(written).ok().filter(|path| path.as_ref() == written) else {
         return Err(SourceError::Content(format!(
-            "the prefix {prefix:?} holds an empty part, . or .., or a control character, and boot cannot ask for it: \
+            "the prefix {prefix:?} is not supported: must not contain an empty part, . or .., or a control character; \
              correct prefix in the profile"
         )));
     };
@@ -39,7 +39,7 @@ pub(super) async fn give(
     listed.try_for_each_concurrent(at_a_time, one).await?;
     if there.get() == 0 {
         return Err(SourceError::Missing(format!(
-            "no object lies below {prefix:?} in {}: correct prefix in the profile, or put the objects there",
+            "no objects below {prefix:?} in {}: correct prefix in the profile, or upload the objects",
             says.bucket_address()
         )));
     }

@@ -23,7 +23,7 @@ const WORKLOAD: [(&str, Key); 6] = [
 ];
 
 const KEYS: &str =
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where they are temporary";
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if they are temporary";
 
 /// The region that the cloud tells a pod which has an identity.
 pub(super) fn region_of_workload() -> Option<String> {

@@ -61,8 +61,8 @@ impl HttpService for Connector {
                 match error.downcast::<reqwest::Error>() {
                     Ok(error) => broke(&error),
                     Err(_) => failed(HttpError::Setup(format!(
-                        "{from}: it sends more than a list of objects or credentials ever take: does endpoint name such \
-                         a store?"
+                        "{from}: the response is larger than any list of objects or credentials: check that endpoint is \
+                         the address of such a store"
                     ))),
                 }
             }))

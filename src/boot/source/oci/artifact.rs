@@ -31,7 +31,7 @@ pub(super) async fn give(
     }
     if nameless > 0 {
         sink.note(format!(
-            "{nameless} of its blobs are left out, as they have no org.opencontainers.image.title"
+            "skipped {nameless} blobs without the annotation org.opencontainers.image.title"
         ));
     }
     Ok(())
@@ -89,7 +89,7 @@ impl SelectEntries for Folder<'_> {
         let name = path.to_string();
         if self.title != HERE && name != self.title && !is_below(&name, self.title) {
             return Err(SourceError::Archive(format!(
-                "the archive's entry {name:?} does not lie in {:?}, as its blob is called: push the folder with oras",
+                "archive entry {name:?} is not in {:?}, the title of its blob: push the folder with oras",
                 self.title
             )));
         }

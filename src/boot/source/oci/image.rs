@@ -35,8 +35,8 @@ pub(super) async fn give(
         && let Some(blob) = image.layers.iter().find(|blob| !blob.is_tar())
     {
         return Err(SourceError::Content(format!(
-            "it is neither an image nor an artifact with named files: its blob {} of type {:?} has no annotation \
-             org.opencontainers.image.title, and is no tar. Push it with oras",
+            "neither an image nor an artifact with named files: blob {} of type {:?} has no annotation \
+             org.opencontainers.image.title, and is not a tar: push it with oras",
             blob.digest, blob.media_type
         )));
     }
@@ -49,7 +49,7 @@ pub(super) async fn give(
     }
     match link {
         Some(link) if sink.files() == 0 => Err(SourceError::Content(format!(
-            "it holds no file at or below {:?}, and {link:?} is a symbolic link there: write oci.path without links",
+            "no file at or below {:?}, because {link:?} is a symbolic link: set oci.path to a path without links",
             selection.path
         ))),
         _ => Ok(()),
@@ -180,8 +180,8 @@ impl Cover {
         self.bytes += path.len();
         if self.bytes > MAX_COVER_BYTES {
             return Err(SourceError::Archive(format!(
-                "the image's layers replace and remove so much that the names alone take more than {MAX_COVER_BYTES} \
-                 bytes: build it with fewer layers, or take another folder with {FIELD}"
+                "the names of the files that the image's layers replace and remove exceed {MAX_COVER_BYTES} bytes: build \
+                 it with fewer layers, or select another folder with {FIELD}"
             )));
         }
         self.paths.insert(path.to_owned(), hidden);
@@ -360,7 +360,7 @@ mod tests {
         let error =
             cover.add(&name, Hidden::Whole).and_then(|()| cover.add(&format!("{name}x"), Hidden::Whole));
         assert!(
-            error.unwrap_err().to_string().contains("fewer layers, or take another folder with oci.path")
+            error.unwrap_err().to_string().contains("fewer layers, or select another folder with oci.path")
         );
     }
 }

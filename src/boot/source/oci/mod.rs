@@ -50,8 +50,8 @@ impl<'a> OciSource<'a> {
         let own = &says.client;
         if !own.headers.is_empty() || own.headers_from_secret.is_some() || own.token.is_some() {
             return Err(setup(
-                "a registry takes its credentials from oci.pullSecret, and no headers: remove client.headers, \
-                 client.headersFromSecret and client.token",
+                "client.headers, client.headersFromSecret and client.token are not supported with a registry: remove \
+                 them, and set oci.pullSecret",
             ));
         }
         let reference = reference(says)?;
@@ -84,18 +84,18 @@ impl<'a> OciSource<'a> {
         let keys = read_object(&Path::new(path).join(DIR_PULL_SECRET)).await?;
         let Some(json) = keys.get(credentials::KEY) else {
             return Err(SourceError::Missing(format!(
-                "Secret {secret} of oci.pullSecret does not exist in the pod's namespace, or it has no key {:?}: create \
-                 it with `kubectl create secret docker-registry`",
+                "Secret {secret} of oci.pullSecret does not exist in the pod's namespace, or has no key {:?}: create it \
+                 with `kubectl create secret docker-registry`",
                 credentials::KEY
             )));
         };
         let mut keyring = Keyring::default();
-        let named = |what: String| setup(format!("Secret {secret}, which oci.pullSecret names, {what}"));
+        let named = |what: String| setup(format!("Secret {secret} of oci.pullSecret {what}"));
         keyring.add(json).map_err(|error| named(error.to_string()))?;
         let found = keyring.lookup(reference);
         if found.is_empty() {
             let what = format!(
-                "has no entry for {}/{}: add one, or remove oci.pullSecret where none is needed",
+                "has no entry for {}/{}: add one, or remove oci.pullSecret if the registry needs no credentials",
                 reference.registry(),
                 reference.repository()
             );
@@ -153,12 +153,12 @@ impl Repository<'_> {
                 Manifest::Index(index) => index,
             };
             let chosen = platform.choose(&index).map_err(|error| {
-                SourceError::Missing(format!("{error}: push one, or choose with oci.platform"))
+                SourceError::Missing(format!("{error}: push one, or set oci.platform"))
             })?;
             digest = Some(chosen.digest.clone());
         }
         Err(SourceError::Content(format!(
-            "its indexes name each other: more than {MAX_INDEXES} lead to no image. Push it anew"
+            "more than {MAX_INDEXES} nested indexes: push it again with a single index"
         )))
     }
 
@@ -194,15 +194,16 @@ fn check_size(image: &Image, limit: u64) -> Result<(), SourceError> {
         return Ok(());
     }
     Err(SourceError::Content(format!(
-        "it takes {size} bytes, and the source may take {limit}: raise limits.size of the source if it should be"
+        "it has {size} bytes, which exceeds the limit of {limit} bytes for the source: raise limits.size of the source, and \
+         volume.sizeLimit with it, if the size is expected"
     )))
 }
 
 fn nothing(path: &str) -> SourceError {
     SourceError::Content(if path.is_empty() {
-        "it holds no files: push it with some".to_owned()
+        "it contains no files: push it again with files".to_owned()
     } else {
-        format!("it holds no file at or below {path:?}: correct oci.path")
+        format!("no file at or below {path:?}: correct oci.path")
     })
 }
 
@@ -213,12 +214,12 @@ fn setup(why: impl Into<String>) -> SourceError {
 fn remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
-            "name a Secret with credentials in oci.pullSecret, or renew what it holds"
+            "set oci.pullSecret to a Secret with credentials, or renew the credentials in it"
         }
         StatusCode::FORBIDDEN => {
-            "let the registry give the credentials of oci.pullSecret the right to pull this"
+            "grant the credentials of oci.pullSecret the right to pull it"
         }
-        StatusCode::NOT_FOUND => "correct oci.reference, or push what it names",
+        StatusCode::NOT_FOUND => "correct oci.reference, or push it",
         status => http::remedy(status),
     }
 }
