@@ -12,6 +12,7 @@ use super::merge::MergedContent;
 use crate::store::client::{Client, ClientError};
 use crate::store::env::is_key;
 use crate::store::protocol::{EnvRequest, EnvStored, EventKind, MAX_ENV_BYTES, MAX_NAME_BYTES, PATH_ENV};
+use bootlace_core::code::{Code, Coded};
 
 /// How long boot tries to have its env stored: time for a replica to be started anew.
 const ENV_TIME: Duration = Duration::from_mins(1);
@@ -128,6 +129,17 @@ pub enum UnfitVariable {
          `command` to the container, so that the launcher can load it"
     )]
     NotText,
+}
+
+impl Coded for EnvSecretError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unfit { .. } => Code::VariableNotDeliverable,
+            Self::TooLarge { .. } => Code::EnvTooLargeForSecret,
+            Self::Client(_) => Code::EnvNotStored,
+            Self::Taken { .. } => Code::EnvSecretTaken,
+        }
+    }
 }
 
 impl EnvSecretError {

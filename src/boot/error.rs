@@ -8,6 +8,7 @@ use super::env_secret::EnvSecretError;
 use super::layout::LayoutError;
 use super::source::SourceError;
 use super::volume::VolumeError;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::{EnvError, PathError};
 use bootlace_core::{json_error, names};
 
@@ -167,7 +168,10 @@ impl BootError {
 
         fn of_source(error: &SourceError) -> u8 {
             match error {
-                SourceError::Refused { .. } | SourceError::Content(_) | SourceError::Archive(_) => DATA,
+                SourceError::Refused { .. }
+                | SourceError::Content(_)
+                | SourceError::Archive(_)
+                | SourceError::TooLarge { .. } => DATA,
                 SourceError::Http(error) if error.is_content() => DATA,
                 SourceError::Http(error) if error.is_temporary() => TEMPORARY,
                 SourceError::Missing(_) | SourceError::Unreadable { .. } | SourceError::Http(_) => {
@@ -202,6 +206,25 @@ impl BootError {
     /// What is wrong with the spec's JSON.
     pub(super) fn spec(error: &serde_json::Error) -> Self {
         Self::Spec { what: json_error::describe(error) }
+    }
+}
+
+impl Coded for BootError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoSpec => Code::BootSpecMissing,
+            Self::Spec { .. } | Self::Container { .. } | Self::NoStore => Code::BootSpecInvalid,
+            Self::Launcher { .. } => Code::LauncherMissing,
+            Self::Source(failure) => failure.error.code(),
+            Self::FileAndFolder { .. } => Code::EntriesConflict,
+            Self::NoFileKey { .. } => Code::FileKeyNotListed,
+            Self::NotInFile { .. } | Self::NotForShell { .. } => Code::VariableNotDeliverable,
+            Self::Layout(error) => error.code(),
+            Self::Env(_) => Code::VariableNotAllowed,
+            Self::Volume(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Start(_) => Code::BootNotStarted,
+        }
     }
 }
 

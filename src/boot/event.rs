@@ -45,6 +45,7 @@ pub(crate) enum LogEvent<'a> {
     /// Boot failed.
     Failed {
         exit_code: u8,
+        code: &'static str,
         #[serde(skip)]
         error: &'a BootError,
     },
@@ -95,7 +96,7 @@ impl fmt::Display for LogEvent<'_> {
                 "container {container:?} sets the variable {name:?} in the pod spec, which takes precedence over the sources"
             ),
             Self::Booted { amount, milliseconds } => write!(f, "booted: {amount} in {milliseconds}"),
-            Self::Failed { error, exit_code: _ } => write!(f, "bootlace: {error}"),
+            Self::Failed { error, code, exit_code: _ } => write!(f, "bootlace: {error} [{code}]"),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::BootError;
 use super::merge::{FromSource, MergedContent};
 use super::per_container::ContainerFiles;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::{AssetPath, EnvName, EnvValue, can_be_sourced};
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
@@ -117,6 +118,15 @@ pub enum LayoutError {
         /// The variable.
         name: String,
     },
+}
+
+impl Coded for LayoutError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Taken { .. } => Code::EntriesConflict,
+            Self::NotForShell { .. } => Code::VariableNotDeliverable,
+        }
+    }
 }
 
 #[cfg(test)]

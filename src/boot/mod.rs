@@ -53,14 +53,24 @@ use std::time::Instant;
 use bootlace_launch::termination;
 
 pub use error::BootError;
+#[cfg(test)]
+pub(crate) use {
+    env_file::NotInFile,
+    env_secret::UnfitVariable,
+    error::SourceFailure,
+    layout::LayoutError,
+    source::{EntryError, EntryName, SourceError},
+    volume::VolumeError,
+};
 pub(crate) use source::address;
 
 use crate::store::client::{Client, token_file};
-use crate::store::protocol::EventKind;
+use crate::store::protocol::{EventKind, MAX_NOTE_BYTES};
+use bootlace_core::code::Coded as _;
 use bootlace_core::injected_config::ProfileRef;
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
-use env_secret::EnvSecretError;
+pub(crate) use env_secret::EnvSecretError;
 use event::LogEvent;
 use memory::MemoryBudget;
 use report::BootLog;
@@ -176,7 +186,7 @@ async fn tell(
         Ok(done) => {
             (EventKind::Booted, format!("{done}, with BootProfile {name:?}, generation {generation}"))
         }
-        Err(error) => (EventKind::Failed, error.to_string()),
+        Err(error) => (EventKind::Failed, error.code().append_to(&error.to_string(), MAX_NOTE_BYTES)),
     };
     let told =
         async { env_secret::report_outcome(&Client::new(store, &args.store_token)?, outcome, note).await };

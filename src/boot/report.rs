@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::BootError;
 use super::event::LogEvent;
+use bootlace_core::code::Coded as _;
 use bootlace_core::profile::spec::LogFormat;
 
 /// Boot's log.
@@ -59,9 +60,11 @@ impl<'l> BootLog<'l> {
 
     /// Boot failed. Tells it where the task's owner looks, too: there it is a sentence always.
     pub(crate) fn failure(&self, error: &BootError, termination_log: &Path) {
-        let event = LogEvent::Failed { exit_code: error.exit_code(), error };
+        let code = error.code();
+        let event = LogEvent::Failed { exit_code: error.exit_code(), code: code.as_str(), error };
+        let message = code.append_to(&format!("bootlace: {error}"), termination::MAX_BYTES);
         // Without the file there is nobody else to tell; the log still says it.
-        let _ = termination::write(termination_log, &event.to_string());
+        let _ = termination::write(termination_log, &message);
         self.log(&event);
     }
 }

@@ -37,6 +37,7 @@ use super::layout::EnvFile;
 use super::memory::{MemoryBudget, MemoryExhausted};
 use super::merge::MergedContent;
 use super::per_container::ContainerFiles;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::check_name;
 use bootlace_core::identity::Identity;
 use bootlace_core::injected_config::ProfileRef;
@@ -386,6 +387,17 @@ pub enum VolumeError {
         /// What the system says.
         error: io::Error,
     },
+}
+
+impl Coded for VolumeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotMounted { .. } | Self::NotOurs { .. } => Code::VolumeNotMounted,
+            Self::Full { .. } => Code::VolumeFull,
+            Self::NoMemory { .. } => Code::BootMemoryTooLow,
+            Self::Unwritable { .. } => Code::VolumeNotWritable,
+        }
+    }
 }
 
 impl VolumeError {

@@ -8,6 +8,7 @@ use reqwest::{StatusCode, Url};
 
 use super::address_class::{NetworkZone, ResolveError};
 use super::redirect;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::profile::address::InvalidAddress;
 
 /// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
@@ -285,6 +286,29 @@ impl HttpError {
     /// Whether the server was had, and what it gave is not fit for a task.
     pub(crate) fn is_content(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::Checksum { .. })
+    }
+}
+
+impl Coded for HttpError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Address { .. } | Self::Setup(_) => Code::SourceSettingsInvalid,
+            Self::Name { .. } => Code::ServerNotResolved,
+            Self::ConnectTimeout { .. } | Self::Connect { .. } | Self::Broke { .. } => {
+                Code::ServerUnreachable
+            }
+            Self::Certificate { .. } => Code::ServerCertificateInvalid,
+            Self::Status { status, .. } => match *status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Code::ServerDeniedAccess,
+                StatusCode::NOT_FOUND | StatusCode::GONE => Code::SourceNotFound,
+                _ => Code::ServerError,
+            },
+            Self::Token { .. } | Self::Identity { .. } => Code::ServerDeniedAccess,
+            Self::TooPatient { error, .. } | Self::GaveUp { error, .. } => error.code(),
+            Self::Redirect { .. } => Code::RedirectRefused,
+            Self::TooLarge { .. } => Code::SourceTooLarge,
+            Self::Checksum { .. } => Code::ChecksumMismatch,
+        }
     }
 }
 

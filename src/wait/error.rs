@@ -1,6 +1,7 @@
 //! Why a task cannot start that waits for an earlier one, as one sentence and as an exit code.
 
 use crate::store::client::ClientError;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::input::wait_spec::MAX_WAIT_SECONDS;
 use bootlace_core::names;
 
@@ -95,6 +96,22 @@ impl WaitError {
             Self::Store(error) if !error.is_temporary() => 69,
             Self::NotMounted { .. } | Self::Start(_) => 74,
             Self::TooLate { .. } | Self::Ended | Self::Store(_) => 75,
+        }
+    }
+}
+
+impl Coded for WaitError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoSpec => Code::WaitSpecMissing,
+            Self::Spec(_) => Code::WaitSpecInvalid,
+            Self::TooLate { .. } => Code::OutputNotStoredInTime,
+            Self::Never { .. } => Code::OutputNeverStored,
+            Self::NoFile { .. } => Code::OutputFileMissing,
+            Self::NotMounted { .. } => Code::OutputNotMounted,
+            Self::Store(_) => Code::OutputNotQueried,
+            Self::Ended => Code::WaitTerminated,
+            Self::Start(_) => Code::WaitNotStarted,
         }
     }
 }

@@ -28,7 +28,8 @@ pub use error::WaitError;
 use crate::server::logs::{self, LogArgs};
 use crate::server::process::{self, Termination};
 use crate::store::client::{Client, token_file};
-use crate::store::protocol::EventKind;
+use crate::store::protocol::{EventKind, MAX_NOTE_BYTES};
+use bootlace_core::code::Coded as _;
 use bootlace_core::input::{AwaitedOutput, WaitSpec};
 use bootlace_core::json_error;
 use bootlace_core::names;
@@ -65,10 +66,11 @@ pub fn run(args: &WaitArgs) -> ExitCode {
         .map_err(WaitError::Start)
         .and_then(|runtime| runtime.block_on(wait(args, std::env::var(names::ENV_WAIT).ok().as_deref())));
     let Err(error) = waited else { return ExitCode::SUCCESS };
-    let sentence = format!("bootlace: {error}");
+    let message = format!("bootlace: {error}");
+    let code = error.code();
     // Without the file there is nobody else to tell; the log still says it.
-    let _ = termination::write(&args.termination_log, &sentence);
-    eprintln!("{sentence}");
+    let _ = termination::write(&args.termination_log, &code.append_to(&message, termination::MAX_BYTES));
+    eprintln!("{message} [{code}]");
     error.exit_code().into()
 }
 
@@ -83,10 +85,11 @@ async fn wait(args: &WaitArgs, told: Option<&str>) -> Result<(), WaitError> {
         waited = all => waited,
         _ = end.recv() => return Err(WaitError::Ended),
     };
-    if let Err(error) = &waited
-        && let Err(untold) = client.report(EventKind::WaitFailed, error.to_string(), EVENT_TIME).await
-    {
-        tracing::warn!(%untold, "failed to record an Event");
+    if let Err(error) = &waited {
+        let note = error.code().append_to(&error.to_string(), MAX_NOTE_BYTES);
+        if let Err(error) = client.report(EventKind::WaitFailed, note, EVENT_TIME).await {
+            tracing::warn!(%error, "failed to record an Event");
+        }
     }
     waited.map(drop)
 }

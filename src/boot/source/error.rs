@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::boot::volume::VolumeError;
 use crate::http::HttpError;
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::{EnvError, PathError};
 
 /// Why a source's content cannot be had. It names entries, never values.
@@ -59,9 +60,37 @@ pub enum SourceError {
     /// An archive holds what is not unpacked.
     #[error("{0}")]
     Archive(String),
+    /// The source is larger than its limit.
+    #[error(
+        "it has {size} bytes, which exceeds the limit of {limit} bytes for the source: raise limits.size of the source, and \
+         volume.sizeLimit with it, if the size is expected"
+    )]
+    TooLarge {
+        /// The announced size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The volume does not take it.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+}
+
+impl Coded for SourceError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Missing(_) => Code::SourceNotFound,
+            Self::Unreadable { .. } => Code::SourceUnreadable,
+            Self::Refused { refused, .. } => refused.code(),
+            Self::Key { error, .. } => error.code(),
+            Self::TooSlow { .. } => Code::SourceTimedOut,
+            Self::Http(error) => error.code(),
+            Self::Content(_) => Code::ContentInvalid,
+            Self::Archive(_) => Code::ArchiveInvalid,
+            Self::TooLarge { .. } => Code::SourceTooLarge,
+            Self::Volume(error) => error.code(),
+        }
+    }
 }
 
 impl SourceError {
@@ -85,6 +114,7 @@ impl SourceError {
             | Self::Key { .. }
             | Self::Content(_)
             | Self::Archive(_)
+            | Self::TooLarge { .. }
             | Self::Volume(_) => false,
         }
     }
@@ -156,4 +186,15 @@ pub enum EntryError {
         /// The file that is in the way.
         other: String,
     },
+}
+
+impl Coded for EntryError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Env(_) => Code::VariableNotAllowed,
+            Self::Path(_) => Code::PathNotAllowed,
+            Self::Twice | Self::FileAndFolder { .. } => Code::EntriesConflict,
+            Self::TooLarge { .. } | Self::TooMany { .. } => Code::SourceTooLarge,
+        }
+    }
 }

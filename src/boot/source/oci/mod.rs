@@ -193,10 +193,7 @@ fn check_size(image: &Image, limit: u64) -> Result<(), SourceError> {
     if size <= limit {
         return Ok(());
     }
-    Err(SourceError::Content(format!(
-        "it has {size} bytes, which exceeds the limit of {limit} bytes for the source: raise limits.size of the source, and \
-         volume.sizeLimit with it, if the size is expected"
-    )))
+    Err(SourceError::TooLarge { size, limit })
 }
 
 fn nothing(path: &str) -> SourceError {
