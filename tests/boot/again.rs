@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, inline};
+use crate::support::{Container, code, inline};
 
 fn sources() -> Vec<Value> {
     vec![
@@ -115,9 +115,9 @@ fn a_link_in_place_of_an_own_folder_is_refused() {
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("environ"), "untouched").unwrap();
         symlink(&outside, container.at(own)).unwrap();
-        let (code, sentence) = container.boot(&sources()).failure();
-        assert_eq!(code, 74);
-        assert!(sentence.contains(own) && sentence.contains("is not a folder"), "{sentence}");
+        let (exit_code, message) = container.boot(&sources()).failure();
+        assert_eq!((exit_code, code(&message)), (74, "BL2501"));
+        assert!(message.contains(own), "{message}");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "{own}");
     }
 }

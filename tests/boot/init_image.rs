@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, inline, spec};
+use crate::support::{Container, code, inline, spec};
 
 const IMAGE: &str = "registry.example.com/data/boot:1";
 
@@ -91,7 +91,7 @@ fn a_value_that_ends_in_a_newline_is_kept_and_told() {
     leave(&container, "env/TOKEN", "hunter2\n");
     let log = container.boot(&[source]).log();
     assert_eq!(container.env()["TOKEN"], b"hunter2\n");
-    assert!(log.contains(r#"the value of "TOKEN" ends in a newline"#), "{log}");
+    assert!(log.contains(r#"the value of "TOKEN" ends with a newline"#), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
 }
 
@@ -108,64 +108,59 @@ fn the_folder_is_emptied_once_the_task_has_it_all() {
     assert_eq!(container.assets()["deep/a"], b"x");
     assert_eq!(fs::read_dir(container.beside("out")).unwrap().count(), 0);
 
-    let (code, sentence) = container.boot(&[source]).failure();
-    assert_eq!(code, 69);
-    assert!(sentence.contains("bootlace-init must run before bootlace-boot and succeed"), "{sentence}");
+    let (exit_code, message) = container.boot(&[source]).failure();
+    assert_eq!((exit_code, code(&message)), (69, "BL2101"), "{message}");
+    assert!(message.contains("bootlace-init must succeed before bootlace-boot starts"), "{message}");
     assert!(!container.at("env/environ").exists());
 }
 
 #[test]
 fn what_leads_out_or_is_no_file_is_refused() {
     type Spoil = fn(&Path);
-    let cases: [(Spoil, &str); 14] = [
+    let cases: [(Spoil, &str, &str); 14] = [
         (
             |out| symlink("/etc/passwd", out.join("files/a")).unwrap(),
-            "files/a\" is a link, and links are not followed: make it a file",
+            "BL2302",
+            "files/a\" is a symbolic link, which boot does not follow: must be a file",
         ),
-        (|out| symlink("..", out.join("files/up")).unwrap(), "files/up\" is a link"),
-        (|out| symlink("/etc", out.join("files/etc")).unwrap(), "files/etc\" is a link"),
-        (|out| symlink("/etc/passwd", out.join("env/A")).unwrap(), "env/A\" is a link"),
-        (|out| symlink("/proc/self/environ", out.join("environ")).unwrap(), "environ\" is a link"),
+        (|out| symlink("..", out.join("files/up")).unwrap(), "BL2302", "files/up\" is a symbolic link"),
+        (|out| symlink("/etc", out.join("files/etc")).unwrap(), "BL2302", "files/etc\" is a symbolic link"),
+        (|out| symlink("/etc/passwd", out.join("env/A")).unwrap(), "BL2302", "env/A\" is a symbolic link"),
+        (
+            |out| symlink("/proc/self/environ", out.join("environ")).unwrap(),
+            "BL2302",
+            "environ\" is a symbolic link",
+        ),
         (
             |out| {
                 fs::remove_dir(out.join("files")).unwrap();
                 symlink("/etc", out.join("files")).unwrap();
             },
-            "files\" is a link, and links are not followed: make it a folder",
+            "BL2302",
+            "files\" is a symbolic link, which boot does not follow: must be a folder",
         ),
-        (|out| fs::create_dir(out.join("env/A")).unwrap(), "env/A\" is a folder: make it a file"),
-        (pipe, "files/pipe\" is a device, a pipe or a socket: make it a file"),
-        (
-            |out| fs::write(out.join("envs"), "").unwrap(),
-            "envs\", and only env, environ, files and tmp mean something there",
-        ),
-        (
-            |out| fs::write(out.join("env/a=b"), "hunter2").unwrap(),
-            "variable \"a=b\": a variable's name is made of",
-        ),
-        (
-            |out| fs::write(out.join("env/LD_PRELOAD"), "hunter2").unwrap(),
-            "variable \"LD_PRELOAD\": this variable decides",
-        ),
-        (|out| fs::write(out.join("environ"), "A=hunter2").unwrap(), "does not hold NAME=value records"),
-        (
-            |out| fs::write(out.join("env/BIG"), vec![b'x'; 200_000]).unwrap(),
-            "variable \"BIG\": name and value take",
-        ),
+        (|out| fs::create_dir(out.join("env/A")).unwrap(), "BL2302", "env/A\" is a folder: must be a file"),
+        (pipe, "BL2302", "files/pipe\" is a device, a pipe or a socket: must be a file"),
+        (|out| fs::write(out.join("envs"), "").unwrap(), "BL2302", "envs\": must be env, environ, files or tmp"),
+        (|out| fs::write(out.join("env/a=b"), "hunter2").unwrap(), "BL2305", "variable \"a=b\": "),
+        (|out| fs::write(out.join("env/LD_PRELOAD"), "hunter2").unwrap(), "BL2305", "variable \"LD_PRELOAD\": "),
+        (|out| fs::write(out.join("environ"), "A=hunter2").unwrap(), "BL2302", "must contain NAME=value records"),
+        (|out| fs::write(out.join("env/BIG"), vec![b'x'; 200_000]).unwrap(), "BL2305", "variable \"BIG\": "),
         (
             |out| fs::write(out.join("files").join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap(),
+            "BL2302",
             "is not UTF-8: rename it",
         ),
     ];
-    for (spoil, says) in cases {
+    for (spoil, expected, part) in cases {
         let container = Container::new();
         let source = image(&container);
         spoil(&container.beside("out"));
-        let (code, sentence) = container.boot(&[source]).failure();
-        assert_eq!(code, 65, "{sentence}");
+        let (exit_code, message) = container.boot(&[source]).failure();
+        assert_eq!((exit_code, code(&message)), (65, expected), "{message}");
         let start = format!(r#"bootlace: source "init-image" (image {IMAGE}) of BootProfile "default": "#);
-        assert!(sentence.starts_with(&start) && sentence.contains(says), "{says}: {sentence}");
-        assert!(!sentence.contains("hunter2"), "{sentence}");
+        assert!(message.starts_with(&start) && message.contains(part), "{part}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
         assert!(container.assets().is_empty() && !container.at("env/environ").exists());
     }
 }
@@ -183,17 +178,14 @@ fn the_same_limits_count_as_for_every_source() {
     source["limits"] = json!({"bytes": 1 << 20, "files": 2});
     let hole = fs::File::create(container.beside("out/files/hole")).unwrap();
     hole.set_len(1 << 40).unwrap();
-    let (code, sentence) = container.boot(std::slice::from_ref(&source)).failure();
-    assert_eq!(code, 65);
-    assert!(
-        sentence.contains("file \"hole\": with it the source gives more than 1048576 bytes"),
-        "{sentence}"
-    );
+    let (exit_code, message) = container.boot(std::slice::from_ref(&source)).failure();
+    assert_eq!((exit_code, code(&message)), (65, "BL2304"));
+    assert!(message.contains("file \"hole\": ") && message.contains("1048576 bytes"), "{message}");
 
     fs::remove_file(container.beside("out/files/hole")).unwrap();
     for name in ["a", "b", "c"] {
         leave(&container, &format!("files/{name}"), "");
     }
-    let (_, sentence) = container.boot(&[source]).failure();
-    assert!(sentence.contains("file \"c\": with it the source gives more than 2 files"), "{sentence}");
+    let (_, message) = container.boot(&[source]).failure();
+    assert!(message.contains("file \"c\": ") && code(&message) == "BL2304", "{message}");
 }

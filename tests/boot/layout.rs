@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, Outcome, inline, mounted, spec};
+use crate::support::{Container, Outcome, code, inline, mounted, spec};
 
 /// Boots from `sources` with the layout.
 fn boot(container: &Container, sources: &[Value]) -> Outcome {
@@ -60,35 +60,23 @@ fn what_the_pods_spec_sets_itself_is_left_out() {
 
 #[test]
 fn what_has_no_place_is_refused_by_name() {
-    for (env, files, sentence) in [
-        (
-            json!({}),
-            json!({".env": "x"}),
-            "source \"settings\" gives the file \".env\", where assets.layout Optimus puts an env file",
-        ),
-        (
-            json!({}),
-            json!({".secret/a": "x"}),
-            "source \"settings\" gives the file \".secret/a\", where assets.layout Optimus",
-        ),
-        (
-            json!({"UID": "hunter2"}),
-            json!({}),
-            "source \"settings\" gives the variable \"UID\", which no shell takes from the env files of assets.layout Optimus",
-        ),
+    for (env, files, expected, part) in [
+        (json!({}), json!({".env": "x"}), "BL2307", "the file \".env\""),
+        (json!({}), json!({".secret/a": "x"}), "BL2307", "the file \".secret/a\""),
+        (json!({"UID": "hunter2"}), json!({}), "BL2402", "the variable \"UID\""),
         (
             json!({"spring.datasource.url": "hunter2"}),
             json!({}),
-            "source \"settings\" gives the variable \"spring.datasource.url\", which no shell takes from the env files of \
-             assets.layout Optimus: give it a name of letters, digits and _ that no shell keeps for itself, leave it out \
-             (exclude)",
+            "BL2402",
+            "the variable \"spring.datasource.url\"",
         ),
     ] {
         let container = Container::new();
         let sources = [inline("settings", &env, &files)];
-        let (code, said) = boot(&container, &sources).failure();
-        assert_eq!(code, 65);
-        assert!(said.contains(sentence) && !said.contains("hunter2"), "{said}");
+        let (exit_code, message) = boot(&container, &sources).failure();
+        assert_eq!((exit_code, code(&message)), (65, expected));
+        assert!(message.contains("source \"settings\" ") && message.contains(part), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
         // Bootlace's own layout has no such files, and takes them.
         container.boot(&sources).log();
     }

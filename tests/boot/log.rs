@@ -65,13 +65,13 @@ fn a_failure_is_a_line_of_json_in_the_log_and_a_sentence_in_the_message() {
     let container = Container::new();
     let outcome = boot(&container, &[inline("settings", &json!({"PATH": "/"}), &json!({}))]);
     let error = outcome.result.unwrap_err();
-    let sentence = format!("bootlace: {error}");
-    assert_eq!(outcome.message, sentence);
-    assert_eq!(fs::read_to_string(&container.args.termination_log).unwrap(), sentence);
+    let message = format!("bootlace: {error} [BL2305]");
+    assert_eq!(outcome.message, message);
+    assert_eq!(fs::read_to_string(&container.args.termination_log).unwrap(), message);
     let last = lines(&outcome.log).pop().unwrap();
     assert_eq!(
         (&last["message"], &last["event"], &last["level"]),
-        (&json!(sentence), &json!("failed"), &json!("ERROR"))
+        (&json!(message), &json!("failed"), &json!("ERROR"))
     );
-    assert_eq!(last["exitCode"], error.exit_code());
+    assert_eq!((&last["exitCode"], &last["code"]), (&json!(error.exit_code()), &json!("BL2305")));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Container, Entry, inline, mounted, spec};
+use crate::support::{Container, Entry, code, inline, mounted, spec};
 
 /// `bootlace boot` in `container`.
 pub(crate) fn boot(container: &Container, sources: &[Value]) -> Command {
@@ -52,6 +52,7 @@ fn the_process_tells_in_its_exit_code_its_log_and_its_message() {
         message.contains(r#"source "settings" (inline) of BootProfile "default": variable "PATH""#),
         "{message}"
     );
+    assert_eq!(code(&message), "BL2305");
 }
 
 const FILES: usize = 400;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use bootlace::boot::{self, BootCommandArgs, BootError};
+use bootlace_core::code::Coded as _;
 use bootlace_launch::environ;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -171,15 +172,20 @@ impl Outcome {
         self.log
     }
 
-    /// Exit code and sentence of a boot that failed. The sentence is the log's last line and the termination
-    /// message.
+    /// Exit code and message of a boot that failed. The message, with its code, is the last line of the log and the
+    /// termination message.
     pub(crate) fn failure(self) -> (u8, String) {
         let error = self.result.unwrap_err();
-        let sentence = format!("bootlace: {error}");
-        assert_eq!(self.log.lines().last(), Some(&*sentence), "{}", self.log);
-        assert_eq!(self.message, sentence);
-        (error.exit_code(), sentence)
+        let message = format!("bootlace: {error} [{}]", error.code());
+        assert_eq!(self.log.lines().last(), Some(&*message), "{}", self.log);
+        assert_eq!(self.message, message);
+        (error.exit_code(), message)
     }
+}
+
+/// The code at the end of a message, such as `BL2101`.
+pub(crate) fn code(message: &str) -> &str {
+    message.strip_suffix(']').and_then(|message| message.rsplit_once(" [")).map_or("", |(_, code)| code)
 }
 
 /// What the webhook writes for `sources`.

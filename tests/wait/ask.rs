@@ -7,11 +7,12 @@ use serde_json::json;
 use crate::container::{Container, Ended, OBJECT, events, not_yet, store, stored, told};
 use crate::server::{Reply, ok, status};
 
-/// Fails as it says everywhere that people look.
+/// Fails with this exit code and this code, and with a message that contains `part`, in the log and in the termination message.
 #[track_caller]
-fn failed(ended: &Ended, code: i32, sentence: &str) {
+fn failed(ended: &Ended, exit_code: i32, code: &str, part: &str) {
     let Ended { status, log, message } = ended;
-    assert!(status.code() == Some(code) && message.contains(sentence), "{status}: {message}\n{log}");
+    assert!(status.code() == Some(exit_code) && message.contains(part), "{status}: {message}\n{log}");
+    assert!(message.ends_with(&format!(" [{code}]")), "{message}");
     assert!(message.starts_with("bootlace: ") && log.lines().last() == Some(&**message), "{log}");
 }
 
@@ -37,9 +38,8 @@ fn it_asks_until_it_is_stored() {
 fn a_wait_that_passes_its_deadline_says_who_should_have_come() {
     let server = store(|_| not_yet());
     let ended = Container::new().run(Some(&told(&server, 1, &json!({}))), false);
-    let sentence = "pipe Cert by task gencert of shop, run r1 was not stored within 1 s (it handed over Log so far): that \
-                    task should have handed it over, so let it run earlier, or write a longer wait:";
-    failed(&ended, 75, sentence);
+    let part = "pipe Cert by task gencert of shop, run r1 was not stored within 1 s (stored so far: Log)";
+    failed(&ended, 75, "BL3101", part);
     let note = ended.message.strip_prefix("bootlace: ").unwrap();
     assert_eq!(events(&server), [json!({"outcome": "WaitFailed", "note": note})]);
 }
@@ -48,33 +48,30 @@ fn a_wait_that_passes_its_deadline_says_who_should_have_come() {
 fn what_will_never_be_there_ends_the_wait_at_once() {
     let server = store(|_| ok(r#"{"state":"Never","why":"add awaited: true to its entry"}"#));
     let ended = Container::new().run(Some(&told(&server, 3600, &json!({}))), false);
-    failed(&ended, 69, "pipe Cert by task gencert of shop, run r1: add awaited: true to its entry");
+    failed(&ended, 69, "BL3102", "pipe Cert by task gencert of shop, run r1: add awaited: true to its entry");
     assert_eq!(events(&server).len(), 1);
     let server =
         store(|_| status(403, &[], r#"{"reason":"Forbidden","message":"the pod does not wait for it"}"#));
     failed(
         &Container::new().run(Some(&told(&server, 3600, &json!({}))), false),
         69,
+        "BL3105",
         "the pod does not wait for it",
     );
     // The kubelet would look for that file for ever.
     let server = store(|_| stored(&["tls.crt", "tls.key"]));
     let ended =
         Container::new().run(Some(&told(&server, 3600, &json!({"files": ["tls.crt", "ca.crt"]}))), false);
-    failed(
-        &ended,
-        69,
-        "has the files tls.crt, tls.key, and the pod takes \"ca.crt\" of it: name one of them",
-    );
+    failed(&ended, 69, "BL3103", "\"ca.crt\", only tls.crt, tls.key");
 }
 
 #[test]
 fn what_it_is_not_told_it_does_not_guess() {
     let container = Container::new();
-    failed(&container.run(None, false), 64, "BOOTLACE_WAIT is not set");
+    failed(&container.run(None, false), 64, "BL3001", "BOOTLACE_WAIT");
     let server = store(|_| stored(&["a"]));
     let unreadable = told(&server, 9, &json!({"seconds": "soon"}));
-    failed(&container.run(Some(&unreadable), false), 64, "a value of the wrong type");
+    failed(&container.run(Some(&unreadable), false), 64, "BL3002", "a value of the wrong type");
     assert!(server.asked().is_empty());
     // A webhook of a later version may say more.
     let later = told(&server, 9, &json!({"newer": 1}));
@@ -91,5 +88,5 @@ fn a_pod_that_is_deleted_does_not_wait_on() {
         std::thread::yield_now();
     }
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
-    failed(&container.end(child), 75, "was told to end while it waited");
+    failed(&container.end(child), 75, "BL3004", "");
 }

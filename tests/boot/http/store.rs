@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::server::{Asked, Reply, Server, ca, ok, status};
-use crate::support::{Container, Outcome, inline, spec};
+use crate::support::{Container, Outcome, code, inline, spec};
 
 const SECRET: &str = "bootlace-env-0123456789abcdef0123456789abcdef";
 
@@ -45,7 +45,7 @@ fn bodies(server: &Server, line: &str) -> Vec<Value> {
 fn the_env_goes_to_the_store_and_an_event_tells_of_it_without_values() {
     let (container, server) = (Container::new(), store(|_| stored(true, false)));
     let log = boot(&container, &server, true, &json!({"TOKEN": "hunter2\n", "EMPTY": ""})).log();
-    assert!(log.contains(&format!("env in Secret {SECRET}: created")), "{log}");
+    assert!(log.contains(&format!("env Secret {SECRET}: created")), "{log}");
     assert_eq!(bodies(&server, "PUT /v1/env"), [json!({"env": {"TOKEN": "aHVudGVyMgo=", "EMPTY": ""}})]);
     let [event] = bodies(&server, "POST /v1/events").try_into().unwrap();
     assert_eq!(event["outcome"], "Booted");
@@ -80,7 +80,7 @@ fn what_gets_no_answer_is_asked_again_and_found_there() {
         let server = store(move |before| if before == 0 { first() } else { stored(false, false) });
         let container = Container::new();
         let log = boot(&container, &server, true, &json!({"A": "1"})).log();
-        assert!(log.contains("made by an earlier attempt, whose values stay"), "{log}");
+        assert!(log.contains("already created by an earlier attempt"), "{log}");
         let puts = bodies(&server, "PUT /v1/env");
         assert!(puts.len() == 2 && puts[0] == puts[1], "{puts:?}");
     }
@@ -95,9 +95,8 @@ fn a_boot_that_runs_again_finds_what_it_had_stored() {
 #[test]
 fn a_secret_that_somebody_else_made_is_not_taken_for_ones_own() {
     let (container, server) = (Container::new(), store(|_| stored(false, false)));
-    let (code, sentence) = boot(&container, &server, true, &json!({"A": "1"})).failure();
-    assert_eq!(code, 69);
-    assert!(sentence.contains("is there already, and this pod did not have it made"), "{sentence}");
+    let (exit_code, message) = boot(&container, &server, true, &json!({"A": "1"})).failure();
+    assert_eq!((exit_code, code(&message)), (69, "BL2404"), "{message}");
     assert!(!container.at("env/environ").exists());
 }
 
@@ -105,13 +104,13 @@ fn a_secret_that_somebody_else_made_is_not_taken_for_ones_own() {
 fn a_refusal_is_final_and_the_failure_is_told() {
     let said = r#"{"reason":"Forbidden","message":"the pod's annotation names no Secret\nand more"}"#;
     let (container, server) = (Container::new(), store(move |_| status(403, &[], said)));
-    let (code, sentence) = boot(&container, &server, true, &json!({"A": "hunter2"})).failure();
-    assert_eq!(code, 69);
-    assert!(sentence.contains("refuses: the pod's annotation names no Secret and more"), "{sentence}");
+    let (exit_code, message) = boot(&container, &server, true, &json!({"A": "hunter2"})).failure();
+    assert_eq!((exit_code, code(&message)), (69, "BL2405"));
+    assert!(message.contains("the pod's annotation names no Secret and more"), "{message}");
     assert_eq!(bodies(&server, "PUT /v1/env").len(), 1);
     let [event] = bodies(&server, "POST /v1/events").try_into().unwrap();
     assert_eq!(event["outcome"], "Failed");
-    assert_eq!(event["note"].as_str().unwrap(), sentence.strip_prefix("bootlace: ").unwrap());
+    assert_eq!(event["note"].as_str().unwrap(), message.strip_prefix("bootlace: ").unwrap());
     assert!(!container.at("env/environ").exists());
 }
 
@@ -119,14 +118,11 @@ fn a_refusal_is_final_and_the_failure_is_told() {
 fn what_no_secret_can_hold_is_named_before_anybody_is_asked() {
     let long = "N".repeat(300);
     let big: serde_json::Map<_, _> = (0..11).map(|n| (format!("V{n}"), json!("x".repeat(100_000)))).collect();
-    for (env, hint) in [
-        (json!({&long: "hunter2"}), "has a name that no key of a Secret can have"),
-        (Value::Object(big), "which holds 1048576 at most: give large values as files"),
-    ] {
+    for (env, expected) in [(json!({&long: "hunter2"}), "BL2402"), (Value::Object(big), "BL2403")] {
         let (container, server) = (Container::new(), store(|_| stored(true, false)));
-        let (code, sentence) = boot(&container, &server, true, &env).failure();
-        assert_eq!(code, 65);
-        assert!(sentence.contains(hint) && !sentence.contains("hunter2"), "{sentence}");
+        let (exit_code, message) = boot(&container, &server, true, &env).failure();
+        assert_eq!((exit_code, code(&message)), (65, expected));
+        assert!(!message.contains("hunter2"), "{message}");
         assert!(bodies(&server, "PUT /v1/env").is_empty());
     }
 }
@@ -139,9 +135,9 @@ fn bytes_that_are_no_text_are_named_with_their_source() {
     let mut spec = spec(&[crate::support::mounted("login", "Secret", &login, &json!({"into": "Env"}))]);
     spec["store"] = json!({"url": server.url(), "ca": ca()});
     spec["envSecret"] = json!(SECRET);
-    let (code, sentence) = container.boot_spec(&spec).failure();
-    assert_eq!(code, 65);
-    assert!(sentence.contains("variable \"PASSWORD\" of source \"login\" is no text in UTF-8"), "{sentence}");
+    let (exit_code, message) = container.boot_spec(&spec).failure();
+    assert_eq!((exit_code, code(&message)), (65, "BL2402"));
+    assert!(message.contains("variable \"PASSWORD\" of source \"login\" "), "{message}");
 }
 
 #[test]
@@ -149,7 +145,7 @@ fn a_store_that_is_not_to_be_trusted_gets_no_token_and_fails_no_boot() {
     let (container, server) = (Container::new(), Server::expired());
     let log = boot(&container, &server, false, &json!({"A": "1"})).log();
     assert!(
-        log.contains("no Event tells of this boot: the store at") && log.contains("certificate"),
+        log.contains("failed to record an Event: ") && log.contains("certificate"),
         "{log}"
     );
     assert!(server.asked().is_empty());
@@ -161,7 +157,7 @@ fn a_token_that_is_not_there_is_named() {
     let mut spec = spec(&[]);
     spec["store"] = json!({"url": server.url(), "ca": ca()});
     spec["envSecret"] = json!(SECRET);
-    let (code, sentence) = container.boot_spec(&spec).failure();
-    assert_eq!(code, 69);
-    assert!(sentence.contains("the token for the store cannot be read from"), "{sentence}");
+    let (exit_code, message) = container.boot_spec(&spec).failure();
+    assert_eq!((exit_code, code(&message)), (69, "BL2405"));
+    assert!(message.contains("store-token"), "{message}");
 }

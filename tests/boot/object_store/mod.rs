@@ -46,7 +46,7 @@ fn boot(container: &Container, source: &Value) -> Outcome {
     outcome
 }
 
-/// Code and sentence of a boot that fails and leaves nothing behind.
+/// Exit code and message of a boot that fails and leaves nothing behind.
 fn failure(container: &Container, source: &Value) -> (u8, String) {
     let failure = boot(container, source).failure();
     assert!(!container.at("env/environ").exists());

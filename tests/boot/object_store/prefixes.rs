@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::stores::{Kind, Store};
 use super::{boot, failure, source};
-use crate::support::Container;
+use crate::support::{Container, code};
 
 #[test]
 fn objects_below_a_prefix_become_files_without_it() {
@@ -64,15 +64,16 @@ fn more_files_or_bytes_than_the_limits_fail_the_boot() {
         for n in 0..5 {
             store.put(&format!("in/{n}"), b"12345");
         }
-        for (limits, why) in [
-            (json!({"bytes": 1 << 20, "files": 4}), "with it the source gives more than 4 files"),
-            (json!({"bytes": 24, "files": 100}), "with it the source gives more than 24 bytes"),
+        for (limits, part) in [
+            (json!({"bytes": 1 << 20, "files": 4}), "4 files"),
+            (json!({"bytes": 24, "files": 100}), "24 bytes"),
         ] {
             let container = Container::new();
             let mut source = source(&container, &store, &json!({"prefix": "in"}));
             source["limits"] = limits;
-            let (code, sentence) = failure(&container, &source);
-            assert!(code == 65 && sentence.contains(why), "{sentence}");
+            let (exit_code, message) = failure(&container, &source);
+            assert_eq!((exit_code, code(&message)), (65, "BL2304"));
+            assert!(message.contains(part), "{message}");
         }
     }
 }
@@ -83,16 +84,12 @@ fn a_prefix_without_objects_is_missing_and_may_be_optional() {
         store.put("input/a", b"a");
         let container = Container::new();
         let mut source = source(&container, &store, &json!({"prefix": "in"}));
-        let (code, sentence) = failure(&container, &source);
-        assert_eq!(code, 69);
-        assert!(
-            sentence.contains("no object lies below \"in\" in ")
-                && sentence.contains("nothing-below: correct"),
-            "{sentence}"
-        );
+        let (exit_code, message) = failure(&container, &source);
+        assert_eq!((exit_code, code(&message)), (69, "BL2101"));
+        assert!(message.contains("no objects below \"in\" in ") && message.contains("nothing-below: "), "{message}");
         source["optional"] = json!(true);
         let log = boot(&container, &source).log();
-        assert!(log.contains("left out, as it is optional: no object lies below"), "{log}");
+        assert!(log.contains("skipped because it is optional: no objects below"), "{log}");
     }
 }
 
@@ -119,9 +116,8 @@ fn an_object_that_would_be_a_file_and_a_folder_is_refused() {
         store.put("in/a", b"a");
         store.put("in/a/b", b"b");
         let container = Container::new();
-        let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
-        assert_eq!(code, 65);
-        assert!(sentence.contains("a path cannot be both a file and a folder: rename one"), "{sentence}");
+        let (exit_code, message) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+        assert_eq!((exit_code, code(&message)), (65, "BL2307"), "{message}");
     }
 }
 
@@ -132,9 +128,9 @@ fn a_key_that_could_leave_its_folder_is_refused() {
         store.put("in/good", b"a");
         store.put(key, b"a");
         let container = Container::new();
-        let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
-        assert_eq!(code, 65, "{sentence}");
-        assert!(sentence.contains(&format!("the object {key:?} has an empty part, . or ..")), "{sentence}");
+        let (exit_code, message) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+        assert_eq!((exit_code, code(&message)), (65, "BL2302"), "{message}");
+        assert!(message.contains(&format!("object {key:?} ")), "{message}");
     }
 }
 
@@ -143,6 +139,6 @@ fn a_name_that_no_file_can_have_is_refused() {
     let store = Store::new(Kind::Gcs, "long-names");
     store.put(&format!("in/{}", "x".repeat(300)), b"a");
     let container = Container::new();
-    let (code, sentence) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
-    assert!(code == 65 && sentence.contains("takes 300 bytes, and Linux takes 255 at most"), "{sentence}");
+    let (exit_code, message) = failure(&container, &source(&container, &store, &json!({"prefix": "in"})));
+    assert_eq!((exit_code, code(&message)), (65, "BL2306"), "{message}");
 }

@@ -101,14 +101,14 @@ impl Client {
         files.map(|(path, content)| format!("{path}={}", String::from_utf8(content).unwrap())).collect()
     }
 
-    /// Exit code and sentence of a boot that fails and leaves nothing behind; without what every sentence begins with,
+    /// Exit code and message of a boot that fails and leaves nothing behind: the message without the name of the source,
     /// and with `HOST` in place of the registry's address.
     fn failure(&self, source: &Value) -> (u8, String) {
-        let (code, sentence) = self.boot(source).failure();
+        let (exit_code, message) = self.boot(source).failure();
         assert!(!self.container.at("env/environ").exists());
-        assert!(self.container.assets().is_empty(), "{sentence}");
-        let (_, sentence) = sentence.split_once("of BootProfile \"default\": ").unwrap();
-        (code, sentence.replace(&self.host, "HOST"))
+        assert!(self.container.assets().is_empty(), "{message}");
+        let (_, message) = message.split_once("of BootProfile \"default\": ").unwrap();
+        (exit_code, message.replace(&self.host, "HOST"))
     }
 }
 

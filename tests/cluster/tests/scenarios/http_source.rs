@@ -97,21 +97,12 @@ async fn a_task_boots_from_a_get_and_a_post_with_its_projected_token() -> Result
         .await
 }
 
-/// Each pod is who it is: a token for somebody else, or what it has no right to, ends it with a sentence.
+/// Each pod has its own identity: a token for another audience, or a missing right, fails it with an error message.
 #[tokio::test]
 async fn whom_the_server_does_not_let_in_is_told_what_to_change() -> Result<()> {
-    for (audience, name, sentence) in [
-        (
-            "somebody-else",
-            "settings",
-            "it answered 401 Unauthorized: give it credentials in client.headersFromSecret or client.token, or renew them",
-        ),
-        (
-            AUDIENCE,
-            "others",
-            "it answered 403 Forbidden: let the server give the credentials of client the right to this",
-        ),
-    ] {
+    for (audience, name, status) in
+        [("somebody-else", "settings", "401 Unauthorized"), (AUDIENCE, "others", "403 Forbidden")]
+    {
         scenario("http-source-denied")
             .run(async |namespace| {
                 grant(namespace).await?;
@@ -124,7 +115,7 @@ async fn whom_the_server_does_not_let_in_is_told_what_to_change() -> Result<()> 
                     message.contains("source \"settings\" (GET https://kubernetes.default.svc)"),
                     "{message}"
                 );
-                assert!(message.ends_with(sentence), "{message}");
+                assert!(message.contains(status) && message.ends_with("[BL2204]"), "{message}");
                 Ok(())
             })
             .await?;

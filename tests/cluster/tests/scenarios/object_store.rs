@@ -107,7 +107,7 @@ async fn wrong_keys_end_the_task_with_a_sentence_that_names_the_remedy() -> Resu
             let sentence = log.lines().last().unwrap();
             for part in [
                 "source \"queries\" (s3://assets/jobs/daily) of BootProfile ",
-                ": http://store/assets: it answered 403 Forbidden and says \"SignatureDoesNotMatch: ",
+                ": http://store/assets: the server responded with 403 Forbidden (\"SignatureDoesNotMatch: ",
                 "correct the keys in the Secret of credentials.secret",
             ] {
                 assert!(sentence.contains(part), "{part:?} is not in: {sentence}");

@@ -123,8 +123,8 @@ async fn a_later_source_wins_and_an_optional_one_may_be_missing() -> Result<()> 
             for line in [
                 "source \"team\" overrides the variable \"REGION\" of source \"defaults\"",
                 "source \"queries\" overrides the file \"q.sql\" of source \"defaults\"",
-                "source \"person\" (Secret nobody-made-it): not there, or without keys; it is optional",
-                "source \"key\" (ConfigMap team): key \"NONE\" is not there; it is optional",
+                "source \"person\" (Secret nobody-made-it): skipped because it is optional: it does not exist, or has no keys",
+                "source \"key\" (ConfigMap team): skipped key \"NONE\" because the source is optional: it does not exist",
             ] {
                 assert!(log.contains(line), "{line:?} is not in:\n{log}");
             }

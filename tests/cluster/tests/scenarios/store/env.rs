@@ -128,10 +128,10 @@ async fn what_a_secret_cannot_hold_fails_boot_with_the_variables_name() -> Resul
             namespace.create(&pod(namespace, "task", &containers).to_string()).await?;
             let failed = namespace.pod_failed("task").await?;
             assert_eq!(state::ended(&failed, "bootlace-boot")?.exit_code, 65);
-            let sentence = state::message(&failed, "bootlace-boot")?;
+            let message = state::message(&failed, "bootlace-boot")?;
             assert!(
-                sentence.contains("variable \"PASSWORD\" of source \"login\" is no text in UTF-8"),
-                "{sentence}"
+                message.contains("variable \"PASSWORD\" of source \"login\"") && message.ends_with("[BL2402]"),
+                "{message}"
             );
             assert!(!state::has_ended(&failed, "main"), "the task ran");
             Ok(())
