@@ -1,4 +1,4 @@
-//! What boot tells: facts, and the line that says them to people. No fact is a value of a source.
+//! Events of a boot, and their text. No event contains a value of a source.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use bootlace_core::entry::EnvValue;
 use bootlace_core::identity::Identity;
 use bootlace_core::injected_config::ProfileRef;
 
-/// Something that happened. Its words quote names with escapes, so that no name can begin a line of its own.
+/// Something that happened. The text quotes names with escapes, so that no name can start a new line.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum LogEvent<'a> {
-    /// Boot begins.
+    /// The boot starts.
     Begun { version: &'static str, task: &'a Identity, profile: &'a ProfileRef },
-    /// What a reader should know of a source beside its sizes.
+    /// Additional information about a source.
     Noted { source: &'a str, kind: &'a str, note: &'a str },
-    /// A source is fetched.
+    /// A source was fetched.
     Fetched {
         source: &'a str,
         kind: &'a str,
@@ -28,11 +28,11 @@ pub(crate) enum LogEvent<'a> {
         amount: Amount,
         milliseconds: Millis,
     },
-    /// A later source gives what an earlier one has given.
+    /// A source overrides an entry of an earlier one.
     Overridden { source: &'a str, entry: EntryName, name: &'a str, earlier: &'a str },
-    /// The store has put the env into a Secret.
+    /// The store stored the env in a Secret.
     Stored { secret: &'a str, how: &'static str, milliseconds: Millis },
-    /// The pod's own spec gives a container what a source gives, too.
+    /// The pod spec sets a variable of a source for a container.
     Retained { container: &'a str, name: &'a str },
     /// Everything is on the volume.
     Booted {
@@ -40,9 +40,9 @@ pub(crate) enum LogEvent<'a> {
         amount: Amount,
         milliseconds: Millis,
     },
-    /// No Event on the pod tells of the boot.
+    /// The result could not be recorded as an Event.
     EventNotRecorded { why: String },
-    /// Boot failed.
+    /// The boot failed.
     Failed {
         exit_code: u8,
         code: &'static str,
@@ -52,7 +52,7 @@ pub(crate) enum LogEvent<'a> {
 }
 
 impl LogEvent<'_> {
-    /// How grave it is, in the words of the webhook's log.
+    /// The severity, as in the log of the webhook.
     pub(crate) fn level(&self) -> &'static str {
         match self {
             Self::Begun { .. }
@@ -101,21 +101,21 @@ impl fmt::Display for LogEvent<'_> {
     }
 }
 
-/// How much there is: `2 variables (1 secret), 1 file, 3.4 KiB`.
+/// An amount of content: `2 variables (1 secret), 1 file, 3.4 KiB`.
 #[derive(Clone, Copy, Default, Serialize)]
 pub(crate) struct Amount {
-    /// Variables, the secret ones included.
+    /// Variables, including secret ones.
     pub(crate) variables: usize,
-    /// Variables that their source keeps secret.
+    /// Secret variables.
     pub(crate) secrets: usize,
     /// Files.
     pub(crate) files: usize,
-    /// All values and files in bytes.
+    /// Size of all values and files in bytes.
     pub(crate) bytes: u64,
 }
 
 impl Amount {
-    /// How much these are.
+    /// The amount of these variables and files.
     pub(crate) fn of<'a>(
         env: impl Iterator<Item = &'a EnvValue>,
         files: impl Iterator<Item = &'a Staged>,
@@ -146,7 +146,7 @@ impl fmt::Display for Amount {
     }
 }
 
-/// A size as people read it: `312 B`, `3.4 KiB`.
+/// A human-readable size: `312 B`, `3.4 KiB`.
 pub(super) struct Bytes(pub(super) u64);
 
 impl fmt::Display for Bytes {
@@ -160,7 +160,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A time in milliseconds, to a tenth: `0.4 ms`.
+/// A duration in milliseconds, to a tenth: `0.4 ms`.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Millis(f64);
 

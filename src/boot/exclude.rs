@@ -1,22 +1,22 @@
-//! Keys of a source that the profile leaves out.
+//! Keys of a source that the profile excludes.
 
 use wildmatch::WildMatch;
 
 use super::sink::Sink;
 
-/// How many of the keys that are left out a line of the log lists.
+/// How many excluded keys a log line lists.
 const LISTED_KEYS: usize = 20;
 
-/// The profile's patterns, and the keys that they have met.
+/// The patterns of the profile, and the keys that matched them.
 pub(crate) struct ExcludedKeys {
     patterns: Vec<WildMatch>,
-    /// The first ones.
+    /// The first excluded keys.
     keys: Vec<String>,
     more: usize,
 }
 
 impl ExcludedKeys {
-    /// By these patterns.
+    /// Creates the matcher for these patterns.
     pub(crate) fn by(patterns: &[String]) -> Self {
         Self {
             patterns: patterns.iter().map(|pattern| WildMatch::new(pattern)).collect(),
@@ -25,7 +25,7 @@ impl ExcludedKeys {
         }
     }
 
-    /// Whether `key` is left out.
+    /// Whether `key` is excluded.
     pub(crate) fn leaves_out(&mut self, key: &str) -> bool {
         let is_left_out = self.patterns.iter().any(|pattern| pattern.matches(key));
         if is_left_out && self.keys.len() < LISTED_KEYS {
@@ -36,7 +36,7 @@ impl ExcludedKeys {
         is_left_out
     }
 
-    /// Leaves a line in the log on what was left out.
+    /// Logs which keys were excluded.
     pub(crate) fn note(self, sink: &mut Sink<'_>) {
         if self.keys.is_empty() {
             return;

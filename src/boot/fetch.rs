@@ -1,4 +1,4 @@
-//! Fetches all sources at the same time, within the profile's time.
+//! Fetches all sources concurrently, within the time limit of the profile.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use super::source::{NamedSource, SourceError};
 use super::volume::Volume;
 use bootlace_core::plan::BootSpec;
 
-/// What the source of a name gave.
+/// The content of a source.
 pub(crate) struct Fetched<'a> {
-    /// The source's name in the profile.
+    /// The name of the source in the profile.
     pub(crate) name: &'a str,
-    /// What it gave.
+    /// Its content.
     pub(crate) found: SourceContent,
 }
 
-/// The event loop of a boot: one thread, as boot only ever waits.
+/// The event loop of a boot. One thread is enough, because boot only waits.
 pub(crate) fn runtime() -> Result<Runtime, BootError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BootError::Start)
 }
 
-/// Fetches `sources` and gives what they found, in their order.
+/// Fetches `sources` and returns their content, in the same order.
 ///
 /// # Errors
-/// The first error of any of them; the others are left where they stand.
+/// The first error of any source; the other fetches are cancelled.
 pub(crate) async fn all<'a>(
     sources: &'a [NamedSource<'a>],
     spec: &BootSpec<'_>,
@@ -83,7 +83,7 @@ mod tests {
     use bootlace_core::injected_config::ProfileRef;
     use bootlace_core::profile::spec::{Layout, LogFormat};
 
-    /// A source that does what its closure does.
+    /// A source whose fetch is a closure.
     struct Fake<F>(F);
 
     impl<F: AsyncFn(&mut Sink<'_>) -> Result<(), SourceError>> FetchSource for Fake<F> {
@@ -186,7 +186,7 @@ mod tests {
         assert!(dropped.get());
     }
 
-    /// Notes that it was dropped.
+    /// Records that it was dropped.
     struct Guard<'a>(&'a Cell<bool>);
 
     impl Drop for Guard<'_> {

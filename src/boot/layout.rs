@@ -1,8 +1,8 @@
-//! What a layout adds to the task's files. Optimus' is the boot env, once more, in two files that a shell sources: its
-//! plugin images do so before they start.
+//! The files that a layout adds to the assets. The layout of Optimus has the boot env a second time, in two
+//! files that the plugin images of Optimus source before they start.
 //!
-//! The dialect is that of Optimus' own client: `NAME='value'`, and a quote in a value as `'\''`, which every POSIX shell
-//! reads as it was, whatever bytes it holds.
+//! The format is that of the Optimus client: `NAME='value'`, with a quote in a value as `'\''`, which every
+//! POSIX shell reads unchanged, whatever bytes the value contains.
 //! <https://github.com/goto/optimus/blob/main/client/cmd/job/run_input.go>
 
 use std::collections::HashSet;
@@ -19,16 +19,16 @@ use bootlace_core::profile::spec::Layout;
 
 /// An env file among the assets.
 pub(crate) struct EnvFile {
-    /// Its name below the assets folder.
+    /// The name in the assets folder.
     pub(crate) name: &'static str,
-    /// What it holds: secrets, too.
+    /// The content, which includes secrets.
     pub(crate) content: Vec<u8>,
 }
 
-/// The env files that the layout has; none in Bootlace's own.
+/// The env files of the layout; none in the layout of Bootlace.
 ///
 /// # Errors
-/// Where a source's file lies in the place of one, or a variable cannot come out of one.
+/// If a source provides a file with the same path, or a shell cannot read a variable from the file.
 pub(crate) fn env_files(
     content: &MergedContent<'_>,
     spec: &BootSpec<'_>,
@@ -44,7 +44,7 @@ fn optimus(
     content: &MergedContent<'_>,
     containers: &[ContainerFiles<'_>],
 ) -> Result<Vec<EnvFile>, BootError> {
-    // Sourced, they would win over what the pod's spec sets itself: what does is left out.
+    // Sourcing the file would override the variables of the pod spec, so these are omitted.
     let kept: HashSet<&str> = containers.iter().flat_map(|container| &container.keep).copied().collect();
     let mut env = EnvFile { name: names::FILE_OPTIMUS_ENV, content: Vec::new() };
     let mut secret = EnvFile { name: names::FILE_OPTIMUS_SECRET, content: Vec::new() };
@@ -92,10 +92,10 @@ fn check_is_free(name: &str, content: &MergedContent<'_>) -> Result<(), LayoutEr
     }
 }
 
-/// Why a layout has no place for what a source gave.
+/// Why content conflicts with the layout.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    /// A source's file lies where the layout puts one of its own.
+    /// A source provides a file at the path of an env file.
     #[error(
         "source {giver:?} provides the file {path:?}, but assets.layout Optimus writes an env file there: rename it, or \
          set assets.layout to Bootlace"
@@ -103,10 +103,10 @@ pub enum LayoutError {
     Taken {
         /// The source.
         giver: String,
-        /// Its file.
+        /// The path of the file.
         path: String,
     },
-    /// A shell would not take a variable out of the file.
+    /// A shell cannot read the variable from the file.
     #[error(
         "source {giver:?} sets the variable {name:?}, which a shell cannot read from the env files of assets.layout \
          Optimus: exclude it, rename it to letters, digits and _ and to no name that shells reserve, or set assets.layout \
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use bootlace_core::entry::Rename;
 
-    /// What a shell's child holds after the shell sourced `file` as the plugin images do.
+    /// The env of a child process after the shell sourced `file` as the plugin images do.
     fn sourced(shell: &str, file: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), file).unwrap();
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(file(&[b"a b", b"it's", b""]), b"V0='a b'\nV1='it'\\''s'\nV2=''\n");
     }
 
-    /// One process for each shell has all bytes, and each of these.
+    /// One process for each shell tests all bytes, and each of these values.
     #[test]
     fn shells_read_what_was_written() {
         let all: Vec<u8> = (1..=255).collect();

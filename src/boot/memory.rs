@@ -1,52 +1,53 @@
-//! The memory that boot may use. What it writes to a volume in memory counts as its own, and a container that exceeds its
-//! limit is killed without a word. So boot looks at its cgroup before it writes, and stops with a sentence.
+//! The memory that boot may use. Files on a volume in memory count as memory of boot, and the kernel kills a
+//! container that exceeds its limit without a message. So boot checks its cgroup before it writes, and fails
+//! with a message.
 
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a container finds its own cgroup.
+/// Mount path of the container's cgroup.
 pub(crate) const CGROUP: &str = "/sys/fs/cgroup";
 
-/// Bytes that are left to the kernel's own books: its counters lag behind by some pages a CPU.
+/// Margin for the kernel's accounting, whose counters lag by some pages for each CPU.
 const MARGIN: u64 = 1 << 20;
 
-/// The memory that the cgroup of this process has left.
+/// The memory that is left in the cgroup of this process.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryBudget {
     group: Option<Group>,
-    /// Bytes that may be used before the cgroup is looked at again.
+    /// Bytes that can be used before the cgroup is read again.
     unseen: Cell<u64>,
 }
 
-/// A memory cgroup with a limit, by the names that its version gives to its files.
+/// A memory cgroup with a limit, and the file names of its cgroup version.
 #[derive(Debug)]
 struct Group {
     folder: PathBuf,
     usage: &'static str,
-    /// Pages of files that the kernel drops when it needs room.
+    /// The page cache, which the kernel drops when it needs memory.
     files: [&'static str; 2],
     limit: u64,
 }
 
-/// The limit does not leave room for more.
+/// The limit does not leave enough memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemoryExhausted {
     /// The limit.
     pub(crate) limit: u64,
-    /// What is used.
+    /// The memory in use.
     pub(crate) used: u64,
-    /// What is wanted beside it.
+    /// The additional memory that is needed.
     pub(crate) wanted: u64,
 }
 
 impl MemoryBudget {
-    /// Of the cgroup mounted at `root`; without bounds where it has no limit or cannot be read.
+    /// Reads the cgroup mounted at `root`. There is no limit if the cgroup has none or cannot be read.
     pub(crate) fn of(root: &Path) -> Self {
         Self { group: version_2(root).or_else(|| version_1(&root.join("memory"))), unseen: Cell::new(0) }
     }
 
-    /// Whether `bytes` more can be used, which then count as used.
+    /// Reserves `bytes`, if so much memory is left.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), MemoryExhausted> {
         let unseen = self.unseen.get();
         if self.group.is_none() || bytes <= unseen {
@@ -59,14 +60,14 @@ impl MemoryBudget {
         Ok(())
     }
 
-    /// Whether `bytes` more could be used.
+    /// Checks whether `bytes` could be reserved.
     pub(crate) fn check(&self, bytes: u64) -> Result<(), MemoryExhausted> {
         self.left_for(bytes).map(drop)
     }
 
     fn left_for(&self, bytes: u64) -> Result<u64, MemoryExhausted> {
         let Some(group) = &self.group else { return Ok(u64::MAX) };
-        // What cannot be read any more is no reason to fail.
+        // A cgroup that can no longer be read does not fail the boot.
         let Some(used) = group.used() else { return Ok(u64::MAX) };
         let left = group.limit.saturating_sub(MARGIN).saturating_sub(used);
         if bytes > left { Err(MemoryExhausted { limit: group.limit, used, wanted: bytes }) } else { Ok(left) }
@@ -89,17 +90,17 @@ fn version_2(folder: &Path) -> Option<Group> {
 }
 
 fn version_1(folder: &Path) -> Option<Group> {
-    /// Without a limit the file holds the largest number that a multiple of the page size can be.
+    /// Without a limit, the file contains the largest multiple of the page size.
     const UNLIMITED: u64 = 1 << 62;
     let stat = fs::read_to_string(folder.join("memory.stat")).ok()?;
-    // The lowest of the limits above it, too: of the pod, say.
+    // The lowest limit in the hierarchy, which includes that of the pod.
     let limit = field(&stat, "hierarchical_memory_limit").filter(|limit| *limit < UNLIMITED)?;
     let folder = folder.to_owned();
     let files = ["total_inactive_file", "total_active_file"];
     Some(Group { folder, usage: "memory.usage_in_bytes", files, limit })
 }
 
-/// `max`, which means no limit, is no number.
+/// Parses a file with a number. `max`, which means no limit, is not a number.
 fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Puts together what the sources gave: where two give the same, the later one wins, and the log says so.
+//! Merges the content of the sources: a later source overrides an earlier one, and the log reports it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::source::EntryName;
 use super::volume::Staged;
 use bootlace_core::entry::{EnvName, EnvValue, FileTree};
 
-/// What the task gets.
+/// The merged content for the task.
 pub(crate) struct MergedContent<'a> {
     /// Env by name.
     pub(crate) env: BTreeMap<EnvName, FromSource<'a, EnvValue>>,
@@ -18,18 +18,18 @@ pub(crate) struct MergedContent<'a> {
     pub(crate) files: FileTree<FromSource<'a, Staged>>,
 }
 
-/// Something with the name of the source that gave it.
+/// An entry and the source that it comes from.
 pub(crate) struct FromSource<'a, T> {
-    /// The source's name in the profile.
+    /// The name of the source in the profile.
     pub(crate) source: &'a str,
-    /// What it gave.
+    /// The value or the file.
     pub(crate) given: T,
 }
 
-/// Merges what the sources gave, in their order.
+/// Merges the content of the sources, in their order.
 ///
 /// # Errors
-/// Where one source's file lies where another's needs a folder.
+/// If a file of one source is at the path of a folder of another one.
 pub(crate) fn merge<'a>(
     sources: Vec<Fetched<'a>>,
     report: &BootLog<'_>,
@@ -67,12 +67,12 @@ pub(crate) fn merge<'a>(
 }
 
 impl MergedContent<'_> {
-    /// Whether there is a variable called `name`.
+    /// Whether there is a variable `name`.
     pub(crate) fn gives(&self, name: &str) -> bool {
         self.env.contains_key(name)
     }
 
-    /// How much it is.
+    /// The amount of content.
     pub(crate) fn amount(&self) -> Amount {
         let files = self.files.iter().map(|(_, from)| &from.given);
         Amount::of(self.env.values().map(|from| &from.given), files)

@@ -1,5 +1,6 @@
-//! What each task container finds beside the boot env: which of its own variables win, what of its spec refers to the
-//! boot env, and the env as the kubelet reads it, where that is the way.
+//! The files of each task container in addition to the boot env: which variables of its spec take precedence,
+//! which parts of its spec refer to the boot env, and the env file for the kubelet, if the env mode is
+//! `File`.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -16,21 +17,21 @@ use bootlace_core::plan::BootSpec;
 
 /// Files for one task container.
 pub(crate) struct ContainerFiles<'a> {
-    /// Its name.
+    /// The name of the container.
     pub(crate) name: &'a str,
-    /// The names that its own spec sets and boot has, too.
+    /// Variables that both the container's spec and boot set.
     pub(crate) keep: BTreeSet<&'a str>,
-    /// Its references file; none where it refers to nothing.
+    /// The references file, if the spec of the container has references.
     pub(crate) references: Option<Vec<u8>>,
-    /// The kubelet's env file; none where the env takes another way.
+    /// The env file for the kubelet, if the env mode is `File`.
     pub(crate) env_file: Option<Vec<u8>>,
 }
 
-/// What each container of `spec` gets with `content`. `env` is boot's own, in which it finds the names of what the
-/// kubelet will give to the containers.
+/// Creates the files of each container of `spec`. `env` is the env of boot, which contains the names that the
+/// kubelet will pass to the containers.
 ///
 /// # Errors
-/// Where the kubelet cannot be handed the env by file.
+/// If the kubelet cannot read a variable from the env file.
 pub(crate) fn all<'a>(
     spec: &'a BootSpec<'_>,
     content: &MergedContent<'_>,
@@ -77,7 +78,7 @@ fn one<'a>(
     let texts = spec.references.get(container);
     let references = texts.map(|texts| {
         let record = |(key, text): &'a (String, std::borrow::Cow<'_, str>)| {
-            // A text that holds NUL reaches no process, so there is nothing to resolve.
+            // A string with NUL cannot be passed to a process, so there is nothing to resolve.
             Record::new(OsStr::new(key), OsStr::new(&**text)).ok()
         };
         environ::encode(texts.iter().filter_map(record))
@@ -91,13 +92,13 @@ fn one<'a>(
     Ok(ContainerFiles { name: container, keep, references, env_file })
 }
 
-/// The names in boot's env that begin with `prefix`, without it.
+/// The names in the env of boot that start with `prefix`, without the prefix.
 fn held_names<'a>(env: &'a [(OsString, OsString)], prefix: &str) -> impl Iterator<Item = &'a str> {
-    // What is not UTF-8 is no name that boot could give.
+    // Boot only sets names in UTF-8.
     env.iter().filter_map(move |(name, _)| name.to_str()?.strip_prefix(prefix))
 }
 
-/// The variables for which `is_in` holds, in the kubelet's dialect.
+/// The variables that `is_in` selects, in the format of the kubelet.
 fn env_file(
     spec: &BootSpec<'_>,
     content: &MergedContent<'_>,

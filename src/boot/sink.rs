@@ -1,5 +1,5 @@
-//! What a source puts its findings into. Every name, path and byte of every source goes through here, so
-//! what is refused is refused for all of them, while it streams.
+//! The sink for the content of a source. Every name, path and byte of every source passes through it, so all
+//! sources have the same rules, which are checked while the content streams in.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,70 +12,71 @@ use bootlace_core::entry::{self, AssetPath, EnvError, EnvName, EnvValue, FileTre
 use bootlace_core::plan::boot_spec::SourceLimits;
 use bootlace_core::profile::spec::SourceTarget;
 
-/// What one source may give: env variables and files.
+/// Collects the env variables and files of one source.
 pub(crate) struct Sink<'v> {
     volume: &'v Volume,
     limits: SourceLimits,
     /// Variables that a source may set although they decide which code runs.
     allow: &'v [String],
-    /// What the source's author can do about a name.
+    /// How the author of the source can change a name.
     rename: Rename,
-    /// Bytes given so far, those of open files included.
+    /// Bytes written so far, including open files.
     given: Rc<Cell<u64>>,
-    /// Bytes of memory that the variables take, and how many there were when memory was last looked at.
+    /// Bytes of memory for the variables, and their value at the last memory check.
     env: Cell<[u64; 2]>,
     found: SourceContent,
 }
 
-/// Bytes of memory that a variable takes beside its name and value.
+/// Bytes of memory for a variable in addition to its name and value.
 const VARIABLE_BYTES: u64 = 256;
-/// Memory is looked at whenever the variables take so many bytes more.
+/// Memory is checked each time that the variables have grown by this size.
 const LOOK: u64 = 256 << 10;
-/// How many times their size variables need before they are on the volume: as a file in memory, which grows, and there.
+/// Memory for variables is needed three times until they are on the volume: here, in a buffer that grows, and
+/// on the volume.
 const COPIES: u64 = 3;
 
-/// Where a source stands that asks more than once, and may have to ask one thing again.
+/// A position in the content, for a source that sends several requests and may have to repeat one.
 pub(crate) struct SinkPosition {
-    /// The number that the next file gets.
+    /// The number of the next file.
     next: u64,
     given: u64,
     notes: usize,
 }
 
-/// What a source without limits may give: what the volume holds.
+/// For a source without limits, the volume is the limit.
 const NO_LIMITS: SourceLimits = SourceLimits { bytes: u64::MAX, files: u32::MAX };
 
-/// What one source gave. Its files lie in the volume's staging folder.
+/// The content of one source. Its files are in the staging folder of the volume.
 #[derive(Default)]
 pub(crate) struct SourceContent {
     /// Env by name.
     pub(crate) env: BTreeMap<EnvName, EnvValue>,
     /// Files by path.
     pub(crate) files: FileTree<Staged>,
-    /// What a reader of the log should know beside the sizes.
+    /// Notes for the log.
     pub(crate) notes: Vec<String>,
 }
 
 impl SourceContent {
-    /// How much it is.
+    /// The amount of content.
     pub(crate) fn amount(&self) -> Amount {
         Amount::of(self.env.values(), self.files.iter().map(|(_, file)| file))
     }
 }
 
-/// What names and contents of a source become.
+/// The kind of entry that a name and its content become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     /// Variables.
     Env,
-    /// Variables that their source keeps secret.
+    /// Secret variables.
     Secrets,
     /// Files.
     Files,
 }
 
 impl EntryKind {
-    /// As the profile says it, of a source that keeps its content secret or does not.
+    /// The kind for a target of the profile, and for a source that is secret or not.
     pub(crate) fn new(into: SourceTarget, secret: bool) -> Self {
         match into {
             SourceTarget::Env if secret => Self::Secrets,
@@ -85,8 +86,8 @@ impl EntryKind {
     }
 }
 
-/// A file that a source is writing. It counts once it is given to [`Sink::finish`]; dropped before, it never
-/// existed.
+/// A file that a source is writing. [`Sink::finish`] adds it to the content; if it is dropped before, it is
+/// discarded.
 pub(crate) struct NewFile {
     path: AssetPath,
     staged: StagedFile,
@@ -95,7 +96,7 @@ pub(crate) struct NewFile {
 }
 
 impl<'v> Sink<'v> {
-    /// An empty sink whose files are staged on `volume`.
+    /// Creates an empty sink whose files are staged on `volume`.
     pub(crate) fn new(volume: &'v Volume, limits: Option<SourceLimits>) -> Self {
         let limits = limits.unwrap_or(NO_LIMITS);
         Self {
@@ -109,34 +110,35 @@ impl<'v> Sink<'v> {
         }
     }
 
-    /// The same, which takes the variables that `allow` means, too.
+    /// Also accepts the variables that match `allow`.
     pub(crate) fn allowing(self, allow: &'v [String]) -> Self {
         Self { allow, ..self }
     }
 
-    /// The same, for a source of which `rename` says what to do about a name.
+    /// Sets how the author of the source can change a name.
     pub(crate) fn renaming(self, rename: Rename) -> Self {
         Self { rename, ..self }
     }
 
-    /// Bytes that the source may give: a source need not fetch more.
+    /// The size limit of the source.
     pub(crate) fn limit(&self) -> u64 {
         self.limits.bytes
     }
 
-    /// Whether the container's memory holds `bytes` more, of which the source knows beforehand.
+    /// Checks whether `bytes` more fit into the memory of the container, for a source that knows the size in
+    /// advance.
     pub(crate) fn has_memory(&self, bytes: u64) -> Result<(), SourceError> {
         Ok(self.volume.has_memory(bytes)?)
     }
 
-    /// Forgets everything, for a source that begins again.
+    /// Discards all content, for a source that starts again.
     pub(crate) fn clear(&mut self) {
         self.found = SourceContent::default();
         self.given = Rc::default();
         self.env = Cell::default();
     }
 
-    /// Where the source stands.
+    /// Returns the current position.
     pub(crate) fn mark(&self) -> SinkPosition {
         SinkPosition {
             next: self.volume.next_number(),
@@ -145,31 +147,31 @@ impl<'v> Sink<'v> {
         }
     }
 
-    /// Forgets the files and the notes that were given since `mark`.
+    /// Discards the files and notes since `mark`.
     pub(crate) fn rewind(&mut self, mark: &SinkPosition) {
         self.found.files.retain(|file| file.number() < mark.next);
         self.found.notes.truncate(mark.notes);
         self.given = Rc::new(Cell::new(mark.given));
     }
 
-    /// Whether a file that was given before `mark` lies at `path`, above it or below it.
+    /// Whether a file before `mark` is at `path`, above it or below it.
     pub(crate) fn is_covered(&self, path: &AssetPath, mark: &SinkPosition) -> bool {
         let files = &self.found.files;
         let there = files.get(path).or_else(|| files.obstacle(path).map(|(_, file)| file));
         there.is_some_and(|file| file.number() < mark.next)
     }
 
-    /// How many files were given.
+    /// The number of files.
     pub(crate) fn files(&self) -> usize {
         self.found.files.len()
     }
 
-    /// A file on the volume that nobody gets, for what must be whole before it can be read.
+    /// Creates a temporary file on the volume, for content that must be complete before it can be read.
     pub(crate) fn scratch(&self) -> Result<Scratch, SourceError> {
         Ok(self.volume.scratch()?)
     }
 
-    /// Gives a variable or a file that is at hand.
+    /// Adds a variable or a file.
     pub(crate) fn write_entry(
         &mut self,
         gives: EntryKind,
@@ -183,12 +185,12 @@ impl<'v> Sink<'v> {
         }
     }
 
-    /// Gives an env variable that is no secret.
+    /// Adds an env variable that is not secret.
     pub(crate) fn env(&mut self, name: &str, value: Vec<u8>) -> Result<(), SourceError> {
         self.variable(name, value, false)
     }
 
-    /// Gives an env variable that is one.
+    /// Adds a secret env variable.
     pub(crate) fn secret(&mut self, name: &str, value: Vec<u8>) -> Result<(), SourceError> {
         self.variable(name, value, true)
     }
@@ -208,7 +210,7 @@ impl<'v> Sink<'v> {
         }
     }
 
-    /// Counts a variable of so many bytes, and looks now and then whether memory holds all of them.
+    /// Counts a variable of so many bytes, and checks the memory for all variables from time to time.
     fn count_memory(&self, bytes: u64) -> Result<(), SourceError> {
         let [all, looked] = self.env.get();
         let all = all.saturating_add(bytes).saturating_add(VARIABLE_BYTES);
@@ -217,7 +219,7 @@ impl<'v> Sink<'v> {
         if looks { self.has_memory(all.saturating_mul(COPIES)) } else { Ok(()) }
     }
 
-    /// Begins a file. Several may be open at a time.
+    /// Starts a file. Several can be open at a time.
     pub(crate) fn create(&mut self, path: &str) -> Result<NewFile, SourceError> {
         let path = AssetPath::parse(path)
             .map_err(|error| SourceError::refused(EntryName::File, path, EntryError::Path(error)))?;
@@ -226,27 +228,27 @@ impl<'v> Sink<'v> {
         Ok(NewFile { path, staged: self.volume.stage()?, limit, given })
     }
 
-    /// Gives a file that is written in full.
+    /// Adds a file that is complete.
     pub(crate) fn finish(&mut self, file: NewFile) -> Result<(), SourceError> {
-        // Again, because another one may have been finished since this one began.
+        // Checked again, because another file may have been finished since this one was started.
         self.check(&file.path)?;
         self.found.files.insert(file.path, file.staged.seal()?);
         Ok(())
     }
 
-    /// Gives a file that is at hand.
+    /// Adds a file whose content is in memory.
     pub(crate) fn file(&mut self, path: &str, content: &[u8]) -> Result<(), SourceError> {
         let mut file = self.create(path)?;
         file.write(content)?;
         self.finish(file)
     }
 
-    /// Leaves a line for the log. Name things in it, never values.
+    /// Adds a line to the log. It must contain names only, never values.
     pub(crate) fn note(&mut self, line: String) {
         self.found.notes.push(line);
     }
 
-    /// What was given.
+    /// Returns the content.
     pub(crate) fn into_found(self) -> SourceContent {
         self.found
     }
@@ -266,14 +268,14 @@ impl<'v> Sink<'v> {
     }
 }
 
-/// Counts `bytes` before they are kept.
+/// Counts `bytes` before they are stored.
 fn count(given: &Cell<u64>, bytes: u64, limit: u64) -> Result<(), EntryError> {
     given.set(given.get().saturating_add(bytes));
     if given.get() > limit { Err(EntryError::TooLarge { limit }) } else { Ok(()) }
 }
 
 impl NewFile {
-    /// Appends to the file. On a volume in memory that is a copy, so there is nothing to await.
+    /// Appends to the file. Writing to a volume in memory is a copy, so there is nothing to await.
     pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), SourceError> {
         let refused = |refused| SourceError::refused(EntryName::File, &self.path.to_string(), refused);
         count(&self.given, chunk.len() as u64, self.limit).map_err(refused)?;

@@ -1,25 +1,25 @@
-//! Which addresses are the node's own, and names to addresses.
+//! Classes of addresses, and a resolver that filters by them.
 //!
-//! A link-local address is where clouds answer with the node's credentials, and the loopback of a pod is where
-//! its sidecars listen. A server on the network must not be able to send boot there by a redirect, be it by an
-//! address or by a name that resolves to one, so the resolver itself leaves such addresses out.
+//! Clouds serve the credentials of the node at link-local addresses, and the sidecars of a pod listen on its
+//! loopback. A server on the network must not be able to redirect boot there, neither by address nor by name,
+//! so the resolver itself removes such addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Where an address leads.
+/// The class of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetworkZone {
-    /// To the pod itself.
+    /// The pod itself.
     Loopback,
-    /// To the node's own link, where clouds serve their metadata.
+    /// The link of the node, where clouds serve metadata.
     LinkLocal,
-    /// Anywhere else.
+    /// Any other address.
     Network,
 }
 
-/// Services of clouds that answer with the node's credentials or settings, and whose addresses are not link-local.
+/// Services of clouds with credentials or settings of the node, whose addresses are not link-local.
 const METADATA_V4: [Ipv4Addr; 3] = [
     // Azure's WireServer.
     Ipv4Addr::new(168, 63, 129, 16),
@@ -41,7 +41,7 @@ const NAT64: &[u8] = &[0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 impl NetworkZone {
     pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
-            // 0.0.0.0/8 is "this host", and Linux takes it for the loopback.
+            // 0.0.0.0/8 is "this host", which Linux treats as the loopback.
             IpAddr::V4(v4) if v4.is_loopback() || v4.octets()[0] == 0 => Self::Loopback,
             IpAddr::V4(v4) if v4.is_link_local() || METADATA_V4.contains(&v4) => Self::LinkLocal,
             IpAddr::V4(_) => Self::Network,
@@ -54,15 +54,15 @@ impl NetworkZone {
         }
     }
 
-    /// Whether a server here may redirect to `target`.
+    /// Whether a server in this class may redirect to `target`.
     pub(crate) fn may_lead_to(self, target: Self) -> bool {
         target == Self::Network || target == self
     }
 }
 
-/// Looks names up as the system does, and leaves out where a redirect must not lead.
+/// Resolves names like the system does, and removes addresses that a redirect must not lead to.
 pub(super) struct Resolver {
-    /// Where the redirect came from; `None` for the profile's own address, which may be anywhere.
+    /// The class of the redirecting server; `None` for the address in the profile, which is not restricted.
     pub(super) from: Option<NetworkZone>,
 }
 
@@ -70,7 +70,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let from = self.from;
         Box::pin(async move {
-            // Port 0: the caller puts the URL's in its place.
+            // Port 0: the caller uses the port of the URL.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let found: Vec<SocketAddr> = match found {
                 Ok(found) => found.collect(),
@@ -91,18 +91,18 @@ impl Resolve for Resolver {
     }
 }
 
-/// Why a name leads nowhere.
+/// Why a name cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResolveError {
-    /// It does not resolve.
+    /// The name cannot be resolved.
     #[error("failed to resolve {name:?}: {what}")]
     NotFound {
         /// The name.
         name: String,
-        /// What the system says.
+        /// The system's error.
         what: String,
     },
-    /// It resolves to the node's own addresses only.
+    /// The name only has addresses of the node.
     #[error("the name resolves to an address of the node")]
     NotAllowed,
 }

@@ -1,4 +1,4 @@
-//! Why a request brings nothing.
+//! Errors of a request.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,157 +11,157 @@ use super::redirect;
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::profile::address::InvalidAddress;
 
-/// Why a request brings nothing. Addresses are shown without their query; nothing of a body is shown, but for
-/// the message that a documented error format has a field for.
+/// Why a request failed. Messages contain addresses without their query, and nothing of a body but the
+/// message field of documented error formats.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
-    /// The profile's own address is none.
+    /// An address in the profile is invalid.
     #[error("{url:?} is not a valid address: {why}")]
     Address {
         /// The address.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// A mounted file that the client needs is not right.
+    /// The settings or a mounted object of the client are invalid.
     #[error("{0}")]
     Setup(String),
-    /// The name leads nowhere.
+    /// A name cannot be resolved.
     #[error(
         "{place}: failed to resolve {name:?} ({what}): correct the address, or check the DNS of the pod"
     )]
     Name {
-        /// What was asked.
+        /// The address of the request.
         place: String,
         /// The name.
         name: String,
-        /// What the system says.
+        /// The system's error.
         what: String,
     },
-    /// No connection stood in time.
+    /// The connection timed out.
     #[error(
         "{place}: timed out connecting after {seconds} s: check that the server is running and that NetworkPolicies allow \
          the connection, or raise client.connectTimeoutSeconds"
     )]
     ConnectTimeout {
-        /// What was asked.
+        /// The address of the request.
         place: String,
-        /// The time.
+        /// The time limit.
         seconds: u32,
     },
-    /// The connection is refused.
+    /// The connection failed.
     #[error(
         "{place}: failed to connect ({what}): check that the server is running and that NetworkPolicies allow the \
          connection"
     )]
     Connect {
-        /// What was asked.
+        /// The address of the request.
         place: String,
-        /// What the system says.
+        /// The system's error.
         what: String,
     },
-    /// TLS finds no trust.
+    /// The certificate of the server is not valid.
     #[error(
         "{place}: the server's certificate is not valid ({what}): renew it, or set client.ca to the CA that signed it"
     )]
     Certificate {
-        /// What was asked.
+        /// The address of the request.
         place: String,
-        /// What TLS says.
+        /// The TLS error.
         what: String,
     },
-    /// The connection broke.
+    /// The connection was closed early.
     #[error("{place}: the connection was closed before the response was complete ({what})")]
     Broke {
-        /// What was asked.
+        /// The address of the request.
         place: String,
-        /// What the system says.
+        /// The system's error.
         what: String,
     },
-    /// The server says no.
+    /// The server responded with an error.
     #[error("{place}: the server responded with {status}{said}: {remedy}")]
     Status {
-        /// What was asked.
+        /// The address of the request.
         place: String,
         /// The status.
         status: StatusCode,
-        /// What the server says in a format that has a field for it, ready to be appended.
+        /// The server's message in a documented error format, in parentheses.
         said: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
-        /// When to come back, if the server says so.
+        /// The value of `Retry-After`.
         retry_after: Option<Duration>,
-        /// What it asks for, where the status is 401.
+        /// The challenge, if the status is 401.
         demand: Option<Box<AuthChallenge>>,
     },
-    /// What should have been a token is none.
+    /// The response of a token server has no token.
     #[error("{place}: the response contains no token: check that this is the token server of the registry")]
     Token {
-        /// What was asked.
+        /// The address of the request.
         place: String,
     },
-    /// Nobody gives boot credentials.
+    /// Boot cannot get credentials.
     #[error("failed to get credentials: {error}{remedy}")]
     Identity {
-        /// Why not.
+        /// The reason.
         error: Box<HttpError>,
-        /// What to do, ready to be appended; empty where the error says it.
+        /// The remedy, unless the error contains it.
         remedy: String,
     },
-    /// The server wants patience that there is no time for.
+    /// The server's `Retry-After` exceeds the remaining time.
     #[error("{error}; the server asked to retry after {} s, but only {left} s remain for this source", after.as_secs())]
     TooPatient {
-        /// The answer.
+        /// The response.
         error: Box<HttpError>,
-        /// The server's wish.
+        /// The value of `Retry-After`.
         after: Duration,
-        /// The time that is left.
+        /// The remaining time in seconds.
         left: u64,
     },
     /// All attempts failed.
     #[error("{error} ({attempts} attempts)")]
     GaveUp {
-        /// The last one's error.
+        /// The last error.
         error: Box<HttpError>,
-        /// How many there were.
+        /// The number of attempts.
         attempts: u32,
     },
     /// A redirect that boot does not follow.
     #[error("{place}: redirect to {target} refused: {why}")]
     Redirect {
-        /// What was asked.
+        /// The address of the request.
         place: String,
         /// Scheme and host of the target.
         target: String,
-        /// Why it is not followed, and what to do.
+        /// The reason, and what to do.
         why: String,
     },
-    /// The answer is larger than the source may be.
+    /// The response is larger than the limit of the source.
     #[error(
         "{place}: the response exceeds the limit of {limit} bytes: raise limits.size of the source, and \
          volume.sizeLimit with it, if the size is expected"
     )]
     TooLarge {
-        /// What was asked.
+        /// The address of the request.
         place: String,
         /// The limit.
         limit: u64,
     },
-    /// The answer is not what the profile says.
+    /// The response has another checksum.
     #[error("{place}: the SHA-256 of the response is {found}, but {by} requires {expected}: correct one of them")]
     Checksum {
-        /// What was asked.
+        /// The address of the request.
         place: String,
-        /// What it is.
+        /// The checksum of the response.
         found: String,
-        /// Who says what it should be.
+        /// Where the requirement comes from.
         by: &'static str,
-        /// What it should be.
+        /// The required checksum.
         expected: String,
     },
 }
 
-/// What a server asks of whoever wants its answer.
+/// The authentication challenge of a server.
 #[derive(Clone, Debug)]
 pub struct AuthChallenge {
     pub(super) url: Url,
@@ -176,15 +176,15 @@ impl AuthChallenge {
         self.values.iter().filter_map(|value| value.to_str().ok())
     }
 
-    /// Where the server is.
+    /// The class of the server's address.
     pub(crate) fn zone(&self) -> NetworkZone {
         self.zone
     }
 
-    /// An address that the server names, where it may name it: the rules are those of a redirect.
+    /// Resolves an address that the server names, by the rules for redirects.
     ///
     /// # Errors
-    /// Where it leads to another scheme or to the node.
+    /// If the address has another scheme or belongs to the node.
     pub(crate) fn leads_to(&self, address: &str) -> Result<Url, HttpError> {
         redirect::lead(&self.url, address, self.zone)
     }
@@ -197,7 +197,7 @@ impl From<InvalidAddress> for HttpError {
 }
 
 impl HttpError {
-    /// What `error` of a request to `place` comes to.
+    /// Converts the `error` of a request to `place`.
     pub(super) fn of(place: &str, connect_seconds: u32, error: &reqwest::Error) -> Self {
         let place = place.to_owned();
         let mut cause = error.source();
@@ -226,7 +226,7 @@ impl HttpError {
             ResolveError::NotFound { name, what } => {
                 Self::Name { place, name: name.clone(), what: what.clone() }
             }
-            // Only a redirect's target is refused by where it leads to.
+            // Only targets of redirects are refused by their address.
             ResolveError::NotAllowed => Self::Redirect {
                 target: place.clone(),
                 place,
@@ -235,7 +235,7 @@ impl HttpError {
         }
     }
 
-    /// Whether the same request may well succeed a little later.
+    /// Whether a retry may succeed.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_temporary(*status),
@@ -256,12 +256,12 @@ impl HttpError {
         }
     }
 
-    /// Whether the server says that there is no such thing.
+    /// Whether the server responded with 404.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status: StatusCode::NOT_FOUND, .. })
     }
 
-    /// When the server wants to be asked again.
+    /// The value of `Retry-After`.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -270,7 +270,7 @@ impl HttpError {
         }
     }
 
-    /// What the server asks for, if it does.
+    /// The challenge of the server, if there is one.
     pub(crate) fn demand(&self) -> Option<&AuthChallenge> {
         match self {
             Self::Status { demand, .. } => demand.as_deref(),
@@ -278,12 +278,12 @@ impl HttpError {
         }
     }
 
-    /// Whether the server refuses who asks, rather than what.
+    /// Whether the server refuses the credentials.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self, Self::Status { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. })
     }
 
-    /// Whether the server was had, and what it gave is not fit for a task.
+    /// Whether the response arrived, but is not valid content.
     pub(crate) fn is_content(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::Checksum { .. })
     }
@@ -312,7 +312,7 @@ impl Coded for HttpError {
     }
 }
 
-/// TLS' own error: it is handed on inside one I/O error or several, whose `source` leaves out what they hold.
+/// The TLS error inside one or several I/O errors, whose `source` omits the inner error.
 fn tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     if let Some(found) = error.downcast_ref() {
         return Some(found);
@@ -321,8 +321,7 @@ fn tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     tls(inside)
 }
 
-/// Statuses after which the same request may be answered a little later. Not all of 5xx: 501 and 505 say that
-/// the server will never know how.
+/// Statuses after which a retry may succeed. Of 5xx, 501 and 505 are permanent.
 fn is_temporary(status: StatusCode) -> bool {
     match status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
@@ -331,7 +330,7 @@ fn is_temporary(status: StatusCode) -> bool {
     }
 }
 
-/// What to do about a status.
+/// The remedy for a status.
 pub(crate) fn remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {

@@ -1,8 +1,9 @@
-//! What is waited for just now. Whoever cuts a fetch off drops its future; this is what is left of it to tell.
+//! What a fetch is waiting for. A timeout drops the future of the fetch, so its state is kept here for the
+//! error message.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a fetch is waiting for.
+/// The progress of a fetch.
 #[derive(Default)]
 pub(crate) struct FetchProgress {
     step: Mutex<Step>,
@@ -12,10 +13,10 @@ pub(crate) struct FetchProgress {
 enum Step {
     #[default]
     NotBegun,
-    /// Scheme, host and path that were asked.
+    /// Scheme, host and path of the request.
     Answer(String),
     Body(String, u64),
-    /// The last attempt's error.
+    /// The error of the last attempt.
     Again(String),
 }
 
@@ -36,7 +37,7 @@ impl FetchProgress {
         *self.step() = Step::Again(error.to_owned());
     }
 
-    /// It in words, where there is something to say.
+    /// Describes the progress, once a request was sent.
     pub(crate) fn describe(&self) -> Option<String> {
         match &*self.step() {
             Step::NotBegun => None,

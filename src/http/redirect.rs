@@ -1,4 +1,4 @@
-//! Where a redirect may lead: not to another scheme, and not to the node's own addresses.
+//! The rules for redirects: not to another scheme, and not to addresses of the node.
 
 use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode, Url};
@@ -7,7 +7,7 @@ use super::address_class::NetworkZone;
 use super::client::display_url;
 use super::error::HttpError;
 
-/// Where the answer of `asked` sends boot, if it does.
+/// The target of a redirect in the response to `url`, if it is one.
 pub(super) fn target(asked: &Url, answer: &Response, from: NetworkZone) -> Result<Option<Url>, HttpError> {
     let followed = matches!(
         answer.status(),
@@ -23,7 +23,7 @@ pub(super) fn target(asked: &Url, answer: &Response, from: NetworkZone) -> Resul
     lead(asked, location.to_str().unwrap_or_default(), from).map(Some)
 }
 
-/// An address that the answer of `asked` names, from there.
+/// Resolves an address that the response to `url` names.
 pub(super) fn lead(asked: &Url, address: &str, from: NetworkZone) -> Result<Url, HttpError> {
     let Some(target) = asked.join(address).ok().filter(|_| !address.is_empty()) else {
         return Err(refused(asked, "an invalid address", "set the final address in the profile"));
@@ -52,7 +52,7 @@ fn check(asked: &Url, target: &Url, from: NetworkZone) -> Result<(), HttpError> 
     }
 }
 
-/// There were more than the profile allows.
+/// The error for more redirects than the profile allows.
 pub(super) fn too_many(asked: &Url, target: &Url, limit: u32) -> HttpError {
     let why = format!(
         "there were {limit} redirects already; set the final address in the profile, or raise client.redirects"

@@ -16,37 +16,37 @@ use super::error::{self, AuthChallenge, HttpError};
 use super::redirect;
 use super::retry;
 
-/// How much of an error's body is read, and for how long, to find the server's own sentence.
+/// Limits for reading the body of an error response, which may contain the server's message.
 pub(super) const MAX_ERROR_BYTES: u64 = 64 * 1024;
 pub(super) const ERROR_TIME: Duration = Duration::from_secs(5);
 
-/// How much of the server's own sentence is told, in characters.
+/// Maximum length of the server's message, in characters.
 pub(super) const MAX_SAID: usize = 500;
 
-/// What is asked.
+/// A request.
 pub(crate) struct Request<'a> {
     /// `GET` or `POST`.
     pub(crate) method: Method,
-    /// Where.
+    /// The address.
     pub(crate) url: Url,
     /// Content type and body.
     pub(crate) body: Option<(&'a str, Cow<'a, str>)>,
-    /// Sent beside the client's own, and as those to this address' host only.
+    /// Sent in addition to the headers of the client, and like those only to the host of this address.
     pub(crate) headers: HeaderMap,
-    /// Where the server is that named the address; `None` where the profile does.
+    /// The class of the server that named the address; `None` if the profile names it.
     pub(crate) from: Option<NetworkZone>,
-    /// What the body's SHA-256 must be.
+    /// The required SHA-256 of the body.
     pub(crate) sha256: Option<Expected<'a>>,
-    /// Bytes of the answer at most.
+    /// Maximum size of the response.
     pub(crate) limit: u64,
-    /// Finds the server's own sentence in an error's body, where the format is known.
+    /// Finds the server's message in the body of an error response.
     pub(crate) said: fn(&[u8]) -> Option<String>,
-    /// What to do about a status.
+    /// The remedy for a status.
     pub(crate) remedy: fn(StatusCode) -> &'static str,
 }
 
 impl Request<'_> {
-    /// A GET, and nothing special about it.
+    /// A GET without body and additional headers.
     pub(crate) fn get(url: Url, limit: u64) -> Self {
         Self {
             method: Method::GET,
@@ -63,7 +63,7 @@ impl Request<'_> {
 }
 
 impl HttpClient<'_> {
-    /// Asks once, redirects included.
+    /// Sends the request once, and follows redirects.
     pub(crate) async fn exchange(&self, request: &Request<'_>) -> Result<Body, HttpError> {
         let mut method = request.method.clone();
         let mut url = request.url.clone();
@@ -71,7 +71,7 @@ impl HttpClient<'_> {
         let mut redirects = 0;
         loop {
             let response = self.hop_to(request, &method, &url, from).await?;
-            // Behind a proxy the address is the proxy's, which says nothing about the server.
+            // Behind a proxy, this is the address of the proxy, which shows nothing about the server.
             let peer = response.remote_addr().filter(|_| self.says.proxy.is_none());
             let zone = peer.map_or(NetworkZone::Network, |address| NetworkZone::of(address.ip()));
             let Some(target) = redirect::target(&url, &response, zone)? else {
@@ -81,7 +81,7 @@ impl HttpClient<'_> {
                 return Err(redirect::too_many(&url, &target, redirects));
             }
             redirects += 1;
-            // RFC 9110, section 15.4: what was sent is only sent again where the status says so.
+            // RFC 9110, section 15.4: the body is only sent again if the status requires it.
             let again = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
             if !again.contains(&response.status()) {
                 method = Method::GET;
@@ -122,7 +122,7 @@ impl HttpClient<'_> {
         let status = response.status();
         if !status.is_success() {
             let values = || response.headers().get_all(WWW_AUTHENTICATE).iter().cloned().collect();
-            // Another host's is none of the profile's: credentials would be given to it.
+            // A challenge of another host must not receive credentials.
             let asks = status == StatusCode::UNAUTHORIZED && url.origin() == request.url.origin();
             let demand = asks.then(|| Box::new(AuthChallenge { values: values(), url, zone }));
             return Err(self.refusal(request, place, demand, response).await);
@@ -143,7 +143,7 @@ impl HttpClient<'_> {
         let status = response.status();
         let retry_after = retry::after(&response);
         let mut body = self.body(place.clone(), response, MAX_ERROR_BYTES, None);
-        // Without a sentence of its own the status says what there is to say.
+        // If there is no message, the status must suffice.
         let read = timeout(ERROR_TIME, body.read(MAX_ERROR_BYTES)).await;
         let said = read.ok().and_then(Result::ok).and_then(|body| (request.said)(&body));
         let said = said.map_or_else(String::new, |said| {

@@ -1,4 +1,4 @@
-//! When another attempt is made.
+//! Delays between attempts.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::error::HttpError;
 
-/// The pause before the second attempt, and what it grows to. Each is lengthened by chance up to its double, so
-/// that the thousand tasks which a failing server leaves do not come back at the same moment.
+/// The delay before the second attempt, and the maximum. Jitter up to doubles it, so that the thousands of
+/// tasks of a failing server do not retry at the same time.
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -18,20 +18,20 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub(crate) struct Attempts {
     made: u32,
     pauses: ExponentialBackoff,
-    /// When the source's time is over.
+    /// The end of the source's time limit.
     deadline: Instant,
 }
 
 impl Attempts {
-    /// `most` of them.
+    /// Allows at most `most` attempts.
     pub(crate) fn new(most: u32, deadline: Instant) -> Self {
         Self { made: 0, pauses: pauses(most), deadline }
     }
 
-    /// How long to wait before the attempt that follows one that ended with `error`.
+    /// The delay before the attempt after one that failed with `error`.
     ///
     /// # Errors
-    /// The same one, where there is no attempt left or no time for one.
+    /// The error itself, if no attempt or not enough time is left.
     pub(crate) fn again(&mut self, error: HttpError) -> Result<Duration, HttpError> {
         self.made += 1;
         let Some(pause) = self.pauses.next() else {
@@ -48,7 +48,7 @@ impl Attempts {
     }
 }
 
-/// The pauses between `attempts` attempts.
+/// The delays between `attempts` attempts.
 fn pauses(attempts: u32) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(FIRST)
@@ -58,7 +58,7 @@ fn pauses(attempts: u32) -> ExponentialBackoff {
         .build()
 }
 
-/// When the server wants to be asked again: seconds or a date (RFC 9110, section 10.2.3).
+/// The value of `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
 pub(super) fn after(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {

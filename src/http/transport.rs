@@ -1,7 +1,7 @@
-//! For a library that builds and signs its requests itself: what becomes of each is the same as for boot's own.
+//! Sends requests that a library builds and signs, by the same rules as those of boot itself.
 //!
-//! No redirect is followed: a signature holds for one host, and a store that sends boot elsewhere has another address
-//! than the profile says.
+//! Redirects are not followed: a signature is valid for one host, and a store that redirects has another
+//! address than the profile names.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -15,51 +15,51 @@ use super::error::HttpError;
 use super::request::{ERROR_TIME, MAX_ERROR_BYTES, MAX_SAID};
 use super::retry::{self, Attempts};
 
-/// How long the node's own service, which gives credentials, may take for an answer. It is next door, or it is not
-/// there: on a node that is in no cloud, packets to it lead nowhere.
+/// Time limit for the metadata service of the node, which provides credentials. It is close, or it does not
+/// exist: on a node that is not in a cloud, packets to it are lost.
 const METADATA_TIME: Duration = Duration::from_secs(5);
-/// How often it is asked at most: it may start a little later than the first pods of a new node.
+/// Maximum number of attempts: the service may start a little later than the first pods of a new node.
 const METADATA_ATTEMPTS: u32 = 3;
 
-/// Makes requests, with all of their attempts.
+/// Sends requests with retries.
 pub(crate) struct Transport {
     pub(super) client: reqwest::Client,
-    /// Without the profile's proxy.
+    /// The client without the proxy of the profile.
     pub(super) direct: reqwest::Client,
-    /// Where most requests go; any other place is asked for credentials.
+    /// The address of the store. Requests to other addresses are for credentials.
     pub(super) store: Url,
     pub(super) attempts: u32,
     pub(super) connect_seconds: u32,
     pub(super) deadline: Instant,
-    /// What no log may show.
+    /// Values that must not be logged.
     pub(super) secrets: Vec<String>,
     pub(super) terms: ErrorMapping,
-    /// The last attempt's error, for whoever cuts a fetch off.
+    /// The error of the last attempt, for the error message of a timeout.
     pub(super) failed: Mutex<Option<String>>,
 }
 
-/// What errors mean to whoever makes the requests.
+/// How to interpret error responses.
 #[derive(Clone, Copy)]
 pub(crate) struct ErrorMapping {
-    /// The server's own words, found in an error's headers and body.
+    /// Finds the server's message in headers and body of an error response.
     pub(crate) said: fn(&HeaderMap, &[u8]) -> Option<ServerError>,
-    /// What to do about the store's error.
+    /// The remedy for an error of the store.
     pub(crate) remedy: fn(StatusCode, &str) -> &'static str,
-    /// What to do where nobody gives credentials.
+    /// The remedy if there are no credentials.
     pub(crate) identity: &'static str,
 }
 
-/// A server's own words.
+/// The message of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ServerError {
-    /// The error's name: `NoSuchKey`.
+    /// The name of the error: `NoSuchKey`.
     pub(crate) code: String,
-    /// The sentence, if there is one.
+    /// The message, which may be empty.
     pub(crate) message: String,
 }
 
 impl Transport {
-    /// Sends `request` until it is answered with success. Its body is in memory.
+    /// Sends `request` until it succeeds. Its body is in memory.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let is_local = self.is_local(request.url());
         let most = if is_local { self.attempts.min(METADATA_ATTEMPTS) } else { self.attempts };
@@ -77,12 +77,12 @@ impl Transport {
         }
     }
 
-    /// The last attempt's error, if a later one did not bring an answer.
+    /// The error of the last attempt, unless a later one succeeded.
     pub(crate) fn failed(&self) -> Option<String> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What an answer's body came to that broke off.
+    /// Converts the error of an interrupted body.
     pub(crate) fn broke(&self, url: &Url, error: &reqwest::Error) -> HttpError {
         HttpError::of(&place(url), self.connect_seconds, error)
     }
@@ -105,7 +105,7 @@ impl Transport {
         Ok(response)
     }
 
-    /// Credentials without TLS are the node's own service's, which no proxy reaches.
+    /// Without TLS, credentials come from the metadata service of the node, which no proxy reaches.
     fn is_local(&self, url: &Url) -> bool {
         !self.is_store(url) && url.scheme() == "http"
     }
@@ -114,7 +114,7 @@ impl Transport {
         url.origin() == self.store.origin()
     }
 
-    /// `error`, told as what it means to the source.
+    /// Wraps the error of a request for credentials.
     fn about(&self, url: &Url, error: HttpError) -> HttpError {
         if self.is_store(url) {
             return error;
@@ -131,7 +131,7 @@ impl Transport {
         let status = response.status();
         let retry_after = retry::after(&response);
         let headers = response.headers().clone();
-        // Without a sentence of its own the status says what there is to say.
+        // If there is no message, the status must suffice.
         let body = timeout(ERROR_TIME, beginning(response)).await.unwrap_or_default();
         let said = (self.terms.said)(&headers, &body);
         let code = said.as_ref().map_or("", |said| &said.code);
@@ -140,7 +140,7 @@ impl Transport {
         HttpError::Status { place, status, said, remedy, retry_after, demand: None }
     }
 
-    /// The server's words, on one line, without any of the secrets.
+    /// The server's message in one line, without secrets.
     fn shown(&self, said: &ServerError) -> String {
         let words = [said.code.as_str(), said.message.lines().next().unwrap_or_default()];
         let words: Vec<_> = words.into_iter().filter(|part| !part.is_empty()).collect();
@@ -152,14 +152,14 @@ impl Transport {
     }
 }
 
-/// Where a request goes, as logs may show it: without a query, and with its path as people write it. Google's keys have
-/// even their slashes encoded.
+/// A URL for logs: without query, and with a decoded path, because the library encodes even the slashes of
+/// keys for Google.
 pub(crate) fn place(url: &Url) -> String {
     let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
     format!("{}{}", url.origin().ascii_serialization(), path.escape_debug())
 }
 
-/// What an error's body begins with.
+/// Reads the beginning of an error response.
 async fn beginning(mut response: Response) -> Vec<u8> {
     let mut read = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -171,7 +171,7 @@ async fn beginning(mut response: Response) -> Vec<u8> {
     read
 }
 
-/// Shows no secret.
+/// Omits the secrets.
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport").field("store", &self.store.as_str()).finish_non_exhaustive()

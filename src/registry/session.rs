@@ -1,8 +1,8 @@
-//! One conversation with a registry: what is asked, and in whose name.
+//! Requests to a registry, with authentication.
 //!
-//! Asked first without credentials: a registry that wants some says how, and a public one needs none. Credentials go to
-//! the registry and to the server that it names for its tokens, and nowhere else; a blob often lies on a third one, which
-//! the registry redirects to with an address that is good for a while.
+//! The first request has no credentials: a registry that requires some responds with a challenge, and a
+//! public one needs none. Credentials are only sent to the registry and to its token server. Blobs are often
+//! on a third server, to which the registry redirects with a temporary address.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,29 +14,29 @@ use super::challenge::Challenge;
 use super::{Descriptor, Digest, Reference, RegistryCredentials, manifest};
 use crate::http::{AuthChallenge, Body, Expected, HttpClient, HttpError, NetworkZone, Request};
 
-/// What a token's answer takes at most: tokens that list many rights take some kilobytes.
+/// Maximum size of a token response: tokens with many rights have some kilobytes.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
 
-/// A conversation about one repository.
+/// Requests for one repository.
 pub(crate) struct Session<'c> {
     client: &'c HttpClient<'c>,
     reference: &'c Reference,
     /// `https://registry.example.com/v2/team/sql/`.
     base: Url,
-    /// Those that may be tried, the likeliest first; none for anonymous.
+    /// Credentials to try, the most likely ones first; empty for anonymous access.
     credentials: Vec<RegistryCredentials>,
     remedy: fn(StatusCode) -> &'static str,
-    /// Where the registry may be; `None` for anywhere.
+    /// The class of addresses that the registry may have; `None` if it is not restricted.
     reach: Option<NetworkZone>,
-    /// What the registry was satisfied with last.
+    /// The last accepted authorization.
     authorization: Mutex<Option<HeaderValue>>,
 }
 
 impl<'c> Session<'c> {
-    /// Speaks plain HTTP only where `plain` says so. `remedy` says what to do about a status.
+    /// Creates a session. It uses HTTP without TLS if `plain` is set. `remedy` is the remedy for a status.
     ///
     /// # Errors
-    /// Where the reference makes no address.
+    /// If the reference is not a valid address.
     pub(crate) fn new(
         client: &'c HttpClient<'c>,
         reference: &'c Reference,
@@ -49,11 +49,11 @@ impl<'c> Session<'c> {
         Ok(Self { client, reference, base, credentials, remedy, reach: None, authorization })
     }
 
-    /// Limits where the registry may be, where the reference is not to be trusted: as if a server in `reach` had named
-    /// it.
+    /// Restricts the addresses of the registry if the reference is not trusted: as if a server in `reach` had
+    /// named it.
     ///
     /// # Errors
-    /// Where the reference itself holds an address elsewhere.
+    /// If the reference itself contains an address of another class.
     pub(crate) fn within(self, reach: NetworkZone) -> Result<Self, HttpError> {
         let host = self.base.host_str().unwrap_or_default();
         let literal = host.trim_matches(['[', ']']).parse().ok();
@@ -64,7 +64,7 @@ impl<'c> Session<'c> {
         Ok(Self { reach: Some(reach), ..self })
     }
 
-    /// A manifest: the reference's own, or one that an index names.
+    /// Requests a manifest: that of the reference, or one that an index names.
     pub(crate) async fn manifest(&self, digest: Option<&Digest>) -> Result<Body, HttpError> {
         let digest = digest.or_else(|| self.reference.digest());
         let version = digest.map_or_else(|| self.reference.version(), ToString::to_string);
@@ -74,7 +74,7 @@ impl<'c> Session<'c> {
         self.get(request).await
     }
 
-    /// A blob, which may take `limit` bytes.
+    /// Requests a blob with at most `limit` bytes.
     pub(crate) async fn blob(&self, blob: &Descriptor, limit: u64) -> Result<Body, HttpError> {
         let mut request = self.request(&format!("blobs/{}", blob.digest), limit)?;
         request.sha256 = Some(self.expected(&blob.digest));
@@ -93,7 +93,8 @@ impl<'c> Session<'c> {
         Ok(Request { from: self.reach, remedy: self.remedy, said, ..Request::get(url, limit) })
     }
 
-    /// Asks in the name that was good enough last; where that is refused, in each that may be.
+    /// Sends the request with the last accepted authorization; if it is refused, with each of the
+    /// credentials.
     async fn get(&self, mut request: Request<'_>) -> Result<Body, HttpError> {
         if let Some(kept) = self.kept().clone() {
             request.headers.insert(AUTHORIZATION, kept);
@@ -105,7 +106,7 @@ impl<'c> Session<'c> {
         let Some(demand) = refusal.demand() else { return Err(refusal) };
         let Some(challenge) = Challenge::read(demand.challenges()) else { return Err(refusal) };
         let mut last = None;
-        // A token is also given to nobody, for what is public.
+        // Token servers also issue tokens for anonymous access to public repositories.
         let anonymous = self.credentials.is_empty().then_some(None);
         for credentials in self.credentials.iter().map(Some).chain(anonymous) {
             let Some(authorization) = self.authorize(&challenge, demand, credentials).await.transpose()
@@ -127,7 +128,7 @@ impl<'c> Session<'c> {
         Err(last.unwrap_or(refusal))
     }
 
-    /// What satisfies the challenge; `None` where nothing does without credentials.
+    /// The authorization for the challenge; `None` if it requires credentials and the session has none.
     async fn authorize(
         &self,
         challenge: &Challenge,
@@ -155,7 +156,7 @@ impl<'c> Session<'c> {
     }
 }
 
-/// `https://registry.example.com/v2/team/sql/`: what is asked for lies below it.
+/// `https://registry.example.com/v2/team/sql/`, the base of all addresses.
 fn base(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
     let scheme = if plain { "http" } else { "https" };
     let base = format!("{scheme}://{}/v2/{}/", reference.host(), reference.repository());
@@ -166,22 +167,22 @@ fn manifest_path(version: &str) -> String {
     format!("manifests/{version}")
 }
 
-/// Where a registry is asked first: for the manifest of `reference`.
+/// The address of the first request: for the manifest of `reference`.
 ///
 /// # Errors
-/// Where the reference makes no address.
+/// If the reference is not a valid address.
 pub(crate) fn first_asked(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
     let path = manifest_path(&reference.version());
     let url = base(reference, plain)?.join(&path);
     url.map_err(|error| HttpError::Address { url: path, why: error.to_string() })
 }
 
-/// The token in the answer of a token's server, as a header.
+/// The token in the response of a token server, as a header value.
 fn token(answer: &[u8]) -> Option<HeaderValue> {
     #[derive(Deserialize)]
     struct Answer {
         token: Option<String>,
-        /// What OAuth 2 calls it.
+        /// The name of the field in OAuth 2.
         access_token: Option<String>,
     }
     let Answer { token, access_token } = serde_json::from_slice(answer).ok()?;
@@ -191,7 +192,7 @@ fn token(answer: &[u8]) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// A registry's own sentence about an error (distribution-spec, "Error Codes").
+/// The registry's message in an error response (distribution-spec, "Error Codes").
 fn said(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Errors {

@@ -1,4 +1,4 @@
-//! Asks the store until an output is stored under the name that the pod holds.
+//! Polls the store until an output is stored under the name in the pod spec.
 
 use std::time::Duration;
 
@@ -12,20 +12,21 @@ use crate::store::client::Client;
 use crate::store::protocol::{AwaitedResponse, PATH_AWAITED};
 use bootlace_core::input::AwaitedOutput;
 
-/// The pause between two questions, at first and after a minute or so; each is lengthened by chance up to its double. A
-/// question costs the API server a token's review, a pod and a page of Pipes: a hundred pods that have waited long ask
-/// about thirteen times a second together, and see an output four seconds after it was stored, on average.
+/// The initial delay between two requests, and the maximum, which is reached after about a minute; jitter up
+/// to doubles it. The store needs a TokenReview, a pod and a page of Pipes for a request: a hundred pods that
+/// have waited for long send about 13 requests per second together, and find an output after 4 seconds on
+/// average.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// What a pause is of the one before.
+/// The factor between two delays.
 const GROWTH: f32 = 1.25;
-/// What the last question may take: a store that is started anew should not fail a pod at the last moment.
+/// Minimum time for the last request, so that a restart of the store does not fail a pod at the last moment.
 const LAST: Duration = Duration::from_secs(10);
 
-/// The files of what is awaited, once it is stored.
+/// Returns the files of the output when it is stored.
 ///
 /// # Errors
-/// Where it is not stored in time, or never will be, or lacks a file that the pod names.
+/// If it is not stored in time, never will be, or has no file that the pod names.
 pub(super) async fn stored(client: &Client<'_>, awaits: &AwaitedOutput) -> Result<Vec<String>, WaitError> {
     let deadline = Instant::now() + Duration::from_secs(awaits.seconds.into());
     let path = format!("{PATH_AWAITED}{}", awaits.object);
@@ -45,11 +46,11 @@ pub(super) async fn stored(client: &Client<'_>, awaits: &AwaitedOutput) -> Resul
             AwaitedResponse::NotYet { .. } => sleep(pause.min(left)).await,
         }
     }
-    // Its pauses have no end.
+    // Unreachable: the delays are unlimited.
     Err(WaitError::TooLate { awaited: awaits.words(), seconds: awaits.seconds, so_far: Vec::new() })
 }
 
-/// The kubelet would wait for a missing file for ever.
+/// The kubelet would wait forever for a missing file.
 fn has_files(awaits: &AwaitedOutput, files: Vec<String>) -> Result<Vec<String>, WaitError> {
     match awaits.files.iter().find(|file| !files.contains(file)) {
         None => Ok(files),

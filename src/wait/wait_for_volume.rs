@@ -1,8 +1,8 @@
-//! Looks until the pod's volumes hold what is awaited.
+//! Waits until the volumes of the pod contain the output.
 //!
-//! They were empty when the pod started, as they may be. The kubelet fills them when it next looks at the pod (`SyncPod`,
-//! `ReprocessPod`), which the end of an init container has it do. But it starts the next container at the same time, and so
-//! the task could be quicker than its files.
+//! The volumes are optional and empty when the pod starts. The kubelet updates them when it next syncs the
+//! pod (`SyncPod`, `ReprocessPod`), which the exit of an init container triggers. But it starts the next
+//! container at the same time, so the task might start before its files exist.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use tokio::time::{Instant, sleep};
 use super::WaitError;
 use bootlace_core::input::AwaitedOutput;
 
-/// How often a volume is looked at.
+/// How often a volume is checked.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long the kubelet may take. It looks at a pod once a minute by itself (`syncFrequency`), and lengthens that by up to
-/// a half.
+/// Time limit for the kubelet, which syncs a pod once a minute (`syncFrequency`) with up to half of that as
+/// jitter.
 const TIME: Duration = Duration::from_mins(3);
 
-/// Waits until every volume that holds what is awaited holds all of its `files`.
+/// Waits until every volume with the output contains all of its `files`.
 ///
 /// # Errors
-/// Where the kubelet does not bring them in time.
+/// If the kubelet does not mount them in time.
 pub(super) async fn arrived(root: &Path, awaits: &AwaitedOutput, files: &[String]) -> Result<(), WaitError> {
     let deadline = Instant::now() + TIME;
     for folder in &awaits.folders {
         let volume = root.join(&folder.volume);
         let paths = if folder.paths.is_empty() { files } else { &folder.paths };
-        // At first the kubelet links one file after the other.
+        // For the first version, the kubelet creates the links one after the other.
         while let Some(missing) = paths.iter().find(|path| !volume.join(path).exists()) {
             if Instant::now() >= deadline {
                 return Err(WaitError::NotMounted {

@@ -29,7 +29,8 @@ fn what_other_sources_left_is_gone() {
     fresh.boot(&sources()).log();
 
     let container = Container::new();
-    // Files where there will be folders, the other way round, and what no source gives any more.
+    // Files at the paths of folders, folders at the paths of files, and files that no source provides
+    // anymore.
     container
         .boot(&[inline("old", &json!({"OLD": "1"}), &json!({"a": "1", "c/d": "1", "old/e/f": "1"}))])
         .log();
@@ -38,7 +39,7 @@ fn what_other_sources_left_is_gone() {
     assert_eq!(container.tree(), fresh.tree());
 }
 
-/// The states that a kill can leave: files in the staging folder, assets without env, half-made folders.
+/// The states that a kill can leave: files in the staging folder, assets without env, incomplete folders.
 #[test]
 fn what_a_killed_run_left_is_no_obstacle() {
     let fresh = Container::new();
@@ -65,7 +66,7 @@ fn what_a_killed_run_left_is_no_obstacle() {
     }
 }
 
-/// Task containers mount the assets folder by subPath: a bind mount of its inode.
+/// Task containers mount the assets folder by subPath, which is a bind mount of its inode.
 #[test]
 fn the_assets_folder_stays_the_same_one() {
     let container = Container::new();
@@ -77,7 +78,7 @@ fn the_assets_folder_stays_the_same_one() {
     assert!(container.assets().is_empty());
 }
 
-/// A failed boot leaves no env, and without it the launcher starts no task.
+/// A failed boot leaves no env, and the launcher does not start a task without it.
 #[test]
 fn a_failed_run_leaves_no_env_of_an_earlier_one() {
     let container = Container::new();

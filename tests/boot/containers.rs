@@ -1,4 +1,4 @@
-//! What each task container finds beside the boot env.
+//! The files of each task container in addition to the boot env.
 
 use std::fs;
 
@@ -54,7 +54,7 @@ fn the_kubelets_file_leaves_out_what_the_container_sets_itself() {
     let file = |name: &str| fs::read_to_string(container.at("env/file").join(name)).unwrap();
     assert_eq!(file("base"), "A='two\nlines'\nREGION='\"$x\"'\n");
     assert_eq!(file("other"), "A='two\nlines'\nMODE='1'\n");
-    // The hook proves by it.
+    // The hook verifies the env with this file.
     assert_eq!(container.env().len(), 3);
 }
 
@@ -68,12 +68,12 @@ fn the_kubelets_file_holds_what_the_container_builds_its_own_on() {
         "held": {"base": "BOOTLACE_HELD_0_"},
     });
     let told = told(&json!({"A": "1", "MODE": "2", "REGION": "3"}), &more).to_string();
-    // What the pod's `envFrom` gives is built on instead.
+    // The reference resolves to the value from the pod's `envFrom` instead.
     container.boot_env(&[("BOOTLACE_SPEC", &told), ("BOOTLACE_HELD_0_REGION", "")]).log();
     let file = |name: &str| fs::read_to_string(container.at("env/file").join(name)).unwrap();
     assert_eq!(file("base"), "MODE='2'\n");
     assert_eq!(file("other"), "A='1'\nREGION='3'\n");
-    // They stay the container's own.
+    // The variables of the container still take precedence.
     assert_eq!(fs::read(container.at("env/keep/base")).unwrap(), b"A\0MODE\0REGION\0");
 }
 
@@ -95,7 +95,7 @@ fn what_the_kubelet_would_not_hand_over_fails_the_boot() {
     }
 }
 
-/// Every name that Kubernetes takes in a pod: a task whose command is known gets it, and so does one by the kubelet's file.
+/// Kubernetes accepts these names in a pod, so both the launcher and the kubelet's file deliver them.
 #[test]
 fn names_that_no_shell_holds_are_given_where_a_process_takes_them() {
     let object = Container::new();
@@ -163,7 +163,7 @@ fn a_shell_that_cannot_hold_a_name_fails_the_boot() {
         let (exit_code, message) = outcome.failure();
         assert_eq!((exit_code, code(&message)), (65, "BL2402"));
         assert!(message.contains(&format!("source \"settings\" sets the variable {name:?}")), "{message}");
-        // What the pod sets itself is not written there.
+        // A variable that the pod sets is not written there.
         let mut kept = told;
         kept["keep"] = json!({"base": [name]});
         Container::new().boot_spec(&kept).log();

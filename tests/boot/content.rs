@@ -1,4 +1,4 @@
-//! What the task finds on the volume.
+//! The content of the volume after a boot.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Container, Entry, LAUNCHER, LAUNCHER_HTTP, inline, mounted, spec};
 
-/// What `Container::boot` leaves beside env and assets.
+/// The files of `Container::boot` in addition to env and assets.
 const OWN: [&str; 9] = [
     "assets",
     "bin",
@@ -78,7 +78,7 @@ fn a_hook_that_sends_a_request_gets_the_launcher_that_can() {
     told["httpGet"] = json!(true);
     container.boot_spec(&told).log();
     assert_eq!(container.tree()[&PathBuf::from("bin/launch")].content.as_deref(), Some(LAUNCHER_HTTP));
-    // The next boot of the same pod may be told otherwise.
+    // The next boot of the same pod can have another configuration.
     container.boot(&[]).log();
     assert_eq!(container.tree()[&PathBuf::from("bin/launch")].content.as_deref(), Some(LAUNCHER));
 }
@@ -183,7 +183,7 @@ fn what_is_optional_may_be_missing() {
     }
 }
 
-/// A name cannot begin a line of its own in the log.
+/// A name cannot start a new line in the log.
 #[test]
 fn names_are_escaped_in_the_log() {
     let container = Container::new();
@@ -193,7 +193,7 @@ fn names_are_escaped_in_the_log() {
     assert_eq!(log.lines().filter(|line| line.starts_with("booted")).count(), 1, "{log}");
 }
 
-/// One source's env and files.
+/// Env and files of one source.
 type Given = (BTreeMap<String, String>, BTreeMap<String, String>);
 
 fn sources() -> impl Strategy<Value = Vec<Given>> {
@@ -203,7 +203,7 @@ fn sources() -> impl Strategy<Value = Vec<Given>> {
     prop::collection::vec((env, files), 0..4)
 }
 
-/// Whether a path is a file here and a folder there.
+/// Whether a path is both a file and a folder.
 fn clashes(sources: &[Given]) -> bool {
     let paths: Vec<_> = sources.iter().flat_map(|(_, files)| files.keys()).collect();
     paths.iter().any(|file| paths.iter().any(|other| other.starts_with(&format!("{file}/"))))
@@ -212,7 +212,7 @@ fn clashes(sources: &[Given]) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Judged by the plainest merge there is; and the same again when boot runs a second time.
+    /// Compares with a naive merge, also when boot runs a second time.
     #[test]
     fn the_volume_holds_the_merge_of_all_sources(sources in sources()) {
         let container = Container::new();

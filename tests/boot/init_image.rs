@@ -1,4 +1,4 @@
-//! What a boot image of the pod's own leaves: how it reaches the task, and what is refused of it.
+//! The output of the pod's own boot image: delivery to the task, and what is refused.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use crate::support::{Container, code, inline, spec};
 
 const IMAGE: &str = "registry.example.com/data/boot:1";
 
-/// The folder of an image that has succeeded, as `launch init` leaves it.
+/// The folder of an image that succeeded, as `launch init` leaves it.
 fn image(container: &Container) -> Value {
     let out = container.beside("out");
     for folder in ["env", "files", "tmp"] {
@@ -52,7 +52,7 @@ fn variables_and_files_arrive_byte_for_byte() {
     assert!(log.contains(&line), "{log}");
 }
 
-/// Nobody says which of them are secret: all stand in `.secret`, and none in `.env`.
+/// The image does not declare which variables are secret: all are in `.secret`, and none in `.env`.
 #[test]
 fn every_variable_is_a_secret() {
     let container = Container::new();
@@ -95,7 +95,7 @@ fn a_value_that_ends_in_a_newline_is_kept_and_told() {
     assert!(!log.contains("hunter2"), "{log}");
 }
 
-/// The folder is memory of the pod. It stays where boot may have to begin again.
+/// The folder uses memory of the pod, but boot may have to start again.
 #[test]
 fn the_folder_is_emptied_once_the_task_has_it_all() {
     let container = Container::new();
@@ -170,7 +170,7 @@ fn pipe(out: &Path) {
     rustix::fs::mknodat(rustix::fs::CWD, out.join("files/pipe"), kind, mode, 0).unwrap();
 }
 
-/// A file of holes is as large as it says, whatever it takes on the disk.
+/// A sparse file has its full size, regardless of the blocks on disk.
 #[test]
 fn the_same_limits_count_as_for_every_source() {
     let container = Container::new();

@@ -1,4 +1,4 @@
-//! The layout of Optimus: the boot env once more, in two files that a shell sources.
+//! The layout of Optimus: the boot env a second time, in two files that a shell sources.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Container, Outcome, code, inline, mounted, spec};
 
-/// Boots from `sources` with the layout.
+/// Boots from `sources` with the layout of Optimus.
 fn boot(container: &Container, sources: &[Value]) -> Outcome {
     let mut spec = spec(sources);
     spec["layout"] = json!("Optimus");
@@ -38,7 +38,7 @@ fn env_and_secrets_stand_apart_as_their_sources_have_them() {
     assert_eq!(container.env()["PASSWORD"], b"it's\n$HOME");
     assert!(log.contains("booted: 4 variables (1 secret), 1 file, "), "{log}");
 
-    // Again, and without any env: the files are there, for an entrypoint that sources them whatever comes.
+    // A second boot, and one without env: the files always exist for an entrypoint that sources them.
     let whole = container.tree();
     boot(&container, &sources).log();
     assert_eq!(container.tree(), whole);
@@ -49,7 +49,7 @@ fn env_and_secrets_stand_apart_as_their_sources_have_them() {
     );
 }
 
-/// A shell that sources the file would set them over the pod's own.
+/// A shell that sources the file would override the variables of the pod.
 #[test]
 fn what_the_pods_spec_sets_itself_is_left_out() {
     let container = Container::new();
@@ -77,7 +77,7 @@ fn what_has_no_place_is_refused_by_name() {
         assert_eq!((exit_code, code(&message)), (65, expected));
         assert!(message.contains("source \"settings\" ") && message.contains(part), "{message}");
         assert!(!message.contains("hunter2"), "{message}");
-        // Bootlace's own layout has no such files, and takes them.
+        // The layout of Bootlace has no such files, and accepts these.
         container.boot(&sources).log();
     }
 }

@@ -1,4 +1,4 @@
-//! The log for machines: the same facts and the same words, a JSON object a line.
+//! The log as JSON: the events and texts of the text log, with an object in each line.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ fn a_boot_in_json_tells_what_the_text_tells() {
     let text = container.boot(&sources).log();
     let json = lines(&boot(&container, &sources).log());
 
-    // But for the times that it took.
+    // Ignores the durations.
     let timeless = |line: &str| line.split(" in ").next().unwrap().to_owned();
     let messages: Vec<_> = json.iter().map(|line| timeless(line["message"].as_str().unwrap())).collect();
     assert_eq!(messages, text.lines().map(timeless).collect::<Vec<_>>());
@@ -59,7 +59,7 @@ fn a_boot_in_json_tells_what_the_text_tells() {
     assert_eq!(json.last().unwrap()["event"], "booted");
 }
 
-/// Whoever looks at the pod finds a sentence, whatever the log's format.
+/// The termination message is text, regardless of the format of the log.
 #[test]
 fn a_failure_is_a_line_of_json_in_the_log_and_a_sentence_in_the_message() {
     let container = Container::new();

@@ -1,4 +1,4 @@
-//! The real process: its env, its exit code, and what is left where it is killed.
+//! The real process: its env, its exit code, and what it leaves when it is killed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ pub(crate) fn boot(container: &Container, sources: &[Value]) -> Command {
     boot_spec(container, &spec(sources))
 }
 
-/// The same, told by a whole spec.
+/// `bootlace boot` with a complete spec.
 pub(crate) fn boot_spec(container: &Container, spec: &Value) -> Command {
     let spec = spec.to_string();
     // In two parts, as the webhook writes a long spec.
@@ -57,7 +57,7 @@ fn the_process_tells_in_its_exit_code_its_log_and_its_message() {
 
 const FILES: usize = 400;
 
-/// A source of many files, and the volume that a whole boot of it leaves.
+/// A source with many files, and the volume after a complete boot of it.
 fn many_files(container: &Container) -> ([Value; 1], BTreeMap<PathBuf, Entry>) {
     let keys: Vec<_> = (0..FILES).map(|n| format!("file-{n:03}")).collect();
     let tables = container.mount("tables", keys.iter().map(|key| (key.as_str(), &[b'x'; 700][..])));
@@ -66,7 +66,7 @@ fn many_files(container: &Container) -> ([Value; 1], BTreeMap<PathBuf, Entry>) {
     (sources, container.tree())
 }
 
-/// Waits until `mark` is on the volume, or the boot has ended, and kills it.
+/// Waits until `mark` is on the volume, or boot has exited, and kills it.
 fn kill_at(container: &Container, mark: &str, mut boot: Child) -> ExitStatus {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !container.at(mark).exists() && boot.try_wait().unwrap().is_none() {
@@ -77,8 +77,8 @@ fn kill_at(container: &Container, mark: &str, mut boot: Child) -> ExitStatus {
     boot.wait().unwrap()
 }
 
-/// Killed when something that a boot makes on its way has appeared: early and late in the staging folder, early
-/// and late among the assets, at the launcher and at the last file of all.
+/// Boot is killed when it has created certain files: early and late in the staging folder, early and late
+/// among the assets, the launcher, and the last file of all.
 #[test]
 fn a_killed_boot_leaves_no_half_and_no_obstacle() {
     let container = Container::new();
@@ -110,7 +110,7 @@ fn a_killed_boot_leaves_no_half_and_no_obstacle() {
     }
 }
 
-/// A launcher that is a pipe holds boot between the fetch and the write, so that this kill always hits.
+/// A launcher that is a pipe blocks boot between the fetch and the write, so the kill always happens there.
 #[test]
 fn a_boot_that_is_killed_after_the_fetch_has_given_the_task_nothing() {
     let mut container = Container::new();

@@ -38,7 +38,7 @@ fn what_the_memory_limit_does_not_hold_is_not_written() {
         assert!(message.contains(part), "{part:?} is not in {message}");
     }
 
-    // What does fit is written.
+    // Content that fits is written.
     let container = Container::new();
     container.limit_memory(12 << 20, 5 << 20);
     let object = container.mount("object", [("model", &vec![b'x'; 1 << 20][..])]);
@@ -84,10 +84,11 @@ fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
     }
 }
 
-/// What to do about a name depends on where it is written.
+/// The remedy for a name depends on where it is written.
 #[test]
 fn a_remedy_fits_the_kind_of_source() {
-    let object = Container::new().mount("object", [("\u{c4}", &b"x"[..])]);
+    let container = Container::new();
+    let object = container.mount("object", [("\u{c4}", &b"x"[..])]);
     let (_, in_profile) = failure(&[inline("settings", &json!({"\u{c4}": "x"}), &json!({}))]);
     let (_, in_object) = failure(&[mounted("login", "Secret", &object, &json!({"into": "Env"}))]);
     assert_eq!((code(&in_profile), code(&in_object)), ("BL2305", "BL2305"));

@@ -1,8 +1,8 @@
-//! No value of a source shows anywhere but where the task reads it. Every kind of source is here, with marked values in
-//! all that it brings or is given to ask with, in boots that go well and in boots that fail.
+//! No value of a source appears anywhere but in the files of the task. The tests boot from every kind of
+//! source, with marked values in its content and credentials, successfully and with failures.
 //!
-//! A new kind does not compile until [`Kind::of`] knows it, and fails until [`cases`] has a boot of it that goes well and
-//! one that fails.
+//! A new kind does not compile until it is added to [`Kind::new`], and fails until [`cases`] has a successful
+//! boot and a failing one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,10 +17,10 @@ use crate::http::server::{self, Asked, Reply, Server, ok, status};
 use crate::process;
 use crate::support::{Container, inline, mounted, spec};
 
-/// What must not show. Parts of it must not either, so it has no common words.
+/// A value that must not appear. Its parts must not appear either, so it has no common words.
 const MARK: &str = "zq7Xv0hunter2";
 
-/// The kinds of sources, as a profile's author tells them apart.
+/// The kinds of sources in a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Inline,
@@ -34,7 +34,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Add a kind here, and to [`Self::ALL`].
+    /// Add new kinds here, and to [`Self::ALL`].
     fn of(source: &Value) -> Self {
         let source: BootSource = serde_json::from_value(source.clone()).unwrap();
         match source.from {
@@ -63,7 +63,7 @@ impl Kind {
     ];
 }
 
-/// Servers that answer with marked values, and echo what they were asked with.
+/// Servers that respond with marked values, and echo the headers of requests.
 struct Servers {
     tls: Server,
 }
@@ -71,7 +71,7 @@ struct Servers {
 fn answer(asked: &Asked, _: usize) -> Reply {
     let target = asked.line.split(' ').nth(1).unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default();
-    // All that the client sent, in the one sentence of an answer that boot repeats.
+    // All headers of the request, in the only message of a response that boot repeats.
     let echo = asked.headers.join(" ").replace(['"', '\\'], "");
     match path {
         "/file" => ok(MARK),
@@ -125,24 +125,24 @@ fn answer(asked: &Asked, _: usize) -> Reply {
     }
 }
 
-/// An object as stores give it.
+/// An object of a store.
 fn object(content: String) -> Reply {
     let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
     Reply::Whole(200, headers.to_vec(), content.into())
 }
 
-/// A registry's answer that names one file.
+/// The manifest of an artifact with one file.
 fn artifact(title: &str, blob: &Blob) -> String {
     let config = Blob::new("application/vnd.oci.empty.v1+json", b"{}");
     manifest(&config, &[blob.clone().titled(title)]).to_string()
 }
 
-/// A boot to look at: its sources, and whether it goes well.
+/// A boot with its sources, and whether it fails.
 struct Case {
     name: String,
     sources: Vec<Value>,
     fails: bool,
-    /// Lays out anew, before each boot, what a boot takes away.
+    /// Creates the files again that a boot removes.
     prepare: Box<dyn Fn()>,
 }
 
@@ -243,7 +243,7 @@ fn from_an_image(container: &Container) -> Vec<Case> {
     ]
 }
 
-/// A source that asks `server` with marked credentials.
+/// A source with requests to a server with marked credentials.
 fn remote(container: &Container, kind: &str, request: Value, client: &Value) -> Vec<Value> {
     let mut request = request;
     request["client"] = json!({
@@ -360,7 +360,7 @@ fn from_oci(container: &Container, servers: &Servers) -> Vec<Case> {
     ]
 }
 
-/// What the client of a remote source finds mounted: its CA, and marked credentials.
+/// The mounted objects of a remote source: its CA, and marked credentials.
 fn mount_credentials(container: &Container) {
     container.mount("remote/ca", [("ca.crt", server::ca().as_bytes())]);
     let (key, basic) = (format!("{MARK}-key\n"), format!("Basic {MARK}-basic"));
@@ -376,8 +376,8 @@ fn mount_credentials(container: &Container) {
     container.mount("two/token", [("token", format!("{MARK}-token").as_bytes())]);
 }
 
-/// All that anybody but the task may read of a boot: its log in either format, what it prints, its arguments, its
-/// termination message, `task.json`, and the error in both of its forms.
+/// All output of a boot that is visible outside of the task: its log in both formats, its arguments, its
+/// termination message, `task.json`, and the error as `Display` and `Debug`.
 fn said(container: &Container, case: &Case, format: &str) -> (bool, String) {
     let mut spec = spec(&case.sources);
     spec["logFormat"] = json!(format);
@@ -421,7 +421,7 @@ fn no_boot_of_any_kind_shows_a_value() {
     assert_eq!(failed, Kind::ALL.into(), "a boot from each kind that fails");
 }
 
-/// What the cases above would be worth nothing without: the values are there, where the task reads them.
+/// Checks that the cases above test something: the values are in the files of the task.
 #[test]
 fn the_values_are_where_the_task_reads_them() {
     let servers = Servers { tls: Server::tls(answer) };
@@ -444,7 +444,7 @@ fn the_values_are_where_the_task_reads_them() {
     }
 }
 
-/// What boot is told cannot be read.
+/// A spec that cannot be parsed.
 #[test]
 fn a_spec_that_is_none_shows_no_value() {
     for source in [
@@ -457,7 +457,7 @@ fn a_spec_that_is_none_shows_no_value() {
     }
 }
 
-/// The volume itself refuses, with values on their way to it.
+/// The volume cannot be written, while values are being written.
 #[test]
 fn a_boot_that_cannot_write_shows_no_value() {
     let sources = [inline("settings", &json!({"A": MARK}), &json!({"a": MARK}))];

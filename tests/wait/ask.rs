@@ -1,4 +1,4 @@
-//! Asking the store until it is stored.
+//! Polling the store until the output is stored.
 
 use std::process::Command;
 
@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::container::{Container, Ended, OBJECT, events, not_yet, store, stored, told};
 use crate::server::{Reply, ok, status};
 
-/// Fails with this exit code and this code, and with a message that contains `part`, in the log and in the termination message.
+/// Fails with this exit code, this code and a message that contains `part`, in the log and in the termination
+/// message.
 #[track_caller]
 fn failed(ended: &Ended, exit_code: i32, code: &str, part: &str) {
     let Ended { status, log, message } = ended;
@@ -58,7 +59,7 @@ fn what_will_never_be_there_ends_the_wait_at_once() {
         "BL3105",
         "the pod does not wait for it",
     );
-    // The kubelet would look for that file for ever.
+    // The kubelet would wait forever for the file.
     let server = store(|_| stored(&["tls.crt", "tls.key"]));
     let ended =
         Container::new().run(Some(&told(&server, 3600, &json!({"files": ["tls.crt", "ca.crt"]}))), false);
@@ -73,7 +74,7 @@ fn what_it_is_not_told_it_does_not_guess() {
     let unreadable = told(&server, 9, &json!({"seconds": "soon"}));
     failed(&container.run(Some(&unreadable), false), 64, "BL3002", "a value of the wrong type");
     assert!(server.asked().is_empty());
-    // A webhook of a later version may say more.
+    // A later version of the webhook may add fields.
     let later = told(&server, 9, &json!({"newer": 1}));
     assert_eq!(Container::new().run(Some(&later), false).status.code(), Some(0));
 }
@@ -83,7 +84,7 @@ fn a_pod_that_is_deleted_does_not_wait_on() {
     let container = Container::new();
     let server = store(|_| not_yet());
     let child = container.start(Some(&told(&server, 3600, &json!({}))), false);
-    // It listens for signals before it asks.
+    // The signal handler is installed before the first request.
     while server.asked().is_empty() {
         std::thread::yield_now();
     }

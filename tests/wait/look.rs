@@ -1,4 +1,4 @@
-//! Looking whether the kubelet has brought it.
+//! Waiting until the kubelet has mounted the output.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::container::{Container, store, stored, told};
 
-/// Fills a volume as the kubelet's `AtomicWriter` does: files are links through `..data`, and one rename changes them all.
+/// Fills a volume as the kubelet's `AtomicWriter` does: files are links through `..data`, and one rename
+/// changes them all.
 fn fill(container: &Container, volume: &str, files: &[&str]) {
     let volume = container.at("volumes").join(volume);
     let version = volume.join("..2026_11_21");

@@ -1,16 +1,17 @@
-//! What becomes of an entry's name.
+//! Names of archive entries.
 
 use crate::boot::source::{EntryError, EntryName, SourceError};
 use bootlace_core::entry::{AssetPath, PathError};
 use bootlace_core::profile::remote::Archive;
 
-/// The entry's own name: a path below the archive's root, whether it is taken or not. `None` is the root.
+/// Parses the name of an entry: a path below the root of the archive, even if the entry is not selected.
+/// `None` is the root.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
     let name = str::from_utf8(bytes).map_err(|_| {
         let name = String::from_utf8_lossy(bytes);
         SourceError::Archive(format!("archive entry {name:?} has a name that is not UTF-8: rename it"))
     })?;
-    // `tar -C folder .` writes every name like this, and a folder's name ends with a slash.
+    // `tar -C folder .` adds the `./`, and the name of a folder ends with a slash.
     let plain = name.strip_prefix("./").unwrap_or(name);
     let plain = plain.strip_suffix('/').unwrap_or(plain);
     if plain == "." || (plain.is_empty() && !name.starts_with('/')) {
@@ -20,7 +21,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
     AssetPath::parse(plain).map(Some).map_err(refused)
 }
 
-/// Where the entry goes below the assets folder; `None` where the profile does not take it.
+/// The path of the entry in the assets folder; `None` if the profile does not select it.
 pub(super) fn target(name: &AssetPath, says: &Archive) -> Option<String> {
     let name = name.to_string();
     let mut rest = name.as_str();

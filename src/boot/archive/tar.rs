@@ -1,4 +1,4 @@
-//! tar, unpacked as it streams in.
+//! Streaming extraction of tar.
 
 use std::io;
 use std::pin::Pin;
@@ -17,15 +17,15 @@ use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
 use crate::http::Body;
 
-/// How many bytes of headers may stand between two pieces of content. The reader keeps a long name and other
-/// extensions in memory, and they may claim any size.
+/// Maximum size of headers between two pieces of content. The library keeps a long name and other extensions
+/// in memory, and they can claim any size.
 const MAX_HEADERS: u64 = 1 << 20;
 
-/// How far back zstd may refer, as a power of two: the decoder keeps that much in memory. What every decoder should take
-/// (RFC 8878, section 3.1.1.1.2), and what compressors do without being told otherwise.
+/// Maximum window of zstd as a power of two, because the decoder keeps the window in memory. The recommended
+/// minimum for decoders (RFC 8878, section 3.1.1.1.2), and the default of compressors.
 const ZSTD_WINDOW: u32 = 23;
 
-/// Read and written at a time.
+/// Size of a read.
 const CHUNK: usize = 64 * 1024;
 
 pub(super) async fn unpack_gzip(
@@ -34,7 +34,7 @@ pub(super) async fn unpack_gzip(
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut gzip = GzipDecoder::new(body.reader());
-    // `gzip -c a >> b` makes a valid file.
+    // `gzip -c a >> b` creates a valid file.
     gzip.multiple_members(true);
     let given = give(gzip, select, sink).await;
     end(body, given).await
@@ -46,7 +46,7 @@ pub(super) async fn unpack_zstd(
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let mut zstd = ZstdDecoder::with_params(body.reader(), &[DParameter::window_log_max(ZSTD_WINDOW)]);
-    // Builders that make layers seekable write many frames.
+    // Builders of seekable layers write many frames.
     zstd.multiple_members(true);
     let given = give(zstd, select, sink).await;
     end(body, given).await
@@ -61,7 +61,7 @@ pub(super) async fn unpack(
     end(body, given).await
 }
 
-/// A download that broke is told as that, not as the broken archive that it left.
+/// An interrupted download is reported as such, not as a damaged archive.
 async fn end(body: &mut Body, given: Result<(), SourceError>) -> Result<(), SourceError> {
     if let Some(failure) = body.failure() {
         return Err(failure.into());
@@ -95,7 +95,7 @@ async fn give(
         let global = kind == EntryType::XGlobalHeader;
         let kind = of(kind);
         let path = entry.path_bytes().map_err(failed)?.into_owned();
-        // What the whole archive is about (a git host writes the commit here) has no name to check.
+        // A global header (a git host writes the commit there) is not an entry with a name.
         let path = if global { None } else { name::parse(&path)? };
         let mut file = None;
         if let Some(path) = path
@@ -134,7 +134,7 @@ fn of(kind: EntryType) -> ArchiveEntryKind {
     }
 }
 
-/// Counts what is read between two pieces of content, and fails where it is too much.
+/// Counts the bytes between two pieces of content, and fails if there are too many.
 struct HeaderLimit<R> {
     packed: R,
     headers: Arc<AtomicU64>,

@@ -1,5 +1,5 @@
-//! zip. Its list of files stands at its end, and what stands before is not to be trusted without it, so it is
-//! downloaded to the volume first and unpacked from there.
+//! Extraction of zip. The central directory is at the end of the archive, and the entries must not be trusted
+//! without it, so the archive is first downloaded to the volume.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,11 +14,11 @@ use crate::boot::source::{EntryError, EntryName, SourceError};
 use crate::http::Body;
 use bootlace_core::profile::remote::Archive;
 
-/// Read and written at a time.
+/// Size of a read.
 const CHUNK: usize = 64 * 1024;
 
-/// A record of the list of files: its mark, the size of its fixed part, and where the sizes of its name, its
-/// extra field and its comment stand (APPNOTE 4.3.12).
+/// A record of the central directory: its signature, the size of its fixed part, and the position of the
+/// sizes of its name, its extra field and its comment (APPNOTE 4.3.12).
 const RECORD: [u8; 4] = *b"PK\x01\x02";
 const RECORD_SIZE: usize = 46;
 const NAME_SIZE: usize = 28;
@@ -30,7 +30,7 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
     }
     let mut list = scratch.reader()?;
     let mut zip = ZipArchive::new(scratch.reader()?).map_err(failed)?;
-    // The reader keeps the last of two files of the same name, and does not tell.
+    // The library silently keeps the last of two files with the same name.
     list.seek(SeekFrom::Start(zip.central_directory_start())).map_err(|error| unreadable(&error))?;
     check_names(&mut io::BufReader::new(list))?;
     let mut buffer = vec![0; CHUNK];
@@ -52,7 +52,7 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
                 None | Some([]) => break,
                 Some(chunk) => file.write(chunk)?,
             }
-            // So that the other sources and the deadline have their turn.
+            // Lets the other sources and the deadline make progress.
             tokio::task::yield_now().await;
         }
         sink.finish(file)?;
@@ -60,11 +60,11 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
     Ok(())
 }
 
-/// Refuses a list that holds a name twice.
+/// Refuses a central directory with a duplicate name.
 fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
     let mut seen = HashSet::new();
     let mut record = [0; RECORD_SIZE];
-    // Behind the list stands a shorter record, and behind that nothing.
+    // The record after the central directory is shorter, and nothing follows it.
     while list.read_exact(&mut record).is_ok() && record.starts_with(&RECORD) {
         let size = |at: usize| match record.get(at..at + 2) {
             Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
@@ -85,7 +85,7 @@ fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
 fn failed(error: ZipError) -> SourceError {
     match error {
         ZipError::Io(error) => unreadable(&error),
-        // Words of the library: a compression that it does not know, a password.
+        // Messages of the library that do not quote content: an unknown compression, a password.
         ZipError::UnsupportedArchive(what) => broken(what),
         _ => broken(DAMAGED),
     }
@@ -95,11 +95,11 @@ fn unreadable(error: &io::Error) -> SourceError {
     broken(if error.kind() == io::ErrorKind::UnexpectedEof { BREAKS_OFF } else { DAMAGED })
 }
 
-/// What a Unix mode says that an entry is, where that is no file.
+/// The kind of an entry by its Unix mode, unless it is a file.
 fn no_file(mode: u32) -> Option<&'static str> {
     const KIND: u32 = 0o170_000;
     match mode & KIND {
-        // Written by a program that knows no modes.
+        // Written by a program without Unix modes.
         0 | 0o100_000 => None,
         0o120_000 => Some("a symbolic link"),
         0o020_000 | 0o060_000 => Some("a device"),

@@ -1,6 +1,7 @@
-//! JSON answers: an object's names and values, as env or as files.
+//! JSON responses: names and values of an object, as env or as files.
 //!
-//! An object is read pair by pair: a map would keep the last of two values of the same name, and not tell.
+//! An object is read pair by pair, because a map would silently keep the last of two values with the same
+//! name.
 
 mod text;
 
@@ -15,12 +16,12 @@ use super::source::SourceError;
 use crate::http::Body;
 pub(crate) use text::JsonText;
 
-/// How many bytes of JSON boot takes: it keeps them in memory, as nothing in an object can be found without
-/// reading it all. Twice as much, while it grows, leaves boot below 32 MB.
+/// Maximum size of a JSON response. It is kept in memory, because nothing in an object can be found without
+/// reading all of it. Twice this size, while the buffer grows, keeps boot below 32 MB.
 pub(crate) const MAX_BYTES: u64 = 8 << 20;
 
-/// The whole body, where memory holds it. One whose size is announced has its room at once; another grows to twice its size,
-/// and is looked at before each step.
+/// Reads the whole body, if there is enough memory. The buffer is allocated at once if the size is announced;
+/// otherwise it doubles, with a memory check before each step.
 pub(crate) async fn read(body: &mut Body, sink: &Sink<'_>) -> Result<Vec<u8>, SourceError> {
     body.limit(MAX_BYTES);
     let mut all = Vec::new();
@@ -39,20 +40,20 @@ fn make_room(all: &mut Vec<u8>, more: usize, sink: &Sink<'_>) -> Result<(), Sour
         return Ok(());
     }
     let capacity = needed.max(all.capacity().saturating_mul(2));
-    // Beside the old room, whose bytes are copied.
+    // The old buffer is still allocated while its bytes are copied.
     sink.has_memory(capacity as u64)?;
     all.reserve_exact(capacity.saturating_sub(all.len()));
     Ok(())
 }
 
-/// An object as it stands in the JSON; an empty one where it is `null`, as Go writes an empty map. Its pairs are read one by
-/// one: a list of them would take many times their room.
+/// An object as raw JSON; empty if it is `null`, as Go writes an empty map. Its pairs are read one by one,
+/// because a list of them would need many times the memory.
 #[derive(Clone, Copy, Default, serde::Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Object<'j>(#[serde(borrow)] Option<&'j RawValue>);
 
 impl<'j> Object<'j> {
-    /// Visits its names and values in their order, with what comes twice.
+    /// Visits names and values in order, including duplicates.
     pub(crate) fn each(
         self,
         mut visit: impl FnMut(String, &'j RawValue) -> Result<(), SourceError>,
@@ -68,7 +69,7 @@ impl<'j> Object<'j> {
     }
 }
 
-/// Visits pairs as long as its function returns true.
+/// A visitor of pairs that stops when its function returns false.
 struct Pairs<F>(F);
 
 impl<'de, F: FnMut(String, &'de RawValue) -> bool> Visitor<'de> for Pairs<F> {
@@ -88,7 +89,7 @@ impl<'de, F: FnMut(String, &'de RawValue) -> bool> Visitor<'de> for Pairs<F> {
     }
 }
 
-/// Finds the item at a position of a list.
+/// Finds the item at a position of an array.
 struct Nth(usize);
 
 impl<'de> Visitor<'de> for Nth {
@@ -110,7 +111,7 @@ impl<'de> Visitor<'de> for Nth {
     }
 }
 
-/// What is wrong with JSON, without a word of it: the parser's own sentence may quote values.
+/// Describes a JSON error without quoting the input: the parser's own message may contain values.
 pub(crate) fn broken(error: &serde_json::Error) -> SourceError {
     let (line, column) = (error.line(), error.column());
     let what = match error.classify() {
@@ -123,7 +124,7 @@ pub(crate) fn broken(error: &serde_json::Error) -> SourceError {
     ))
 }
 
-/// The object at `pointer`.
+/// Finds the object at `pointer`.
 pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Object<'j>, SourceError> {
     let mut at: &RawValue = serde_json::from_slice(json).map_err(|error| broken(&error))?;
     for token in pointer.split('/').skip(1) {
@@ -134,7 +135,7 @@ pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Object<'j>, So
             ))
         })?;
     }
-    // Only an object's braces are looked at: what is in there is the source's.
+    // Only the brace is checked: the pairs are parsed when they are visited.
     if !at.get().starts_with('{') {
         return Err(SourceError::Content(format!(
             "the response has no object at {pointer:?}: correct json[].pointer"
@@ -162,7 +163,7 @@ fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
     visited.ok().and(found)
 }
 
-/// Gives each pair whose name `exclude` does not leave out, its name behind `prefix`.
+/// Writes each pair that is not excluded to the sink, with `prefix` before its name.
 pub(crate) fn give(
     object: Object<'_>,
     gives: EntryKind,

@@ -1,8 +1,8 @@
-//! A JSON value as text, a piece at a time: the JSON itself is in memory already, and a file's content should not be there
-//! once more.
+//! A JSON value as text, read in pieces: the JSON is already in memory, and the content of a file should not
+//! be there a second time.
 //!
-//! `serde_json` gives a string only whole. So its text is cut between two characters or escapes, and `serde_json` reads each
-//! piece as a string of its own.
+//! `serde_json` only parses whole strings, so the raw text is split between characters and escapes, and each
+//! piece is parsed as a string.
 
 use serde_json::Number;
 use serde_json::value::RawValue;
@@ -10,20 +10,20 @@ use serde_json::value::RawValue;
 use super::broken;
 use crate::boot::source::SourceError;
 
-/// Bytes of JSON that are read at a time.
+/// Size of a piece in bytes of JSON.
 const PIECE: usize = 64 * 1024;
 
-/// What is left to read of a value.
+/// The rest of a value that is still to be read.
 pub(crate) enum JsonText<'j> {
-    /// A string, without its quotes.
+    /// The inside of a string, with its escapes.
     Escaped(&'j str),
-    /// What stands in the JSON as it is meant.
+    /// Text without escapes.
     Plain(String),
 }
 
 impl<'j> JsonText<'j> {
-    /// The value of `name`: a string, a number or a boolean. What it is, its first byte says; reading a list or an object
-    /// would take many times its room.
+    /// Parses the value of `name`, which must be a string, a number or a boolean. The first byte determines
+    /// the type; parsing an array or an object would need many times its size.
     pub(crate) fn parse(name: &str, value: &'j RawValue) -> Result<Self, SourceError> {
         let json = value.get();
         match json.as_bytes().first() {
@@ -41,7 +41,7 @@ impl<'j> JsonText<'j> {
         }
     }
 
-    /// The next piece; none at the end.
+    /// Returns the next piece, or `None` at the end.
     pub(crate) fn piece(&mut self) -> Result<Option<String>, SourceError> {
         match self {
             Self::Escaped("") => Ok(None),
@@ -54,7 +54,7 @@ impl<'j> JsonText<'j> {
         }
     }
 
-    /// All of it.
+    /// Returns the whole text.
     pub(crate) fn whole(mut self) -> Result<String, SourceError> {
         let mut whole = String::new();
         while let Some(piece) = self.piece()? {
@@ -63,7 +63,7 @@ impl<'j> JsonText<'j> {
         Ok(whole)
     }
 
-    /// Whether it holds `words`.
+    /// Whether the text contains `words`.
     pub(crate) fn contains(mut self, words: &str) -> Result<bool, SourceError> {
         let mut held = String::new();
         while let Some(piece) = self.piece()? {
@@ -71,7 +71,7 @@ impl<'j> JsonText<'j> {
             if held.contains(words) {
                 return Ok(true);
             }
-            // The words may go on in the next piece.
+            // The words may continue in the next piece.
             let kept = held.floor_char_boundary(held.len().saturating_sub(words.len()));
             held.drain(..kept);
         }
@@ -79,7 +79,7 @@ impl<'j> JsonText<'j> {
     }
 }
 
-/// Where the first piece of a string ends: between two characters, and behind an escape that it begins with.
+/// Finds the end of the first piece of a string: between two characters, and not inside an escape.
 fn end_of_piece(text: &str) -> usize {
     let most = text.floor_char_boundary(PIECE);
     let mut end = 0;
@@ -90,7 +90,8 @@ fn end_of_piece(text: &str) -> usize {
     end.min(text.len())
 }
 
-/// How long the escape is that `text` begins with. One of a character beyond `\uffff` is two, and makes sense only whole.
+/// The length of the escape at the start of `text`. A surrogate pair has two escapes and is only valid as a
+/// whole.
 fn escape(text: &str) -> usize {
     let unicode =
         |text: &str| text.strip_prefix("\\u").and_then(|rest| rest.get(..4)).map(str::to_ascii_lowercase);
@@ -132,7 +133,7 @@ mod tests {
             let error = text(json).unwrap_err();
             assert!(error.starts_with("the value of \"X\" is null, a list or an object"), "{error}");
         }
-        // What no text can hold.
+        // Lone surrogates, which are not valid text.
         for json in [r#""hunter2 \ud800""#, r#""\ud800hunter2""#, r#""\udc00\ud800 hunter2""#] {
             let error = text(json).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
@@ -145,7 +146,7 @@ mod tests {
             for words in ["<no value>", "\u{20ac}"] {
                 let json =
                     serde_json::to_string(&format!("{}{words}, and more", "x".repeat(before))).unwrap();
-                // As Go writes it.
+                // Go escapes `<`.
                 for json in [json.clone(), json.replace('<', "\\u003c")] {
                     let value: &RawValue = serde_json::from_str(&json).unwrap();
                     assert!(JsonText::parse("X", value).unwrap().contains(words).unwrap(), "{before}");
@@ -158,7 +159,7 @@ mod tests {
         }
     }
 
-    /// A string of `units`, repeated until it has several pieces, behind `shift` other bytes.
+    /// A string of `units`, repeated until it has several pieces, after `shift` other bytes.
     fn string(units: &[&str], shift: usize) -> String {
         let unit: String = units.concat();
         format!("\"{}{}\"", "x".repeat(shift), unit.repeat(2 * PIECE / unit.len().max(1) + 1))
@@ -167,7 +168,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Whatever a string holds, and wherever its pieces end, it reads as `serde_json` reads it.
+        /// Pieces yield the same text as `serde_json`, wherever they end.
         #[test]
         fn pieces_make_the_whole(
             units in prop::collection::vec(

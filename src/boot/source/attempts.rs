@@ -1,12 +1,12 @@
-//! All attempts of a source to be answered, and the time for them.
+//! Retries and time limit of a source.
 
 use tokio::time::{sleep, timeout_at};
 
 use super::SourceError;
 use crate::http::{Attempts, Body, HttpClient, HttpError, Request};
 
-/// Asks until there is an answer that `take` could read to its end: it is called for each attempt that brings one, so
-/// what it was given before must not count.
+/// Sends the request until `receive` reads a response completely. It is called for each attempt that gets a
+/// response, so it must discard what it received before.
 pub(super) async fn fetch<T>(
     client: &HttpClient<'_>,
     request: &Request<'_>,
@@ -15,7 +15,7 @@ pub(super) async fn fetch<T>(
     fetch_by(client, async || client.exchange(request).await, take).await
 }
 
-/// As [`fetch`], where it takes more than one request to be answered: `ask` makes them all.
+/// Like [`fetch`], for a source that needs several requests to get a response, all of which `send` makes.
 pub(super) async fn fetch_by<T>(
     client: &HttpClient<'_>,
     ask: impl AsyncFnMut() -> Result<Body, HttpError>,
@@ -24,7 +24,8 @@ pub(super) async fn fetch_by<T>(
     in_time(client, attempt(client, ask, take), || client.progress().describe()).await
 }
 
-/// What `fetch` comes to, unless the source's own time is over first, while `doing` was waited for.
+/// Runs `fetch` within the time limit of the source, and describes with `doing` what was in progress at the
+/// limit.
 pub(super) async fn in_time<T>(
     client: &HttpClient<'_>,
     fetch: impl Future<Output = Result<T, SourceError>>,

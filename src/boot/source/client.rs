@@ -1,5 +1,4 @@
-//! The client of a source that asks a server, set up from what the kubelet mounted for it: whom it trusts, and who it
-//! says it is.
+//! The HTTP client of a source, from the objects that the kubelet mounted: CAs and credentials.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use crate::http::{FetchProgress, HttpClient, HttpError};
 use bootlace_core::plan::boot_spec::{DIR_CA, DIR_HEADERS, DIR_TOKEN, FILE_TOKEN};
 use bootlace_core::profile::remote;
 
-/// Reads what the kubelet mounted below `mount`. `seconds` is the time of the whole boot.
+/// Creates the client with the objects mounted below `mount`. `seconds` is the time limit of the boot.
 pub(super) async fn open<'a>(
     says: &'a remote::Client,
     mount: &Path,
@@ -56,7 +55,7 @@ fn setup(why: impl Into<String>) -> SourceError {
     HttpError::Setup(why.into()).into()
 }
 
-/// The headers that the profile writes itself.
+/// The headers of the profile.
 fn plain_headers(says: &[remote::Header]) -> Result<HeaderMap, SourceError> {
     let mut headers = HeaderMap::new();
     for remote::Header { name, value } in says {
@@ -72,7 +71,8 @@ fn plain_headers(says: &[remote::Header]) -> Result<HeaderMap, SourceError> {
     Ok(headers)
 }
 
-/// The Secret's keys as headers. A line end behind a value stems from the file that the Secret was made of.
+/// The keys of the Secret as headers. A newline at the end of a value comes from the file that the Secret was
+/// created from.
 async fn headers_of_secret(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
     let keys = read_object(mount).await?;
     if keys.is_empty() {

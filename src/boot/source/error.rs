@@ -1,4 +1,4 @@
-//! Why a source's content cannot be had: shared by all kinds, so that the exit codes are, too.
+//! Errors of a source, common to all kinds, so that the exit codes are the same.
 
 use std::fmt;
 use std::io;
@@ -9,55 +9,55 @@ use crate::http::HttpError;
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::entry::{EnvError, PathError};
 
-/// Why a source's content cannot be had. It names entries, never values.
+/// Why a source cannot be fetched. The messages name entries, never values.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// What the source names is not there.
+    /// An object of the source does not exist.
     #[error("{0}")]
     Missing(String),
-    /// What the source names is there and cannot be read.
+    /// A file of the source cannot be read.
     #[error("failed to read {path:?}: {error}")]
     Unreadable {
-        /// What was to be read.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// The source gives what boot does not take.
+    /// The source provides an entry that is not allowed.
     #[error("{entry} {name:?}: {refused}")]
     Refused {
-        /// A variable or a file.
+        /// The kind of entry.
         entry: EntryName,
-        /// Its name or path.
+        /// The name or path.
         name: String,
-        /// Why not.
+        /// The reason.
         refused: EntryError,
     },
-    /// One of the source's keys is at fault.
+    /// A key of the source has an error.
     #[error("key {key:?}: {error}")]
     Key {
         /// The key.
         key: String,
-        /// What is wrong with it.
+        /// The error.
         error: Box<SourceError>,
     },
-    /// The profile's time is over.
+    /// The time limit expired.
     #[error("timed out after {seconds} s{doing}: raise {field}, or check why the source is slow")]
     TooSlow {
-        /// The time in seconds.
+        /// The time limit in seconds.
         seconds: u32,
-        /// The field that sets it.
+        /// The field with the time limit.
         field: &'static str,
-        /// What was waited for, ready to be appended.
+        /// What was in progress, in parentheses.
         doing: String,
     },
-    /// A server does not give it.
+    /// A request failed.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// A server gave it, and it is not what the profile says.
+    /// The content is not what the profile expects.
     #[error("{0}")]
     Content(String),
-    /// An archive holds what is not unpacked.
+    /// An archive cannot be unpacked.
     #[error("{0}")]
     Archive(String),
     /// The source is larger than its limit.
@@ -71,7 +71,7 @@ pub enum SourceError {
         /// The limit.
         limit: u64,
     },
-    /// The volume does not take it.
+    /// The volume cannot be written.
     #[error(transparent)]
     Volume(#[from] VolumeError),
 }
@@ -94,18 +94,18 @@ impl Coded for SourceError {
 }
 
 impl SourceError {
-    /// The source gives what boot does not take.
+    /// The source provides an entry that is not allowed.
     pub(crate) fn refused(entry: EntryName, name: &str, refused: EntryError) -> Self {
         Self::Refused { entry, name: name.to_owned(), refused }
     }
 
-    /// A time is over, which `field` sets, while `doing` was waited for.
+    /// The time limit of `field` expired while `doing` was in progress.
     pub(crate) fn too_slow(seconds: u32, field: &'static str, doing: Option<String>) -> Self {
         let doing = doing.map_or_else(String::new, |doing| format!(" ({doing})"));
         Self::TooSlow { seconds, field, doing }
     }
 
-    /// Whether the source could not be had, rather than that it gave what boot does not take.
+    /// Whether the source is unavailable, in contrast to invalid content.
     pub(crate) fn is_unavailable(&self) -> bool {
         match self {
             Self::Missing(_) | Self::Unreadable { .. } | Self::TooSlow { .. } => true,
@@ -119,13 +119,13 @@ impl SourceError {
         }
     }
 
-    /// The same error, as one of `key`.
+    /// The same error, with the key that it belongs to.
     pub(crate) fn of_key(self, key: &str) -> Self {
         Self::Key { key: key.to_owned(), error: Box::new(self) }
     }
 }
 
-/// What a source gives.
+/// A kind of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EntryName {
@@ -133,7 +133,7 @@ pub enum EntryName {
     Variable,
     /// A file.
     File,
-    /// What an archive holds, under its own name.
+    /// An entry of an archive, with its original name.
     Packed,
 }
 
@@ -147,19 +147,19 @@ impl fmt::Display for EntryName {
     }
 }
 
-/// Why boot does not take an entry.
+/// Why an entry is not allowed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// No process can hold it, or it must not come from a source.
+    /// The variable is invalid or must not be set by a source.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// No file can lie there.
+    /// The path is invalid.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// The source has given it already.
+    /// The source contains the name twice.
     #[error("the source contains it twice: rename one of them")]
     Twice,
-    /// It is more than the source may give.
+    /// The source exceeds its size limit.
     #[error(
         "it exceeds the limit of {limit} bytes for the source: raise limits.size of the source, and volume.sizeLimit with \
          it, if the size is expected"
@@ -168,7 +168,7 @@ pub enum EntryError {
         /// The limit.
         limit: u64,
     },
-    /// They are more than the source may give.
+    /// The source exceeds its number of files.
     #[error(
         "it exceeds the limit of {limit} files for the source: raise limits.files of the source, if the number is \
          expected"
@@ -183,7 +183,7 @@ pub enum EntryError {
          them"
     )]
     FileAndFolder {
-        /// The file that is in the way.
+        /// The other file.
         other: String,
     },
 }

@@ -1,4 +1,5 @@
-//! `http`: one request, whose answer becomes a file, an archive's files, or what a JSON object holds.
+//! `http`: one request, whose response becomes a file, the files of an archive, or the content of JSON
+//! objects.
 
 use reqwest::Method;
 

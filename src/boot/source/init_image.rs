@@ -1,9 +1,9 @@
-//! What a boot image of the pod's own left: `docs/boot-images.md` is the contract.
+//! `initImage`: the output of the pod's own boot image. `docs/boot-images.md` is the contract.
 //!
-//! The image's program has ended when boot runs, and no other container mounts its folder, so what lies there does not
-//! change while it is read. What it is may be anything: each entry is looked at without following links before it is
-//! opened, and every name, path and size goes through the [`Sink`], as those of every source do. Nobody says which of its
-//! variables are secret, so all are.
+//! The program of the image has exited when boot runs, and no other container mounts its folder, so the
+//! content does not change while it is read. But it is untrusted: the type of each entry is checked without
+//! following links before it is opened, and every name, path and size passes through the [`Sink`], as for
+//! every source. The image does not declare which variables are secret, so all are.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
@@ -20,10 +20,10 @@ use bootlace_core::entry::{EnvError, MAX_RECORD_BYTES, Rename};
 use bootlace_core::names;
 use bootlace_core::plan::boot_spec::InitImageSource;
 
-/// Bytes that are read of a file at a time.
+/// Size of a read.
 const CHUNK: usize = 64 * 1024;
 
-/// The folder that the image wrote to.
+/// The output folder of the image.
 pub(super) struct InitImageFolder<'a> {
     left: &'a InitImageSource,
 }
@@ -83,14 +83,14 @@ impl FetchSource for InitImageFolder<'_> {
         async { self.give(sink) }.boxed_local()
     }
 
-    /// The folder is memory of the pod for as long as the pod lives. What says that it is whole goes first, so that a
-    /// boot that is ended here and begun again finds nothing rather than a part.
+    /// The folder uses memory of the pod as long as the pod exists. The marker of a complete output is
+    /// removed first, so that a boot that is killed here finds no incomplete output when it runs again.
     fn written(&self) {
         if fs::remove_file(self.path().join(layout::OUT_DONE)).is_err() {
             return;
         }
         for entry in entries(self.path()).unwrap_or_default() {
-            // What cannot be removed takes room, and does no other harm.
+            // A file that cannot be removed only uses memory.
             let _ = if entry.found.is_dir() {
                 fs::remove_dir_all(entry.path)
             } else {
@@ -100,14 +100,14 @@ impl FetchSource for InitImageFolder<'_> {
     }
 }
 
-/// One entry of a folder, not followed where it is a link.
+/// An entry of a folder, without following links.
 struct Left {
     name: String,
     path: PathBuf,
     found: Metadata,
 }
 
-/// What lies in a folder, in the order of names, so that the same content always gives the same log.
+/// The entries of a folder, sorted by name, so that the same content always has the same log.
 fn entries(folder: &Path) -> Result<Vec<Left>, SourceError> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
@@ -127,7 +127,7 @@ fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError>
     expect(folder, folder.found.is_dir(), "a folder")?;
     for entry in entries(&folder.path)? {
         let size = entry.found.len();
-        // Not read where no variable could hold it.
+        // Not read if it is too large for a variable.
         if size > MAX_RECORD_BYTES as u64 {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
             let refused = EntryError::Env(EnvError::TooLong { size });
@@ -149,7 +149,7 @@ fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError>
 
 fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     let mut bytes = Vec::new();
-    // As much as the sink would take in all, and one byte more, by which it is too much.
+    // One byte more than the limit, so that the sink detects the excess.
     let limit = sink.limit().saturating_add(1);
     open(file)?.take(limit).read_to_end(&mut bytes).map_err(unreadable(&file.path))?;
     let records = environ::parse(&bytes).map_err(|error| {
@@ -191,7 +191,8 @@ fn give_files(top: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Opens a file. Nothing else is opened: a link may lead out of the folder, and a pipe would wait for its writer.
+/// Opens a file. Other entries are not opened: a link may lead out of the folder, and a pipe would wait for
+/// its writer.
 fn open(entry: &Left) -> Result<File, SourceError> {
     expect(entry, entry.found.is_file(), "a file")?;
     File::open(&entry.path).map_err(unreadable(&entry.path))
@@ -213,7 +214,7 @@ fn expect(entry: &Left, is: bool, what: &str) -> Result<(), SourceError> {
     Err(SourceError::Content(format!("{} is {found}: must be {what}", shown(&entry.path))))
 }
 
-/// A path in quotes, with escapes: its names are the image's.
+/// A quoted path with escapes, because the image chose the names.
 fn shown(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }

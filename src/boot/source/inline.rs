@@ -1,4 +1,4 @@
-//! `inline`: env and files that stand in the profile itself.
+//! `inline`: env and files in the profile itself.
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -8,7 +8,7 @@ use crate::boot::sink::Sink;
 use bootlace_core::entry::Rename;
 use bootlace_core::profile::spec::Inline;
 
-/// What the profile says itself; it came with the spec, so there is nothing to wait for.
+/// Inline content. It is part of the spec, so there is nothing to wait for.
 pub(super) struct InlineSource<'a> {
     inline: &'a Inline,
 }

@@ -1,4 +1,4 @@
-//! `optimus`: what an Optimus server compiled for a run of a job, its `run_input`.
+//! `optimus`: the `run_input` that an Optimus server compiles for a run of a job.
 //! <https://github.com/goto/optimus/blob/main/api/proto/goto/optimus/core/v1beta1/job_run.proto>
 
 use reqwest::Method;
@@ -13,10 +13,10 @@ use bootlace_core::entry::Rename;
 use bootlace_core::profile::address;
 use bootlace_core::profile::remote::{Client, InstanceType, NoValue, Optimus};
 
-/// What Go's templates write for what is not defined.
+/// What Go templates write for an undefined variable.
 const NO_VALUE: &str = "<no value>";
 
-/// How many entries with it the log lists, of each kind.
+/// How many entries with it the log lists, for each kind.
 const LISTED: usize = 20;
 
 /// The request's body.
@@ -27,7 +27,7 @@ struct RunInput<'a> {
     instance_type: &'static str,
 }
 
-/// The answer. Fields that are not known are left alone: a newer server may have more to say.
+/// The response. Unknown fields are ignored, because a newer server may add some.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Compiled<'j> {
@@ -62,11 +62,12 @@ impl RemoteApi for Optimus {
         let input = serde_json::to_string(&input).map_err(|error| json::broken(&error))?;
         let refused = |why: &str| HttpError::Address { url: self.host.clone(), why: why.to_owned() };
         if [&self.project, &self.job].into_iter().any(|name| name == "." || name == "..") {
-            // A URL's path cannot hold them, encoded or not: they would be dropped, and another address asked.
+            // The path of a URL cannot contain them, encoded or not: they would be removed, and the request
+            // would go to another address.
             return Err(refused("project and job cannot be . or ..: correct them in the profile").into());
         }
         let mut url = address::join(&self.host, "", []).map_err(HttpError::from)?;
-        // Segment by segment, so that a project's name is one segment whatever it holds.
+        // Segment by segment, so that the name of a project is one segment, whatever it contains.
         url.path_segments_mut().map_err(|()| refused("an address of this scheme has no path: write an HTTP address"))?.pop_if_empty().extend([
             "api",
             "v1beta1",
@@ -106,7 +107,7 @@ impl RemoteApi for Optimus {
     }
 }
 
-/// Looks for what Optimus did not find, and counts the pairs.
+/// Finds undefined template variables, and counts the pairs.
 fn check(
     entry: EntryName,
     object: Object<'_>,
@@ -140,14 +141,14 @@ fn check(
     Ok(pairs)
 }
 
-/// The sentence of an error's body: the JSON of a gRPC status.
+/// The message of an error response: the JSON of a gRPC status.
 fn said(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Status {
         code: u8,
         message: String,
     }
-    /// The codes' names, by number.
+    /// The names of the codes, by number.
     /// <https://grpc.io/docs/guides/status-codes/>
     const CODES: [&str; 17] = [
         "OK",

@@ -1,4 +1,4 @@
-//! Archives: what is unpacked, and every kind of entry that is refused, in all three formats.
+//! Archives: extraction, and every kind of entry that is refused, in all three formats.
 
 use std::io::Write;
 
@@ -20,10 +20,10 @@ pub(crate) const FOLDER: u8 = b'5';
 pub(crate) const PIPE: u8 = b'6';
 const GLOBAL: u8 = b'g';
 
-/// An entry: its kind, its name, what it holds.
+/// An entry: its kind, name and content.
 pub(crate) type Packed<'a> = (u8, &'a str, &'a [u8]);
 
-/// A tar with these entries, their names written as they are: the library's own way would clean them up.
+/// A tar with these entries. The names are written directly, because the library would normalize them.
 pub(crate) fn tar(entries: &[Packed<'_>]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (kind, name, content) in entries {
@@ -73,7 +73,7 @@ fn zip(entries: &[Packed<'_>]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// A server of `archive`.
+/// A server that responds with `archive`.
 fn serve(archive: Vec<u8>) -> Server {
     Server::tls(move |_, _| ok(archive.clone()))
 }
@@ -87,7 +87,8 @@ fn refused(archive: Vec<u8>, settings: &Value) -> (u8, String) {
     (exit_code, message.to_owned())
 }
 
-/// What a git host answers for a ref: one leading folder, folders as entries, the commit in a global header.
+/// The archive of a git host for a ref: one leading folder, entries for folders, the commit in a global
+/// header.
 fn repository() -> Vec<Packed<'static>> {
     vec![
         (FOLDER, "etl-4f2a/", b""),

@@ -24,7 +24,7 @@ fn failure(server: &Server, settings: &Value) -> (u8, String) {
     (exit_code, message[start.len()..].replace(&server.url(), "SERVER"))
 }
 
-/// How boot fails that has 6 MiB left of 12, and fetches what `server` gives by a source that `takes` it.
+/// The failure of a boot with 6 MiB left of 12, with the response of `server` and the settings of `request`.
 fn in_twelve_megabytes(server: &Server, takes: &Value) -> String {
     let client = Client::new();
     client.container.limit_memory(12 << 20, 5 << 20);
@@ -192,8 +192,8 @@ fn an_answer_that_is_too_large() {
     assert!(message.starts_with("SERVER/: ") && message.contains("1048576 bytes"), "{message}");
 }
 
-/// On a file system of its own, as the kubelet mounts one for an emptyDir in memory; in a mount namespace of its
-/// own, so that it ends with the process.
+/// On a separate file system, as the kubelet mounts one for an emptyDir in memory. It is in a mount
+/// namespace, so that it is removed with the process.
 #[test]
 fn a_volume_that_is_full() {
     let server = Server::tls(|_, _| ok(vec![b'x'; 300 << 10]));

@@ -1,4 +1,4 @@
-//! What an `http` source asks, and what becomes of the answer.
+//! The requests of an `http` source, and what the responses become.
 
 use serde_json::json;
 
@@ -125,7 +125,7 @@ fn an_optional_source_that_cannot_be_had_is_left_out() {
     assert!(log.contains("skipped because it is optional: https://127.0.0.1:"), "{log}");
     assert!(client.container.assets().is_empty());
 
-    // What it does give must be right all the same.
+    // If the source is available, its content must be valid.
     let server = Server::tls(|_, _| ok("whole"));
     let mut source = client.source(&server, &json!({"file": "../a"}), &json!({}));
     source["optional"] = json!(true);

@@ -1,4 +1,4 @@
-//! The `optimus` source, against a server that speaks the documented API, with answers of awkward content.
+//! The `optimus` source, with a server for the documented API and unusual content.
 
 use serde_json::{Value, json};
 

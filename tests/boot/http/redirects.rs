@@ -1,4 +1,5 @@
-//! Redirects: followed within bounds, never to another scheme or to the node, and without credentials elsewhere.
+//! Redirects: limited in number, never to another scheme or to the node, and without credentials for other
+//! hosts.
 
 use serde_json::json;
 

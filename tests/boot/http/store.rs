@@ -1,4 +1,4 @@
-//! Boot and the store: what is asked, how often, and what its answers mean.
+//! Boot and the store: requests, retries, and the meaning of responses.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::{Container, Outcome, code, inline, spec};
 
 const SECRET: &str = "bootlace-env-0123456789abcdef0123456789abcdef";
 
-/// Boots `env` with a store; where `secret`, the task takes its env from there.
+/// Boots `env` with a store; with `secret`, the task reads its env from a Secret.
 fn boot(container: &Container, server: &Server, secret: bool, env: &Value) -> Outcome {
     std::fs::write(&container.args.store_token, "the-token\n").unwrap();
     let mut spec = spec(&[inline("settings", env, &json!({}))]);
@@ -22,7 +22,7 @@ fn stored(created: bool, booted_before: bool) -> Reply {
     ok(json!({"secret": SECRET, "created": created, "bootedBefore": booted_before}).to_string())
 }
 
-/// A store that answers a `PUT` as it is told and takes every Event.
+/// A store that responds to a `PUT` with `put`, and accepts every Event.
 fn store(put: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Server {
     let puts = std::sync::atomic::AtomicUsize::new(0);
     Server::tls(move |asked, _| {
@@ -55,7 +55,7 @@ fn the_env_goes_to_the_store_and_an_event_tells_of_it_without_values() {
         "{note}"
     );
     assert!(!note.contains("hunter2") && !log.contains("hunter2") && !log.contains("the-token"));
-    // The hook proves by this that it arrived.
+    // The hook verifies the env with it.
     assert_eq!(container.env()["TOKEN"], b"hunter2\n");
 }
 
@@ -67,7 +67,7 @@ fn a_task_that_takes_its_env_otherwise_has_nothing_stored() {
     assert_eq!(bodies(&server, "POST /v1/events").len(), 1);
 }
 
-/// A replica that is killed in the middle of a request may have had the Secret made: the next one finds it.
+/// A replica that is killed during a request may have created the Secret already; the next one finds it.
 #[test]
 fn what_gets_no_answer_is_asked_again_and_found_there() {
     for first in [

@@ -1,4 +1,4 @@
-//! Why objects cannot be fetched, with which code, and what is tried again.
+//! Objects that cannot be fetched: codes and retries.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::http::merge;
 use crate::http::server::{self, Asked, Reply, Server, ok, status};
 use crate::support::{Container, code};
 
-/// What a store says of an object beside its bytes.
+/// The headers of an object.
 fn object_headers() -> Vec<String> {
     ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned).to_vec()
 }
@@ -19,7 +19,7 @@ fn object(content: &str) -> Reply {
     Reply::Whole(200, object_headers(), content.into())
 }
 
-/// The object `in/a` of a server of the tests' own, with credentials; `more` has further fields.
+/// The object `in/a` of a server in this process, with credentials; `more` has additional fields.
 fn source_of(container: &Container, server: &Server, more: &Value) -> Value {
     let keys = [("AWS_ACCESS_KEY_ID", MARK), ("AWS_SECRET_ACCESS_KEY", MARK), ("AWS_SESSION_TOKEN", MARK)];
     let mut says = json!({
@@ -124,7 +124,7 @@ fn who_says_nobody_asks_is_told_to_name_somebody() {
         let container = Container::new();
         let says = json!({"object": "a", "file": "a", "credentials": {"anonymous": true}});
         let (exit_code, message) = failure(&container, &source(&container, &store, &says));
-        // Azure's server does not show an anonymous client whether the container exists.
+        // Azure does not reveal to an anonymous client whether the container exists.
         assert!(exit_code == 69 && ["BL2101", "BL2204", "BL2205"].contains(&code(&message)), "{message}");
         assert!(message.contains("/anonymous/a: "), "{message}");
     }

@@ -1,4 +1,4 @@
-//! What becomes of one object.
+//! What one object becomes.
 
 use serde_json::json;
 

@@ -1,5 +1,6 @@
-//! The workload identities of the clouds: what a webhook of the cloud puts into the boot container's env, and servers
-//! that answer as its services do. In a process of their own, as that env is the process's.
+//! Workload identities of the clouds: the env that a webhook of the cloud sets in the boot container, and
+//! servers that behave like its services. They run in a separate process, because the env belongs to the
+//! process.
 
 use std::fs;
 
@@ -13,7 +14,7 @@ use crate::support::{Container, code};
 /// A temporary key.
 const KEY: &str = "ASIAEXAMPLE";
 
-/// Boots from `says` with `env`; code and log.
+/// Boots from `request` with `env`; returns exit code and log.
 fn boot(container: &Container, says: &Value, env: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = process::boot(container, &[remote(container, says)]);
     let output = command.envs(env.iter().copied()).output().unwrap();
@@ -35,7 +36,7 @@ fn says(store: &Value) -> Value {
     says
 }
 
-/// A store that takes one bearer token.
+/// A store that accepts one bearer token.
 fn bearer_store() -> Server {
     Server::plain(|asked, _| {
         let right = format!("authorization: Bearer {MARK}-access");
@@ -46,7 +47,7 @@ fn bearer_store() -> Server {
     })
 }
 
-/// An object as stores give it.
+/// An object in a store.
 fn whole() -> Reply {
     let headers = ["ETag: \"1\"", "Last-Modified: Sat, 21 Nov 2026 10:00:00 GMT"].map(str::to_owned);
     Reply::Whole(200, headers.to_vec(), b"whole".to_vec())
@@ -54,7 +55,7 @@ fn whole() -> Reply {
 
 #[test]
 fn a_role_of_the_service_account_reads_s3() {
-    // versitygw knows no temporary keys.
+    // versitygw does not support temporary keys.
     let store = Server::plain(|asked, _| {
         let has = |start: &str| asked.headers.iter().any(|line| line.starts_with(start));
         let signed = format!("authorization: AWS4-HMAC-SHA256 Credential={KEY}/");
@@ -84,7 +85,7 @@ fn a_role_of_the_service_account_reads_s3() {
         ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/tasks"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", &*token),
         ("AWS_ENDPOINT_URL_STS", &*sts),
-        // No way in: it would be anybody's who may set the env.
+        // Ignored: anyone who can set the env of a pod could set them.
         ("AWS_ACCESS_KEY_ID", "AKIAWRONG"),
         ("AWS_SECRET_ACCESS_KEY", "wrong"),
     ];
@@ -171,7 +172,7 @@ fn a_token_that_is_not_mounted_is_named() {
     assert!(message.contains("\"/nobody/mounted/it\"") && code(message) == "BL2102", "{log}");
 }
 
-/// It is asked without the proxy, which would not reach it.
+/// The metadata service is requested without the proxy, which could not reach it.
 #[test]
 fn nobody_who_gives_credentials_is_told_with_what_to_do() {
     let container = Container::new();
@@ -180,7 +181,7 @@ fn nobody_who_gives_credentials_is_told_with_what_to_do() {
     says["client"]["proxy"] = proxy.url().into();
     let token = token(&container);
     let env = [
-        // The discard port, where nobody listens.
+        // The discard port, on which no server listens.
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/v1/credentials"),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &*token),
     ];

@@ -1,4 +1,5 @@
-//! `objectStore`, from real servers that the tests start, and from one of their own where a store must behave badly.
+//! `objectStore`, with real servers that the tests start, and with a server in this process for invalid
+//! responses.
 
 mod failures;
 mod gives;
@@ -13,14 +14,14 @@ use crate::http::merge;
 use crate::support::{Container, Outcome};
 use stores::Store;
 
-/// What must not show in anything that boot says.
+/// A value that must not appear in any output of boot.
 const MARK: &str = "zq7Xv0hunter2";
 
-/// The S3 server's only user.
+/// The only user of the S3 server.
 const S3_KEY: &str = "AKIAEXAMPLE";
 const S3_SECRET: &str = "zq7Xv0hunter2-s3";
 
-/// The source `assets` that asks `store` with the right credentials; `more` has its further fields.
+/// The source `assets` in `store` with valid credentials; `more` has additional fields.
 fn source(container: &Container, store: &Store, more: &Value) -> Value {
     let mut says = store.says();
     says["credentials"] = store.credentials(container);
@@ -37,7 +38,7 @@ fn remote(container: &Container, says: &Value) -> Value {
     })
 }
 
-/// Boots from `source`, and sees to it that nothing marked is said.
+/// Boots from `source`, and checks that the output contains no marked value.
 fn boot(container: &Container, source: &Value) -> Outcome {
     let outcome = container.boot(std::slice::from_ref(source));
     let error = outcome.result.as_ref().err();

@@ -1,4 +1,4 @@
-//! What becomes of all objects below a prefix.
+//! What the objects below a prefix become.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ fn a_prefix_without_objects_is_missing_and_may_be_optional() {
     }
 }
 
-/// A store has no folders: web pages make an empty object with a slash at its end.
+/// A store has no folders: web consoles create an empty object whose key ends with a slash.
 #[test]
 fn what_stands_for_a_folder_is_none() {
     for store in [Kind::Gcs, Kind::Azure].map(|kind| Store::new(kind, "folders")) {

@@ -1,4 +1,4 @@
-//! How the world's registries behave: tokens from another server, blobs on a third one, connections that break.
+//! Behavior of real registries: tokens of another server, blobs on a third one, interrupted connections.
 
 use bootlace_test_registry::{Blob, PASSWORD, manifest};
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::support::code;
 
 const TOKEN: &str = "zq7Xv0hunter2-token";
 
-/// What a registry answers that holds `team/assets:v1`, an artifact of the files `a` and `b`.
+/// The responses of a registry that contains `team/assets:v1`, an artifact with the files `a` and `b`.
 fn artifact(path: &str) -> Option<Vec<u8>> {
     let files = [("a", "first"), ("b", "second")];
     if path == "/v2/team/assets/manifests/v1" {
@@ -54,7 +54,7 @@ fn client(server: &Server) -> Client {
     Client::of(&host, server::ca(), &secret(&[(&host, PASSWORD)]))
 }
 
-/// A registry that wants a token, of which `good` says whether it is good for the request.
+/// A registry that requires a token; `good` decides whether a request is authorized.
 fn wants_token(realm: String, good: impl Fn(&Asked, usize) -> bool + Send + Sync + 'static) -> Server {
     Server::tls(move |asked, before| {
         if !good(asked, before) {
@@ -72,7 +72,7 @@ fn a_token_is_fetched_where_the_registry_says_and_again_where_it_ended() {
     for (pull_secret, expected) in [(json!("registry"), Some(basic(PASSWORD))), (json!(null), None)] {
         let tokens =
             Server::tls(|_, before| ok(json!({"access_token": format!("{TOKEN}-{before}")}).to_string()));
-        // The second token is good for the last blob only.
+        // The second token is only valid for the last blob.
         let registry = wants_token(format!("{}/token", tokens.url()), |asked, before| {
             let token = authorization(asked);
             token == Some(&format!("Bearer {TOKEN}-{}", usize::from(before > 2)))
@@ -103,7 +103,8 @@ fn every_entry_for_the_registry_is_tried() {
     let both = secret(&[(&host, PASSWORD), (&format!("{host}/team"), "zq7Xv0hunter2-stale")]);
     let client = Client::of(&host, server::ca(), &both);
     assert_eq!(client.files(&client.source("team/assets:v1", &json!({}))), ["a=first", "b=second"]);
-    // The first without, the second with the closer entry, the others with the one that was good.
+    // The first request without credentials, the second with the more specific entry, the others with the
+    // accepted one.
     assert_eq!(registry.asked().len(), 5);
 }
 
@@ -146,7 +147,7 @@ fn credentials_go_to_nobody_whom_the_registry_must_not_name() {
         assert_eq!((exit_code, code(&message)), (69, "BL2206"), "{message}");
         assert_eq!(registry.asked().len(), 1);
     }
-    // What a blob's store asks for is nobody's to give.
+    // The challenge of a blob store must not receive credentials.
     let to = wants_token(format!("{}/token", other.url()), |_, _| false);
     let location = format!("Location: {}/", to.url());
     let registry = Server::tls(move |asked, _| match path(asked) {
@@ -156,7 +157,7 @@ fn credentials_go_to_nobody_whom_the_registry_must_not_name() {
     let client = client(&registry);
     let (exit_code, message) = client.failure(&client.source("team/assets:v1", &json!({})));
     assert_eq!((exit_code, code(&message)), (69, "BL2204"), "{message}");
-    // Nor may a blob lie on the node.
+    // A blob must not be on the node either.
     let registry = Server::tls(move |asked, _| match path(asked) {
         path if path.contains("/blobs/") => status(302, &["Location: https://169.254.169.254/"], ""),
         path => ok(artifact(path).unwrap()),

@@ -1,4 +1,4 @@
-//! What an artifact and an image give.
+//! The files of artifacts and images.
 
 use bootlace_test_registry::{Access, Registry, manifest};
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ fn an_images_layers_are_applied_in_their_order() {
 fn a_layer_may_be_compressed_by_gzip_by_zstd_or_not_at_all() {
     let registry = registry();
     let tar = tar(&[file("app/a", "1")]);
-    // As seekable layers are: an empty frame first, then more than one.
+    // Like seekable layers: a skippable frame first, then several frames.
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
     let frames: Vec<_> = tar.chunks(700).map(|part| zstd::encode_all(part, 3).unwrap()).collect();
     for (kind, content) in [
@@ -198,7 +198,7 @@ fn a_registry_for_everybody_and_one_without_tls() {
         let client = Client::new(registry);
         assert_eq!(client.files(&client.source("assets:v1", &more)), ["a=a"]);
     }
-    // Only where the profile says so.
+    // Only if the profile sets `plainHttp`.
     let client = Client::of(plain.host(), open.ca(), &plain.pull_secret("x"));
     let (exit_code, message) = client.failure(&client.source("assets:v1", &json!({"pullSecret": null})));
     assert_eq!((exit_code, code(&message)), (75, "BL2202"), "{message}");

@@ -1,5 +1,5 @@
-//! The source `oci`, from Debian's docker-registry with TLS of a private CA and a password; and from a server of the
-//! tests' own where it is about how a registry behaves.
+//! The `oci` source, with Debian's docker-registry, which has TLS with a private CA and a password, and with
+//! a server in this process for special behavior.
 
 mod behaves;
 mod gives;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::http::archives::{FOLDER, Packed, REGULAR, gzip, tar};
 use crate::support::{Container, Outcome};
 
-/// What must not show in anything that boot says.
+/// A value that must not appear in any output of boot.
 const MARK: &str = "zq7Xv0hunter2";
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -32,7 +32,7 @@ fn wait<T>(what: impl Future<Output = anyhow::Result<T>>) -> T {
     runtime.block_on(what).unwrap()
 }
 
-/// Pushes an image of layers, the lowest first.
+/// Pushes an image with these layers, starting with the lowest.
 fn push_image(registry: &Registry, tag: &str, layers: &[&[Packed<'_>]]) -> Blob {
     wait(async {
         let config = registry.blob("team/image", CONFIG, format!("{{\"tag\": \"{tag}\"}}")).await?;
@@ -62,7 +62,8 @@ impl Client {
         Self { container, host: host.to_owned() }
     }
 
-    /// The source `assets` of `name`; `more` has further fields of the request, of `client` too.
+    /// The source `assets` with the reference `name`; `more` has additional fields of the request, including
+    /// `client`.
     fn source(&self, name: &str, more: &Value) -> Value {
         let mut request = json!({
             "reference": format!("{}/{name}", self.host),
@@ -85,7 +86,7 @@ impl Client {
         })
     }
 
-    /// Boots, and sees to it that no password is said.
+    /// Boots, and checks that the output contains no password.
     fn boot(&self, source: &Value) -> Outcome {
         let outcome = self.container.boot(std::slice::from_ref(source));
         let error = outcome.result.as_ref().err();
@@ -94,7 +95,7 @@ impl Client {
         outcome
     }
 
-    /// The files of a boot that goes well, as `path=content`.
+    /// The files of a successful boot, as `path=content`.
     fn files(&self, source: &Value) -> Vec<String> {
         self.boot(source).log();
         let files = self.container.assets().into_iter();

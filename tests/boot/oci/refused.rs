@@ -138,7 +138,7 @@ fn entries_that_lead_out_or_are_no_files() {
         assert_eq!((exit_code, code(&message)), (65, expected), "{message}");
         assert!(message.starts_with(start), "{message}");
     }
-    // What is not taken may be a link, but it may not lead out.
+    // An entry that is not selected may be a link, but must not have a path outside of the folder.
     push_image(
         &registry,
         "beside",

@@ -10,7 +10,7 @@ use super::errors;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::Azure;
 
-/// What Azure Workload Identity tells a pod.
+/// The env of Azure Workload Identity.
 /// <https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>
 const WORKLOAD: [(&str, Key); 4] = [
     ("AZURE_CLIENT_ID", Key::ClientId),
@@ -19,7 +19,7 @@ const WORKLOAD: [(&str, Key); 4] = [
     ("AZURE_AUTHORITY_HOST", Key::AuthorityHost),
 ];
 
-/// The keys of a Secret: an account's key, a shared access signature, or a service principal.
+/// The keys of a Secret: an account key, a shared access signature, or a service principal.
 const ACCOUNT_KEY: &str = "AZURE_STORAGE_KEY";
 const SIGNATURE: &str = "AZURE_STORAGE_SAS_TOKEN";
 const PRINCIPAL: [(&str, Key); 3] = [
@@ -30,12 +30,12 @@ const PRINCIPAL: [(&str, Key); 3] = [
 const KEYS: &str = "AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and \
                     AZURE_CLIENT_SECRET";
 
-/// Where it is.
+/// The address of the store.
 pub(super) fn address(says: &Azure) -> String {
     says.endpoint.clone().unwrap_or_else(|| format!("https://{}.blob.core.windows.net", says.account))
 }
 
-/// Opens it at `address`.
+/// Creates a client for `address`.
 pub(super) fn open(
     says: &Azure,
     address: &str,

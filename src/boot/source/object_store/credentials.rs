@@ -1,4 +1,4 @@
-//! Which store it is, and who asks.
+//! The store of a source and its credentials.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,37 +17,38 @@ use bootlace_core::profile::object_store::ObjectStore;
 
 const NO_STORE: &str = "objectStore has neither s3, nor gcs, nor azure: add one of them";
 
-/// A store that can be asked.
+/// A client for a store.
 pub(super) struct OpenStore {
     pub(super) objects: Arc<dyn ::object_store::ObjectStore>,
-    /// Its kind, for a sentence: `S3`.
+    /// The kind of store for messages: `S3`.
     pub(super) kind: &'static str,
     pub(super) transport: Arc<Transport>,
 }
 
-/// What a store of any kind is opened with.
+/// Settings that all kinds of stores have in common.
 pub(super) struct StoreConfig {
     pub(super) who: Credentials,
     pub(super) connector: Connector,
     pub(super) retry: RetryConfig,
 }
 
-/// Who asks.
+/// The credentials for a store.
 pub(super) enum Credentials {
-    /// Whoever the cloud takes the pod for.
+    /// The workload identity of the pod.
     Workload,
-    /// Whoever the keys of a Secret say.
+    /// The keys of a Secret.
     Secret {
-        /// The Secret's name, for errors.
+        /// The name of the Secret, for errors.
         name: String,
         keys: Keys,
     },
-    /// Nobody.
+    /// No credentials.
     Anonymous,
 }
 
 impl Credentials {
-    /// The value of a key, if the Secret has it, without the line end of the file that it may have been made of.
+    /// The value of a key, if it exists, without the newline of the file that the Secret may have been
+    /// created from.
     pub(super) fn key(&self, key: &str) -> Result<Option<String>, SourceError> {
         let Self::Secret { name, keys } = self else { return Ok(None) };
         let text = |value: &Vec<u8>| str::from_utf8(value).map(|text| text.trim_end().to_owned());
@@ -55,7 +56,7 @@ impl Credentials {
         text.map_err(|_| refused(name, key, "is not UTF-8: correct it"))
     }
 
-    /// The same, for a key that must be there.
+    /// The value of a key that must exist.
     pub(super) fn required(&self, key: &str, keys: &str) -> Result<String, SourceError> {
         let name = self.secret();
         self.key(key)?.filter(|value| !value.is_empty()).ok_or_else(|| {
@@ -65,7 +66,7 @@ impl Credentials {
         })
     }
 
-    /// A key whose value cannot be used.
+    /// An error for a key with an invalid value.
     pub(super) fn refused(&self, key: &str, why: &str) -> SourceError {
         refused(self.secret(), key, why)
     }
@@ -82,7 +83,7 @@ fn refused(secret: &str, key: &str, why: &str) -> SourceError {
     HttpError::Setup(format!("key {key} of Secret {secret} of credentials.secret {why}")).into()
 }
 
-/// Reads the credentials that the kubelet mounted below `mount`, and makes ready to ask. Nothing is asked yet.
+/// Reads the credentials that are mounted below `mount`, and creates the client. It sends no request.
 pub(super) async fn open(
     says: &ObjectStore,
     client: &HttpClient<'_>,
@@ -117,7 +118,7 @@ pub(super) async fn open(
     Ok(OpenStore { objects, kind, transport })
 }
 
-/// Where the store is, where the cloud tells `region_of_workload`.
+/// The address of the store, in `region_of_workload` if the profile sets no region.
 pub(super) fn address(says: &ObjectStore, region_of_workload: Option<String>) -> Result<String, HttpError> {
     match (&says.s3, &says.gcs, &says.azure) {
         (Some(s3), ..) => Ok(s3::address(s3, region_of_workload)),
@@ -127,7 +128,7 @@ pub(super) fn address(says: &ObjectStore, region_of_workload: Option<String>) ->
     }
 }
 
-/// The same as a URL.
+/// Parses the address.
 pub(super) fn url(address: &str) -> Result<Url, HttpError> {
     address.parse().map_err(|error| HttpError::Address {
         url: address.to_owned(),
@@ -147,7 +148,7 @@ async fn credentials(says: &ObjectStore, mount: &Path) -> Result<Credentials, So
     Ok(Credentials::Secret { name: name.clone(), keys })
 }
 
-/// When the library asks again itself: for the rest of an object that broke off. All else is the transport's.
+/// The library itself only retries the rest of an interrupted object; the transport makes all other retries.
 fn retry(attempts: u32, deadline: Instant) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
@@ -160,13 +161,13 @@ fn retry(attempts: u32, deadline: Instant) -> RetryConfig {
     }
 }
 
-/// A variable that the cloud gave the boot container.
+/// A variable that the cloud set in the boot container.
 pub(super) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Those of `names` that it gave, and that a file lies where one of them says so: the library would tell of it in words
-/// that say nothing of the pod.
+/// The variables among `names` that are set. If one is the path of a file, the file must exist, because the
+/// library's own error message would not name the cause.
 pub(super) fn workload<K: Copy>(names: &[(&str, K)]) -> Result<Vec<(K, String)>, SourceError> {
     let mut given = Vec::new();
     for &(name, key) in names {

@@ -1,4 +1,4 @@
-//! What a store's error means, and what is to be done.
+//! Errors of object stores, and what to do about them.
 
 use std::error::Error;
 
@@ -11,18 +11,18 @@ use super::credentials::OpenStore;
 use crate::boot::source::SourceError;
 use crate::http::{self, HttpError, ServerError};
 
-/// What S3, Google Cloud Storage and Azure answer an error with, each in XML; AWS' token service wraps it.
+/// The XML error of S3, Google Cloud Storage and Azure; the token service of AWS wraps it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Xml {
     code: String,
     message: String,
-    /// Where the bucket is, as S3 tells whoever asks in another region.
+    /// The region of the bucket, which S3 reports to clients in another region.
     region: String,
     error: Option<Box<Xml>>,
 }
 
-/// What those who give tokens answer, RFC 6749, section 5.2.
+/// The JSON error of token servers, RFC 6749, section 5.2.
 #[derive(Deserialize)]
 struct Json {
     error: String,
@@ -30,7 +30,7 @@ struct Json {
     error_description: String,
 }
 
-/// The server's own words in an error's body.
+/// The server's error message in headers or body.
 pub(super) fn said(headers: &HeaderMap, body: &[u8]) -> Option<ServerError> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let mut said = xml(body).or_else(|| json(body)).or_else(|| {
@@ -113,7 +113,7 @@ fn of_status(status: StatusCode) -> &'static str {
     }
 }
 
-/// What an error of the library comes to.
+/// Converts an error of the library.
 pub(super) fn of(store: &OpenStore, error: &::object_store::Error) -> SourceError {
     if let Some(error) = told(error) {
         return error.into();
@@ -131,12 +131,12 @@ pub(super) fn of(store: &OpenStore, error: &::object_store::Error) -> SourceErro
     SourceError::Content(strange(store.kind))
 }
 
-/// The same, for one that ends an object half way.
+/// Converts an error in the middle of an object.
 pub(super) fn of_body(kind: &'static str, address: &str, error: &::object_store::Error) -> HttpError {
     told(error).unwrap_or_else(|| HttpError::Broke { place: address.to_owned(), what: strange(kind) })
 }
 
-/// Why a store cannot even be asked.
+/// The error for credentials or settings that the library refuses.
 pub(super) fn unusable(what: &str) -> SourceError {
     HttpError::Setup(format!("{what} of the boot container or the profile is invalid: correct it")).into()
 }
@@ -145,7 +145,7 @@ fn strange(kind: &str) -> String {
     format!("the response is not a response of {kind}: check that endpoint is the address of such a store")
 }
 
-/// What the transport said, which the library wraps in its own errors.
+/// The error of the transport, which the library wraps in its own errors.
 fn told(error: &::object_store::Error) -> Option<HttpError> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -10,15 +10,15 @@ use super::errors;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::Gcs;
 
-/// The key that Google's own pages on GKE make such a Secret with.
+/// The key in the documentation of GKE.
 const KEY: &str = "key.json";
 
-/// Where it is.
+/// The address of the store.
 pub(super) fn address(says: &Gcs) -> String {
     says.endpoint.clone().unwrap_or_else(|| "https://storage.googleapis.com".to_owned())
 }
 
-/// Opens it at `address`.
+/// Creates a client for `address`.
 pub(super) fn open(
     says: &Gcs,
     address: &str,
@@ -32,7 +32,7 @@ pub(super) fn open(
         .with_retry(retry);
     let file = "GOOGLE_APPLICATION_CREDENTIALS";
     match &who {
-        // GKE's metadata service needs no word.
+        // The metadata service of GKE needs no configuration.
         Credentials::Workload => {
             if let Some(path) = env(file) {
                 builder = builder.with_application_credentials(path);
@@ -42,7 +42,7 @@ pub(super) fn open(
             let key = who.required(KEY, "key.json, the JSON key of a service account")?;
             builder = builder.with_service_account_key(key);
         }
-        // A token that is never sent keeps the library from looking for another.
+        // With a token, which is never sent, the library does not look for other credentials.
         Credentials::Anonymous => builder = builder.with_bearer_token("").with_skip_signature(true),
     }
     let built = builder.build().map_err(|_| match &who {

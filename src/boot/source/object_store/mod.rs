@@ -1,15 +1,16 @@
-//! `objectStore`: an object, or all objects below a prefix, of S3, Google Cloud Storage or Azure Blob Storage.
+//! `objectStore`: an object, or all objects below a prefix, of S3, Google Cloud Storage or Azure Blob
+//! Storage.
 //!
-//! | module | what it answers |
+//! | module | responsibility |
 //! |---|---|
-//! | `open` | which store is it, and who asks |
-//! | `s3`, `gcs`, `azure` | one store's address, and the keys of its Secret |
-//! | `service` | the library's requests, made as boot makes its own |
-//! | `words` | what does a store's error mean, and what is to be done |
-//! | `prefix` | many objects, several at a time |
+//! | `credentials` | the client of a store and its credentials |
+//! | `s3`, `gcs`, `azure` | the address of a store, and the keys of its Secret |
+//! | `service` | sends the requests of the library like those of boot itself |
+//! | `errors` | errors of stores, and what to do about them |
+//! | `prefix` | many objects concurrently |
 //!
-//! The library signs, lists and goes on where a download broke off. Whom boot trusts, how often it asks, and what it
-//! says of an error is `http`'s, as for every source.
+//! The library signs requests, lists objects and resumes interrupted downloads. CAs, retries and error
+//! messages are those of `http`, as for every source.
 
 mod azure;
 mod credentials;
@@ -39,14 +40,14 @@ use bootlace_core::plan::boot_spec::RemoteSpec;
 use bootlace_core::profile::object_store::ObjectStore;
 use bootlace_core::profile::remote;
 
-/// What an object store holds.
+/// A source in an object store.
 pub(super) struct ObjectStoreSource<'a> {
     remote: &'a RemoteSpec<ObjectStore>,
-    /// The time of the whole boot.
+    /// The time limit of the boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
     transport: OnceCell<Arc<Transport>>,
-    /// Objects of a prefix that are there already.
+    /// Number of objects of a prefix that are fetched already.
     objects: Cell<usize>,
 }
 
@@ -62,7 +63,7 @@ impl<'a> ObjectStoreSource<'a> {
         let mount = std::path::Path::new(path);
         let client = client::open(&settings, mount, self.seconds, &self.progress).await?;
         let store = credentials::open(says, &client, mount).await?;
-        // Set once: a source is fetched once.
+        // Cannot fail: a source is fetched once.
         let _ = self.transport.set(Arc::clone(&store.transport));
         let fetch = async {
             match (&says.object, &says.prefix) {
@@ -125,8 +126,8 @@ impl FetchSource for ObjectStoreSource<'_> {
     }
 }
 
-/// Where boot asks, in words: what the store's own tools call it, and the server. Where the region is the workload
-/// identity's to say, only the pod knows it.
+/// The address as text: the name in the tools of the store, and the server. If the workload identity sets the
+/// region, only the pod knows it.
 pub(super) fn address(says: &ObjectStore) -> Result<String, SourceError> {
     let address = credentials::address(says, None)?;
     credentials::url(&address)?;
@@ -135,7 +136,7 @@ pub(super) fn address(says: &ObjectStore) -> Result<String, SourceError> {
     Ok(format!("{} at {address}{region}", says.address()))
 }
 
-/// The profile's words in those of `http`, of which a store needs but some.
+/// The client settings of an object store as those of `http`.
 fn settings(says: &ObjectStore) -> remote::Client {
     let says = &says.client;
     remote::Client {
@@ -148,7 +149,7 @@ fn settings(says: &ObjectStore) -> remote::Client {
     }
 }
 
-/// The object at `path`, which streams in.
+/// Requests the object at `path`, and streams it.
 async fn get(store: &OpenStore, path: &Path) -> Result<GetResult, SourceError> {
     let mut options = GetOptions::default();
     options.extensions.insert(Whole);

@@ -1,4 +1,4 @@
-//! Many objects, several at a time.
+//! Fetches many objects concurrently.
 
 use std::cell::{Cell, RefCell};
 
@@ -12,7 +12,7 @@ use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::ObjectStore;
 
-/// Gives every object below `prefix`. `there` counts those that are.
+/// Fetches every object below `prefix`. `fetched` counts them.
 pub(super) async fn give(
     store: &OpenStore,
     says: &ObjectStore,
@@ -46,7 +46,7 @@ pub(super) async fn give(
     Ok(())
 }
 
-/// Gives one object, and says whether it is one.
+/// Fetches one object, and returns whether it is one.
 async fn object(
     store: &OpenStore,
     says: &ObjectStore,
@@ -57,8 +57,8 @@ async fn object(
     let key = found.location.as_ref();
     let below = key.strip_prefix(base.as_ref()).unwrap_or(key).trim_start_matches('/');
     let got = match get(store, &found.location).await {
-        // A folder, as stores' web pages make one: an empty object whose key ends with a slash. The library takes the
-        // slash away when it lists, and under the name without it there is nothing.
+        // A folder that was created in a web console: an empty object whose key ends with a slash. The
+        // library removes the slash when it lists objects, and there is no object without it.
         Err(SourceError::Http(error)) if found.size == 0 && error.is_not_found() => return Ok(false),
         got => got?,
     };

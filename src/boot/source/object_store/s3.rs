@@ -1,4 +1,4 @@
-//! Amazon S3, and stores that speak its protocol.
+//! Amazon S3 and stores with the same protocol.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::errors;
 use crate::boot::source::SourceError;
 use bootlace_core::profile::object_store::S3;
 
-/// What EKS tells a pod that has an identity: by a role for its service account, or by Pod Identity. Keys in the env
-/// are not among them: they belong into a Secret.
+/// The env of EKS for a pod with an identity, by IAM roles for service accounts or Pod Identity. Keys in the
+/// env are not used: they belong into a Secret.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>
 const WORKLOAD: [(&str, Key); 6] = [
     ("AWS_ROLE_ARN", Key::RoleArn),
@@ -25,12 +25,12 @@ const WORKLOAD: [(&str, Key); 6] = [
 const KEYS: &str =
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if they are temporary";
 
-/// The region that the cloud tells a pod which has an identity.
+/// The region that the cloud sets for a pod with an identity.
 pub(super) fn region_of_workload() -> Option<String> {
     env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION"))
 }
 
-/// Where it is, where the cloud tells `region_of_workload`.
+/// The address of the store, in `region_of_workload` if the profile sets no region.
 pub(super) fn address(says: &S3, region_of_workload: Option<String>) -> String {
     let region = region(says, region_of_workload);
     let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -48,7 +48,7 @@ fn region(says: &S3, of_workload: Option<String>) -> String {
     says.region.clone().or(of_workload).unwrap_or_else(|| "us-east-1".to_owned())
 }
 
-/// Opens it at `address`.
+/// Creates a client for `address`.
 pub(super) fn open(
     says: &S3,
     address: &str,

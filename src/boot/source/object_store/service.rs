@@ -1,4 +1,4 @@
-//! The library's requests, made as boot makes its own.
+//! Sends the requests of the library like those of boot itself.
 
 use std::sync::Arc;
 
@@ -13,15 +13,16 @@ use reqwest::{Request, Url};
 
 use crate::http::{HttpError, Transport, place};
 
-/// Marks a request for an object, whose size the source's own limit bounds while it is written.
+/// Marks a request for an object, whose size is limited while it is written.
 #[derive(Clone, Copy)]
 pub(super) struct Whole;
 
-/// How many bytes any other answer may have: a page of a list, or credentials, which the library keeps in memory. S3
-/// lists 1,000 objects a page and Azure 5,000, each with its name of at most 1,024 bytes and some hundred bytes more.
+/// Maximum size of any other response: a page of a list, or credentials, which the library keeps in memory.
+/// S3 lists 1,000 objects in a page and Azure 5,000, each with a name of at most 1,024 bytes and some hundred
+/// bytes more.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Gives the library its client.
+/// Creates the HTTP client of the library.
 #[derive(Debug, Clone)]
 pub(super) struct Connector(Arc<Transport>);
 
@@ -47,7 +48,7 @@ impl HttpService for Connector {
         })?;
         let mut request = Request::new(parts.method, url.clone());
         *request.headers_mut() = parts.headers;
-        // Boot only reads: what it sends is a form that asks for credentials, in one piece.
+        // Boot only reads: the only body is a form in one piece that requests credentials.
         *request.body_mut() = body.as_bytes().filter(|bytes| !bytes.is_empty()).cloned().map(Into::into);
         let response = self.0.send(request).await.map_err(failed)?;
 
@@ -71,7 +72,7 @@ impl HttpService for Connector {
     }
 }
 
-/// An error that the library neither understands nor tries again: the transport has done both.
+/// An error that the library neither interprets nor retries: the transport has done both.
 fn failed(error: HttpError) -> ServiceError {
     ServiceError::new(HttpErrorKind::Unknown, error)
 }

@@ -9,10 +9,10 @@ use crate::boot::source::{EntryError, EntryName, SourceError};
 use crate::http::Body;
 use bootlace_core::entry::AssetPath;
 
-/// ORAS' name for the folder that it was run in.
+/// The title that ORAS gives to its working directory.
 const HERE: &str = ".";
 
-/// Gives the files of `blobs` to `sink`.
+/// Writes the files of `blobs` to `sink`.
 pub(super) async fn give(
     repository: &Repository<'_>,
     blobs: &[Descriptor],
@@ -73,7 +73,7 @@ async fn give_folder(
     repository.blob(blob, sink, give).await
 }
 
-/// A folder that ORAS packed: each of its entries begins with the folder's own name.
+/// A folder that ORAS packed: each entry starts with the name of the folder.
 struct Folder<'a> {
     title: &'a str,
     selection: PathSelection<'a>,

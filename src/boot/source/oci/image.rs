@@ -1,8 +1,9 @@
-//! Images: layers, each of which adds to those below it, replaces and removes.
+//! Images: layers that add, replace and remove files of the layers below.
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md>
 //!
-//! Applied from the top: what a layer hides in the ones below is known before they are read, so that each file is
-//! written once and only if it stays. From the bottom, a volume would need room for what is removed again.
+//! The layers are applied from the top: what a layer hides is known before the lower ones are read, so each
+//! file is written once and only if it remains. From the bottom, the volume would need space for files that
+//! are removed again.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +15,24 @@ use crate::boot::source::SourceError;
 use crate::http::Body;
 use bootlace_core::entry::AssetPath;
 
-/// How a layer says that a file of a lower one is gone: a file of this name with the other's behind it.
+/// The prefix of a whiteout, which removes the file of that name in lower layers.
 const WHITEOUT: &str = ".wh.";
-/// … and that a folder's whole content is. Other names that begin like this are the storage driver's own.
+/// An opaque whiteout, which removes the content of a folder in lower layers. Other names with this prefix
+/// are internal to storage drivers.
 const OPAQUE: &str = ".wh..wh..opq";
 const DRIVERS_OWN: &str = ".wh..wh.";
 
-/// Bytes of names that are kept of what layers hide: boot's memory does not grow with the image.
+/// Maximum size of the names of hidden files, so that the memory of boot does not grow with the image.
 const MAX_COVER_BYTES: usize = 4 << 20;
 
-/// Gives the files of an image's layers to `sink`.
+/// Writes the files of the layers of an image to `sink`.
 pub(super) async fn give(
     repository: &Repository<'_>,
     image: &Image,
     selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    // An artifact of another kind may have its files packed in the same way; Flux and Helm do.
+    // Another artifact may contain its files as tars too; those of Flux and Helm do.
     if !image.is_image()
         && let Some(blob) = image.layers.iter().find(|blob| !blob.is_tar())
     {
@@ -56,7 +58,7 @@ pub(super) async fn give(
     }
 }
 
-/// What a layer leaves to know.
+/// What a layer contributes to the state of the image.
 struct Left {
     covers: Cover,
     link: Option<String>,
@@ -78,16 +80,16 @@ async fn give_layer(
     repository.blob(blob, sink, give).await
 }
 
-/// A layer while it is read.
+/// A layer that is being read.
 struct Layer<'a> {
     selection: PathSelection<'a>,
-    /// What the layers above hide.
+    /// Paths that upper layers hide.
     above: &'a Cover,
-    /// Where the layers above end.
+    /// The end of the upper layers in the sink.
     mark: &'a SinkPosition,
-    /// What this one hides from those below.
+    /// Paths that this layer hides in lower ones.
     covers: Cover,
-    /// The first link on the way to what is selected.
+    /// The first link in the selected path.
     link: Option<String>,
 }
 
@@ -113,7 +115,7 @@ impl SelectEntries for Layer<'_> {
             self.cover(&gone, Hidden::Whole)?;
             return Ok(None);
         }
-        // A layer need not name the folders that its files lie in.
+        // A layer does not need entries for the folders of its files.
         path.folders().try_for_each(|folder| self.cover(folder, Hidden::Itself))?;
         if kind == ArchiveEntryKind::Folder {
             self.cover(&name, Hidden::Itself)?;
@@ -127,10 +129,10 @@ impl SelectEntries for Layer<'_> {
             }
         }
         let Some(target) = self.selection.target(path) else { return Ok(None) };
-        // A target that is no path fails where it is made.
+        // An invalid target fails when the file is created.
         let covered = AssetPath::parse(&target).is_ok_and(|target| sink.is_covered(&target, self.mark));
         if hidden || covered {
-            // Hidden itself, it still hides what lies below it in the layers below.
+            // A hidden file still hides the files below its path in lower layers.
             self.cover(&name, Hidden::Whole)?;
             return Ok(None);
         }
@@ -143,7 +145,7 @@ impl SelectEntries for Layer<'_> {
 }
 
 impl Layer<'_> {
-    /// Notes what is hidden, as far as something selected can be.
+    /// Records that a path is hidden, if selected files may be affected.
     fn cover(&mut self, path: &str, hidden: Hidden) -> Result<(), SourceError> {
         match self.selection.match_path(path) {
             PathMatch::Beside if !path.is_empty() => Ok(()),
@@ -152,18 +154,18 @@ impl Layer<'_> {
     }
 }
 
-/// What of a path is hidden from lower layers.
+/// How a path is hidden in lower layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Hidden {
-    /// What is no folder: there is one above.
+    /// Anything but a folder is hidden: there is a folder in an upper layer.
     Itself,
-    /// What lies below it.
+    /// The paths below are hidden.
     Below,
-    /// The path and what lies below it.
+    /// The path and the paths below are hidden.
     Whole,
 }
 
-/// What layers hide, by path.
+/// The paths that layers hide.
 #[derive(Default)]
 struct Cover {
     paths: BTreeMap<String, Hidden>,
@@ -173,7 +175,7 @@ struct Cover {
 impl Cover {
     fn add(&mut self, path: &str, hidden: Hidden) -> Result<(), SourceError> {
         if let Some(known) = self.paths.get_mut(path) {
-            // An opaque folder is both: what was a file there is hidden, too.
+            // An opaque folder also hides a file at its own path.
             *known = hidden.max(*known);
             return Ok(());
         }
@@ -192,7 +194,7 @@ impl Cover {
         other.paths.into_iter().try_for_each(|(path, hidden)| self.add(&path, hidden))
     }
 
-    /// Whether something that is no folder is hidden at `path`.
+    /// Whether anything but a folder is hidden at `path`.
     fn hides(&self, path: &str) -> bool {
         let above = path.match_indices('/').filter_map(|(slash, _)| path.get(..slash)).chain([""]);
         self.paths.contains_key(path)
@@ -211,7 +213,7 @@ mod tests {
     use super::*;
     use crate::boot::volume::Volume;
 
-    /// What a layer says, in an order that its tar may have.
+    /// An entry of a layer.
     #[derive(Clone, Debug)]
     enum Said {
         File(String),
@@ -235,7 +237,8 @@ mod tests {
         }
     }
 
-    /// As a runtime does it: a folder on a disk, layer by layer from the lowest. Each file holds its layer's number.
+    /// The reference: a runtime applies the layers to a disk, from the lowest. Each file contains the number
+    /// of its layer.
     fn applied(layers: &[Vec<Said>]) -> BTreeMap<String, usize> {
         let mut files = BTreeMap::new();
         let below =
@@ -262,7 +265,7 @@ mod tests {
         files
     }
 
-    /// As boot does it.
+    /// The files that boot extracts.
     fn taken(layers: &[Vec<Said>], selection: PathSelection<'_>) -> BTreeMap<String, usize> {
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();
@@ -294,7 +297,8 @@ mod tests {
             1 => path.prop_map(Said::Gone),
             1 => path.prop_map(Said::Opaque),
         ];
-        // A tar that says of one path that it is a file and a folder is refused; what it would come to is nobody's rule.
+        // A tar in which a path is both a file and a folder is refused; the specification does not define its
+        // meaning.
         prop::collection::vec(said, 0..6).prop_map(|said| {
             let mut files = BTreeSet::<String>::new();
             let mut folders = BTreeSet::<String>::new();
@@ -333,7 +337,7 @@ mod tests {
     }
 
     proptest! {
-        /// Judged by a model that goes the other way.
+        /// Compares with a model that works in the other direction.
         #[test]
         fn from_the_top_comes_what_comes_from_the_bottom(
             layers in prop::collection::vec(layer(), 1..5),

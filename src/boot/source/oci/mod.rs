@@ -1,7 +1,8 @@
-//! `oci`: an artifact's files, or an image's, from a registry.
+//! `oci`: the files of an artifact or an image in a registry.
 //!
-//! An artifact is a list of named blobs: files, and folders that were packed. An image is a list of layers, each a tar
-//! of what it adds to the ones below it, and of what it removes. Both are unpacked while they stream in.
+//! An artifact is a list of named blobs: files, and packed folders. An image is a list of layers: tars with
+//! the files that they add to the layers below, and those that they remove. Both are unpacked while they are
+//! downloaded.
 
 mod artifact;
 mod image;
@@ -27,13 +28,13 @@ use bootlace_core::entry::Rename;
 use bootlace_core::plan::boot_spec::{DIR_PULL_SECRET, RemoteSpec};
 use bootlace_core::profile::oci::Oci;
 
-/// How many indexes may lead to an image: one is usual, and a second is allowed.
+/// Maximum number of nested indexes. One is usual.
 const MAX_INDEXES: usize = 3;
 
-/// What a registry holds.
+/// A source in a registry.
 pub(super) struct OciSource<'a> {
     remote: &'a RemoteSpec<Oci>,
-    /// The time of the whole boot.
+    /// The time limit of the boot.
     seconds: u32,
     progress: Arc<FetchProgress>,
 }
@@ -77,7 +78,7 @@ impl<'a> OciSource<'a> {
         Ok(())
     }
 
-    /// Those of the pull secret for this registry.
+    /// The credentials in the pull secret for this registry.
     async fn credentials(&self, reference: &Reference) -> Result<Vec<RegistryCredentials>, SourceError> {
         let RemoteSpec { request: says, path } = self.remote;
         let Some(secret) = &says.pull_secret else { return Ok(Vec::new()) };
@@ -109,7 +110,7 @@ fn reference(says: &Oci) -> Result<Reference, SourceError> {
     says.reference.parse().map_err(|error| setup(format!("oci.reference: {error}")))
 }
 
-/// Where boot asks first.
+/// The address of the first request.
 pub(super) fn address(says: &Oci) -> Result<String, SourceError> {
     Ok(first_asked(&reference(says)?, says.plain_http)?.into())
 }
@@ -132,14 +133,14 @@ impl FetchSource for OciSource<'_> {
     }
 }
 
-/// A repository, asked with attempts and deadlines.
+/// A repository, with retries and time limits.
 struct Repository<'r> {
     client: &'r HttpClient<'r>,
     session: &'r Session<'r>,
 }
 
 impl Repository<'_> {
-    /// What the reference comes to on a platform.
+    /// Resolves the reference for a platform.
     async fn image(&self, platform: &Platform, sink: &mut Sink<'_>) -> Result<Image, SourceError> {
         let mut digest: Option<Digest> = None;
         for _ in 0..=MAX_INDEXES {
@@ -169,8 +170,8 @@ impl Repository<'_> {
         Manifest::read(&bytes).map_err(|error| SourceError::Content(error.to_string()))
     }
 
-    /// What `give` makes of a blob and gives to `sink`. It begins anew with each attempt: what the one before gave is
-    /// forgotten.
+    /// Fetches a blob and passes it to `receive`, which writes to `sink`. Each attempt starts again: the sink
+    /// discards the content of the attempt before.
     async fn blob<T>(
         &self,
         blob: &Descriptor,
@@ -187,7 +188,7 @@ impl Repository<'_> {
     }
 }
 
-/// Told before a byte of it is downloaded.
+/// Fails before anything is downloaded.
 fn check_size(image: &Image, limit: u64) -> Result<(), SourceError> {
     let size = image.layers.iter().fold(0, |size: u64, blob| size.saturating_add(blob.size));
     if size <= limit {
