@@ -112,7 +112,7 @@ mod tests {
 
     /// The kubelet accepts more names than a shell.
     #[test]
-    fn a_name_is_one_that_the_kubelet_reads() {
+    fn names_that_the_kubelet_can_read_are_accepted() {
         for name in ["A", "spring.datasource.url", "db-user", "Logging:LogLevel", "1A", "A B", "A#B", "'"] {
             let mut file = Vec::new();
             append(&mut file, name, b"x").unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_reach_the_task_as_something_else_is_refused() {
+    fn values_that_the_kubelet_would_change_are_refused() {
         assert_eq!(refused(b""), Some(NotInFile::Empty));
         assert_eq!(refused(b"it's"), Some(NotInFile::Quote));
         assert_eq!(refused(b"a\r\nb"), Some(NotInFile::CarriageReturn));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_as_long_as_the_kubelet_reads() {
+    fn lines_up_to_the_limit_of_the_kubelet_are_accepted() {
         let longest = MAX_LINE_BYTES - "A=''\n".len();
         for (value, fits) in [
             (vec![b'x'; longest], true),

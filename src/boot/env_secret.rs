@@ -36,7 +36,7 @@ pub(super) async fn put_env(
         EnvStored { booted_before, .. } if answer.asked_before || booted_before => {
             Ok("already created by an earlier attempt, whose values are kept")
         }
-        EnvStored { .. } => Err(EnvSecretError::Taken { secret: secret.to_owned() }),
+        EnvStored { .. } => Err(EnvSecretError::AlreadyExists { secret: secret.to_owned() }),
     }
 }
 
@@ -58,15 +58,18 @@ pub(super) fn env(content: &MergedContent<'_>) -> Result<EnvRequest, BootError> 
     let mut env = BTreeMap::new();
     let mut bytes = 0;
     for (name, from) in &content.env {
-        let value = from.given.record(name)?.value().as_bytes();
+        let value = from.value.record(name)?.value().as_bytes();
         let name = name.to_string();
-        let unfit =
-            |why| EnvSecretError::Unfit { source_name: from.source.to_owned(), name: name.clone(), why };
+        let invalid = |reason| EnvSecretError::InvalidVariable {
+            source_name: from.source.to_owned(),
+            name: name.clone(),
+            reason,
+        };
         if !is_key(&name) {
-            return Err(unfit(UnfitVariable::NotAKey).into());
+            return Err(invalid(InvalidReason::NotAKey).into());
         }
         if str::from_utf8(value).is_err() {
-            return Err(unfit(UnfitVariable::NotText).into());
+            return Err(invalid(InvalidReason::NotText).into());
         }
         bytes += name.len() + value.len();
         env.insert(name, ByteString(value.to_vec()));
@@ -81,14 +84,14 @@ pub(super) fn env(content: &MergedContent<'_>) -> Result<EnvRequest, BootError> 
 #[derive(Debug, thiserror::Error)]
 pub enum EnvSecretError {
     /// A variable cannot be stored in a Secret.
-    #[error("variable {name:?} of source {source_name:?} {why}")]
-    Unfit {
+    #[error("variable {name:?} of source {source_name:?} {reason}")]
+    InvalidVariable {
         /// The source of the variable.
         source_name: String,
         /// The name of the variable.
         name: String,
         /// The reason.
-        why: UnfitVariable,
+        reason: InvalidReason,
     },
     /// The env is too large for a Secret.
     #[error(
@@ -107,7 +110,7 @@ pub enum EnvSecretError {
         "Secret {secret} already exists and was not created for this pod, which may be a copy of another one: create \
          the pod from its original manifest, or delete the Secret"
     )]
-    Taken {
+    AlreadyExists {
         /// The name of the Secret.
         secret: String,
     },
@@ -115,7 +118,7 @@ pub enum EnvSecretError {
 
 /// Why a variable cannot be stored in a Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UnfitVariable {
+pub enum InvalidReason {
     /// The name is not a valid key.
     #[error(
         "has a name that is not a valid key of a Secret: must have letters, digits, `-`, `_` and `.`, and at most \
@@ -134,10 +137,10 @@ pub enum UnfitVariable {
 impl Coded for EnvSecretError {
     fn code(&self) -> Code {
         match self {
-            Self::Unfit { .. } => Code::VariableNotDeliverable,
+            Self::InvalidVariable { .. } => Code::VariableNotDeliverable,
             Self::TooLarge { .. } => Code::EnvTooLargeForSecret,
             Self::Client(_) => Code::EnvNotStored,
-            Self::Taken { .. } => Code::EnvSecretTaken,
+            Self::AlreadyExists { .. } => Code::EnvSecretTaken,
         }
     }
 }
@@ -150,7 +153,7 @@ impl EnvSecretError {
 
     /// Whether the content of the sources is the cause.
     pub(super) fn is_content(&self) -> bool {
-        matches!(self, Self::Unfit { .. } | Self::TooLarge { .. })
+        matches!(self, Self::InvalidVariable { .. } | Self::TooLarge { .. })
     }
 }
 
@@ -162,12 +165,12 @@ mod tests {
 
     fn content(name: &str, value: &[u8]) -> MergedContent<'static> {
         let name = EnvName::parse(name, Rename::Keys).unwrap();
-        let given = EnvValue::parse(&name, value.to_vec(), true).unwrap();
-        MergedContent { env: [(name, FromSource { source: "login", given })].into(), files: FileTree::new() }
+        let value = EnvValue::parse(&name, value.to_vec(), true).unwrap();
+        MergedContent { env: [(name, FromSource { source: "login", value })].into(), files: FileTree::new() }
     }
 
     #[test]
-    fn a_secret_takes_what_can_be_its_keys() {
+    fn only_valid_keys_are_stored_in_a_secret() {
         for name in ["A", "connectionString.standard", "db-user", "2fa"] {
             assert!(env(&content(name, b"x")).unwrap().env.contains_key(name), "{name}");
         }
@@ -175,11 +178,12 @@ mod tests {
         for name in ["Logging:LogLevel", "A B", "..a", &long] {
             let error = env(&content(name, b"hunter2")).err().unwrap();
             assert_eq!(error.exit_code(), 65, "{name}");
-            let said = error.to_string();
-            let start =
-                format!("variable {name:?} of source \"login\" has a name that is not a valid key of a Secret");
-            assert!(said.starts_with(&start) && said.contains("exclude it"), "{said}");
-            assert!(!said.contains("hunter2"), "{said}");
+            let message = error.to_string();
+            let start = format!(
+                "variable {name:?} of source \"login\" has a name that is not a valid key of a Secret"
+            );
+            assert!(message.starts_with(&start) && message.contains("exclude it"), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 }

@@ -24,13 +24,13 @@ pub enum BootError {
     NoSpec,
     /// `BOOTLACE_SPEC` cannot be parsed.
     #[error(
-        "{} cannot be parsed by `bootlace boot` {} ({what}): use a boot image of the same version as the webhook",
+        "{} cannot be parsed by `bootlace boot` {} ({problem}): use a boot image of the same version as the webhook",
         names::ENV_BOOT_SPEC,
         env!("CARGO_PKG_VERSION")
     )]
     Spec {
         /// The problem and its position.
-        what: String,
+        problem: String,
     },
     /// A name under `keep` is not a valid file name.
     #[error("{} is invalid: keep[{container:?}] is not a container name: {error}", names::ENV_BOOT_SPEC)]
@@ -120,10 +120,7 @@ pub enum BootError {
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// The spec has `envSecret`, but no store.
-    #[error(
-        "{} has envSecret but no store: set --store-url of the webhook",
-        names::ENV_BOOT_SPEC
-    )]
+    #[error("{} has envSecret but no store: set --store-url of the webhook", names::ENV_BOOT_SPEC)]
     NoStore,
     /// The store did not store the env.
     #[error(transparent)]
@@ -166,7 +163,7 @@ impl BootError {
         const IO: u8 = 74;
         const TEMPORARY: u8 = 75;
 
-        fn of_source(error: &SourceError) -> u8 {
+        fn source_exit_code(error: &SourceError) -> u8 {
             match error {
                 SourceError::Refused { .. }
                 | SourceError::Content(_)
@@ -177,8 +174,8 @@ impl BootError {
                 SourceError::Missing(_) | SourceError::Unreadable { .. } | SourceError::Http(_) => {
                     UNAVAILABLE
                 }
-                SourceError::Key { error, .. } => of_source(error),
-                SourceError::TooSlow { .. } => TEMPORARY,
+                SourceError::Key { error, .. } => source_exit_code(error),
+                SourceError::TimedOut { .. } => TEMPORARY,
                 SourceError::Volume(_) => IO,
             }
         }
@@ -189,7 +186,7 @@ impl BootError {
             | Self::Spec { .. }
             | Self::Container { .. }
             | Self::Launcher { .. } => USAGE,
-            Self::Source(failure) => of_source(&failure.error),
+            Self::Source(failure) => source_exit_code(&failure.error),
             Self::Store(error) if error.is_content() => DATA,
             Self::Store(error) if error.is_temporary() => TEMPORARY,
             Self::Store(_) => UNAVAILABLE,
@@ -205,7 +202,7 @@ impl BootError {
 
     /// The error for a spec whose JSON is invalid.
     pub(super) fn spec(error: &serde_json::Error) -> Self {
-        Self::Spec { what: json_error::describe(error) }
+        Self::Spec { problem: json_error::describe(error) }
     }
 }
 
@@ -234,8 +231,8 @@ mod tests {
     use bootlace_core::plan::BootSpec;
 
     #[test]
-    fn a_spec_that_cannot_be_read_is_described_without_its_values() {
-        let sentence =
+    fn errors_of_an_invalid_spec_quote_no_values() {
+        let message =
             |json: &str| BootError::spec(&serde_json::from_str::<BootSpec>(json).unwrap_err()).to_string();
         let head = r#"{"task":{},"profile":{"name":"default","generation":1},"timeoutSeconds":"#;
         let cases = [
@@ -249,10 +246,10 @@ mod tests {
                 "unknown field `sha256`",
             ),
         ];
-        for (tail, what) in cases {
-            let sentence = sentence(&format!("{head}{tail}"));
-            assert!(sentence.contains(what), "{sentence}");
-            assert!(!sentence.contains("hunter2"), "{sentence}");
+        for (tail, problem) in cases {
+            let message = message(&format!("{head}{tail}"));
+            assert!(message.contains(problem), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 }

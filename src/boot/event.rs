@@ -31,7 +31,7 @@ pub(crate) enum LogEvent<'a> {
     /// A source overrides an entry of an earlier one.
     Overridden { source: &'a str, entry: EntryName, name: &'a str, earlier: &'a str },
     /// The store stored the env in a Secret.
-    Stored { secret: &'a str, how: &'static str, milliseconds: Millis },
+    Stored { secret: &'a str, result: &'static str, milliseconds: Millis },
     /// The pod spec sets a variable of a source for a container.
     Retained { container: &'a str, name: &'a str },
     /// Everything is on the volume.
@@ -41,7 +41,7 @@ pub(crate) enum LogEvent<'a> {
         milliseconds: Millis,
     },
     /// The result could not be recorded as an Event.
-    EventNotRecorded { why: String },
+    EventNotRecorded { reason: String },
     /// The boot failed.
     Failed {
         exit_code: u8,
@@ -72,12 +72,12 @@ impl fmt::Display for LogEvent<'_> {
         match self {
             Self::Begun { version, task, profile } => {
                 let task = task.describe();
-                let of =
+                let for_task =
                     if task.is_empty() { String::new() } else { format!(" for {}", task.escape_debug()) };
                 let ProfileRef { name, generation } = profile;
                 write!(
                     f,
-                    "bootlace {version}: booting{of} with BootProfile {name:?}, generation {generation}"
+                    "bootlace {version}: booting{for_task} with BootProfile {name:?}, generation {generation}"
                 )
             }
             Self::Noted { source, kind, note } => write!(f, "source {source:?} ({kind}): {note}"),
@@ -87,10 +87,10 @@ impl fmt::Display for LogEvent<'_> {
             Self::Overridden { source, entry, name, earlier } => {
                 write!(f, "source {source:?} overrides the {entry} {name:?} of source {earlier:?}")
             }
-            Self::Stored { secret, how, milliseconds } => {
-                write!(f, "env Secret {secret}: {how}, in {milliseconds}")
+            Self::Stored { secret, result, milliseconds } => {
+                write!(f, "env Secret {secret}: {result}, in {milliseconds}")
             }
-            Self::EventNotRecorded { why } => write!(f, "failed to record an Event: {why}"),
+            Self::EventNotRecorded { reason } => write!(f, "failed to record an Event: {reason}"),
             Self::Retained { container, name } => write!(
                 f,
                 "container {container:?} sets the variable {name:?} in the pod spec, which takes precedence over the sources"
@@ -116,7 +116,7 @@ pub(crate) struct Amount {
 
 impl Amount {
     /// The amount of these variables and files.
-    pub(crate) fn of<'a>(
+    pub(crate) fn new<'a>(
         env: impl Iterator<Item = &'a EnvValue>,
         files: impl Iterator<Item = &'a Staged>,
     ) -> Self {

@@ -17,7 +17,7 @@ pub(crate) struct ExcludedKeys {
 
 impl ExcludedKeys {
     /// Creates the matcher for these patterns.
-    pub(crate) fn by(patterns: &[String]) -> Self {
+    pub(crate) fn new(patterns: &[String]) -> Self {
         Self {
             patterns: patterns.iter().map(|pattern| WildMatch::new(pattern)).collect(),
             keys: Vec::new(),
@@ -26,14 +26,14 @@ impl ExcludedKeys {
     }
 
     /// Whether `key` is excluded.
-    pub(crate) fn leaves_out(&mut self, key: &str) -> bool {
-        let is_left_out = self.patterns.iter().any(|pattern| pattern.matches(key));
-        if is_left_out && self.keys.len() < LISTED_KEYS {
+    pub(crate) fn excludes(&mut self, key: &str) -> bool {
+        let is_excluded = self.patterns.iter().any(|pattern| pattern.matches(key));
+        if is_excluded && self.keys.len() < LISTED_KEYS {
             self.keys.push(key.to_owned());
-        } else if is_left_out {
+        } else if is_excluded {
             self.more += 1;
         }
-        is_left_out
+        is_excluded
     }
 
     /// Logs which keys were excluded.

@@ -19,7 +19,7 @@ pub(crate) struct Fetched<'a> {
     /// The name of the source in the profile.
     pub(crate) name: &'a str,
     /// Its content.
-    pub(crate) found: SourceContent,
+    pub(crate) content: SourceContent,
 }
 
 /// The event loop of a boot. One thread is enough, because boot only waits.
@@ -41,9 +41,10 @@ pub(crate) async fn all<'a>(
     let deadline = begun + Duration::from_secs(spec.timeout_seconds.into());
     let fetch = async |NamedSource { name, optional, limits, source }: &'a NamedSource<'a>| {
         let mut sink = Sink::new(volume, *limits).allowing(&spec.allow).renaming(source.rename());
-        let in_time = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
-        let too_slow = || SourceError::too_slow(spec.timeout_seconds, "boot.timeoutSeconds", source.doing());
-        match in_time.unwrap_or_else(|_| Err(too_slow())) {
+        let result = tokio::time::timeout_at(deadline, source.fetch(&mut sink)).await;
+        let timed_out =
+            || SourceError::timed_out(spec.timeout_seconds, "boot.timeoutSeconds", source.in_progress());
+        match result.unwrap_or_else(|_| Err(timed_out())) {
             Ok(()) => {}
             Err(error) if *optional && error.is_unavailable() => {
                 sink.clear();
@@ -51,14 +52,14 @@ pub(crate) async fn all<'a>(
             }
             Err(error) => return Err(failure(name, source.title(), spec, error)),
         }
-        let found = sink.into_found();
+        let content = sink.into_content();
         let kind = source.title();
-        for note in &found.notes {
+        for note in &content.notes {
             report.log(&LogEvent::Noted { source: name, kind: &kind, note });
         }
         let milliseconds = begun.elapsed().into();
-        report.log(&LogEvent::Fetched { source: name, kind: &kind, amount: found.amount(), milliseconds });
-        Ok(Fetched { name, found })
+        report.log(&LogEvent::Fetched { source: name, kind: &kind, amount: content.amount(), milliseconds });
+        Ok(Fetched { name, content })
     };
     future::try_join_all(sources.iter().map(fetch)).await
 }
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_fetched_at_the_same_time_and_kept_in_their_order() {
+    fn sources_are_fetched_concurrently_and_keep_their_order() {
         let reached = Rc::new(Notify::new());
         let waits = Rc::clone(&reached);
         let sources = [
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_never_answers_is_cut_off_and_named() {
+    fn a_source_that_never_responds_times_out_with_its_name() {
         let sources = [
             named("quick", async |_: &mut Sink<'_>| Ok(())),
             named("hangs", async |_: &mut Sink<'_>| std::future::pending().await),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_ends_the_others() {
+    fn one_failure_cancels_the_other_fetches() {
         let dropped = Cell::new(false);
         let sources = [
             named("hangs", async |_: &mut Sink<'_>| {

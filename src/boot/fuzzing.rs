@@ -24,15 +24,15 @@ const LIMITS: bootlace_core::plan::boot_spec::SourceLimits =
 ///
 /// # Panics
 /// If the content exceeds the limits.
-pub fn archive(bytes: &[u8], chunk: usize, says: &Archive, root: &std::path::Path) -> io::Result<()> {
+pub fn archive(bytes: &[u8], chunk: usize, settings: &Archive, root: &std::path::Path) -> io::Result<()> {
     let volume = Volume::open(root, "default").map_err(io::Error::other)?;
     let mut sink = Sink::new(&volume, Some(LIMITS));
     let chunks: Vec<_> = bytes.chunks(chunk.max(1)).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
     let body = stream::iter(chunks).boxed();
     let mut body = Body::new(body, "https://example.com/a".to_owned(), Default::default(), 1 << 20, None);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let unpacked = runtime.block_on(archive::unpack(&mut body, says, &mut sink));
-    let amount = sink.into_found().amount();
+    let unpacked = runtime.block_on(archive::unpack(&mut body, settings, &mut sink));
+    let amount = sink.into_content().amount();
     assert!(unpacked.is_err() || amount.bytes <= LIMITS.bytes, "an archive gave more than its limit");
     Ok(())
 }
@@ -43,12 +43,12 @@ pub fn archive(bytes: &[u8], chunk: usize, says: &Archive, root: &std::path::Pat
 /// If the volume cannot be created.
 pub fn answer(json: &[u8], pointer: &str, root: &std::path::Path) -> io::Result<()> {
     let volume = Volume::open(root, "default").map_err(io::Error::other)?;
-    for gives in [EntryKind::Env, EntryKind::Files] {
+    for kind in [EntryKind::Env, EntryKind::Files] {
         let mut sink = Sink::new(&volume, Some(LIMITS));
-        let given =
-            json::object(json, pointer).and_then(|object| json::give(object, gives, "", &[], &mut sink));
+        let written = json::object(json, pointer)
+            .and_then(|object| json::write_entries(object, kind, "", &[], &mut sink));
         // Errors are logged, so they must not contain values.
-        if let Err(error) = given {
+        if let Err(error) = written {
             assert!(!error.to_string().contains("hunter2"), "an error quotes a value");
         }
     }

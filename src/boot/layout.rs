@@ -48,7 +48,7 @@ fn optimus(
     let kept: HashSet<&str> = containers.iter().flat_map(|container| &container.keep).copied().collect();
     let mut env = EnvFile { name: names::FILE_OPTIMUS_ENV, content: Vec::new() };
     let mut secret = EnvFile { name: names::FILE_OPTIMUS_SECRET, content: Vec::new() };
-    for (name, FromSource { source, given }) in &content.env {
+    for (name, FromSource { source, value }) in &content.env {
         if kept.contains(name.as_str()) {
             continue;
         }
@@ -57,8 +57,8 @@ fn optimus(
                 LayoutError::NotForShell { giver: (*source).to_owned(), name: name.to_string() }.into()
             );
         }
-        let file = if given.is_secret() { &mut secret } else { &mut env };
-        assign(&mut file.content, name, given)?;
+        let file = if value.is_secret() { &mut secret } else { &mut env };
+        assign(&mut file.content, name, value)?;
     }
     for EnvFile { name, .. } in [&env, &secret] {
         check_is_free(name, content)?;
@@ -169,20 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_dialect_of_optimus() {
+    fn the_format_is_that_of_the_optimus_client() {
         assert_eq!(file(&[b"a b", b"it's", b""]), b"V0='a b'\nV1='it'\\''s'\nV2=''\n");
     }
 
     /// One process for each shell tests all bytes, and each of these values.
     #[test]
-    fn shells_read_what_was_written() {
+    fn shells_read_the_original_values() {
         let all: Vec<u8> = (1..=255).collect();
         let values: [&[u8]; 7] =
             [&all, b"'", b"''\\'", b"$HOME `id` $(id) \\n \\", b"a\nB='c'\n\r\n", b"", b"\"#!&;|"];
         for shell in ["sh", "bash"] {
-            let held = sourced(shell, &file(&values));
+            let env = sourced(shell, &file(&values));
             for (position, value) in values.iter().enumerate() {
-                assert_eq!(held[&format!("V{position}")], *value, "{shell}");
+                assert_eq!(env[&format!("V{position}")], *value, "{shell}");
             }
         }
     }

@@ -17,7 +17,7 @@ const MARGIN: u64 = 1 << 20;
 pub(crate) struct MemoryBudget {
     group: Option<Group>,
     /// Bytes that can be used before the cgroup is read again.
-    unseen: Cell<u64>,
+    reserved: Cell<u64>,
 }
 
 /// A memory cgroup with a limit, and the file names of its cgroup version.
@@ -43,20 +43,20 @@ pub(crate) struct MemoryExhausted {
 
 impl MemoryBudget {
     /// Reads the cgroup mounted at `root`. There is no limit if the cgroup has none or cannot be read.
-    pub(crate) fn of(root: &Path) -> Self {
-        Self { group: version_2(root).or_else(|| version_1(&root.join("memory"))), unseen: Cell::new(0) }
+    pub(crate) fn read(root: &Path) -> Self {
+        Self { group: version_2(root).or_else(|| version_1(&root.join("memory"))), reserved: Cell::new(0) }
     }
 
     /// Reserves `bytes`, if so much memory is left.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), MemoryExhausted> {
-        let unseen = self.unseen.get();
-        if self.group.is_none() || bytes <= unseen {
-            self.unseen.set(unseen.saturating_sub(bytes));
+        let reserved = self.reserved.get();
+        if self.group.is_none() || bytes <= reserved {
+            self.reserved.set(reserved.saturating_sub(bytes));
             return Ok(());
         }
         let left = self.left_for(bytes)?;
         // The process itself may grow meanwhile.
-        self.unseen.set((left / 4).saturating_sub(bytes));
+        self.reserved.set((left / 4).saturating_sub(bytes));
         Ok(())
     }
 
@@ -132,12 +132,12 @@ mod tests {
                 ("memory.stat", format!("anon 1\ninactive_file {}\nactive_file {}", files / 2, files / 2)),
             ],
         );
-        let memory = MemoryBudget::of(root.path());
+        let memory = MemoryBudget::read(root.path());
         (root, memory)
     }
 
     #[test]
-    fn what_the_limit_does_not_hold_is_not_taken() {
+    fn memory_beyond_the_limit_is_not_reserved() {
         let (_root, memory) = version_2_with(&(64 * MIB).to_string(), 40 * MIB, 10 * MIB);
         assert_eq!(memory.reserve(20 * MIB), Ok(()));
         let (limit, used, wanted) = (64 * MIB, 30 * MIB, 34 * MIB);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn many_small_pieces_are_counted_between_two_looks() {
+    fn small_reservations_are_counted_between_two_reads_of_the_cgroup() {
         let (root, memory) = version_2_with(&(64 * MIB).to_string(), 30 * MIB, 0);
         let mut taken = 0;
         while memory.reserve(16 * 1024).is_ok() {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_limit_of_the_pod_counts_where_it_can_be_seen() {
+    fn the_lower_limit_of_the_pod_applies_if_it_is_visible() {
         let root = tempfile::tempdir().unwrap();
         let limit = format!("hierarchical_memory_limit {}", 32 * MIB);
         write(
@@ -170,17 +170,17 @@ mod tests {
                 ("memory.stat", format!("{limit}\ntotal_inactive_file {MIB}\ntotal_active_file 0")),
             ],
         );
-        let memory = MemoryBudget::of(root.path());
+        let memory = MemoryBudget::read(root.path());
         let exhausted = memory.reserve(13 * MIB).unwrap_err();
         assert_eq!((exhausted.limit, exhausted.used), (32 * MIB, 19 * MIB));
         assert_eq!(memory.reserve(12 * MIB), Ok(()));
     }
 
     #[test]
-    fn without_a_limit_or_a_cgroup_everything_is_taken() {
+    fn without_a_limit_or_a_cgroup_any_amount_is_reserved() {
         let (_root, memory) = version_2_with("max", MIB, 0);
         assert_eq!(memory.reserve(u64::MAX), Ok(()));
-        assert_eq!(MemoryBudget::of(Path::new("/nowhere")).reserve(u64::MAX), Ok(()));
+        assert_eq!(MemoryBudget::read(Path::new("/nowhere")).reserve(u64::MAX), Ok(()));
         let root = tempfile::tempdir().unwrap();
         write(
             &root.path().join("memory"),
@@ -189,6 +189,6 @@ mod tests {
                 ("memory.stat", "hierarchical_memory_limit 9223372036854771712".to_owned()),
             ],
         );
-        assert_eq!(MemoryBudget::of(root.path()).reserve(u64::MAX), Ok(()));
+        assert_eq!(MemoryBudget::read(root.path()).reserve(u64::MAX), Ok(()));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct FromSource<'a, T> {
     /// The name of the source in the profile.
     pub(crate) source: &'a str,
     /// The value or the file.
-    pub(crate) given: T,
+    pub(crate) value: T,
 }
 
 /// Merges the content of the sources, in their order.
@@ -35,17 +35,17 @@ pub(crate) fn merge<'a>(
     report: &BootLog<'_>,
 ) -> Result<MergedContent<'a>, BootError> {
     let mut content = MergedContent { env: BTreeMap::new(), files: FileTree::new() };
-    for Fetched { name: source, found } in sources {
-        for (name, given) in found.env {
+    for Fetched { name: source, content: source_content } in sources {
+        for (name, value) in source_content.env {
             let entry = name.to_string();
             if let Some(FromSource { source: earlier, .. }) =
-                content.env.insert(name, FromSource { source, given })
+                content.env.insert(name, FromSource { source, value })
             {
                 let (entry, name) = (EntryName::Variable, &*entry);
                 report.log(&LogEvent::Overridden { source, entry, name, earlier });
             }
         }
-        for (path, given) in found.files {
+        for (path, value) in source_content.files {
             let entry = path.to_string();
             if let Some((other, earlier)) = content.files.obstacle(&path) {
                 return Err(BootError::FileAndFolder {
@@ -56,7 +56,7 @@ pub(crate) fn merge<'a>(
                 });
             }
             if let Some(FromSource { source: earlier, .. }) =
-                content.files.insert(path, FromSource { source, given })
+                content.files.insert(path, FromSource { source, value })
             {
                 let (entry, name) = (EntryName::File, &*entry);
                 report.log(&LogEvent::Overridden { source, entry, name, earlier });
@@ -68,13 +68,13 @@ pub(crate) fn merge<'a>(
 
 impl MergedContent<'_> {
     /// Whether there is a variable `name`.
-    pub(crate) fn gives(&self, name: &str) -> bool {
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.env.contains_key(name)
     }
 
     /// The amount of content.
     pub(crate) fn amount(&self) -> Amount {
-        let files = self.files.iter().map(|(_, from)| &from.given);
-        Amount::of(self.env.values().map(|from| &from.given), files)
+        let files = self.files.iter().map(|(_, from)| &from.value);
+        Amount::new(self.env.values().map(|from| &from.value), files)
     }
 }

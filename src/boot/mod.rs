@@ -55,16 +55,16 @@ use std::time::Instant;
 use bootlace_launch::termination;
 
 pub use error::BootError;
+pub(crate) use source::address;
 #[cfg(test)]
 pub(crate) use {
     env_file::NotInFile,
-    env_secret::UnfitVariable,
+    env_secret::InvalidReason,
     error::SourceFailure,
     layout::LayoutError,
     source::{EntryError, EntryName, SourceError},
     volume::VolumeError,
 };
-pub(crate) use source::address;
 
 use crate::store::client::{Client, token_file};
 use crate::store::protocol::{EventKind, MAX_NOTE_BYTES};
@@ -127,12 +127,12 @@ pub fn run_to(
     log: &mut dyn Write,
 ) -> Result<(), BootError> {
     let report = BootLog::new(log);
-    let failed = |error: &BootError| report.failure(error, &args.termination_log);
-    let spec = read_spec(env).inspect_err(failed)?;
+    let report_failure = |error: &BootError| report.failure(error, &args.termination_log);
+    let spec = read_spec(env).inspect_err(report_failure)?;
     report.set_format(spec.log_format);
-    let runtime = fetch::runtime().inspect_err(failed)?;
-    let result = boot(args, env, &spec, &runtime, &report).inspect_err(failed);
-    runtime.block_on(tell(args, &spec, &result, &report));
+    let runtime = fetch::runtime().inspect_err(report_failure)?;
+    let result = boot(args, env, &spec, &runtime, &report).inspect_err(report_failure);
+    runtime.block_on(record_event(args, &spec, &result, &report));
     // The system resolves names on a thread that cannot be stopped; boot does not wait for it.
     runtime.shutdown_background();
     result.map(drop)
@@ -146,11 +146,11 @@ fn boot(
     runtime: &Runtime,
     report: &BootLog<'_>,
 ) -> Result<String, BootError> {
-    let begun = Instant::now();
+    let start = Instant::now();
     let version = env!("CARGO_PKG_VERSION");
     report.log(&LogEvent::Begun { version, task: &spec.task, profile: &spec.profile });
 
-    let volume = Volume::open(&args.root, &spec.profile.name)?.within(MemoryBudget::of(&args.cgroup));
+    let volume = Volume::open(&args.root, &spec.profile.name)?.within(MemoryBudget::read(&args.cgroup));
     let sources = source::all(spec);
     let fetched = runtime.block_on(fetch::all(&sources, spec, &volume, report))?;
     let content = merge::merge(fetched, report)?;
@@ -159,24 +159,24 @@ fn boot(
     if let Some(secret) = &spec.env_secret {
         let store = spec.store.as_deref().ok_or(BootError::NoStore)?;
         let env = env_secret::env(&content)?;
-        let begun = Instant::now();
+        let start = Instant::now();
         let client = Client::new(store, &args.store_token).map_err(EnvSecretError::from)?;
-        let how = runtime.block_on(env_secret::put_env(&client, secret, &env))?;
-        report.log(&LogEvent::Stored { secret, how, milliseconds: begun.elapsed().into() });
+        let result = runtime.block_on(env_secret::put_env(&client, secret, &env))?;
+        report.log(&LogEvent::Stored { secret, result, milliseconds: start.elapsed().into() });
     }
     let launcher = if spec.http_get { &args.launcher_http } else { &args.launcher };
     volume.write(&content, &env_files, spec, &containers, launcher)?;
     for named in &sources {
-        named.source.written();
+        named.source.release();
     }
 
-    let booted = LogEvent::Booted { amount: content.amount(), milliseconds: begun.elapsed().into() };
+    let booted = LogEvent::Booted { amount: content.amount(), milliseconds: start.elapsed().into() };
     report.log(&booted);
     Ok(booted.to_string())
 }
 
 /// Records the result as an Event on the pod. A boot does not fail if that is not possible.
-async fn tell(
+async fn record_event(
     args: &BootCommandArgs,
     spec: &BootSpec<'_>,
     result: &Result<String, BootError>,
@@ -190,17 +190,17 @@ async fn tell(
         }
         Err(error) => (EventKind::Failed, error.code().append_to(&error.to_string(), MAX_NOTE_BYTES)),
     };
-    let told =
+    let reported =
         async { env_secret::report_outcome(&Client::new(store, &args.store_token)?, outcome, note).await };
     // If the boot failed, the error message must stay the last line of the log.
-    if let (Err(error), Ok(_)) = (told.await, result) {
-        report.log(&LogEvent::EventNotRecorded { why: error.to_string() });
+    if let (Err(error), Ok(_)) = (reported.await, result) {
+        report.log(&LogEvent::EventNotRecorded { reason: error.to_string() });
     }
 }
 
 fn read_spec(env: &[(OsString, OsString)]) -> Result<BootSpec<'static>, BootError> {
     let value = |name: &str| {
-        let (_, value) = env.iter().find(|(of, _)| of == name)?;
+        let (_, value) = env.iter().find(|(key, _)| key == name)?;
         value.to_str().map(str::to_owned)
     };
     if value(names::ENV_BOOT_SPEC).is_none() {

@@ -49,10 +49,10 @@ pub(crate) fn all<'a>(
             });
         }
     }
-    spec.keep.iter().map(|(name, kept)| one(spec, name, kept, content, env, report)).collect()
+    spec.keep.iter().map(|(name, kept)| for_container(spec, name, kept, content, env, report)).collect()
 }
 
-fn one<'a>(
+fn for_container<'a>(
     spec: &'a BootSpec<'_>,
     container: &'a str,
     kept: &'a [std::borrow::Cow<'_, str>],
@@ -60,12 +60,12 @@ fn one<'a>(
     env: &'a [(OsString, OsString)],
     report: &BootLog<'_>,
 ) -> Result<ContainerFiles<'a>, BootError> {
-    let held = spec.held.get(container).into_iter().flat_map(|prefix| held_names(env, prefix));
-    let held: BTreeSet<&str> = held.filter(|name| content.gives(name)).collect();
-    for name in &held {
+    let from_sources = spec.held.get(container).into_iter().flat_map(|prefix| names_with_prefix(env, prefix));
+    let retained: BTreeSet<&str> = from_sources.filter(|name| content.has_variable(name)).collect();
+    for name in &retained {
         report.log(&LogEvent::Retained { container, name });
     }
-    let keep: BTreeSet<&str> = held.iter().copied().chain(kept.iter().map(|name| &**name)).collect();
+    let keep: BTreeSet<&str> = retained.iter().copied().chain(kept.iter().map(|name| &**name)).collect();
 
     if spec.by_shell {
         let by_shell = content.env.iter().filter(|(name, _)| !keep.contains(name.as_str()));
@@ -86,14 +86,14 @@ fn one<'a>(
     let built_on = spec.built_on.get(container);
     let in_file = |name: &str| {
         let built_on = || built_on.into_iter().flatten().any(|other| other == name);
-        !held.contains(name) && (!keep.contains(name) || built_on())
+        !retained.contains(name) && (!keep.contains(name) || built_on())
     };
     let env_file = spec.file_keys.is_some().then(|| env_file(spec, content, in_file)).transpose()?;
     Ok(ContainerFiles { name: container, keep, references, env_file })
 }
 
 /// The names in the env of boot that start with `prefix`, without the prefix.
-fn held_names<'a>(env: &'a [(OsString, OsString)], prefix: &str) -> impl Iterator<Item = &'a str> {
+fn names_with_prefix<'a>(env: &'a [(OsString, OsString)], prefix: &str) -> impl Iterator<Item = &'a str> {
     // Boot only sets names in UTF-8.
     env.iter().filter_map(move |(name, _)| name.to_str()?.strip_prefix(prefix))
 }
@@ -106,7 +106,7 @@ fn env_file(
 ) -> Result<Vec<u8>, BootError> {
     let mut file = Vec::new();
     for (name, from) in content.env.iter().filter(|(name, _)| is_in(name.as_str())) {
-        env_file::append(&mut file, name.as_str(), from.given.bytes()).map_err(|error| {
+        env_file::append(&mut file, name.as_str(), from.value.bytes()).map_err(|error| {
             BootError::NotInFile {
                 source_name: from.source.to_owned(),
                 name: name.to_string(),

@@ -21,16 +21,16 @@ pub(crate) struct Sink<'v> {
     /// How the author of the source can change a name.
     rename: Rename,
     /// Bytes written so far, including open files.
-    given: Rc<Cell<u64>>,
+    written: Rc<Cell<u64>>,
     /// Bytes of memory for the variables, and their value at the last memory check.
     env: Cell<[u64; 2]>,
-    found: SourceContent,
+    content: SourceContent,
 }
 
 /// Bytes of memory for a variable in addition to its name and value.
 const VARIABLE_BYTES: u64 = 256;
 /// Memory is checked each time that the variables have grown by this size.
-const LOOK: u64 = 256 << 10;
+const CHECK_INTERVAL: u64 = 256 << 10;
 /// Memory for variables is needed three times until they are on the volume: here, in a buffer that grows, and
 /// on the volume.
 const COPIES: u64 = 3;
@@ -39,7 +39,7 @@ const COPIES: u64 = 3;
 pub(crate) struct SinkPosition {
     /// The number of the next file.
     next: u64,
-    given: u64,
+    written: u64,
     notes: usize,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct SourceContent {
 impl SourceContent {
     /// The amount of content.
     pub(crate) fn amount(&self) -> Amount {
-        Amount::of(self.env.values(), self.files.iter().map(|(_, file)| file))
+        Amount::new(self.env.values(), self.files.iter().map(|(_, file)| file))
     }
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct NewFile {
     path: AssetPath,
     staged: StagedFile,
     limit: u64,
-    given: Rc<Cell<u64>>,
+    written: Rc<Cell<u64>>,
 }
 
 impl<'v> Sink<'v> {
@@ -104,9 +104,9 @@ impl<'v> Sink<'v> {
             limits,
             allow: &[],
             rename: Rename::Keys,
-            given: Rc::default(),
+            written: Rc::default(),
             env: Cell::default(),
-            found: SourceContent::default(),
+            content: SourceContent::default(),
         }
     }
 
@@ -133,37 +133,37 @@ impl<'v> Sink<'v> {
 
     /// Discards all content, for a source that starts again.
     pub(crate) fn clear(&mut self) {
-        self.found = SourceContent::default();
-        self.given = Rc::default();
+        self.content = SourceContent::default();
+        self.written = Rc::default();
         self.env = Cell::default();
     }
 
     /// Returns the current position.
-    pub(crate) fn mark(&self) -> SinkPosition {
+    pub(crate) fn position(&self) -> SinkPosition {
         SinkPosition {
             next: self.volume.next_number(),
-            given: self.given.get(),
-            notes: self.found.notes.len(),
+            written: self.written.get(),
+            notes: self.content.notes.len(),
         }
     }
 
     /// Discards the files and notes since `mark`.
-    pub(crate) fn rewind(&mut self, mark: &SinkPosition) {
-        self.found.files.retain(|file| file.number() < mark.next);
-        self.found.notes.truncate(mark.notes);
-        self.given = Rc::new(Cell::new(mark.given));
+    pub(crate) fn rewind(&mut self, position: &SinkPosition) {
+        self.content.files.retain(|file| file.number() < position.next);
+        self.content.notes.truncate(position.notes);
+        self.written = Rc::new(Cell::new(position.written));
     }
 
     /// Whether a file before `mark` is at `path`, above it or below it.
-    pub(crate) fn is_covered(&self, path: &AssetPath, mark: &SinkPosition) -> bool {
-        let files = &self.found.files;
-        let there = files.get(path).or_else(|| files.obstacle(path).map(|(_, file)| file));
-        there.is_some_and(|file| file.number() < mark.next)
+    pub(crate) fn is_covered(&self, path: &AssetPath, position: &SinkPosition) -> bool {
+        let files = &self.content.files;
+        let file = files.get(path).or_else(|| files.obstacle(path).map(|(_, file)| file));
+        file.is_some_and(|file| file.number() < position.next)
     }
 
     /// The number of files.
     pub(crate) fn files(&self) -> usize {
-        self.found.files.len()
+        self.content.files.len()
     }
 
     /// Creates a temporary file on the volume, for content that must be complete before it can be read.
@@ -174,11 +174,11 @@ impl<'v> Sink<'v> {
     /// Adds a variable or a file.
     pub(crate) fn write_entry(
         &mut self,
-        gives: EntryKind,
+        kind: EntryKind,
         name: &str,
         content: &[u8],
     ) -> Result<(), SourceError> {
-        match gives {
+        match kind {
             EntryKind::Env => self.env(name, content.to_vec()),
             EntryKind::Secrets => self.secret(name, content.to_vec()),
             EntryKind::Files => self.file(name, content),
@@ -196,27 +196,27 @@ impl<'v> Sink<'v> {
     }
 
     fn variable(&mut self, name: &str, value: Vec<u8>, secret: bool) -> Result<(), SourceError> {
-        let refused = |refused: EntryError| SourceError::refused(EntryName::Variable, name, refused);
+        let refused = |reason: EntryError| SourceError::refused(EntryName::Variable, name, reason);
         if let Some(decides) = entry::decides(name, self.allow) {
             return Err(refused(EnvError::Reserved { decides, rename: self.rename }.into()));
         }
         let name = EnvName::parse(name, self.rename).map_err(|error| refused(error.into()))?;
         let value = EnvValue::parse(&name, value, secret).map_err(|error| refused(error.into()))?;
-        count(&self.given, value.len(), self.limits.bytes).map_err(refused)?;
+        count(&self.written, value.len(), self.limits.bytes).map_err(refused)?;
         self.count_memory(name.as_str().len() as u64 + value.len())?;
-        match self.found.env.insert(name, value) {
+        match self.content.env.insert(name, value) {
             None => Ok(()),
-            Some(_) => Err(refused(EntryError::Twice)),
+            Some(_) => Err(refused(EntryError::Duplicate)),
         }
     }
 
     /// Counts a variable of so many bytes, and checks the memory for all variables from time to time.
     fn count_memory(&self, bytes: u64) -> Result<(), SourceError> {
-        let [all, looked] = self.env.get();
+        let [all, checked] = self.env.get();
         let all = all.saturating_add(bytes).saturating_add(VARIABLE_BYTES);
-        let looks = all.saturating_sub(looked) >= LOOK;
-        self.env.set([all, if looks { all } else { looked }]);
-        if looks { self.has_memory(all.saturating_mul(COPIES)) } else { Ok(()) }
+        let checks = all.saturating_sub(checked) >= CHECK_INTERVAL;
+        self.env.set([all, if checks { all } else { checked }]);
+        if checks { self.has_memory(all.saturating_mul(COPIES)) } else { Ok(()) }
     }
 
     /// Starts a file. Several can be open at a time.
@@ -224,15 +224,15 @@ impl<'v> Sink<'v> {
         let path = AssetPath::parse(path)
             .map_err(|error| SourceError::refused(EntryName::File, path, EntryError::Path(error)))?;
         self.check(&path)?;
-        let (limit, given) = (self.limits.bytes, Rc::clone(&self.given));
-        Ok(NewFile { path, staged: self.volume.stage()?, limit, given })
+        let (limit, written) = (self.limits.bytes, Rc::clone(&self.written));
+        Ok(NewFile { path, staged: self.volume.stage()?, limit, written })
     }
 
     /// Adds a file that is complete.
     pub(crate) fn finish(&mut self, file: NewFile) -> Result<(), SourceError> {
         // Checked again, because another file may have been finished since this one was started.
         self.check(&file.path)?;
-        self.found.files.insert(file.path, file.staged.seal()?);
+        self.content.files.insert(file.path, file.staged.seal()?);
         Ok(())
     }
 
@@ -245,23 +245,23 @@ impl<'v> Sink<'v> {
 
     /// Adds a line to the log. It must contain names only, never values.
     pub(crate) fn note(&mut self, line: String) {
-        self.found.notes.push(line);
+        self.content.notes.push(line);
     }
 
     /// Returns the content.
-    pub(crate) fn into_found(self) -> SourceContent {
-        self.found
+    pub(crate) fn into_content(self) -> SourceContent {
+        self.content
     }
 
     fn check(&self, path: &AssetPath) -> Result<(), SourceError> {
-        let refused = |refused| Err(SourceError::refused(EntryName::File, &path.to_string(), refused));
-        if self.found.files.len() >= self.limits.files as usize {
+        let refused = |reason| Err(SourceError::refused(EntryName::File, &path.to_string(), reason));
+        if self.content.files.len() >= self.limits.files as usize {
             return refused(EntryError::TooMany { limit: self.limits.files });
         }
-        if self.found.files.get(path).is_some() {
-            return refused(EntryError::Twice);
+        if self.content.files.get(path).is_some() {
+            return refused(EntryError::Duplicate);
         }
-        match self.found.files.obstacle(path) {
+        match self.content.files.obstacle(path) {
             Some((other, _)) => refused(EntryError::FileAndFolder { other: other.to_string() }),
             None => Ok(()),
         }
@@ -269,16 +269,16 @@ impl<'v> Sink<'v> {
 }
 
 /// Counts `bytes` before they are stored.
-fn count(given: &Cell<u64>, bytes: u64, limit: u64) -> Result<(), EntryError> {
-    given.set(given.get().saturating_add(bytes));
-    if given.get() > limit { Err(EntryError::TooLarge { limit }) } else { Ok(()) }
+fn count(written: &Cell<u64>, bytes: u64, limit: u64) -> Result<(), EntryError> {
+    written.set(written.get().saturating_add(bytes));
+    if written.get() > limit { Err(EntryError::TooLarge { limit }) } else { Ok(()) }
 }
 
 impl NewFile {
     /// Appends to the file. Writing to a volume in memory is a copy, so there is nothing to await.
     pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<(), SourceError> {
-        let refused = |refused| SourceError::refused(EntryName::File, &self.path.to_string(), refused);
-        count(&self.given, chunk.len() as u64, self.limit).map_err(refused)?;
+        let refused = |reason| SourceError::refused(EntryName::File, &self.path.to_string(), reason);
+        count(&self.written, chunk.len() as u64, self.limit).map_err(refused)?;
         Ok(self.staged.write(chunk)?)
     }
 }
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decides_which_code_runs_is_taken_only_where_the_profile_allows_it() {
+    fn variables_that_decide_which_code_runs_must_be_allowed() {
         let (_root, volume) = volume();
         let allow = ["PATH".to_owned()];
         let mut sink = Sink::new(&volume, None).allowing(&allow);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_counts_once_it_is_finished() {
+    fn only_finished_files_are_part_of_the_content() {
         let (_root, volume) = volume();
         let mut sink = Sink::new(&volume, None);
         let mut whole = sink.create("whole").unwrap();
@@ -321,13 +321,13 @@ mod tests {
         whole.write(b"who").unwrap();
         whole.write(b"le").unwrap();
         sink.finish(whole).unwrap();
-        let found = sink.into_found();
-        assert_eq!(found.files.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>(), ["whole"]);
-        assert_eq!(found.amount().bytes, 5);
+        let content = sink.into_content();
+        assert_eq!(content.files.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>(), ["whole"]);
+        assert_eq!(content.amount().bytes, 5);
     }
 
     #[test]
-    fn one_source_cannot_give_the_same_twice() {
+    fn duplicates_in_a_source_are_refused() {
         let (_root, volume) = volume();
         let mut sink = Sink::new(&volume, None);
         sink.env("A", b"hunter2".to_vec()).unwrap();
@@ -342,32 +342,36 @@ mod tests {
         let error = sink.finish(second).unwrap_err().to_string();
         assert!(error.contains(r#"file "a/b""#) && error.contains("twice"), "{error}");
         let error = sink.finish(below).unwrap_err().to_string();
-        assert!(error.contains(r#"file "a/b/c""#) && error.contains(r#"also provides the file "a/b""#), "{error}");
+        assert!(
+            error.contains(r#"file "a/b/c""#) && error.contains(r#"also provides the file "a/b""#),
+            "{error}"
+        );
         let error = sink.create("a").err().unwrap().to_string();
         assert!(error.contains(r#"file "a""#) && error.contains(r#""a/b""#), "{error}");
     }
 
     #[test]
-    fn what_was_given_since_a_mark_is_forgotten() {
+    fn rewinding_discards_content_since_the_position() {
         let (root, volume) = volume();
         let path = |path: &str| AssetPath::parse(path).unwrap();
         let mut sink = Sink::new(&volume, Some(SourceLimits { bytes: 10, files: 2 }));
         sink.file("a/b", b"12345").unwrap();
-        let mark = sink.mark();
+        let position = sink.position();
         sink.file("c", b"67890").unwrap();
         sink.note("c".to_owned());
-        let covered =
-            |sink: &Sink<'_>| ["a", "a/b", "a/b/c", "a/c", "c"].map(|at| sink.is_covered(&path(at), &mark));
+        let covered = |sink: &Sink<'_>| {
+            ["a", "a/b", "a/b/c", "a/c", "c"].map(|at| sink.is_covered(&path(at), &position))
+        };
         assert_eq!(covered(&sink), [true, true, true, false, false]);
-        sink.rewind(&mark);
+        sink.rewind(&position);
         assert_eq!(std::fs::read_dir(root.path().join(".staging")).unwrap().count(), 1);
         sink.file("c", b"67890").unwrap();
-        let found = sink.into_found();
-        assert_eq!((found.files.len(), found.notes.len()), (2, 0));
+        let content = sink.into_content();
+        assert_eq!((content.files.len(), content.notes.len()), (2, 0));
     }
 
     #[test]
-    fn what_is_over_a_limit_is_not_written() {
+    fn content_beyond_a_limit_is_not_written() {
         let (root, volume) = volume();
         let mut sink = Sink::new(&volume, Some(SourceLimits { bytes: 10, files: 2 }));
         sink.env("A", b"1234".to_vec()).unwrap();

@@ -221,7 +221,7 @@ impl Volume {
                     self.make_folder(&assets.join(folder))?;
                 }
             }
-            self.rename(&from.given, &assets.join(path.as_path()))?;
+            self.rename(&from.value, &assets.join(path.as_path()))?;
         }
         Ok(())
     }
@@ -259,7 +259,7 @@ impl Volume {
     }
 
     fn write_env(&self, content: &MergedContent<'_>) -> Result<(), BootError> {
-        let records = content.env.iter().map(|(name, from)| from.given.record(name));
+        let records = content.env.iter().map(|(name, from)| from.value.record(name));
         let records = records.collect::<Result<Vec<_>, _>>()?;
         Ok(self.write_file(&self.root.join(names::FILE_ENV), &environ::encode(records))?)
     }
@@ -282,7 +282,7 @@ impl Volume {
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let found = fs::symlink_metadata(path).map_err(self.failed(path))?;
-                if found.is_dir() { Ok(()) } else { Err(VolumeError::NotOurs { path: path.to_owned() }) }
+                if found.is_dir() { Ok(()) } else { Err(VolumeError::NotAFolder { path: path.to_owned() }) }
             }
             Err(error) => Err(self.failed(path)(error)),
         }
@@ -348,7 +348,7 @@ pub enum VolumeError {
         "{path:?} is not a folder, although only Bootlace writes there: do not mount the volume {:?} in other containers",
         names::VOLUME
     )]
-    NotOurs {
+    NotAFolder {
         /// The folder.
         path: PathBuf,
     },
@@ -393,7 +393,7 @@ pub enum VolumeError {
 impl Coded for VolumeError {
     fn code(&self) -> Code {
         match self {
-            Self::NotMounted { .. } | Self::NotOurs { .. } => Code::VolumeNotMounted,
+            Self::NotMounted { .. } | Self::NotAFolder { .. } => Code::VolumeNotMounted,
             Self::Full { .. } => Code::VolumeFull,
             Self::NoMemory { .. } => Code::BootMemoryTooLow,
             Self::Unwritable { .. } => Code::VolumeNotWritable,
@@ -419,7 +419,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_volume_says_which_field_to_raise() {
+    fn a_full_volume_names_the_field_to_raise() {
         // A device that fails every write as a full file system does.
         let file = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let path = StagingPath(PathBuf::from("/nowhere/0"));
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn only_bootlaces_own_files_are_removed() {
+    fn only_files_of_bootlace_are_removed() {
         let root = tempfile::tempdir().unwrap();
         for folder in ["bin", "assets/sub", "env", "other"] {
             fs::create_dir_all(root.path().join(folder)).unwrap();

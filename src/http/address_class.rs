@@ -39,7 +39,7 @@ const METADATA_V6: [Ipv6Addr; 2] = [
 const NAT64: &[u8] = &[0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 
 impl NetworkZone {
-    pub(crate) fn of(address: IpAddr) -> Self {
+    pub(crate) fn new(address: IpAddr) -> Self {
         match address.to_canonical() {
             // 0.0.0.0/8 is "this host", which Linux treats as the loopback.
             IpAddr::V4(v4) if v4.is_loopback() || v4.octets()[0] == 0 => Self::Loopback,
@@ -48,7 +48,7 @@ impl NetworkZone {
             IpAddr::V6(v6) if v6.is_loopback() || v6.is_unspecified() => Self::Loopback,
             IpAddr::V6(v6) if v6.is_unicast_link_local() || METADATA_V6.contains(&v6) => Self::LinkLocal,
             IpAddr::V6(v6) => match v6.octets().split_last_chunk() {
-                Some((NAT64, v4)) => Self::of(Ipv4Addr::from_octets(*v4).into()),
+                Some((NAT64, v4)) => Self::new(Ipv4Addr::from_octets(*v4).into()),
                 _ => Self::Network,
             },
         }
@@ -75,12 +75,12 @@ impl Resolve for Resolver {
             let found: Vec<SocketAddr> = match found {
                 Ok(found) => found.collect(),
                 Err(error) => {
-                    let (name, what) = (name.as_str().to_owned(), error.to_string());
-                    return Err(ResolveError::NotFound { name, what }.into());
+                    let (name, reason) = (name.as_str().to_owned(), error.to_string());
+                    return Err(ResolveError::NotFound { name, reason }.into());
                 }
             };
             let allowed = |address: &&SocketAddr| {
-                from.is_none_or(|from| from.may_lead_to(NetworkZone::of(address.ip())))
+                from.is_none_or(|from| from.may_lead_to(NetworkZone::new(address.ip())))
             };
             let allowed: Vec<SocketAddr> = found.iter().filter(allowed).copied().collect();
             if !found.is_empty() && allowed.is_empty() {
@@ -95,12 +95,12 @@ impl Resolve for Resolver {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResolveError {
     /// The name cannot be resolved.
-    #[error("failed to resolve {name:?}: {what}")]
+    #[error("failed to resolve {name:?}: {reason}")]
     NotFound {
         /// The name.
         name: String,
         /// The system's error.
-        what: String,
+        reason: String,
     },
     /// The name only has addresses of the node.
     #[error("the name resolves to an address of the node")]
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nodes_own_addresses_are_known_in_every_spelling() {
+    fn addresses_of_the_node_are_recognized_in_every_form() {
         for (address, zone) in [
             ("127.0.0.1", NetworkZone::Loopback),
             ("127.9.9.9", NetworkZone::Loopback),
@@ -137,12 +137,12 @@ mod tests {
             ("64:ff9b::5db8:d822", NetworkZone::Network),
             ("2001:db8::1", NetworkZone::Network),
         ] {
-            assert_eq!(NetworkZone::of(address.parse().unwrap()), zone, "{address}");
+            assert_eq!(NetworkZone::new(address.parse().unwrap()), zone, "{address}");
         }
     }
 
     #[test]
-    fn only_the_same_zone_or_the_network_can_be_reached_from_one() {
+    fn only_the_same_zone_and_the_network_are_reachable() {
         use NetworkZone::{LinkLocal, Loopback, Network};
         for zone in [LinkLocal, Loopback, Network] {
             assert!(zone.may_lead_to(zone) && zone.may_lead_to(Network));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_resolves_to_the_pod_is_no_way_around() {
+    async fn a_name_that_resolves_to_the_pod_is_refused() {
         let resolve = async |from| Resolver { from }.resolve("localhost".parse().unwrap()).await;
         assert!(resolve(None).await.unwrap().next().is_some());
         assert!(resolve(Some(NetworkZone::Loopback)).await.unwrap().next().is_some());

@@ -18,13 +18,13 @@ use super::error::HttpError;
 pub(crate) struct Body {
     stream: BoxStream<'static, Result<Bytes, HttpError>>,
     progress: Arc<FetchProgress>,
-    place: String,
+    address: String,
     limit: u64,
     seen: u64,
     announced: Option<u64>,
     checksum: Option<Checksum>,
     /// Bytes that [`Body::peek`] has read.
-    held: Vec<u8>,
+    peeked: Vec<u8>,
     /// The error that ended [`Body::reader`] early.
     failure: Option<HttpError>,
 }
@@ -52,11 +52,11 @@ impl Checksum {
 }
 
 impl Body {
-    /// Creates a body from `stream`, the response of `place`, with at most `limit` bytes and the `expected`
+    /// Creates a body from `stream`, the response of `address`, with at most `limit` bytes and the `expected`
     /// SHA-256.
     pub(crate) fn new(
         stream: BoxStream<'static, Result<Bytes, HttpError>>,
-        place: String,
+        address: String,
         progress: Arc<FetchProgress>,
         limit: u64,
         expected: Option<Expected<'_>>,
@@ -65,12 +65,12 @@ impl Body {
         Self {
             stream,
             progress,
-            place,
+            address,
             limit,
             seen: 0,
             announced: None,
             checksum,
-            held: Vec::new(),
+            peeked: Vec::new(),
             failure: None,
         }
     }
@@ -86,27 +86,27 @@ impl Body {
     }
 
     /// The origin: scheme, host and path.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Returns the next chunk, or `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
-        if !self.held.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.held).into()));
+        if !self.peeked.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.peeked).into()));
         }
         self.receive().await
     }
 
     /// Returns at least `count` bytes from the beginning, or all if there are fewer, without consuming them.
     pub(crate) async fn peek(&mut self, count: usize) -> Result<&[u8], HttpError> {
-        while self.held.len() < count {
+        while self.peeked.len() < count {
             match self.receive().await? {
-                Some(chunk) => self.held.extend_from_slice(&chunk),
+                Some(chunk) => self.peeked.extend_from_slice(&chunk),
                 None => break,
             }
         }
-        Ok(&self.held)
+        Ok(&self.peeked)
     }
 
     /// Limits the body to `most` bytes in total.
@@ -153,9 +153,9 @@ impl Body {
         };
         let chunk = chunk?;
         self.seen += chunk.len() as u64;
-        self.progress.received(&self.place, self.seen);
+        self.progress.received(&self.address, self.seen);
         if self.seen > self.limit {
-            return Err(HttpError::TooLarge { place: self.place.clone(), limit: self.limit });
+            return Err(HttpError::TooLarge { address: self.address.clone(), limit: self.limit });
         }
         if let Some(checksum) = &mut self.checksum {
             checksum.hasher.update(&chunk);
@@ -172,7 +172,7 @@ impl Body {
         if found == expected {
             return Ok(());
         }
-        Err(HttpError::Checksum { place: self.place.clone(), found, by, expected })
+        Err(HttpError::Checksum { address: self.address.clone(), found, by, expected })
     }
 }
 

@@ -18,7 +18,7 @@ use bootlace_core::profile::remote;
 
 /// The settings of all requests of a source.
 pub(crate) struct HttpClient<'a> {
-    pub(super) says: &'a remote::Client,
+    pub(super) settings: &'a remote::Client,
     pub(super) progress: Arc<FetchProgress>,
     /// The end of the source's time limit.
     pub(super) deadline: Instant,
@@ -36,9 +36,9 @@ const USER_AGENT: &str = concat!("bootlace/", env!("CARGO_PKG_VERSION"));
 
 impl<'a> HttpClient<'a> {
     /// A client that trusts `roots`, with no headers and no time limit.
-    pub(crate) fn new(says: &'a remote::Client, roots: RootCertStore) -> Result<Self, HttpError> {
+    pub(crate) fn new(settings: &'a remote::Client, roots: RootCertStore) -> Result<Self, HttpError> {
         Ok(Self {
-            says,
+            settings,
             progress: Arc::default(),
             deadline: Instant::now(),
             headers: HeaderMap::new(),
@@ -65,8 +65,8 @@ impl<'a> HttpClient<'a> {
 
     /// The client for one hop. Hops differ in the addresses that names may resolve to: `from` is the class of
     /// the redirecting server.
-    pub(super) fn hop(&self, from: Option<NetworkZone>) -> Result<reqwest::Client, HttpError> {
-        let proxy = self.says.proxy.as_deref();
+    pub(super) fn hop_client(&self, from: Option<NetworkZone>) -> Result<reqwest::Client, HttpError> {
+        let proxy = self.settings.proxy.as_deref();
         match (from, self.first.get()) {
             (None, Some(client)) => Ok(client.clone()),
             (None, None) => {
@@ -82,7 +82,7 @@ impl<'a> HttpClient<'a> {
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(self.tls.clone())
             .dns_resolver(Resolver { from })
-            .connect_timeout(Duration::from_secs(self.says.connect_timeout_seconds.into()))
+            .connect_timeout(Duration::from_secs(self.settings.connect_timeout_seconds.into()))
             // Redirects are followed manually, because only then the address of the redirecting server is
             // known.
             .redirect(redirect::Policy::none())
@@ -91,8 +91,10 @@ impl<'a> HttpClient<'a> {
             // This module makes all retries.
             .retry(reqwest::retry::never());
         if let Some(proxy) = proxy {
-            let why = |error: reqwest::Error| format!("client.proxy is invalid: {error}: must be the address of a proxy");
-            builder = builder.proxy(Proxy::all(proxy).map_err(|error| HttpError::Setup(why(error)))?);
+            let reason = |error: reqwest::Error| {
+                format!("client.proxy is invalid: {error}: must be the address of a proxy")
+            };
+            builder = builder.proxy(Proxy::all(proxy).map_err(|error| HttpError::Setup(reason(error)))?);
         }
         builder
             .build()
@@ -105,24 +107,24 @@ impl<'a> HttpClient<'a> {
         &self,
         store: &Url,
         secrets: Vec<String>,
-        terms: ErrorMapping,
+        errors: ErrorMapping,
     ) -> Result<Transport, HttpError> {
         Ok(Transport {
-            client: self.hop(None)?,
+            client: self.hop_client(None)?,
             direct: self.build(None, None)?,
             store: store.clone(),
-            attempts: self.says.attempts,
-            connect_seconds: self.says.connect_timeout_seconds,
+            attempts: self.settings.attempts,
+            connect_seconds: self.settings.connect_timeout_seconds,
             deadline: self.deadline,
             secrets,
-            terms,
+            errors,
             failed: Mutex::default(),
         })
     }
 
     /// The settings of the profile.
-    pub(crate) fn says(&self) -> &remote::Client {
-        self.says
+    pub(crate) fn settings(&self) -> &remote::Client {
+        self.settings
     }
 
     /// The end of the source's time limit.

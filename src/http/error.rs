@@ -16,89 +16,89 @@ use bootlace_core::profile::address::InvalidAddress;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
     /// An address in the profile is invalid.
-    #[error("{url:?} is not a valid address: {why}")]
+    #[error("{url:?} is not a valid address: {reason}")]
     Address {
         /// The address.
         url: String,
         /// The reason.
-        why: String,
+        reason: String,
     },
     /// The settings or a mounted object of the client are invalid.
     #[error("{0}")]
     Setup(String),
     /// A name cannot be resolved.
     #[error(
-        "{place}: failed to resolve {name:?} ({what}): correct the address, or check the DNS of the pod"
+        "{address}: failed to resolve {name:?} ({reason}): correct the address, or check the DNS of the pod"
     )]
     Name {
         /// The address of the request.
-        place: String,
+        address: String,
         /// The name.
         name: String,
         /// The system's error.
-        what: String,
+        reason: String,
     },
     /// The connection timed out.
     #[error(
-        "{place}: timed out connecting after {seconds} s: check that the server is running and that NetworkPolicies allow \
+        "{address}: timed out connecting after {seconds} s: check that the server is running and that NetworkPolicies allow \
          the connection, or raise client.connectTimeoutSeconds"
     )]
     ConnectTimeout {
         /// The address of the request.
-        place: String,
+        address: String,
         /// The time limit.
         seconds: u32,
     },
     /// The connection failed.
     #[error(
-        "{place}: failed to connect ({what}): check that the server is running and that NetworkPolicies allow the \
+        "{address}: failed to connect ({reason}): check that the server is running and that NetworkPolicies allow the \
          connection"
     )]
     Connect {
         /// The address of the request.
-        place: String,
+        address: String,
         /// The system's error.
-        what: String,
+        reason: String,
     },
     /// The certificate of the server is not valid.
     #[error(
-        "{place}: the server's certificate is not valid ({what}): renew it, or set client.ca to the CA that signed it"
+        "{address}: the server's certificate is not valid ({reason}): renew it, or set client.ca to the CA that signed it"
     )]
     Certificate {
         /// The address of the request.
-        place: String,
+        address: String,
         /// The TLS error.
-        what: String,
+        reason: String,
     },
     /// The connection was closed early.
-    #[error("{place}: the connection was closed before the response was complete ({what})")]
-    Broke {
+    #[error("{address}: the connection was closed before the response was complete ({reason})")]
+    Interrupted {
         /// The address of the request.
-        place: String,
+        address: String,
         /// The system's error.
-        what: String,
+        reason: String,
     },
     /// The server responded with an error.
-    #[error("{place}: the server responded with {status}{said}: {remedy}")]
+    #[error("{address}: the server responded with {status}{message}: {remedy}")]
     Status {
         /// The address of the request.
-        place: String,
+        address: String,
         /// The status.
         status: StatusCode,
         /// The server's message in a documented error format, in parentheses.
-        said: String,
+        message: String,
         /// The remedy.
         remedy: &'static str,
         /// The value of `Retry-After`.
         retry_after: Option<Duration>,
         /// The challenge, if the status is 401.
-        demand: Option<Box<AuthChallenge>>,
+        challenge: Option<Box<AuthChallenge>>,
     },
     /// The response of a token server has no token.
-    #[error("{place}: the response contains no token: check that this is the token server of the registry")]
+    #[error("{address}: the response contains no token: check that this is the token server of the registry")]
     Token {
         /// The address of the request.
-        place: String,
+        address: String,
     },
     /// Boot cannot get credentials.
     #[error("failed to get credentials: {error}{remedy}")]
@@ -110,7 +110,7 @@ pub enum HttpError {
     },
     /// The server's `Retry-After` exceeds the remaining time.
     #[error("{error}; the server asked to retry after {} s, but only {left} s remain for this source", after.as_secs())]
-    TooPatient {
+    RetryAfterTooLong {
         /// The response.
         error: Box<HttpError>,
         /// The value of `Retry-After`.
@@ -127,31 +127,33 @@ pub enum HttpError {
         attempts: u32,
     },
     /// A redirect that boot does not follow.
-    #[error("{place}: redirect to {target} refused: {why}")]
+    #[error("{address}: redirect to {target} refused: {reason}")]
     Redirect {
         /// The address of the request.
-        place: String,
+        address: String,
         /// Scheme and host of the target.
         target: String,
         /// The reason, and what to do.
-        why: String,
+        reason: String,
     },
     /// The response is larger than the limit of the source.
     #[error(
-        "{place}: the response exceeds the limit of {limit} bytes: raise limits.size of the source, and \
+        "{address}: the response exceeds the limit of {limit} bytes: raise limits.size of the source, and \
          volume.sizeLimit with it, if the size is expected"
     )]
     TooLarge {
         /// The address of the request.
-        place: String,
+        address: String,
         /// The limit.
         limit: u64,
     },
     /// The response has another checksum.
-    #[error("{place}: the SHA-256 of the response is {found}, but {by} requires {expected}: correct one of them")]
+    #[error(
+        "{address}: the SHA-256 of the response is {found}, but {by} requires {expected}: correct one of them"
+    )]
     Checksum {
         /// The address of the request.
-        place: String,
+        address: String,
         /// The checksum of the response.
         found: String,
         /// Where the requirement comes from.
@@ -185,52 +187,53 @@ impl AuthChallenge {
     ///
     /// # Errors
     /// If the address has another scheme or belongs to the node.
-    pub(crate) fn leads_to(&self, address: &str) -> Result<Url, HttpError> {
-        redirect::lead(&self.url, address, self.zone)
+    pub(crate) fn resolve(&self, address: &str) -> Result<Url, HttpError> {
+        redirect::resolve(&self.url, address, self.zone)
     }
 }
 
 impl From<InvalidAddress> for HttpError {
     fn from(InvalidAddress { url, why }: InvalidAddress) -> Self {
-        Self::Address { url, why }
+        Self::Address { url, reason: why }
     }
 }
 
 impl HttpError {
-    /// Converts the `error` of a request to `place`.
-    pub(super) fn of(place: &str, connect_seconds: u32, error: &reqwest::Error) -> Self {
-        let place = place.to_owned();
+    /// Converts the `error` of a request to `address`.
+    pub(super) fn from_reqwest(address: &str, connect_seconds: u32, error: &reqwest::Error) -> Self {
+        let address = address.to_owned();
         let mut cause = error.source();
         let mut innermost = String::new();
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<ResolveError>() {
-                return Self::name(place, error);
+                return Self::from_resolver(address, error);
             }
-            if let Some(rustls::Error::InvalidCertificate(why)) = tls(error) {
-                return Self::Certificate { place, what: why.to_string() };
+            if let Some(rustls::Error::InvalidCertificate(reason)) = tls(error) {
+                return Self::Certificate { address, reason: reason.to_string() };
             }
             innermost = error.to_string();
             cause = error.source();
         }
         if error.is_connect() && error.is_timeout() {
-            return Self::ConnectTimeout { place, seconds: connect_seconds };
+            return Self::ConnectTimeout { address, seconds: connect_seconds };
         }
         if error.is_connect() {
-            return Self::Connect { place, what: innermost };
+            return Self::Connect { address, reason: innermost };
         }
-        Self::Broke { place, what: innermost }
+        Self::Interrupted { address, reason: innermost }
     }
 
-    fn name(place: String, error: &ResolveError) -> Self {
+    fn from_resolver(address: String, error: &ResolveError) -> Self {
         match error {
-            ResolveError::NotFound { name, what } => {
-                Self::Name { place, name: name.clone(), what: what.clone() }
+            ResolveError::NotFound { name, reason } => {
+                Self::Name { address, name: name.clone(), reason: reason.clone() }
             }
             // Only targets of redirects are refused by their address.
             ResolveError::NotAllowed => Self::Redirect {
-                target: place.clone(),
-                place,
-                why: "its name resolves to an address of the node; set the final address in the profile".to_owned(),
+                target: address.clone(),
+                address,
+                reason: "its name resolves to an address of the node; set the final address in the profile"
+                    .to_owned(),
             },
         }
     }
@@ -243,8 +246,8 @@ impl HttpError {
             Self::Name { .. }
             | Self::ConnectTimeout { .. }
             | Self::Connect { .. }
-            | Self::Broke { .. }
-            | Self::TooPatient { .. }
+            | Self::Interrupted { .. }
+            | Self::RetryAfterTooLong { .. }
             | Self::GaveUp { .. } => true,
             Self::Address { .. }
             | Self::Setup(_)
@@ -271,9 +274,9 @@ impl HttpError {
     }
 
     /// The challenge of the server, if there is one.
-    pub(crate) fn demand(&self) -> Option<&AuthChallenge> {
+    pub(crate) fn challenge(&self) -> Option<&AuthChallenge> {
         match self {
-            Self::Status { demand, .. } => demand.as_deref(),
+            Self::Status { challenge, .. } => challenge.as_deref(),
             _ => None,
         }
     }
@@ -294,7 +297,7 @@ impl Coded for HttpError {
         match self {
             Self::Address { .. } | Self::Setup(_) => Code::SourceSettingsInvalid,
             Self::Name { .. } => Code::ServerNotResolved,
-            Self::ConnectTimeout { .. } | Self::Connect { .. } | Self::Broke { .. } => {
+            Self::ConnectTimeout { .. } | Self::Connect { .. } | Self::Interrupted { .. } => {
                 Code::ServerUnreachable
             }
             Self::Certificate { .. } => Code::ServerCertificateInvalid,
@@ -304,7 +307,7 @@ impl Coded for HttpError {
                 _ => Code::ServerError,
             },
             Self::Token { .. } | Self::Identity { .. } => Code::ServerDeniedAccess,
-            Self::TooPatient { error, .. } | Self::GaveUp { error, .. } => error.code(),
+            Self::RetryAfterTooLong { error, .. } | Self::GaveUp { error, .. } => error.code(),
             Self::Redirect { .. } => Code::RedirectRefused,
             Self::TooLarge { .. } => Code::SourceTooLarge,
             Self::Checksum { .. } => Code::ChecksumMismatch,

@@ -28,4 +28,4 @@ pub(crate) use error::{AuthChallenge, HttpError, remedy};
 pub(crate) use progress::FetchProgress;
 pub(crate) use request::Request;
 pub(crate) use retry::Attempts;
-pub(crate) use transport::{ErrorMapping, ServerError, Transport, place};
+pub(crate) use transport::{ErrorMapping, ServerError, Transport, display_decoded_url};

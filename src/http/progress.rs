@@ -12,38 +12,38 @@ pub(crate) struct FetchProgress {
 #[derive(Default)]
 enum Step {
     #[default]
-    NotBegun,
+    NotStarted,
     /// Scheme, host and path of the request.
-    Answer(String),
+    Response(String),
     Body(String, u64),
     /// The error of the last attempt.
-    Again(String),
+    Retry(String),
 }
 
 impl FetchProgress {
-    pub(crate) fn asked(&self, place: &str) {
-        *self.step() = Step::Answer(place.to_owned());
+    pub(crate) fn request_sent(&self, address: &str) {
+        *self.step() = Step::Response(address.to_owned());
     }
 
-    pub(super) fn received(&self, place: &str, bytes: u64) {
+    pub(super) fn received(&self, address: &str, bytes: u64) {
         let mut step = self.step();
         match &mut *step {
             Step::Body(_, received) => *received = bytes,
-            other => *other = Step::Body(place.to_owned(), bytes),
+            other => *other = Step::Body(address.to_owned(), bytes),
         }
     }
 
-    pub(crate) fn failed(&self, error: &str) {
-        *self.step() = Step::Again(error.to_owned());
+    pub(crate) fn attempt_failed(&self, error: &str) {
+        *self.step() = Step::Retry(error.to_owned());
     }
 
     /// Describes the progress, once a request was sent.
     pub(crate) fn describe(&self) -> Option<String> {
         match &*self.step() {
-            Step::NotBegun => None,
-            Step::Answer(place) => Some(format!("waiting for a response from {place}")),
-            Step::Body(place, bytes) => Some(format!("{bytes} bytes received from {place} so far")),
-            Step::Again(error) => Some(format!("the last attempt failed: {error}")),
+            Step::NotStarted => None,
+            Step::Response(address) => Some(format!("waiting for a response from {address}")),
+            Step::Body(address, bytes) => Some(format!("{bytes} bytes received from {address} so far")),
+            Step::Retry(error) => Some(format!("the last attempt failed: {error}")),
         }
     }
 

@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The attempts of one request.
 pub(crate) struct Attempts {
     made: u32,
-    pauses: ExponentialBackoff,
+    delays: ExponentialBackoff,
     /// The end of the source's time limit.
     deadline: Instant,
 }
@@ -25,16 +25,16 @@ pub(crate) struct Attempts {
 impl Attempts {
     /// Allows at most `most` attempts.
     pub(crate) fn new(most: u32, deadline: Instant) -> Self {
-        Self { made: 0, pauses: pauses(most), deadline }
+        Self { made: 0, delays: delays(most), deadline }
     }
 
     /// The delay before the attempt after one that failed with `error`.
     ///
     /// # Errors
     /// The error itself, if no attempt or not enough time is left.
-    pub(crate) fn again(&mut self, error: HttpError) -> Result<Duration, HttpError> {
+    pub(crate) fn next_delay(&mut self, error: HttpError) -> Result<Duration, HttpError> {
         self.made += 1;
-        let Some(pause) = self.pauses.next() else {
+        let Some(delay) = self.delays.next() else {
             return Err(match self.made {
                 1 => error,
                 attempts => HttpError::GaveUp { error: Box::new(error), attempts },
@@ -42,14 +42,14 @@ impl Attempts {
         };
         let (after, left) = (error.retry_after().unwrap_or_default(), self.deadline - Instant::now());
         if after >= left {
-            return Err(HttpError::TooPatient { error: Box::new(error), after, left: left.as_secs() });
+            return Err(HttpError::RetryAfterTooLong { error: Box::new(error), after, left: left.as_secs() });
         }
-        Ok(pause.max(after))
+        Ok(delay.max(after))
     }
 }
 
 /// The delays between `attempts` attempts.
-fn pauses(attempts: u32) -> ExponentialBackoff {
+fn delays(attempts: u32) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(FIRST)
         .with_max_delay(LONGEST)
@@ -59,7 +59,7 @@ fn pauses(attempts: u32) -> ExponentialBackoff {
 }
 
 /// The value of `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
-pub(super) fn after(response: &Response) -> Option<Duration> {
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
@@ -73,13 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_are_one_fewer_than_the_attempts() {
-        let pauses: Vec<_> = pauses(8).collect();
-        assert_eq!(pauses.len(), 7);
-        for (position, pause) in pauses.into_iter().enumerate() {
+    fn delays_grow_and_are_one_fewer_than_the_attempts() {
+        let delays: Vec<_> = delays(8).collect();
+        assert_eq!(delays.len(), 7);
+        for (position, delay) in delays.into_iter().enumerate() {
             let shortest = (FIRST * (1 << position)).min(LONGEST);
-            assert!(pause >= shortest && pause <= shortest * 2, "{position}: {pause:?}");
+            assert!(delay >= shortest && delay <= shortest * 2, "{position}: {delay:?}");
         }
-        assert_eq!(super::pauses(1).count(), 0);
+        assert_eq!(super::delays(1).count(), 0);
     }
 }

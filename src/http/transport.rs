@@ -12,7 +12,7 @@ use reqwest::{Request, Response, StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::HttpError;
-use super::request::{ERROR_TIME, MAX_ERROR_BYTES, MAX_SAID};
+use super::request::{ERROR_TIMEOUT, MAX_ERROR_BYTES, MAX_MESSAGE_CHARS};
 use super::retry::{self, Attempts};
 
 /// Time limit for the metadata service of the node, which provides credentials. It is close, or it does not
@@ -33,7 +33,7 @@ pub(crate) struct Transport {
     pub(super) deadline: Instant,
     /// Values that must not be logged.
     pub(super) secrets: Vec<String>,
-    pub(super) terms: ErrorMapping,
+    pub(super) errors: ErrorMapping,
     /// The error of the last attempt, for the error message of a timeout.
     pub(super) failed: Mutex<Option<String>>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Transport {
 #[derive(Clone, Copy)]
 pub(crate) struct ErrorMapping {
     /// Finds the server's message in headers and body of an error response.
-    pub(crate) said: fn(&HeaderMap, &[u8]) -> Option<ServerError>,
+    pub(crate) message: fn(&HeaderMap, &[u8]) -> Option<ServerError>,
     /// The remedy for an error of the store.
     pub(crate) remedy: fn(StatusCode, &str) -> &'static str,
     /// The remedy if there are no credentials.
@@ -67,39 +67,44 @@ impl Transport {
         loop {
             let error = match self.attempt(&request, is_local).await {
                 Ok(response) => return Ok(response),
-                Err(error) if !error.is_temporary() => return Err(self.about(request.url(), error)),
+                Err(error) if !error.is_temporary() => return Err(self.with_context(request.url(), error)),
                 Err(error) => error,
             };
             let failed = error.to_string();
-            let pause = attempts.again(error).map_err(|error| self.about(request.url(), error))?;
+            let pause =
+                attempts.next_delay(error).map_err(|error| self.with_context(request.url(), error))?;
             *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
             sleep(pause).await;
         }
     }
 
     /// The error of the last attempt, unless a later one succeeded.
-    pub(crate) fn failed(&self) -> Option<String> {
+    pub(crate) fn last_error(&self) -> Option<String> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Converts the error of an interrupted body.
-    pub(crate) fn broke(&self, url: &Url, error: &reqwest::Error) -> HttpError {
-        HttpError::of(&place(url), self.connect_seconds, error)
+    pub(crate) fn body_error(&self, url: &Url, error: &reqwest::Error) -> HttpError {
+        HttpError::from_reqwest(&display_decoded_url(url), self.connect_seconds, error)
     }
 
     async fn attempt(&self, request: &Request, is_local: bool) -> Result<Response, HttpError> {
-        let (place, to_store) = (place(request.url()), self.is_store(request.url()));
+        let (address, to_store) = (display_decoded_url(request.url()), self.is_store(request.url()));
         let Some(mut request) = request.try_clone() else {
-            return Err(HttpError::Setup("internal error: the body of the request cannot be sent again; please report this bug".to_owned()));
+            return Err(HttpError::Setup(
+                "internal error: the body of the request cannot be sent again; please report this bug"
+                    .to_owned(),
+            ));
         };
         let client = if is_local { &self.direct } else { &self.client };
         if is_local {
             *request.timeout_mut() = Some(METADATA_TIME);
         }
         let sent = client.execute(request).await;
-        let response = sent.map_err(|error| HttpError::of(&place, self.connect_seconds, &error))?;
+        let response =
+            sent.map_err(|error| HttpError::from_reqwest(&address, self.connect_seconds, &error))?;
         if !response.status().is_success() {
-            return Err(self.refusal(to_store, place, response).await);
+            return Err(self.error_response(to_store, address, response).await);
         }
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(response)
@@ -115,52 +120,54 @@ impl Transport {
     }
 
     /// Wraps the error of a request for credentials.
-    fn about(&self, url: &Url, error: HttpError) -> HttpError {
+    fn with_context(&self, url: &Url, error: HttpError) -> HttpError {
         if self.is_store(url) {
             return error;
         }
         let inner = if let HttpError::GaveUp { error, .. } = &error { error } else { &error };
         let remedy = match inner {
             HttpError::Status { .. } => String::new(),
-            _ => format!("; {}", self.terms.identity),
+            _ => format!("; {}", self.errors.identity),
         };
         HttpError::Identity { error: Box::new(error), remedy }
     }
 
-    async fn refusal(&self, to_store: bool, place: String, response: Response) -> HttpError {
+    async fn error_response(&self, to_store: bool, address: String, response: Response) -> HttpError {
         let status = response.status();
-        let retry_after = retry::after(&response);
+        let retry_after = retry::retry_after(&response);
         let headers = response.headers().clone();
         // If there is no message, the status must suffice.
-        let body = timeout(ERROR_TIME, beginning(response)).await.unwrap_or_default();
-        let said = (self.terms.said)(&headers, &body);
-        let code = said.as_ref().map_or("", |said| &said.code);
-        let remedy = if to_store { (self.terms.remedy)(status, code) } else { self.terms.identity };
-        let said = said.as_ref().map_or_else(String::new, |said| format!(" ({:?})", self.shown(said)));
-        HttpError::Status { place, status, said, remedy, retry_after, demand: None }
+        let body = timeout(ERROR_TIMEOUT, read_beginning(response)).await.unwrap_or_default();
+        let message = (self.errors.message)(&headers, &body);
+        let code = message.as_ref().map_or("", |message| &message.code);
+        let remedy = if to_store { (self.errors.remedy)(status, code) } else { self.errors.identity };
+        let message = message
+            .as_ref()
+            .map_or_else(String::new, |message| format!(" ({:?})", self.format_message(message)));
+        HttpError::Status { address, status, message, remedy, retry_after, challenge: None }
     }
 
     /// The server's message in one line, without secrets.
-    fn shown(&self, said: &ServerError) -> String {
-        let words = [said.code.as_str(), said.message.lines().next().unwrap_or_default()];
-        let words: Vec<_> = words.into_iter().filter(|part| !part.is_empty()).collect();
-        let mut text = words.join(": ");
+    fn format_message(&self, message: &ServerError) -> String {
+        let parts = [message.code.as_str(), message.message.lines().next().unwrap_or_default()];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let mut text = parts.join(": ");
         for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "[redacted]");
         }
-        text.chars().take(MAX_SAID).collect()
+        text.chars().take(MAX_MESSAGE_CHARS).collect()
     }
 }
 
 /// A URL for logs: without query, and with a decoded path, because the library encodes even the slashes of
 /// keys for Google.
-pub(crate) fn place(url: &Url) -> String {
+pub(crate) fn display_decoded_url(url: &Url) -> String {
     let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
     format!("{}{}", url.origin().ascii_serialization(), path.escape_debug())
 }
 
 /// Reads the beginning of an error response.
-async fn beginning(mut response: Response) -> Vec<u8> {
+async fn read_beginning(mut response: Response) -> Vec<u8> {
     let mut read = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         read.extend_from_slice(&chunk);

@@ -9,8 +9,8 @@ use reqwest::StatusCode;
 
 use super::Messages;
 use crate::boot::{
-    BootError, EntryError, EntryName, EnvSecretError, LayoutError, NotInFile, SourceError, SourceFailure,
-    UnfitVariable, VolumeError,
+    BootError, EntryError, EntryName, EnvSecretError, InvalidReason, LayoutError, NotInFile, SourceError,
+    SourceFailure, VolumeError,
 };
 use crate::http::{HttpError, remedy};
 use crate::store::client::ClientError;
@@ -29,7 +29,7 @@ fn boot_errors() -> Vec<BootError> {
     let container = PathError::Slash;
     vec![
         BootError::NoSpec,
-        BootError::Spec { what: text("missing field `task` at line 1 column 2") },
+        BootError::Spec { problem: text("missing field `task` at line 1 column 2") },
         BootError::Container { container: text("a/b"), error: container },
         BootError::NoStore,
         BootError::Launcher { path: "/bin/launch".into(), error: not_found() },
@@ -41,7 +41,11 @@ fn boot_errors() -> Vec<BootError> {
             other: text("a"),
         },
         BootError::NoFileKey { source_name: text("login"), name: text("B"), profile: text("default") },
-        BootError::NotForShell { source_name: text("login"), name: text("db-user"), profile: text("default") },
+        BootError::NotForShell {
+            source_name: text("login"),
+            name: text("db-user"),
+            profile: text("default"),
+        },
         BootError::Env(EnvError::NotAName { rename: Rename::Keys }),
     ]
 }
@@ -53,8 +57,13 @@ fn delivery_errors() -> Vec<BootError> {
         profile: text("default"),
         error,
     };
-    let unfit =
-        |why| BootError::Store(EnvSecretError::Unfit { source_name: text("login"), name: text("A B"), why });
+    let unfit = |reason| {
+        BootError::Store(EnvSecretError::InvalidVariable {
+            source_name: text("login"),
+            name: text("A B"),
+            reason,
+        })
+    };
     vec![
         not_in_file(NotInFile::Name),
         not_in_file(NotInFile::Empty),
@@ -62,15 +71,15 @@ fn delivery_errors() -> Vec<BootError> {
         not_in_file(NotInFile::CarriageReturn),
         not_in_file(NotInFile::NotUtf8),
         not_in_file(NotInFile::LongLine { size: 100_005 }),
-        unfit(UnfitVariable::NotAKey),
-        unfit(UnfitVariable::NotText),
+        unfit(InvalidReason::NotAKey),
+        unfit(InvalidReason::NotText),
         BootError::Store(EnvSecretError::TooLarge { bytes: 2_000_000 }),
-        BootError::Store(EnvSecretError::Taken { secret: text("bootlace-env-1") }),
+        BootError::Store(EnvSecretError::AlreadyExists { secret: text("bootlace-env-1") }),
         BootError::Store(EnvSecretError::Client(ClientError::Setup(text("an example")))),
         BootError::Layout(LayoutError::Taken { giver: text("files"), path: text(".env") }),
         BootError::Layout(LayoutError::NotForShell { giver: text("login"), name: text("db-user") }),
         BootError::Volume(VolumeError::NotMounted { root: "/bootlace".into() }),
-        BootError::Volume(VolumeError::NotOurs { path: "/bootlace/env".into() }),
+        BootError::Volume(VolumeError::NotAFolder { path: "/bootlace/env".into() }),
         BootError::Volume(VolumeError::Full { profile: text("default") }),
         BootError::Volume(VolumeError::NoMemory {
             limit: 12 << 20,
@@ -92,13 +101,19 @@ fn source_errors() -> Vec<SourceError> {
         SourceError::Unreadable { path: "/bootlace-sources/0".into(), error: not_found() },
         entry(EntryName::Variable, "A=B", EnvError::NotAName { rename: Rename::Keys }.into()),
         entry(EntryName::File, "../a", PathError::Dots.into()),
-        entry(EntryName::Packed, "a", EntryError::Twice),
+        entry(EntryName::ArchiveEntry, "a", EntryError::Duplicate),
         entry(EntryName::File, "a", EntryError::TooLarge { limit: 1 << 20 }),
         entry(EntryName::File, "a", EntryError::TooMany { limit: 100 }),
         entry(EntryName::File, "a", EntryError::FileAndFolder { other: text("a/b") }),
-        entry(EntryName::File, "a", EntryError::Twice).of_key("db-user"),
-        SourceError::too_slow(60, "boot.timeoutSeconds", Some(format!("waiting for a response from {HOST}"))),
-        SourceError::Content(text("the response is not JSON, at line 1 column 1: correct the request, or the server")),
+        entry(EntryName::File, "a", EntryError::Duplicate).with_key("db-user"),
+        SourceError::timed_out(
+            60,
+            "boot.timeoutSeconds",
+            Some(format!("waiting for a response from {HOST}")),
+        ),
+        SourceError::Content(text(
+            "the response is not JSON, at line 1 column 1: correct the request, or the server",
+        )),
         SourceError::Archive(text("failed to unpack the archive: it is truncated")),
         SourceError::TooLarge { size: 1_048_578, limit: 1_048_576 },
         SourceError::Volume(VolumeError::Full { profile: text("default") }),
@@ -106,17 +121,18 @@ fn source_errors() -> Vec<SourceError> {
 }
 
 fn http_errors() -> Vec<HttpError> {
-    let place = || text(HOST);
-    let what = || text("connection refused");
-    let status = |status, said: &str, remedy| HttpError::Status {
-        place: place(),
+    let address = || text(HOST);
+    let reason = || text("connection refused");
+    let status = |status, message: &str, remedy| HttpError::Status {
+        address: address(),
         status,
-        said: text(said),
+        message: text(message),
         remedy,
         retry_after: None,
-        demand: None,
+        challenge: None,
     };
-    let unavailable = || Box::new(status(StatusCode::SERVICE_UNAVAILABLE, "", remedy(StatusCode::SERVICE_UNAVAILABLE)));
+    let unavailable =
+        || Box::new(status(StatusCode::SERVICE_UNAVAILABLE, "", remedy(StatusCode::SERVICE_UNAVAILABLE)));
     let statuses = [
         StatusCode::UNAUTHORIZED,
         StatusCode::FORBIDDEN,
@@ -127,29 +143,40 @@ fn http_errors() -> Vec<HttpError> {
     ];
     let mut errors: Vec<_> = statuses.into_iter().map(|code| status(code, "", remedy(code))).collect();
     errors.extend([
-        status(StatusCode::NOT_FOUND, " (\"NoSuchKey: gone\")", "correct object in the profile, or upload the object"),
-        HttpError::Address { url: text("https://"), why: text("empty host") },
+        status(
+            StatusCode::NOT_FOUND,
+            " (\"NoSuchKey: gone\")",
+            "correct object in the profile, or upload the object",
+        ),
+        HttpError::Address { url: text("https://"), reason: text("empty host") },
         HttpError::Setup(text("client.proxy is invalid: empty host: must be the address of a proxy")),
-        HttpError::Name { place: place(), name: text("assets.example.com"), what: text("no such host") },
-        HttpError::ConnectTimeout { place: place(), seconds: 10 },
-        HttpError::Connect { place: place(), what: what() },
-        HttpError::Certificate { place: place(), what: text("UnknownIssuer") },
-        HttpError::Broke { place: place(), what: text("unexpected end of file") },
-        HttpError::Token { place: place() },
+        HttpError::Name {
+            address: address(),
+            name: text("assets.example.com"),
+            reason: text("no such host"),
+        },
+        HttpError::ConnectTimeout { address: address(), seconds: 10 },
+        HttpError::Connect { address: address(), reason: reason() },
+        HttpError::Certificate { address: address(), reason: text("UnknownIssuer") },
+        HttpError::Interrupted { address: address(), reason: text("unexpected end of file") },
+        HttpError::Token { address: address() },
         HttpError::Identity {
-            error: Box::new(HttpError::Connect { place: text("http://169.254.169.254/token"), what: what() }),
+            error: Box::new(HttpError::Connect {
+                address: text("http://169.254.169.254/token"),
+                reason: reason(),
+            }),
             remedy: text("; set credentials.secret"),
         },
-        HttpError::TooPatient { error: unavailable(), after: Duration::from_mins(5), left: 59 },
+        HttpError::RetryAfterTooLong { error: unavailable(), after: Duration::from_mins(5), left: 59 },
         HttpError::GaveUp { error: unavailable(), attempts: 5 },
         HttpError::Redirect {
-            place: place(),
+            address: address(),
             target: text("http://assets.example.com"),
-            why: text("it has another scheme; set the final address in the profile"),
+            reason: text("it has another scheme; set the final address in the profile"),
         },
-        HttpError::TooLarge { place: place(), limit: 1 << 20 },
+        HttpError::TooLarge { address: address(), limit: 1 << 20 },
         HttpError::Checksum {
-            place: place(),
+            address: address(),
             found: text("aa…"),
             by: "the profile",
             expected: text("bb…"),

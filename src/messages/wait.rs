@@ -18,7 +18,10 @@ pub(super) fn messages() -> Messages {
         WaitError::Ended,
         WaitError::TooLate { awaited: awaited(), seconds: 60, so_far: Vec::new() },
         WaitError::TooLate { awaited: awaited(), seconds: 60, so_far: texts(&["Log", "Report"]) },
-        WaitError::Never { awaited: awaited(), why: "it is a ConfigMap, and the pod needs a Secret".to_owned() },
+        WaitError::Never {
+            awaited: awaited(),
+            reason: "it is a ConfigMap, and the pod needs a Secret".to_owned(),
+        },
         WaitError::NoFile {
             awaited: awaited(),
             file: "ca.crt".to_owned(),

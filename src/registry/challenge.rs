@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_registries_write_is_read() {
+    fn challenges_of_real_registries_are_parsed() {
         let bearer = |service: Option<&str>, scope: Option<&str>| {
             let (service, scope) = (service.map(str::to_owned), scope.map(str::to_owned));
             Some(Challenge::Bearer { realm: "https://auth.example/token".to_owned(), service, scope })

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_builders_write_is_read() {
+    fn configurations_of_real_builders_are_parsed() {
         let read = |json: &str| ImageConfig::read(json.as_bytes());
         let full = read(
             r#"{"architecture": "amd64", "config": {"Entrypoint": ["/a"], "Cmd": ["b", ""], "Env": ["C=d"]}}"#,
@@ -76,7 +76,8 @@ mod tests {
         for broken in ["", "hunter2", r#"{"config": {"Cmd": "hunter2"}}"#, "[]"] {
             let error = read(broken).unwrap_err().to_string();
             assert!(
-                error.starts_with("failed to parse the image configuration (line ") && !error.contains("hunter2")
+                error.starts_with("failed to parse the image configuration (line ")
+                    && !error.contains("hunter2")
             );
         }
     }

@@ -191,7 +191,7 @@ mod tests {
 
     /// The table in the documentation and tests of the kubelet.
     #[test]
-    fn entries_are_matched_as_the_kubelet_does() {
+    fn entries_are_matched_like_the_kubelet_does() {
         for (key, reference, fits) in [
             ("registry.example.com", "registry.example.com/a/b", true),
             ("https://registry.example.com/v1/", "registry.example.com/a", true),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_stand_in_either_form_and_show_in_none() {
+    fn both_forms_of_credentials_are_parsed_and_never_printed() {
         let auth = STANDARD.encode("etl:hunter:2\0");
         let json = json!({"auths": {"a.example": {"auth": auth}, "b.example": {"email": "x"}}});
         let mut keyring = Keyring::default();

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_and_an_index_are_told_apart_by_their_shape() {
+    fn images_and_indexes_are_distinguished_by_structure() {
         let config = blob("application/vnd.docker.container.image.v1+json");
         let image = json!({"schemaVersion": 2, "config": config, "layers": [blob("a.tar+gzip")]});
         assert!(
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_known_by_its_type() {
+    fn layers_are_recognized_by_media_type() {
         for (media_type, tar) in [
             ("application/vnd.oci.image.layer.v1.tar", true),
             ("application/vnd.oci.image.layer.v1.tar+gzip", true),

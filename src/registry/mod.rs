@@ -31,4 +31,4 @@ pub(crate) use digest::Digest;
 pub(crate) use manifest::{Descriptor, Image, Manifest};
 pub(crate) use platform::Platform;
 pub(crate) use reference::Reference;
-pub(crate) use session::{Session, first_asked};
+pub(crate) use session::{Session, first_address};

@@ -62,7 +62,7 @@ impl Platform {
 
     /// Whether an image for `offered` runs on this platform. The default variant of an architecture may be
     /// omitted, as in containerd.
-    fn takes(&self, offered: &Self) -> bool {
+    fn matches(&self, offered: &Self) -> bool {
         fn variant(platform: &Platform) -> &str {
             match (platform.architecture.as_str(), platform.variant.as_str()) {
                 ("arm64", "v8") | ("amd64", "v1") => "",
@@ -81,9 +81,9 @@ impl Platform {
     /// # Errors
     /// If no image matches. The error lists the platforms of the index.
     pub(crate) fn choose<'i>(&self, index: &'i [Descriptor]) -> Result<&'i Descriptor, PlatformNotFound> {
-        let takes =
-            |offered: &&Descriptor| offered.platform.as_ref().is_some_and(|offered| self.takes(offered));
-        if let Some(found) = index.iter().find(takes) {
+        let matches =
+            |offered: &&Descriptor| offered.platform.as_ref().is_some_and(|offered| self.matches(offered));
+        if let Some(found) = index.iter().find(matches) {
             return Ok(found);
         }
         if let [only] = index
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_image_that_fits_is_taken() {
+    fn the_first_matching_image_is_selected() {
         let all = [
             Some("unknown/unknown"),
             Some("windows/amd64"),
@@ -188,15 +188,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_with_what_is() {
+    fn a_missing_platform_is_reported_with_the_existing_ones() {
         let wanted: Platform = "linux/s390x".parse().unwrap();
-        let told = |all: &[Option<&str>]| wanted.choose(&index(all)).unwrap_err().to_string();
+        let message = |all: &[Option<&str>]| wanted.choose(&index(all)).unwrap_err().to_string();
         assert_eq!(
-            told(&[Some("linux/amd64"), Some("unknown/unknown"), Some("linux/arm64/v8")]),
+            message(&[Some("linux/amd64"), Some("unknown/unknown"), Some("linux/arm64/v8")]),
             "the index has no image for linux/s390x, only for linux/amd64, linux/arm64/v8"
         );
         assert_eq!(
-            told(&[None, None]),
+            message(&[None, None]),
             "the index has no image for linux/s390x, because its images have no platform"
         );
         wanted.choose(&index(&[None])).unwrap();

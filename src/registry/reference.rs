@@ -77,7 +77,7 @@ mod tests {
     const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn a_digest_counts_and_a_tag_beside_it_does_not() {
+    fn a_digest_takes_precedence_over_a_tag() {
         let digest = format!("sha256:{HEX}");
         for (text, host, repository, version) in [
             ("nginx", "registry-1.docker.io", "library/nginx", "latest"),

@@ -57,9 +57,9 @@ impl<'c> Session<'c> {
     pub(crate) fn within(self, reach: NetworkZone) -> Result<Self, HttpError> {
         let host = self.base.host_str().unwrap_or_default();
         let literal = host.trim_matches(['[', ']']).parse().ok();
-        if literal.is_some_and(|address| !reach.may_lead_to(NetworkZone::of(address))) {
-            let why = "it is an address of the node, where no registry is allowed".to_owned();
-            return Err(HttpError::Address { url: self.base.to_string(), why });
+        if literal.is_some_and(|address| !reach.may_lead_to(NetworkZone::new(address))) {
+            let reason = "it is an address of the node, where no registry is allowed".to_owned();
+            return Err(HttpError::Address { url: self.base.to_string(), reason });
         }
         Ok(Self { reach: Some(reach), ..self })
     }
@@ -82,45 +82,54 @@ impl<'c> Session<'c> {
     }
 
     fn expected<'d>(&self, digest: &'d Digest) -> Expected<'d> {
-        let by =
-            if self.reference.digest() == Some(digest) { "the reference" } else { "the manifest" };
+        let by = if self.reference.digest() == Some(digest) { "the reference" } else { "the manifest" };
         Expected { sha256: digest.hex(), by }
     }
 
     fn request<'r>(&self, path: &str, limit: u64) -> Result<Request<'r>, HttpError> {
         let url = self.base.join(path);
-        let url = url.map_err(|error| HttpError::Address { url: path.to_owned(), why: error.to_string() })?;
-        Ok(Request { from: self.reach, remedy: self.remedy, said, ..Request::get(url, limit) })
+        let url =
+            url.map_err(|error| HttpError::Address { url: path.to_owned(), reason: error.to_string() })?;
+        Ok(Request {
+            from: self.reach,
+            remedy: self.remedy,
+            message: error_message,
+            ..Request::get(url, limit)
+        })
     }
 
     /// Sends the request with the last accepted authorization; if it is refused, with each of the
     /// credentials.
     async fn get(&self, mut request: Request<'_>) -> Result<Body, HttpError> {
-        if let Some(kept) = self.kept().clone() {
-            request.headers.insert(AUTHORIZATION, kept);
+        if let Some(last_authorization) = self.last_authorization().clone() {
+            request.headers.insert(AUTHORIZATION, last_authorization);
         }
         let refusal = match self.client.exchange(&request).await {
-            Err(error) if error.demand().is_some() => error,
+            Err(error) if error.challenge().is_some() => error,
             result => return result,
         };
-        let Some(demand) = refusal.demand() else { return Err(refusal) };
-        let Some(challenge) = Challenge::read(demand.challenges()) else { return Err(refusal) };
+        let Some(auth_challenge) = refusal.challenge() else { return Err(refusal) };
+        let Some(challenge) = Challenge::read(auth_challenge.challenges()) else { return Err(refusal) };
         let mut last = None;
         // Token servers also issue tokens for anonymous access to public repositories.
         let anonymous = self.credentials.is_empty().then_some(None);
         for credentials in self.credentials.iter().map(Some).chain(anonymous) {
-            let Some(authorization) = self.authorize(&challenge, demand, credentials).await.transpose()
+            let Some(authorization) =
+                self.authorize(&challenge, auth_challenge, credentials).await.transpose()
             else {
                 continue;
             };
-            let asked = match authorization {
+            let response = match authorization {
                 Ok(authorization) => {
                     request.headers.insert(AUTHORIZATION, authorization.clone());
-                    self.client.exchange(&request).await.inspect(|_| *self.kept() = Some(authorization))
+                    self.client
+                        .exchange(&request)
+                        .await
+                        .inspect(|_| *self.last_authorization() = Some(authorization))
                 }
                 Err(error) => Err(error),
             };
-            match asked {
+            match response {
                 Err(error) if error.is_refused() => last = Some(error),
                 result => return result,
             }
@@ -132,26 +141,31 @@ impl<'c> Session<'c> {
     async fn authorize(
         &self,
         challenge: &Challenge,
-        demand: &AuthChallenge,
+        auth_challenge: &AuthChallenge,
         credentials: Option<&RegistryCredentials>,
     ) -> Result<Option<HeaderValue>, HttpError> {
         let basic = credentials.and_then(RegistryCredentials::basic);
         let Challenge::Bearer { realm, service, scope } = challenge else { return Ok(basic) };
-        let mut url = demand.leads_to(realm)?;
+        let mut url = auth_challenge.resolve(realm)?;
         let own_scope = || format!("repository:{}:pull", self.reference.repository());
         url.query_pairs_mut()
             .extend_pairs(service.iter().map(|service| ("service", service)))
             .append_pair("scope", &scope.clone().unwrap_or_else(own_scope));
         let headers = basic.map(|basic| (AUTHORIZATION, basic)).into_iter().collect::<HeaderMap>();
-        let from = Some(demand.zone());
-        let request =
-            Request { headers, from, remedy: self.remedy, said, ..Request::get(url, MAX_TOKEN_BYTES) };
+        let from = Some(auth_challenge.zone());
+        let request = Request {
+            headers,
+            from,
+            remedy: self.remedy,
+            message: error_message,
+            ..Request::get(url, MAX_TOKEN_BYTES)
+        };
         let mut body = self.client.exchange(&request).await?;
-        let place = body.place().to_owned();
-        token(&body.read(MAX_TOKEN_BYTES).await?).map(Some).ok_or(HttpError::Token { place })
+        let address = body.address().to_owned();
+        token(&body.read(MAX_TOKEN_BYTES).await?).map(Some).ok_or(HttpError::Token { address })
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
+    fn last_authorization(&self) -> std::sync::MutexGuard<'_, Option<HeaderValue>> {
         self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -160,7 +174,7 @@ impl<'c> Session<'c> {
 fn base(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
     let scheme = if plain { "http" } else { "https" };
     let base = format!("{scheme}://{}/v2/{}/", reference.host(), reference.repository());
-    Url::parse(&base).map_err(|error| HttpError::Address { url: base, why: error.to_string() })
+    Url::parse(&base).map_err(|error| HttpError::Address { url: base, reason: error.to_string() })
 }
 
 fn manifest_path(version: &str) -> String {
@@ -171,21 +185,21 @@ fn manifest_path(version: &str) -> String {
 ///
 /// # Errors
 /// If the reference is not a valid address.
-pub(crate) fn first_asked(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
+pub(crate) fn first_address(reference: &Reference, plain: bool) -> Result<Url, HttpError> {
     let path = manifest_path(&reference.version());
     let url = base(reference, plain)?.join(&path);
-    url.map_err(|error| HttpError::Address { url: path, why: error.to_string() })
+    url.map_err(|error| HttpError::Address { url: path, reason: error.to_string() })
 }
 
 /// The token in the response of a token server, as a header value.
-fn token(answer: &[u8]) -> Option<HeaderValue> {
+fn token(response: &[u8]) -> Option<HeaderValue> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct TokenResponse {
         token: Option<String>,
         /// The name of the field in OAuth 2.
         access_token: Option<String>,
     }
-    let Answer { token, access_token } = serde_json::from_slice(answer).ok()?;
+    let TokenResponse { token, access_token } = serde_json::from_slice(response).ok()?;
     let token = token.or(access_token).filter(|token| !token.is_empty())?;
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
@@ -193,18 +207,18 @@ fn token(answer: &[u8]) -> Option<HeaderValue> {
 }
 
 /// The registry's message in an error response (distribution-spec, "Error Codes").
-fn said(body: &[u8]) -> Option<String> {
+fn error_message(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Errors {
-        errors: Vec<One>,
+        errors: Vec<ServerError>,
     }
     #[derive(Deserialize)]
-    struct One {
+    struct ServerError {
         code: String,
         #[serde(default)]
         message: String,
     }
     let Errors { errors } = serde_json::from_slice(body).ok()?;
-    let One { code, message } = errors.into_iter().next()?;
+    let ServerError { code, message } = errors.into_iter().next()?;
     Some(format!("{code}: {message}"))
 }

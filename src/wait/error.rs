@@ -26,7 +26,7 @@ pub enum WaitError {
     #[error(
         "{awaited} was not stored within {seconds} s{}: run the task that stores it earlier, or raise wait: in the \
          annotation {} (at most {MAX_WAIT_SECONDS})",
-        handed_over(so_far),
+        stored_so_far(so_far),
         names::ANNOTATION_PIPE_IN
     )]
     TooLate {
@@ -38,12 +38,12 @@ pub enum WaitError {
         so_far: Vec<String>,
     },
     /// The output will never be stored under this name.
-    #[error("{awaited}: {why}")]
+    #[error("{awaited}: {reason}")]
     Never {
         /// The pipe with its task and run.
         awaited: String,
         /// The reason, and what to change.
-        why: String,
+        reason: String,
     },
     /// The output is stored without a file that the pod names.
     #[error(
@@ -118,6 +118,6 @@ impl Coded for WaitError {
     }
 }
 
-fn handed_over(so_far: &[String]) -> String {
+fn stored_so_far(so_far: &[String]) -> String {
     if so_far.is_empty() { String::new() } else { format!(" (stored so far: {})", so_far.join(", ")) }
 }

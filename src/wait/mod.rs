@@ -76,13 +76,13 @@ pub fn run(args: &WaitArgs) -> ExitCode {
     error.exit_code().into()
 }
 
-async fn wait(args: &WaitArgs, told: Option<&str>) -> Result<(), WaitError> {
+async fn wait(args: &WaitArgs, config: Option<&str>) -> Result<(), WaitError> {
     // Before anything else: the first process of a container ignores a signal without a handler.
     let mut end = Termination::new().map_err(WaitError::Start)?;
-    let spec: WaitSpec<'_> = serde_json::from_str(told.ok_or(WaitError::NoSpec)?)
+    let spec: WaitSpec<'_> = serde_json::from_str(config.ok_or(WaitError::NoSpec)?)
         .map_err(|error| WaitError::Spec(json_error::describe(&error)))?;
     let client = Client::new(&spec.store, &args.store_token)?;
-    let all = try_join_all(spec.awaits.iter().map(|awaits| one(args, &client, awaits)));
+    let all = try_join_all(spec.awaits.iter().map(|awaits| wait_for(args, &client, awaits)));
     let waited = tokio::select! {
         waited = all => waited,
         _ = end.recv() => return Err(WaitError::Ended),
@@ -96,7 +96,7 @@ async fn wait(args: &WaitArgs, told: Option<&str>) -> Result<(), WaitError> {
     waited.map(drop)
 }
 
-async fn one(args: &WaitArgs, client: &Client<'_>, awaits: &AwaitedOutput) -> Result<(), WaitError> {
-    let files = poll_store::stored(client, awaits).await?;
-    if args.look { wait_for_volume::arrived(&args.root, awaits, &files).await } else { Ok(()) }
+async fn wait_for(args: &WaitArgs, client: &Client<'_>, awaits: &AwaitedOutput) -> Result<(), WaitError> {
+    let files = poll_store::wait_until_stored(client, awaits).await?;
+    if args.look { wait_for_volume::wait_until_mounted(&args.root, awaits, &files).await } else { Ok(()) }
 }

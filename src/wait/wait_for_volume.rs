@@ -13,17 +13,21 @@ use super::WaitError;
 use bootlace_core::input::AwaitedOutput;
 
 /// How often a volume is checked.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Time limit for the kubelet, which syncs a pod once a minute (`syncFrequency`) with up to half of that as
 /// jitter.
-const TIME: Duration = Duration::from_mins(3);
+const TIME_LIMIT: Duration = Duration::from_mins(3);
 
 /// Waits until every volume with the output contains all of its `files`.
 ///
 /// # Errors
 /// If the kubelet does not mount them in time.
-pub(super) async fn arrived(root: &Path, awaits: &AwaitedOutput, files: &[String]) -> Result<(), WaitError> {
-    let deadline = Instant::now() + TIME;
+pub(super) async fn wait_until_mounted(
+    root: &Path,
+    awaits: &AwaitedOutput,
+    files: &[String],
+) -> Result<(), WaitError> {
+    let deadline = Instant::now() + TIME_LIMIT;
     for folder in &awaits.folders {
         let volume = root.join(&folder.volume);
         let paths = if folder.paths.is_empty() { files } else { &folder.paths };
@@ -34,10 +38,10 @@ pub(super) async fn arrived(root: &Path, awaits: &AwaitedOutput, files: &[String
                     awaited: awaits.words(),
                     volume: folder.volume.clone(),
                     missing: missing.clone(),
-                    seconds: TIME.as_secs(),
+                    seconds: TIME_LIMIT.as_secs(),
                 });
             }
-            sleep(LOOK).await;
+            sleep(CHECK_INTERVAL).await;
         }
         tracing::info!(volume = folder.volume, files = paths.len(), "{} is mounted", awaits.words());
     }
@@ -52,7 +56,7 @@ mod tests {
     use bootlace_core::output::ObjectKind;
 
     #[tokio::test(start_paused = true)]
-    async fn a_volume_that_stays_without_a_file_is_named_with_it() {
+    async fn a_missing_file_is_reported_with_its_volume() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("cert")).unwrap();
         std::fs::write(root.path().join("cert/tls.crt"), "hunter2").unwrap();
@@ -60,10 +64,10 @@ mod tests {
         let mut awaits = AwaitedOutput::new("Cert", ObjectKind::Secret, from, 60);
         awaits.folders = vec![OutputVolume { volume: "cert".to_owned(), paths: Vec::new() }];
         let files = ["tls.crt", "tls.key"].map(str::to_owned);
-        let error = arrived(root.path(), &awaits, &files).await.unwrap_err();
-        let sentence = "pipe Cert by task gencert is stored, but the kubelet did not populate volume \"cert\" with file \
+        let error = wait_until_mounted(root.path(), &awaits, &files).await.unwrap_err();
+        let message = "pipe Cert by task gencert is stored, but the kubelet did not populate volume \"cert\" with file \
                         \"tls.key\" within 180 s";
-        assert!(error.exit_code() == 74 && error.to_string().contains(sentence), "{error}");
-        arrived(root.path(), &awaits, &files[..1]).await.unwrap();
+        assert!(error.exit_code() == 74 && error.to_string().contains(message), "{error}");
+        wait_until_mounted(root.path(), &awaits, &files[..1]).await.unwrap();
     }
 }

@@ -15,7 +15,7 @@ fn sources() -> Vec<Value> {
 }
 
 #[test]
-fn a_second_run_gives_the_same() {
+fn a_second_run_has_the_same_result() {
     let container = Container::new();
     container.boot(&sources()).log();
     let first = container.tree();
@@ -24,7 +24,7 @@ fn a_second_run_gives_the_same() {
 }
 
 #[test]
-fn what_other_sources_left_is_gone() {
+fn files_of_earlier_sources_are_removed() {
     let fresh = Container::new();
     fresh.boot(&sources()).log();
 
@@ -41,7 +41,7 @@ fn what_other_sources_left_is_gone() {
 
 /// The states that a kill can leave: files in the staging folder, assets without env, incomplete folders.
 #[test]
-fn what_a_killed_run_left_is_no_obstacle() {
+fn boot_succeeds_after_a_run_that_was_killed() {
     let fresh = Container::new();
     fresh.boot(&sources()).log();
 
@@ -68,7 +68,7 @@ fn what_a_killed_run_left_is_no_obstacle() {
 
 /// Task containers mount the assets folder by subPath, which is a bind mount of its inode.
 #[test]
-fn the_assets_folder_stays_the_same_one() {
+fn the_assets_folder_keeps_its_inode() {
     let container = Container::new();
     container.boot(&sources()).log();
     let inode = |container: &Container| fs::metadata(container.at("assets")).unwrap().ino();
@@ -80,7 +80,7 @@ fn the_assets_folder_stays_the_same_one() {
 
 /// A failed boot leaves no env, and the launcher does not start a task without it.
 #[test]
-fn a_failed_run_leaves_no_env_of_an_earlier_one() {
+fn a_failed_run_removes_the_env_of_an_earlier_one() {
     let container = Container::new();
     container.boot(&sources()).log();
     assert!(container.at("env/environ").exists());
@@ -109,7 +109,7 @@ fn links_are_removed_and_not_followed() {
 }
 
 #[test]
-fn a_link_in_place_of_an_own_folder_is_refused() {
+fn a_link_in_place_of_a_folder_of_bootlace_is_refused() {
     for own in ["assets", "env", "bin", ".staging"] {
         let container = Container::new();
         let outside = container.beside("outside");

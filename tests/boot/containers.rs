@@ -6,21 +6,22 @@ use serde_json::{Value, json};
 
 use crate::support::{Container, code, inline, mounted, spec};
 
-fn told(env: &Value, more: &Value) -> Value {
-    let mut told = spec(&[inline("settings", env, &json!({}))]);
+fn spec_with(env: &Value, more: &Value) -> Value {
+    let mut spec = spec(&[inline("settings", env, &json!({}))]);
     for (field, value) in more.as_object().unwrap() {
-        told[field] = value.clone();
+        spec[field] = value.clone();
     }
-    told
+    spec
 }
 
 #[test]
-fn what_a_containers_own_sources_give_is_kept() {
+fn variables_from_the_sources_of_a_container_are_kept() {
     let container = Container::new();
-    let told = told(&json!({"MODE": "1", "REGION": "2"}), &json!({"held": {"base": "BOOTLACE_HELD_0_"}}));
+    let spec =
+        spec_with(&json!({"MODE": "1", "REGION": "2"}), &json!({"held": {"base": "BOOTLACE_HELD_0_"}}));
     let log = container
         .boot_env(&[
-            ("BOOTLACE_SPEC", &told.to_string()),
+            ("BOOTLACE_SPEC", &spec.to_string()),
             ("BOOTLACE_HELD_0_REGION", "hunter2"),
             ("BOOTLACE_HELD_0_ELSEWHERE", "hunter2"),
             ("BOOTLACE_HELD_1_MODE", "hunter2"),
@@ -34,23 +35,23 @@ fn what_a_containers_own_sources_give_is_kept() {
 }
 
 #[test]
-fn references_are_handed_on_as_they_stand() {
+fn references_are_passed_unchanged() {
     let container = Container::new();
     let texts = json!({"base": [["variable:URL", "$(HOST)\n$$x"], ["argument:2", "$(URL)"]]});
-    container.boot_spec(&told(&json!({}), &json!({"references": texts}))).log();
+    container.boot_spec(&spec_with(&json!({}), &json!({"references": texts}))).log();
     let file = fs::read(container.at("env/references/base")).unwrap();
     assert_eq!(file, b"variable:URL=$(HOST)\n$$x\0argument:2=$(URL)\0");
     assert!(!container.at("env/references/other").exists());
 }
 
 #[test]
-fn the_kubelets_file_leaves_out_what_the_container_sets_itself() {
+fn the_env_file_omits_variables_that_the_container_sets() {
     let container = Container::new();
     let env = json!({"MODE": "1", "A": "two\nlines", "REGION": "\"$x\""});
     let more =
         json!({"fileKeys": ["A", "MODE", "REGION", "NOT_GIVEN"], "held": {"other": "BOOTLACE_HELD_1_"}});
-    let told = told(&env, &more).to_string();
-    container.boot_env(&[("BOOTLACE_SPEC", &told), ("BOOTLACE_HELD_1_REGION", "")]).log();
+    let spec = spec_with(&env, &more).to_string();
+    container.boot_env(&[("BOOTLACE_SPEC", &spec), ("BOOTLACE_HELD_1_REGION", "")]).log();
     let file = |name: &str| fs::read_to_string(container.at("env/file").join(name)).unwrap();
     assert_eq!(file("base"), "A='two\nlines'\nREGION='\"$x\"'\n");
     assert_eq!(file("other"), "A='two\nlines'\nMODE='1'\n");
@@ -59,7 +60,7 @@ fn the_kubelets_file_leaves_out_what_the_container_sets_itself() {
 }
 
 #[test]
-fn the_kubelets_file_holds_what_the_container_builds_its_own_on() {
+fn the_env_file_contains_variables_that_the_container_refers_to() {
     let container = Container::new();
     let more = json!({
         "fileKeys": ["A", "MODE", "REGION"],
@@ -67,9 +68,9 @@ fn the_kubelets_file_holds_what_the_container_builds_its_own_on() {
         "builtOn": {"base": ["MODE", "REGION"]},
         "held": {"base": "BOOTLACE_HELD_0_"},
     });
-    let told = told(&json!({"A": "1", "MODE": "2", "REGION": "3"}), &more).to_string();
+    let spec = spec_with(&json!({"A": "1", "MODE": "2", "REGION": "3"}), &more).to_string();
     // The reference resolves to the value from the pod's `envFrom` instead.
-    container.boot_env(&[("BOOTLACE_SPEC", &told), ("BOOTLACE_HELD_0_REGION", "")]).log();
+    container.boot_env(&[("BOOTLACE_SPEC", &spec), ("BOOTLACE_HELD_0_REGION", "")]).log();
     let file = |name: &str| fs::read_to_string(container.at("env/file").join(name)).unwrap();
     assert_eq!(file("base"), "MODE='2'\n");
     assert_eq!(file("other"), "A='1'\nREGION='3'\n");
@@ -78,7 +79,7 @@ fn the_kubelets_file_holds_what_the_container_builds_its_own_on() {
 }
 
 #[test]
-fn what_the_kubelet_would_not_hand_over_fails_the_boot() {
+fn variables_that_the_kubelet_cannot_deliver_fail_the_boot() {
     for (env, keys, expected, name) in [
         (json!({"A": "hunter2", "B": "hunter2"}), json!(["A"]), "BL2401", "B"),
         (json!({"A": "hunter2'"}), json!(["A"]), "BL2402", "A"),
@@ -87,7 +88,8 @@ fn what_the_kubelet_would_not_hand_over_fails_the_boot() {
         (json!({"#A": "x"}), json!(["#A"]), "BL2402", "#A"),
     ] {
         let container = Container::new();
-        let (exit_code, message) = container.boot_spec(&told(&env, &json!({"fileKeys": keys}))).failure();
+        let (exit_code, message) =
+            container.boot_spec(&spec_with(&env, &json!({"fileKeys": keys}))).failure();
         assert_eq!((exit_code, code(&message)), (65, expected));
         assert!(message.contains(&format!("source \"settings\" sets the variable {name:?}")), "{message}");
         assert!(!message.contains("hunter2"), "{message}");
@@ -97,7 +99,7 @@ fn what_the_kubelet_would_not_hand_over_fails_the_boot() {
 
 /// Kubernetes accepts these names in a pod, so both the launcher and the kubelet's file deliver them.
 #[test]
-fn names_that_no_shell_holds_are_given_where_a_process_takes_them() {
+fn names_that_are_invalid_in_shells_are_delivered_to_processes() {
     let object = Container::new();
     let keys = ["connectionString.standard", "spring.datasource.url", "db-user", "2fa", "PLAIN"];
     let mount = object.mount("login", keys.map(|key| (key, &b"hunter2"[..])));
@@ -111,9 +113,9 @@ fn names_that_no_shell_holds_are_given_where_a_process_takes_them() {
     assert_eq!(names(&container), sorted);
 
     let container = Container::new();
-    let mut told = spec(&[source(&json!({"into": "Env"}))]);
-    told["fileKeys"] = json!(keys);
-    container.boot_spec(&told).log();
+    let mut spec = spec(&[source(&json!({"into": "Env"}))]);
+    spec["fileKeys"] = json!(keys);
+    container.boot_spec(&spec).log();
     let file = fs::read_to_string(container.at("env/file/other")).unwrap();
     for key in keys {
         assert!(file.lines().any(|line| line == format!("{key}='hunter2'")), "{key} is not in {file}");
@@ -121,7 +123,7 @@ fn names_that_no_shell_holds_are_given_where_a_process_takes_them() {
 }
 
 #[test]
-fn a_source_leaves_keys_out_and_says_which() {
+fn excluded_keys_are_logged() {
     let object = Container::new();
     let keys = ["connectionString.standard", "connectionString.private", "password", "ca.crt"];
     let mount = object.mount("login", keys.map(|key| (key, &b"hunter2"[..])));
@@ -150,12 +152,12 @@ fn a_source_leaves_keys_out_and_says_which() {
 }
 
 #[test]
-fn a_shell_that_cannot_hold_a_name_fails_the_boot() {
+fn names_that_a_shell_cannot_assign_fail_the_boot() {
     for (name, fails) in
         [("spring.datasource.url", true), ("UID", true), ("2FA", true), ("PLAIN", false), ("with.dot", true)]
     {
-        let told = told(&json!({name: "hunter2"}), &json!({"byShell": true}));
-        let outcome = Container::new().boot_spec(&told);
+        let spec = spec_with(&json!({name: "hunter2"}), &json!({"byShell": true}));
+        let outcome = Container::new().boot_spec(&spec);
         if !fails {
             outcome.log();
             continue;
@@ -164,20 +166,20 @@ fn a_shell_that_cannot_hold_a_name_fails_the_boot() {
         assert_eq!((exit_code, code(&message)), (65, "BL2402"));
         assert!(message.contains(&format!("source \"settings\" sets the variable {name:?}")), "{message}");
         // A variable that the pod sets is not written there.
-        let mut kept = told;
+        let mut kept = spec;
         kept["keep"] = json!({"base": [name]});
         Container::new().boot_spec(&kept).log();
     }
 }
 
 #[test]
-fn a_profile_may_allow_what_decides_which_code_runs() {
+fn a_profile_can_allow_variables_that_decide_which_code_runs() {
     let container = Container::new();
     let env = json!({"PATH": "/opt/bin", "PYTHONPATH": "/opt/lib"});
-    container.boot_spec(&told(&env, &json!({"allow": ["PATH", "PYTHON*"]}))).log();
+    container.boot_spec(&spec_with(&env, &json!({"allow": ["PATH", "PYTHON*"]}))).log();
     assert_eq!(container.env()["PATH"], b"/opt/bin");
     let (exit_code, message) =
-        Container::new().boot_spec(&told(&env, &json!({"allow": ["PATH"]}))).failure();
+        Container::new().boot_spec(&spec_with(&env, &json!({"allow": ["PATH"]}))).failure();
     assert_eq!((exit_code, code(&message)), (65, "BL2305"));
     assert!(message.contains("variable \"PYTHONPATH\": "), "{message}");
 }

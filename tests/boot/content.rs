@@ -52,7 +52,7 @@ fn an_inline_source_becomes_env_and_files() {
 }
 
 #[test]
-fn the_volume_holds_what_the_launcher_needs_and_nothing_else() {
+fn the_volume_contains_only_the_files_of_the_launcher() {
     let container = Container::new();
     container.boot(&[]).log();
     let tree = container.tree();
@@ -72,11 +72,11 @@ fn the_volume_holds_what_the_launcher_needs_and_nothing_else() {
 }
 
 #[test]
-fn a_hook_that_sends_a_request_gets_the_launcher_that_can() {
+fn an_http_hook_gets_the_launcher_with_tls() {
     let container = Container::new();
-    let mut told = spec(&[]);
-    told["httpGet"] = json!(true);
-    container.boot_spec(&told).log();
+    let mut spec = spec(&[]);
+    spec["httpGet"] = json!(true);
+    container.boot_spec(&spec).log();
     assert_eq!(container.tree()[&PathBuf::from("bin/launch")].content.as_deref(), Some(LAUNCHER_HTTP));
     // The next boot of the same pod can have another configuration.
     container.boot(&[]).log();
@@ -85,7 +85,7 @@ fn a_hook_that_sends_a_request_gets_the_launcher_that_can() {
 
 /// The tests run under umask 077.
 #[test]
-fn every_user_can_read_it_and_nobody_can_write_it() {
+fn every_user_can_read_and_none_can_write_the_files() {
     let container = Container::new();
     container.boot(&[inline("settings", &json!({"A": "1"}), &json!({"a/b/c": "x"}))]).log();
     for (path, Entry { mode, content }) in container.tree() {
@@ -134,7 +134,7 @@ fn a_mounted_object_becomes_files_or_env() {
 }
 
 #[test]
-fn a_later_source_wins_and_the_log_names_both() {
+fn a_later_source_overrides_and_the_log_names_both() {
     let container = Container::new();
     let login = container.mount("login", [("USER", &b"scott"[..])]);
     let log = container
@@ -158,7 +158,7 @@ fn a_later_source_wins_and_the_log_names_both() {
 }
 
 #[test]
-fn what_is_optional_may_be_missing() {
+fn optional_objects_and_keys_can_be_missing() {
     let container = Container::new();
     let empty = container.mount("empty", []);
     let login = container.mount("login", [("user", &b"scott"[..])]);
@@ -214,7 +214,7 @@ proptest! {
 
     /// Compares with a naive merge, also when boot runs a second time.
     #[test]
-    fn the_volume_holds_the_merge_of_all_sources(sources in sources()) {
+    fn the_volume_contains_the_merge_of_all_sources(sources in sources()) {
         let container = Container::new();
         let specs: Vec<_> = sources
             .iter()

@@ -71,7 +71,7 @@ fn every_variable_is_a_secret() {
 }
 
 #[test]
-fn it_wins_over_the_profiles_sources() {
+fn it_overrides_the_sources_of_the_profile() {
     let container = Container::new();
     let source = image(&container);
     leave(&container, "env/A", "image");
@@ -85,7 +85,7 @@ fn it_wins_over_the_profiles_sources() {
 }
 
 #[test]
-fn a_value_that_ends_in_a_newline_is_kept_and_told() {
+fn a_newline_at_the_end_of_a_value_is_kept_and_logged() {
     let container = Container::new();
     let source = image(&container);
     leave(&container, "env/TOKEN", "hunter2\n");
@@ -97,7 +97,7 @@ fn a_value_that_ends_in_a_newline_is_kept_and_told() {
 
 /// The folder uses memory of the pod, but boot may have to start again.
 #[test]
-fn the_folder_is_emptied_once_the_task_has_it_all() {
+fn the_folder_is_emptied_after_a_successful_boot() {
     let container = Container::new();
     let source = image(&container);
     leave(&container, "files/deep/a", "x");
@@ -115,7 +115,7 @@ fn the_folder_is_emptied_once_the_task_has_it_all() {
 }
 
 #[test]
-fn what_leads_out_or_is_no_file_is_refused() {
+fn links_and_special_files_are_refused() {
     type Spoil = fn(&Path);
     let cases: [(Spoil, &str, &str); 14] = [
         (
@@ -141,10 +141,22 @@ fn what_leads_out_or_is_no_file_is_refused() {
         ),
         (|out| fs::create_dir(out.join("env/A")).unwrap(), "BL2302", "env/A\" is a folder: must be a file"),
         (pipe, "BL2302", "files/pipe\" is a device, a pipe or a socket: must be a file"),
-        (|out| fs::write(out.join("envs"), "").unwrap(), "BL2302", "envs\": must be env, environ, files or tmp"),
+        (
+            |out| fs::write(out.join("envs"), "").unwrap(),
+            "BL2302",
+            "envs\": must be env, environ, files or tmp",
+        ),
         (|out| fs::write(out.join("env/a=b"), "hunter2").unwrap(), "BL2305", "variable \"a=b\": "),
-        (|out| fs::write(out.join("env/LD_PRELOAD"), "hunter2").unwrap(), "BL2305", "variable \"LD_PRELOAD\": "),
-        (|out| fs::write(out.join("environ"), "A=hunter2").unwrap(), "BL2302", "must contain NAME=value records"),
+        (
+            |out| fs::write(out.join("env/LD_PRELOAD"), "hunter2").unwrap(),
+            "BL2305",
+            "variable \"LD_PRELOAD\": ",
+        ),
+        (
+            |out| fs::write(out.join("environ"), "A=hunter2").unwrap(),
+            "BL2302",
+            "must contain NAME=value records",
+        ),
         (|out| fs::write(out.join("env/BIG"), vec![b'x'; 200_000]).unwrap(), "BL2305", "variable \"BIG\": "),
         (
             |out| fs::write(out.join("files").join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap(),
@@ -172,7 +184,7 @@ fn pipe(out: &Path) {
 
 /// A sparse file has its full size, regardless of the blocks on disk.
 #[test]
-fn the_same_limits_count_as_for_every_source() {
+fn the_limits_of_sources_apply() {
     let container = Container::new();
     let mut source = image(&container);
     source["limits"] = json!({"bytes": 1 << 20, "files": 2});

@@ -18,7 +18,7 @@ fn text(assets: &BTreeMap<String, Vec<u8>>, file: &str) -> String {
 }
 
 #[test]
-fn env_and_secrets_stand_apart_as_their_sources_have_them() {
+fn env_and_secrets_are_in_separate_files() {
     let container = Container::new();
     let login = container.mount("login", [("PASSWORD", &b"it's\n$HOME"[..]), ("USER", b"etl")]);
     let sources = [
@@ -51,7 +51,7 @@ fn env_and_secrets_stand_apart_as_their_sources_have_them() {
 
 /// A shell that sources the file would override the variables of the pod.
 #[test]
-fn what_the_pods_spec_sets_itself_is_left_out() {
+fn variables_of_the_pod_spec_are_omitted() {
     let container = Container::new();
     boot(&container, &[inline("settings", &json!({"MODE": "boot", "DAY": "1"}), &json!({}))]).log();
     assert_eq!(text(&container.assets(), ".env"), "DAY='1'\n");
@@ -59,7 +59,7 @@ fn what_the_pods_spec_sets_itself_is_left_out() {
 }
 
 #[test]
-fn what_has_no_place_is_refused_by_name() {
+fn content_that_conflicts_with_the_layout_is_refused() {
     for (env, files, expected, part) in [
         (json!({}), json!({".env": "x"}), "BL2307", "the file \".env\""),
         (json!({}), json!({".secret/a": "x"}), "BL2307", "the file \".secret/a\""),

@@ -17,7 +17,7 @@ fn lines(log: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_boot_in_json_tells_what_the_text_tells() {
+fn the_json_log_has_the_events_of_the_text_log() {
     let container = Container::new();
     let login = container.mount("login", [("USER", &b"etl"[..])]);
     let sources = [
@@ -61,7 +61,7 @@ fn a_boot_in_json_tells_what_the_text_tells() {
 
 /// The termination message is text, regardless of the format of the log.
 #[test]
-fn a_failure_is_a_line_of_json_in_the_log_and_a_sentence_in_the_message() {
+fn a_failure_is_json_in_the_log_and_text_in_the_message() {
     let container = Container::new();
     let outcome = boot(&container, &[inline("settings", &json!({"PATH": "/"}), &json!({}))]);
     let error = outcome.result.unwrap_err();

@@ -35,7 +35,7 @@ pub(crate) fn boot_spec(container: &Container, spec: &Value) -> Command {
 }
 
 #[test]
-fn the_process_tells_in_its_exit_code_its_log_and_its_message() {
+fn the_process_reports_by_exit_code_log_and_message() {
     let container = Container::new();
     let output = boot(&container, &[inline("settings", &json!({"A": "1"}), &json!({}))]).output().unwrap();
     assert!(output.status.success());
@@ -80,7 +80,7 @@ fn kill_at(container: &Container, mark: &str, mut boot: Child) -> ExitStatus {
 /// Boot is killed when it has created certain files: early and late in the staging folder, early and late
 /// among the assets, the launcher, and the last file of all.
 #[test]
-fn a_killed_boot_leaves_no_half_and_no_obstacle() {
+fn a_killed_boot_leaves_no_incomplete_result() {
     let container = Container::new();
     let (sources, whole) = many_files(&container);
     for mark in [
@@ -112,7 +112,7 @@ fn a_killed_boot_leaves_no_half_and_no_obstacle() {
 
 /// A launcher that is a pipe blocks boot between the fetch and the write, so the kill always happens there.
 #[test]
-fn a_boot_that_is_killed_after_the_fetch_has_given_the_task_nothing() {
+fn a_boot_that_is_killed_after_the_fetch_leaves_nothing_for_the_task() {
     let mut container = Container::new();
     let (sources, whole) = many_files(&container);
     let pipe = container.beside("pipe");

@@ -27,7 +27,7 @@ fn a_path_that_no_file_can_have() {
 }
 
 #[test]
-fn what_the_memory_limit_does_not_hold_is_not_written() {
+fn content_beyond_the_memory_limit_is_not_written() {
     let container = Container::new();
     let object = container.mount("object", [("model", &vec![b'x'; 8 << 20][..])]);
     container.limit_memory(12 << 20, 5 << 20);
@@ -46,7 +46,7 @@ fn what_the_memory_limit_does_not_hold_is_not_written() {
 }
 
 #[test]
-fn a_key_that_is_no_path_or_no_variable_is_named_with_its_source() {
+fn invalid_keys_are_named_with_their_source() {
     let container = Container::new();
     let object = container.mount("object", [("db-user", &b"x"[..]), ("binary", b"a\0b")]);
     for (more, entry, expected) in [
@@ -111,7 +111,8 @@ fn a_file_of_one_source_where_another_needs_a_folder() {
             inline("second", &json!({}), &json!({later: "x"})),
         ]);
         assert_eq!((exit_code, code(&message)), (65, "BL2307"));
-        for part in ["source \"second\"", "source \"first\"", &format!("{later:?}"), &format!("{earlier:?}")] {
+        for part in ["source \"second\"", "source \"first\"", &format!("{later:?}"), &format!("{earlier:?}")]
+        {
             assert!(message.contains(part), "{part} is not in {message}");
         }
     }
@@ -125,10 +126,7 @@ fn an_object_or_a_key_that_does_not_exist() {
     let source = |path, more: Value| mounted("login", "Secret", path, &more);
     for (source, part) in [
         (source(&container.beside("nowhere"), json!({})), "the Secret does not exist"),
-        (
-            source(&empty, json!({"items": [{"key": "user", "as": "USER"}]})),
-            "the Secret does not exist",
-        ),
+        (source(&empty, json!({"items": [{"key": "user", "as": "USER"}]})), "the Secret does not exist"),
         (
             source(&login, json!({"into": "Env", "items": [{"key": "password", "as": "PASSWORD"}]})),
             "key \"password\" not found, only token, user: ",
@@ -142,7 +140,7 @@ fn an_object_or_a_key_that_does_not_exist() {
 }
 
 #[test]
-fn a_spec_that_is_absent_or_not_understood() {
+fn a_spec_that_is_missing_or_invalid() {
     let container = Container::new();
     let (exit_code, message) = container.boot_env(&[]).failure();
     assert_eq!((exit_code, code(&message)), (64, "BL2001"), "{message}");

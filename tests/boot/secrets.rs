@@ -35,7 +35,7 @@ enum Kind {
 
 impl Kind {
     /// Add new kinds here, and to [`Self::ALL`].
-    fn of(source: &Value) -> Self {
+    fn new(source: &Value) -> Self {
         let source: BootSource = serde_json::from_value(source.clone()).unwrap();
         match source.from {
             SourceKind::Inline(_) => Self::Inline,
@@ -272,7 +272,7 @@ fn from_http(container: &Container, servers: &Servers) -> Vec<Case> {
         good("a file", http("/file", file(), json!({}))),
         good("variables", http("/json", env("/env"), json!({}))),
         good("a marked body and query", http("/file", post.clone(), json!({}))),
-        bad("a refusal that says all it got", http("/refused", post, json!({}))),
+        bad("a refusal that echoes the request", http("/refused", post, json!({}))),
         bad("nothing at the pointer", http("/json", env("/gone"), json!({}))),
         bad("no object at the pointer", http("/json", env("/text"), json!({}))),
         bad("a value that is a list", http("/list", env(""), json!({}))),
@@ -299,31 +299,31 @@ fn from_optimus(container: &Container, servers: &Servers) -> Vec<Case> {
         bad("a value that was not found", optimus("no-value")),
         bad("a NUL", optimus("nul")),
         bad("env and secret of a name", optimus("twice")),
-        bad("an error that says all it got", optimus("unknown")),
+        bad("an error that echoes the request", optimus("unknown")),
     ]
 }
 
 fn from_a_store(container: &Container, servers: &Servers) -> Vec<Case> {
-    let store = |what: Value| {
+    let store = |more: Value| {
         let mut request = json!({
             "s3": {"bucket": "assets", "endpoint": servers.tls.url()},
             "credentials": {"secret": "login"},
             "client": {"ca": {"configMap": "company-ca"}, "attempts": 1},
         });
-        request.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let mount = container.beside("remote");
         vec![json!({"name": "assets", "from": {"objectStore": {"request": request, "path": mount}}})]
     };
     let env = |pointer: &str| json!([{"pointer": pointer, "into": "Env", "secret": true}]);
-    let unusable = |store_says: Value| {
-        let mut says = json!({"s3": null, "object": "a", "file": "a"});
-        says.as_object_mut().unwrap().extend(store_says.as_object().unwrap().clone());
-        says
+    let unusable = |store_settings: Value| {
+        let mut settings = json!({"s3": null, "object": "a", "file": "a"});
+        settings.as_object_mut().unwrap().extend(store_settings.as_object().unwrap().clone());
+        settings
     };
     vec![
         good("an object", store(json!({"object": "file", "file": "a"}))),
         good("variables of an object", store(json!({"object": "json", "json": env("/env")}))),
-        bad("a refusal that says all it got", store(json!({"object": "refused", "file": "a"}))),
+        bad("a refusal that echoes the request", store(json!({"object": "refused", "file": "a"}))),
         bad("half an object", store(json!({"object": "cut", "file": "a"}))),
         bad("no object at the pointer", store(json!({"object": "json", "json": env("/text")}))),
         bad("another checksum", store(json!({"object": "file", "file": "a", "sha256": "0".repeat(64)}))),
@@ -355,7 +355,7 @@ fn from_oci(container: &Container, servers: &Servers) -> Vec<Case> {
         good("an artifact", oci("good", "registry")),
         bad("an artifact's file that leaves", oci("stray", "registry")),
         bad("a blob that was changed", oci("changed", "registry")),
-        bad("a registry that says all it got", oci("refused", "registry")),
+        bad("a registry that echoes the request", oci("refused", "registry")),
         bad("a pull secret that is none", oci("good", "no-registry")),
     ]
 }
@@ -378,23 +378,23 @@ fn mount_credentials(container: &Container) {
 
 /// All output of a boot that is visible outside of the task: its log in both formats, its arguments, its
 /// termination message, `task.json`, and the error as `Display` and `Debug`.
-fn said(container: &Container, case: &Case, format: &str) -> (bool, String) {
+fn output_of(container: &Container, case: &Case, format: &str) -> (bool, String) {
     let mut spec = spec(&case.sources);
     spec["logFormat"] = json!(format);
     (case.prepare)();
     let outcome = container.boot_spec(&spec);
     let error = outcome.result.as_ref().err().map(|error| format!("{error} {error:?} {error:#?}"));
-    let mut said = vec![outcome.log, outcome.message, error.clone().unwrap_or_default()];
+    let mut output_texts = vec![outcome.log, outcome.message, error.clone().unwrap_or_default()];
 
     (case.prepare)();
     let mut command = process::boot_spec(container, &spec);
-    said.push(format!("{:?}", command.get_args()));
+    output_texts.push(format!("{:?}", command.get_args()));
     let output = command.output().unwrap();
     assert_eq!(output.status.success(), error.is_none(), "{output:?}");
-    said.extend([output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()));
-    said.push(fs::read_to_string(&container.args.termination_log).unwrap());
-    said.push(fs::read_to_string(container.at("task.json")).unwrap_or_default());
-    (error.is_some(), said.join("\n"))
+    output_texts.extend([output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()));
+    output_texts.push(fs::read_to_string(&container.args.termination_log).unwrap());
+    output_texts.push(fs::read_to_string(container.at("task.json")).unwrap_or_default());
+    (error.is_some(), output_texts.join("\n"))
 }
 
 #[test]
@@ -405,16 +405,16 @@ fn no_boot_of_any_kind_shows_a_value() {
     let (mut well, mut failed) = (BTreeSet::new(), BTreeSet::new());
     for case in cases(&container, &servers) {
         let (name, fails) = (&case.name, case.fails);
-        let kinds = case.sources.iter().map(Kind::of);
+        let kinds = case.sources.iter().map(Kind::new);
         if fails {
             failed.extend(kinds);
         } else {
             well.extend(kinds);
         }
         for format in ["Text", "Json"] {
-            let (has_failed, said) = said(&container, &case, format);
-            assert_eq!(has_failed, fails, "{name}: {said}");
-            assert!(!said.contains(MARK), "{name}: {said}");
+            let (has_failed, output) = output_of(&container, &case, format);
+            assert_eq!(has_failed, fails, "{name}: {output}");
+            assert!(!output.contains(MARK), "{name}: {output}");
         }
     }
     assert_eq!(well, Kind::ALL.into(), "a boot from each kind that goes well");
@@ -446,14 +446,14 @@ fn the_values_are_where_the_task_reads_them() {
 
 /// A spec that cannot be parsed.
 #[test]
-fn a_spec_that_is_none_shows_no_value() {
+fn an_invalid_spec_shows_no_value() {
     for source in [
         inline("settings", &json!({"A": MARK}), &json!({"a": [MARK]})),
         json!({"name": "settings", "from": {"inline": {"env": MARK}}}),
         json!({"name": "settings", "from": {"mounted": {"kind": [MARK]}}}),
     ] {
-        let (failed, said) = said(&Container::new(), &bad("no spec", vec![source]), "Json");
-        assert!(failed && !said.contains(MARK), "{said}");
+        let (failed, output) = output_of(&Container::new(), &bad("no spec", vec![source]), "Json");
+        assert!(failed && !output.contains(MARK), "{output}");
     }
 }
 
@@ -469,7 +469,7 @@ fn a_boot_that_cannot_write_shows_no_value() {
     for break_it in breaks {
         let container = Container::new();
         break_it(&container);
-        let (failed, said) = said(&container, &bad("a volume", sources.to_vec()), "Text");
-        assert!(failed && !said.contains(MARK), "{said}");
+        let (failed, output) = output_of(&container, &bad("a volume", sources.to_vec()), "Text");
+        assert!(failed && !output.contains(MARK), "{output}");
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::container::{Container, Ended, OBJECT, events, not_yet, store, stored, told};
+use crate::container::{Container, Ended, OBJECT, config, events, not_yet, store, stored};
 use crate::server::{Reply, ok, status};
 
 /// Fails with this exit code, this code and a message that contains `part`, in the log and in the termination
@@ -18,14 +18,14 @@ fn failed(ended: &Ended, exit_code: i32, code: &str, part: &str) {
 }
 
 #[test]
-fn it_asks_until_it_is_stored() {
+fn the_store_is_polled_until_the_output_is_stored() {
     let server = store(|number| match number {
         0 => status(503, &[], r#"{"reason":"Unavailable","message":"try again"}"#),
         1 => Reply::Cut(b"{".to_vec()),
         2 | 3 => not_yet(),
         _ => stored(&["tls.crt"]),
     });
-    let ended = Container::new().run(Some(&told(&server, 60, &json!({"files": ["tls.crt"]}))), false);
+    let ended = Container::new().run(Some(&config(&server, 60, &json!({"files": ["tls.crt"]}))), false);
     assert!(ended.status.success() && ended.message.is_empty(), "{}", ended.log);
     assert!(ended.log.contains("pipe Cert by task gencert of shop, run r1 is stored"), "{}", ended.log);
     assert!(events(&server).is_empty());
@@ -36,9 +36,9 @@ fn it_asks_until_it_is_stored() {
 }
 
 #[test]
-fn a_wait_that_passes_its_deadline_says_who_should_have_come() {
+fn a_timeout_names_the_pipe_and_the_task() {
     let server = store(|_| not_yet());
-    let ended = Container::new().run(Some(&told(&server, 1, &json!({}))), false);
+    let ended = Container::new().run(Some(&config(&server, 1, &json!({}))), false);
     let part = "pipe Cert by task gencert of shop, run r1 was not stored within 1 s (stored so far: Log)";
     failed(&ended, 75, "BL3101", part);
     let note = ended.message.strip_prefix("bootlace: ").unwrap();
@@ -46,15 +46,15 @@ fn a_wait_that_passes_its_deadline_says_who_should_have_come() {
 }
 
 #[test]
-fn what_will_never_be_there_ends_the_wait_at_once() {
+fn an_output_that_is_never_stored_fails_the_wait_immediately() {
     let server = store(|_| ok(r#"{"state":"Never","why":"add awaited: true to its entry"}"#));
-    let ended = Container::new().run(Some(&told(&server, 3600, &json!({}))), false);
+    let ended = Container::new().run(Some(&config(&server, 3600, &json!({}))), false);
     failed(&ended, 69, "BL3102", "pipe Cert by task gencert of shop, run r1: add awaited: true to its entry");
     assert_eq!(events(&server).len(), 1);
     let server =
         store(|_| status(403, &[], r#"{"reason":"Forbidden","message":"the pod does not wait for it"}"#));
     failed(
-        &Container::new().run(Some(&told(&server, 3600, &json!({}))), false),
+        &Container::new().run(Some(&config(&server, 3600, &json!({}))), false),
         69,
         "BL3105",
         "the pod does not wait for it",
@@ -62,28 +62,28 @@ fn what_will_never_be_there_ends_the_wait_at_once() {
     // The kubelet would wait forever for the file.
     let server = store(|_| stored(&["tls.crt", "tls.key"]));
     let ended =
-        Container::new().run(Some(&told(&server, 3600, &json!({"files": ["tls.crt", "ca.crt"]}))), false);
+        Container::new().run(Some(&config(&server, 3600, &json!({"files": ["tls.crt", "ca.crt"]}))), false);
     failed(&ended, 69, "BL3103", "\"ca.crt\", only tls.crt, tls.key");
 }
 
 #[test]
-fn what_it_is_not_told_it_does_not_guess() {
+fn a_missing_or_invalid_configuration_fails_the_wait() {
     let container = Container::new();
     failed(&container.run(None, false), 64, "BL3001", "BOOTLACE_WAIT");
     let server = store(|_| stored(&["a"]));
-    let unreadable = told(&server, 9, &json!({"seconds": "soon"}));
+    let unreadable = config(&server, 9, &json!({"seconds": "soon"}));
     failed(&container.run(Some(&unreadable), false), 64, "BL3002", "a value of the wrong type");
     assert!(server.asked().is_empty());
     // A later version of the webhook may add fields.
-    let later = told(&server, 9, &json!({"newer": 1}));
+    let later = config(&server, 9, &json!({"newer": 1}));
     assert_eq!(Container::new().run(Some(&later), false).status.code(), Some(0));
 }
 
 #[test]
-fn a_pod_that_is_deleted_does_not_wait_on() {
+fn a_pod_that_is_deleted_stops_waiting() {
     let container = Container::new();
     let server = store(|_| not_yet());
-    let child = container.start(Some(&told(&server, 3600, &json!({}))), false);
+    let child = container.start(Some(&config(&server, 3600, &json!({}))), false);
     // The signal handler is installed before the first request.
     while server.asked().is_empty() {
         std::thread::yield_now();

@@ -42,12 +42,12 @@ impl Container {
         self.folder.path().join(path)
     }
 
-    pub(crate) fn start(&self, told: Option<&Value>, look: bool) -> Child {
+    pub(crate) fn start(&self, config: Option<&Value>, look: bool) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
         command.arg("wait").args(look.then_some("--look"));
         command.arg("--root").arg(self.at("volumes")).arg("--store-token").arg(self.at("token"));
         command.arg("--termination-log").arg(self.at("message"));
-        command.env_clear().envs(told.map(|told| ("BOOTLACE_WAIT", told.to_string())));
+        command.env_clear().envs(config.map(|config| ("BOOTLACE_WAIT", config.to_string())));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }
@@ -66,13 +66,13 @@ impl Container {
         Ended { status: output.status, log, message: fs::read_to_string(self.at("message")).unwrap() }
     }
 
-    pub(crate) fn run(&self, told: Option<&Value>, look: bool) -> Ended {
-        self.end(self.start(told, look))
+    pub(crate) fn run(&self, config: Option<&Value>, look: bool) -> Ended {
+        self.end(self.start(config, look))
     }
 }
 
 /// The configuration that the webhook writes.
-pub(crate) fn told(server: &Server, seconds: u32, more: &Value) -> Value {
+pub(crate) fn config(server: &Server, seconds: u32, more: &Value) -> Value {
     let mut awaits = json!({
         "key": "Cert", "kind": "Secret", "object": OBJECT, "seconds": seconds,
         "from": {"scheduler": "annotation", "workflow": "shop", "run": "r1", "task": "gencert"},

@@ -55,15 +55,19 @@ impl SelectEntries for &Archive {
 const FIELD: &str = "archive.path";
 
 /// Unpacks the archive in `body` into `sink`, with the selection of `settings`.
-pub(crate) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-    let mut select = says;
-    let format = match says.format {
-        ArchiveFormat::Auto => look_at(body.peek(ZIP.len()).await?),
+pub(crate) async fn unpack(
+    body: &mut Body,
+    settings: &Archive,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
+    let mut select = settings;
+    let format = match settings.format {
+        ArchiveFormat::Auto => detect_format(body.peek(ZIP.len()).await?),
         format => format,
     };
     match format {
         ArchiveFormat::TarGz => tar::unpack_gzip(body, &mut select, sink).await,
-        ArchiveFormat::Zip => zip::unpack(body, says, sink).await,
+        ArchiveFormat::Zip => zip::unpack(body, settings, sink).await,
         // A tar has no magic number at its beginning; other content fails at the first header.
         ArchiveFormat::Tar | ArchiveFormat::Auto => tar::unpack(body, &mut select, sink).await,
     }
@@ -95,7 +99,7 @@ const ZIP: [u8; 4] = *b"PK\x03\x04";
 const EMPTY_ZIP: [u8; 4] = *b"PK\x05\x06";
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-fn look_at(start: &[u8]) -> ArchiveFormat {
+fn detect_format(start: &[u8]) -> ArchiveFormat {
     if start.starts_with(&GZIP) {
         ArchiveFormat::TarGz
     } else if start.starts_with(&ZIP) || start.starts_with(&EMPTY_ZIP) {
@@ -105,18 +109,18 @@ fn look_at(start: &[u8]) -> ArchiveFormat {
     }
 }
 
-fn broken(what: &str) -> SourceError {
-    SourceError::Archive(format!("failed to unpack the archive: {what}"))
+fn unpack_error(problem: &str) -> SourceError {
+    SourceError::Archive(format!("failed to unpack the archive: {problem}"))
 }
 
 /// Errors for content that cannot be parsed. The libraries' own messages quote it.
 const DAMAGED: &str = "it is damaged, or has another format than archive.format or its first bytes indicate";
-const BREAKS_OFF: &str = "it is truncated";
+const TRUNCATED: &str = "it is truncated";
 
 /// The error for a selected entry that is not a file.
-fn not_a_file(name: &str, what: &str, field: &str) -> SourceError {
+fn not_a_file(name: &str, kind: &str, field: &str) -> SourceError {
     SourceError::Archive(format!(
-        "archive entry {name:?} is {what}, but boot only extracts files: create the archive without it, or select \
+        "archive entry {name:?} is {kind}, but boot only extracts files: create the archive without it, or select \
          another folder with {field}"
     ))
 }

@@ -17,21 +17,22 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<AssetPath>, SourceError> {
     if plain == "." || (plain.is_empty() && !name.starts_with('/')) {
         return Ok(None);
     }
-    let refused = |error: PathError| SourceError::refused(EntryName::Packed, name, EntryError::Path(error));
+    let refused =
+        |error: PathError| SourceError::refused(EntryName::ArchiveEntry, name, EntryError::Path(error));
     AssetPath::parse(plain).map(Some).map_err(refused)
 }
 
 /// The path of the entry in the assets folder; `None` if the profile does not select it.
-pub(super) fn target(name: &AssetPath, says: &Archive) -> Option<String> {
+pub(super) fn target(name: &AssetPath, settings: &Archive) -> Option<String> {
     let name = name.to_string();
     let mut rest = name.as_str();
-    for _ in 0..says.strip_components {
+    for _ in 0..settings.strip_components {
         rest = rest.split_once('/')?.1;
     }
-    if !says.path.is_empty() {
-        rest = rest.strip_prefix(says.path.as_str())?.strip_prefix('/')?;
+    if !settings.path.is_empty() {
+        rest = rest.strip_prefix(settings.path.as_str())?.strip_prefix('/')?;
     }
-    Some(format!("{}{rest}", says.prefix))
+    Some(format!("{}{rest}", settings.prefix))
 }
 
 #[cfg(test)]
@@ -39,15 +40,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_stripped_and_taken_from_its_folder() {
+    fn names_are_stripped_and_selected_by_folder() {
         let to = |name: &str, strip_components, path: &str, prefix: &str| {
-            let says = Archive {
+            let settings = Archive {
                 strip_components,
                 path: path.to_owned(),
                 prefix: prefix.to_owned(),
                 ..Archive::default()
             };
-            target(&parse(name.as_bytes()).unwrap().unwrap(), &says)
+            target(&parse(name.as_bytes()).unwrap().unwrap(), &settings)
         };
         assert_eq!(to("a/b.sql", 0, "", ""), Some("a/b.sql".to_owned()));
         assert_eq!(to("./a/b.sql", 0, "", "sql/"), Some("sql/a/b.sql".to_owned()));
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_leads_out_is_refused_before_it_is_stripped() {
+    fn paths_outside_of_the_root_are_refused_before_stripping() {
         for name in ["..", "../a", "a/../b", "/etc/passwd", "/", "a//b", "././a", "a\0"] {
             parse(name.as_bytes()).unwrap_err();
         }

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_tar::{Archive as Tar, EntryType};
 
-use super::{ArchiveEntryKind, BREAKS_OFF, DAMAGED, SelectEntries, broken, name, not_a_file};
+use super::{ArchiveEntryKind, DAMAGED, SelectEntries, TRUNCATED, name, not_a_file, unpack_error};
 use crate::boot::sink::Sink;
 use crate::boot::source::SourceError;
 use crate::http::Body;
@@ -36,8 +36,8 @@ pub(super) async fn unpack_gzip(
     let mut gzip = GzipDecoder::new(body.reader());
     // `gzip -c a >> b` creates a valid file.
     gzip.multiple_members(true);
-    let given = give(gzip, select, sink).await;
-    end(body, given).await
+    let extracted = extract(gzip, select, sink).await;
+    finish(body, extracted).await
 }
 
 pub(super) async fn unpack_zstd(
@@ -48,8 +48,8 @@ pub(super) async fn unpack_zstd(
     let mut zstd = ZstdDecoder::with_params(body.reader(), &[DParameter::window_log_max(ZSTD_WINDOW)]);
     // Builders of seekable layers write many frames.
     zstd.multiple_members(true);
-    let given = give(zstd, select, sink).await;
-    end(body, given).await
+    let extracted = extract(zstd, select, sink).await;
+    finish(body, extracted).await
 }
 
 pub(super) async fn unpack(
@@ -57,30 +57,30 @@ pub(super) async fn unpack(
     select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    let given = give(body.reader(), select, sink).await;
-    end(body, given).await
+    let extracted = extract(body.reader(), select, sink).await;
+    finish(body, extracted).await
 }
 
 /// An interrupted download is reported as such, not as a damaged archive.
-async fn end(body: &mut Body, given: Result<(), SourceError>) -> Result<(), SourceError> {
+async fn finish(body: &mut Body, extracted: Result<(), SourceError>) -> Result<(), SourceError> {
     if let Some(failure) = body.failure() {
         return Err(failure.into());
     }
-    given?;
+    extracted?;
     Ok(body.drain().await?)
 }
 
-async fn give(
+async fn extract(
     packed: impl AsyncRead + Unpin,
     select: &mut impl SelectEntries,
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
     let headers = Arc::new(AtomicU64::new(0));
     let failed = |error: io::Error| {
-        broken(if headers.load(Ordering::Relaxed) > MAX_HEADERS {
+        unpack_error(if headers.load(Ordering::Relaxed) > MAX_HEADERS {
             "it has more than 1 MiB of names and other headers before a file"
         } else if error.kind() == io::ErrorKind::UnexpectedEof {
-            BREAKS_OFF
+            TRUNCATED
         } else {
             DAMAGED
         })
@@ -93,7 +93,7 @@ async fn give(
         headers.store(0, Ordering::Relaxed);
         let kind = entry.header().entry_type();
         let global = kind == EntryType::XGlobalHeader;
-        let kind = of(kind);
+        let kind = entry_kind(kind);
         let path = entry.path_bytes().map_err(failed)?.into_owned();
         // A global header (a git host writes the commit there) is not an entry with a name.
         let path = if global { None } else { name::parse(&path)? };
@@ -101,8 +101,8 @@ async fn give(
         if let Some(path) = path
             && let Some(target) = select.target(&path, kind, sink)?
         {
-            if let ArchiveEntryKind::Other(what) = kind {
-                return Err(not_a_file(&path.to_string(), what, select.field()));
+            if let ArchiveEntryKind::Other(kind) = kind {
+                return Err(not_a_file(&path.to_string(), kind, select.field()));
             }
             file = Some(sink.create(&target)?);
         }
@@ -122,7 +122,7 @@ async fn give(
     Ok(())
 }
 
-fn of(kind: EntryType) -> ArchiveEntryKind {
+fn entry_kind(kind: EntryType) -> ArchiveEntryKind {
     match kind {
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => ArchiveEntryKind::File,
         EntryType::Directory => ArchiveEntryKind::Folder,

@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{BREAKS_OFF, DAMAGED, FIELD, broken, name, not_a_file};
+use super::{DAMAGED, FIELD, TRUNCATED, name, not_a_file, unpack_error};
 use crate::boot::sink::Sink;
 use crate::boot::source::{EntryError, EntryName, SourceError};
 use crate::http::Body;
@@ -23,7 +23,11 @@ const RECORD: [u8; 4] = *b"PK\x01\x02";
 const RECORD_SIZE: usize = 46;
 const NAME_SIZE: usize = 28;
 
-pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+pub(super) async fn unpack(
+    body: &mut Body,
+    settings: &Archive,
+    sink: &mut Sink<'_>,
+) -> Result<(), SourceError> {
     let mut scratch = sink.scratch()?;
     while let Some(chunk) = body.chunk().await? {
         scratch.write(&chunk)?;
@@ -39,11 +43,11 @@ pub(super) async fn unpack(body: &mut Body, says: &Archive, sink: &mut Sink<'_>)
         let Some(path) = name::parse(entry.name_raw())? else {
             continue;
         };
-        let Some(target) = name::target(&path, says).filter(|_| !entry.is_dir()) else {
+        let Some(target) = name::target(&path, settings).filter(|_| !entry.is_dir()) else {
             continue;
         };
-        if let Some(what) = entry.unix_mode().and_then(no_file) {
-            return Err(not_a_file(&path.to_string(), what, FIELD));
+        if let Some(kind) = entry.unix_mode().and_then(non_file_kind) {
+            return Err(not_a_file(&path.to_string(), kind, FIELD));
         }
         let mut file = sink.create(&target)?;
         loop {
@@ -76,7 +80,7 @@ fn check_names(list: &mut io::BufReader<File>) -> Result<(), SourceError> {
         list.seek_relative(i64::try_from(rest).unwrap_or(i64::MAX)).map_err(|error| unreadable(&error))?;
         if let Some(name) = seen.replace(name) {
             let name = String::from_utf8_lossy(&name);
-            return Err(SourceError::refused(EntryName::Packed, &name, EntryError::Twice));
+            return Err(SourceError::refused(EntryName::ArchiveEntry, &name, EntryError::Duplicate));
         }
     }
     Ok(())
@@ -86,17 +90,17 @@ fn failed(error: ZipError) -> SourceError {
     match error {
         ZipError::Io(error) => unreadable(&error),
         // Messages of the library that do not quote content: an unknown compression, a password.
-        ZipError::UnsupportedArchive(what) => broken(what),
-        _ => broken(DAMAGED),
+        ZipError::UnsupportedArchive(problem) => unpack_error(problem),
+        _ => unpack_error(DAMAGED),
     }
 }
 
 fn unreadable(error: &io::Error) -> SourceError {
-    broken(if error.kind() == io::ErrorKind::UnexpectedEof { BREAKS_OFF } else { DAMAGED })
+    unpack_error(if error.kind() == io::ErrorKind::UnexpectedEof { TRUNCATED } else { DAMAGED })
 }
 
 /// The kind of an entry by its Unix mode, unless it is a file.
-fn no_file(mode: u32) -> Option<&'static str> {
+fn non_file_kind(mode: u32) -> Option<&'static str> {
     const KIND: u32 = 0o170_000;
     match mode & KIND {
         // Written by a program without Unix modes.

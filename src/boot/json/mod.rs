@@ -64,7 +64,7 @@ impl<'j> Object<'j> {
         let read = serde_json::Deserializer::from_str(value.get()).deserialize_map(visitor);
         match stopped {
             Some(error) => Err(error),
-            None => read.map_err(|error| broken(&error)),
+            None => read.map_err(|error| json_error(&error)),
         }
     }
 }
@@ -112,36 +112,36 @@ impl<'de> Visitor<'de> for Nth {
 }
 
 /// Describes a JSON error without quoting the input: the parser's own message may contain values.
-pub(crate) fn broken(error: &serde_json::Error) -> SourceError {
+pub(crate) fn json_error(error: &serde_json::Error) -> SourceError {
     let (line, column) = (error.line(), error.column());
-    let what = match error.classify() {
+    let problem = match error.classify() {
         serde_json::error::Category::Data => "JSON with an unexpected structure",
         serde_json::error::Category::Eof => "truncated JSON",
         _ => "not JSON",
     };
     SourceError::Content(format!(
-        "the response is {what}, at line {line} column {column}: correct the request, or the server"
+        "the response is {problem}, at line {line} column {column}: correct the request, or the server"
     ))
 }
 
 /// Finds the object at `pointer`.
 pub(crate) fn object<'j>(json: &'j [u8], pointer: &str) -> Result<Object<'j>, SourceError> {
-    let mut at: &RawValue = serde_json::from_slice(json).map_err(|error| broken(&error))?;
+    let mut value: &RawValue = serde_json::from_slice(json).map_err(|error| json_error(&error))?;
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
-        at = step(at, &token).ok_or_else(|| {
+        value = step(value, &token).ok_or_else(|| {
             SourceError::Content(format!(
                 "the response has no {pointer:?} ({token:?} not found): correct json[].pointer"
             ))
         })?;
     }
     // Only the brace is checked: the pairs are parsed when they are visited.
-    if !at.get().starts_with('{') {
+    if !value.get().starts_with('{') {
         return Err(SourceError::Content(format!(
             "the response has no object at {pointer:?}: correct json[].pointer"
         )));
     }
-    Ok(Object(Some(at)))
+    Ok(Object(Some(value)))
 }
 
 fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
@@ -164,29 +164,29 @@ fn step<'j>(at: &'j RawValue, token: &str) -> Option<&'j RawValue> {
 }
 
 /// Writes each pair that is not excluded to the sink, with `prefix` before its name.
-pub(crate) fn give(
+pub(crate) fn write_entries(
     object: Object<'_>,
-    gives: EntryKind,
+    kind: EntryKind,
     prefix: &str,
     exclude: &[String],
     sink: &mut Sink<'_>,
 ) -> Result<(), SourceError> {
-    let mut excluded = ExcludedKeys::by(exclude);
+    let mut excluded = ExcludedKeys::new(exclude);
     object.each(|name, value| {
-        if excluded.leaves_out(&name) {
+        if excluded.excludes(&name) {
             return Ok(());
         }
         let (text, name) = (JsonText::parse(&name, value)?, format!("{prefix}{name}"));
-        match gives {
-            EntryKind::Env | EntryKind::Secrets => sink.write_entry(gives, &name, text.whole()?.as_bytes()),
-            EntryKind::Files => give_file(text, &name, sink),
+        match kind {
+            EntryKind::Env | EntryKind::Secrets => sink.write_entry(kind, &name, text.whole()?.as_bytes()),
+            EntryKind::Files => write_file(text, &name, sink),
         }
     })?;
     excluded.note(sink);
     Ok(())
 }
 
-fn give_file(mut text: JsonText<'_>, path: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+fn write_file(mut text: JsonText<'_>, path: &str, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     let mut file = sink.create(path)?;
     while let Some(piece) = text.piece()? {
         file.write(piece.as_bytes())?;
@@ -217,19 +217,19 @@ mod tests {
         assert_eq!(names("/a~1b/0").unwrap(), "x");
         assert_eq!(names("/m~0n").unwrap(), "C");
         assert_eq!(names("").unwrap(), "a/b m~n t");
-        for (pointer, why) in [
+        for (pointer, part) in [
             ("/gone/x", r#"no "/gone/x" ("gone" not found)"#),
             ("/a~1b/2", r#"("2" not found)"#),
             ("/t", r#"no object at "/t""#),
             ("/t/u", r#"("u" not found)"#),
         ] {
             let error = names(pointer).unwrap_err();
-            assert!(error.contains(why) && !error.contains("hunter2"), "{error}");
+            assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
-    fn what_is_no_json_is_not_quoted() {
+    fn errors_of_invalid_json_quote_no_values() {
         for json in ["hunter2", "{\"a\": hunter2}", "{\"a\": \"hunter2", "", "\"hunter2\""] {
             let error = object(json.as_bytes(), "").err().unwrap().to_string();
             assert!(!error.contains("hunter2"), "{error}");

@@ -7,7 +7,7 @@
 use serde_json::Number;
 use serde_json::value::RawValue;
 
-use super::broken;
+use super::json_error;
 use crate::boot::source::SourceError;
 
 /// Size of a piece in bytes of JSON.
@@ -33,7 +33,7 @@ impl<'j> JsonText<'j> {
             Some(b't' | b'f') => Ok(Self::Plain(json.to_owned())),
             Some(b'-' | b'0'..=b'9') => serde_json::from_str(json)
                 .map(|number: Number| Self::Plain(number.to_string()))
-                .map_err(|error| broken(&error)),
+                .map_err(|error| json_error(&error)),
             _ => Err(SourceError::Content(format!(
                 "the value of {name:?} is null, a list or an object: must be a string, a number or a boolean; let the \
                  server return it as a string"
@@ -49,7 +49,7 @@ impl<'j> JsonText<'j> {
             Self::Escaped(text) => {
                 let (piece, rest) = text.split_at_checked(end_of_piece(text)).unwrap_or((text, ""));
                 *text = rest;
-                serde_json::from_str(&format!("\"{piece}\"")).map(Some).map_err(|error| broken(&error))
+                serde_json::from_str(&format!("\"{piece}\"")).map(Some).map_err(|error| json_error(&error))
             }
         }
     }
@@ -65,15 +65,15 @@ impl<'j> JsonText<'j> {
 
     /// Whether the text contains `words`.
     pub(crate) fn contains(mut self, words: &str) -> Result<bool, SourceError> {
-        let mut held = String::new();
+        let mut window = String::new();
         while let Some(piece) = self.piece()? {
-            held.push_str(&piece);
-            if held.contains(words) {
+            window.push_str(&piece);
+            if window.contains(words) {
                 return Ok(true);
             }
             // The words may continue in the next piece.
-            let kept = held.floor_char_boundary(held.len().saturating_sub(words.len()));
-            held.drain(..kept);
+            let kept = window.floor_char_boundary(window.len().saturating_sub(words.len()));
+            window.drain(..kept);
         }
         Ok(false)
     }
@@ -116,8 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_text_as_json_means_it() {
-        for (json, says) in [
+    fn values_are_converted_to_text() {
+        for (json, expected) in [
             (r#""a\u00e9\n\"b\"""#, "a\u{e9}\n\"b\""),
             (r#""\"""#, "\""),
             (r#""\\""#, "\\"),
@@ -127,7 +127,7 @@ mod tests {
             ("-1.50", "-1.5"),
             ("7", "7"),
         ] {
-            assert_eq!(text(json).unwrap(), says);
+            assert_eq!(text(json).unwrap(), expected);
         }
         for json in ["null", r#"["hunter2"]"#, r#"{"a": "hunter2"}"#] {
             let error = text(json).unwrap_err();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_wherever_pieces_end() {
+    fn words_across_pieces_are_found() {
         for before in PIECE - 12..PIECE + 2 {
             for words in ["<no value>", "\u{20ac}"] {
                 let json =
@@ -170,7 +170,7 @@ mod tests {
 
         /// Pieces yield the same text as `serde_json`, wherever they end.
         #[test]
-        fn pieces_make_the_whole(
+        fn pieces_yield_the_same_text_as_serde_json(
             units in prop::collection::vec(
                 prop::sample::select([
                     "a", "\u{e9}", "\u{1f600}", "\\n", "\\\\", "\\\"", "\\u00e9", "\\ud83d\\ude00", "\\uD83D\\uDE00",

@@ -18,48 +18,48 @@ use bootlace_core::profile::remote;
 
 /// Creates the client with the objects mounted below `mount`. `seconds` is the time limit of the boot.
 pub(super) async fn open<'a>(
-    says: &'a remote::Client,
+    settings: &'a remote::Client,
     mount: &Path,
     seconds: u32,
     progress: &Arc<FetchProgress>,
 ) -> Result<HttpClient<'a>, SourceError> {
-    let seconds = says.timeout_seconds.unwrap_or(seconds).min(seconds);
+    let seconds = settings.timeout_seconds.unwrap_or(seconds).min(seconds);
     let mut secret_headers = HeaderMap::new();
-    if let Some(secret) = &says.headers_from_secret {
-        headers_of_secret(secret, &mount.join(DIR_HEADERS), &mut secret_headers).await?;
+    if let Some(secret) = &settings.headers_from_secret {
+        secret_headers_from(secret, &mount.join(DIR_HEADERS), &mut secret_headers).await?;
     }
-    let headers = plain_headers(&says.headers)?;
-    if says.token.is_some() {
+    let headers = plain_headers(&settings.headers)?;
+    if settings.token.is_some() {
         let token = token(&mount.join(DIR_TOKEN).join(FILE_TOKEN))?;
         if secret_headers.insert(AUTHORIZATION, token).is_some() {
-            let why = "client.token and the Secret of client.headersFromSecret both set the header Authorization: \
+            let reason = "client.token and the Secret of client.headersFromSecret both set the header Authorization: \
                        remove one of them";
-            return Err(setup(why));
+            return Err(invalid_settings(reason));
         }
     }
     if let Some(name) = headers.keys().find(|name| secret_headers.contains_key(*name)) {
-        return Err(setup(format!(
+        return Err(invalid_settings(format!(
             "client.headers and the Secret of client.headersFromSecret both set the header {name}: remove one of them"
         )));
     }
-    let roots = match &says.ca {
+    let roots = match &settings.ca {
         Some(ca) => private_roots(ca, &mount.join(DIR_CA)).await?,
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
     };
     let deadline = Instant::now() + Duration::from_secs(seconds.into());
-    let client = HttpClient::new(says, roots)?.with_headers(headers, secret_headers);
+    let client = HttpClient::new(settings, roots)?.with_headers(headers, secret_headers);
     Ok(client.with_deadline(deadline).with_progress(Arc::clone(progress)))
 }
 
-fn setup(why: impl Into<String>) -> SourceError {
-    HttpError::Setup(why.into()).into()
+fn invalid_settings(reason: impl Into<String>) -> SourceError {
+    HttpError::Setup(reason.into()).into()
 }
 
 /// The headers of the profile.
-fn plain_headers(says: &[remote::Header]) -> Result<HeaderMap, SourceError> {
+fn plain_headers(profile_headers: &[remote::Header]) -> Result<HeaderMap, SourceError> {
     let mut headers = HeaderMap::new();
-    for remote::Header { name, value } in says {
-        let refused = |why| setup(format!("header {name:?} of client.headers {why}"));
+    for remote::Header { name, value } in profile_headers {
+        let refused = |reason| invalid_settings(format!("header {name:?} of client.headers {reason}"));
         let parsed = HeaderName::from_bytes(name.as_bytes());
         let parsed = parsed.map_err(|_| refused("has an invalid name: correct it"))?;
         let value = HeaderValue::from_str(value)
@@ -73,7 +73,7 @@ fn plain_headers(says: &[remote::Header]) -> Result<HeaderMap, SourceError> {
 
 /// The keys of the Secret as headers. A newline at the end of a value comes from the file that the Secret was
 /// created from.
-async fn headers_of_secret(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
+async fn secret_headers_from(secret: &str, mount: &Path, headers: &mut HeaderMap) -> Result<(), SourceError> {
     let keys = read_object(mount).await?;
     if keys.is_empty() {
         return Err(SourceError::Missing(format!(
@@ -82,11 +82,11 @@ async fn headers_of_secret(secret: &str, mount: &Path, headers: &mut HeaderMap) 
         )));
     }
     for (key, value) in &keys {
-        let refused = |why| {
-            setup(format!("key {key:?} of Secret {secret} of client.headersFromSecret {why}"))
+        let refused = |reason| {
+            invalid_settings(format!("key {key:?} of Secret {secret} of client.headersFromSecret {reason}"))
         };
-        let name =
-            HeaderName::from_bytes(key.as_bytes()).map_err(|_| refused("is not a valid header name: rename it"))?;
+        let name = HeaderName::from_bytes(key.as_bytes())
+            .map_err(|_| refused("is not a valid header name: rename it"))?;
         if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
             return Err(refused("is the length of the request, which boot sets itself: remove it"));
         }
@@ -103,7 +103,7 @@ fn token(path: &Path) -> Result<HeaderValue, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(path), error };
     let token = fs::read_to_string(path).map_err(unreadable)?;
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
-        .map_err(|_| setup("the projected token is not a valid header value"))?;
+        .map_err(|_| invalid_settings("the projected token is not a valid header value"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -123,11 +123,13 @@ async fn private_roots(ca: &remote::Ca, mount: &Path) -> Result<RootCertStore, S
             .map_err(|error| error.to_string())
             .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
         added.map_err(|error| {
-            setup(format!("key {key:?} of {title} of client.ca contains an invalid certificate: {error}"))
+            invalid_settings(format!(
+                "key {key:?} of {title} of client.ca contains an invalid certificate: {error}"
+            ))
         })?;
     }
     if roots.is_empty() {
-        return Err(setup(format!(
+        return Err(invalid_settings(format!(
             "key {key:?} of {title} of client.ca contains no certificate: must be PEM"
         )));
     }

@@ -27,11 +27,11 @@ impl ContentKind<'_> {
         if let Some(archive) = self.archive {
             return archive::unpack(body, archive, sink).await;
         }
-        let answer = json::read(body, sink).await?;
+        let response = json::read(body, sink).await?;
         for part in self.json {
-            let object = json::object(&answer, &part.pointer)?;
-            let gives = EntryKind::new(part.into, part.secret);
-            json::give(object, gives, &part.prefix, &part.exclude, sink)?;
+            let object = json::object(&response, &part.pointer)?;
+            let kind = EntryKind::new(part.into, part.secret);
+            json::write_entries(object, kind, &part.prefix, &part.exclude, sink)?;
         }
         Ok(())
     }

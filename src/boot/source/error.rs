@@ -24,14 +24,14 @@ pub enum SourceError {
         error: io::Error,
     },
     /// The source provides an entry that is not allowed.
-    #[error("{entry} {name:?}: {refused}")]
+    #[error("{entry} {name:?}: {reason}")]
     Refused {
         /// The kind of entry.
         entry: EntryName,
         /// The name or path.
         name: String,
         /// The reason.
-        refused: EntryError,
+        reason: EntryError,
     },
     /// A key of the source has an error.
     #[error("key {key:?}: {error}")]
@@ -42,14 +42,14 @@ pub enum SourceError {
         error: Box<SourceError>,
     },
     /// The time limit expired.
-    #[error("timed out after {seconds} s{doing}: raise {field}, or check why the source is slow")]
-    TooSlow {
+    #[error("timed out after {seconds} s{in_progress}: raise {field}, or check why the source is slow")]
+    TimedOut {
         /// The time limit in seconds.
         seconds: u32,
         /// The field with the time limit.
         field: &'static str,
         /// What was in progress, in parentheses.
-        doing: String,
+        in_progress: String,
     },
     /// A request failed.
     #[error(transparent)]
@@ -81,9 +81,9 @@ impl Coded for SourceError {
         match self {
             Self::Missing(_) => Code::SourceNotFound,
             Self::Unreadable { .. } => Code::SourceUnreadable,
-            Self::Refused { refused, .. } => refused.code(),
+            Self::Refused { reason, .. } => reason.code(),
             Self::Key { error, .. } => error.code(),
-            Self::TooSlow { .. } => Code::SourceTimedOut,
+            Self::TimedOut { .. } => Code::SourceTimedOut,
             Self::Http(error) => error.code(),
             Self::Content(_) => Code::ContentInvalid,
             Self::Archive(_) => Code::ArchiveInvalid,
@@ -95,20 +95,20 @@ impl Coded for SourceError {
 
 impl SourceError {
     /// The source provides an entry that is not allowed.
-    pub(crate) fn refused(entry: EntryName, name: &str, refused: EntryError) -> Self {
-        Self::Refused { entry, name: name.to_owned(), refused }
+    pub(crate) fn refused(entry: EntryName, name: &str, reason: EntryError) -> Self {
+        Self::Refused { entry, name: name.to_owned(), reason }
     }
 
-    /// The time limit of `field` expired while `doing` was in progress.
-    pub(crate) fn too_slow(seconds: u32, field: &'static str, doing: Option<String>) -> Self {
-        let doing = doing.map_or_else(String::new, |doing| format!(" ({doing})"));
-        Self::TooSlow { seconds, field, doing }
+    /// The time limit of `field` expired while `in_progress` was in progress.
+    pub(crate) fn timed_out(seconds: u32, field: &'static str, in_progress: Option<String>) -> Self {
+        let in_progress = in_progress.map_or_else(String::new, |in_progress| format!(" ({in_progress})"));
+        Self::TimedOut { seconds, field, in_progress }
     }
 
     /// Whether the source is unavailable, in contrast to invalid content.
     pub(crate) fn is_unavailable(&self) -> bool {
         match self {
-            Self::Missing(_) | Self::Unreadable { .. } | Self::TooSlow { .. } => true,
+            Self::Missing(_) | Self::Unreadable { .. } | Self::TimedOut { .. } => true,
             Self::Http(error) => !error.is_content(),
             Self::Refused { .. }
             | Self::Key { .. }
@@ -120,7 +120,7 @@ impl SourceError {
     }
 
     /// The same error, with the key that it belongs to.
-    pub(crate) fn of_key(self, key: &str) -> Self {
+    pub(crate) fn with_key(self, key: &str) -> Self {
         Self::Key { key: key.to_owned(), error: Box::new(self) }
     }
 }
@@ -134,7 +134,7 @@ pub enum EntryName {
     /// A file.
     File,
     /// An entry of an archive, with its original name.
-    Packed,
+    ArchiveEntry,
 }
 
 impl fmt::Display for EntryName {
@@ -142,7 +142,7 @@ impl fmt::Display for EntryName {
         f.write_str(match self {
             Self::Variable => "variable",
             Self::File => "file",
-            Self::Packed => "archive entry",
+            Self::ArchiveEntry => "archive entry",
         })
     }
 }
@@ -158,7 +158,7 @@ pub enum EntryError {
     Path(#[from] PathError),
     /// The source contains the name twice.
     #[error("the source contains it twice: rename one of them")]
-    Twice,
+    Duplicate,
     /// The source exceeds its size limit.
     #[error(
         "it exceeds the limit of {limit} bytes for the source: raise limits.size of the source, and volume.sizeLimit with \
@@ -193,7 +193,7 @@ impl Coded for EntryError {
         match self {
             Self::Env(_) => Code::VariableNotAllowed,
             Self::Path(_) => Code::PathNotAllowed,
-            Self::Twice | Self::FileAndFolder { .. } => Code::EntriesConflict,
+            Self::Duplicate | Self::FileAndFolder { .. } => Code::EntriesConflict,
             Self::TooLarge { .. } | Self::TooMany { .. } => Code::SourceTooLarge,
         }
     }

@@ -36,8 +36,8 @@ impl RemoteApi for Http {
     }
 
     async fn receive(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let becomes =
+        let content =
             ContentKind { file: self.file.as_deref(), archive: self.archive.as_ref(), json: &self.json };
-        becomes.write(body, sink).await
+        content.write(body, sink).await
     }
 }

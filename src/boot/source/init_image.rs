@@ -25,38 +25,38 @@ const CHUNK: usize = 64 * 1024;
 
 /// The output folder of the image.
 pub(super) struct InitImageFolder<'a> {
-    left: &'a InitImageSource,
+    source: &'a InitImageSource,
 }
 
 impl<'a> InitImageFolder<'a> {
-    pub(super) fn new(left: &'a InitImageSource) -> Self {
-        Self { left }
+    pub(super) fn new(source: &'a InitImageSource) -> Self {
+        Self { source }
     }
 
     fn path(&self) -> &Path {
-        Path::new(&self.left.path)
+        Path::new(&self.source.path)
     }
 
-    fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let out = self.path();
         if !out.join(layout::OUT_DONE).exists() {
             return Err(SourceError::Missing(format!(
                 "its output in {} is incomplete: {} must succeed before {} starts; recreate the pod",
-                shown(out),
+                quoted(out),
                 names::CONTAINER_INIT,
                 names::CONTAINER_BOOT
             )));
         }
         for entry in entries(out)? {
             match entry.name.as_str() {
-                layout::OUT_ENV => give_variables(&entry, sink)?,
-                layout::OUT_ENVIRON => give_environ(&entry, sink)?,
-                layout::OUT_FILES => give_files(&entry, sink)?,
+                layout::OUT_ENV => write_variables(&entry, sink)?,
+                layout::OUT_ENVIRON => write_environ(&entry, sink)?,
+                layout::OUT_FILES => write_files(&entry, sink)?,
                 layout::OUT_TMP | layout::OUT_DONE => {}
                 _ => {
                     return Err(SourceError::Content(format!(
                         "unexpected entry {}: must be {}, {}, {} or {}; rename it, or write temporary files to {}",
-                        shown(&entry.path),
+                        quoted(&entry.path),
                         layout::OUT_ENV,
                         layout::OUT_ENVIRON,
                         layout::OUT_FILES,
@@ -72,7 +72,7 @@ impl<'a> InitImageFolder<'a> {
 
 impl FetchSource for InitImageFolder<'_> {
     fn title(&self) -> String {
-        format!("image {}", self.left.image)
+        format!("image {}", self.source.image)
     }
 
     fn rename(&self) -> Rename {
@@ -80,18 +80,18 @@ impl FetchSource for InitImageFolder<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        async { self.give(sink) }.boxed_local()
+        async { self.write_to(sink) }.boxed_local()
     }
 
     /// The folder uses memory of the pod as long as the pod exists. The marker of a complete output is
     /// removed first, so that a boot that is killed here finds no incomplete output when it runs again.
-    fn written(&self) {
+    fn release(&self) {
         if fs::remove_file(self.path().join(layout::OUT_DONE)).is_err() {
             return;
         }
         for entry in entries(self.path()).unwrap_or_default() {
             // A file that cannot be removed only uses memory.
-            let _ = if entry.found.is_dir() {
+            let _ = if entry.metadata.is_dir() {
                 fs::remove_dir_all(entry.path)
             } else {
                 fs::remove_file(entry.path)
@@ -101,37 +101,37 @@ impl FetchSource for InitImageFolder<'_> {
 }
 
 /// An entry of a folder, without following links.
-struct Left {
+struct FolderEntry {
     name: String,
     path: PathBuf,
-    found: Metadata,
+    metadata: Metadata,
 }
 
 /// The entries of a folder, sorted by name, so that the same content always has the same log.
-fn entries(folder: &Path) -> Result<Vec<Left>, SourceError> {
+fn entries(folder: &Path) -> Result<Vec<FolderEntry>, SourceError> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let entry = entry.map_err(unreadable(folder))?;
         let path = entry.path();
         let name = entry.file_name().into_string().map_err(|_| {
-            SourceError::Content(format!("the name of {} is not UTF-8: rename it", shown(&path)))
+            SourceError::Content(format!("the name of {} is not UTF-8: rename it", quoted(&path)))
         })?;
-        let found = entry.metadata().map_err(unreadable(&path))?;
-        entries.push(Left { name, path, found });
+        let metadata = entry.metadata().map_err(unreadable(&path))?;
+        entries.push(FolderEntry { name, path, metadata });
     }
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(entries)
 }
 
-fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-    expect(folder, folder.found.is_dir(), "a folder")?;
+fn write_variables(folder: &FolderEntry, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    expect_type(folder, folder.metadata.is_dir(), "a folder")?;
     for entry in entries(&folder.path)? {
-        let size = entry.found.len();
+        let size = entry.metadata.len();
         // Not read if it is too large for a variable.
         if size > MAX_RECORD_BYTES as u64 {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
-            let refused = EntryError::Env(EnvError::TooLong { size });
-            return Err(SourceError::refused(EntryName::Variable, &entry.name, refused));
+            let reason = EntryError::Env(EnvError::TooLong { size });
+            return Err(SourceError::refused(EntryName::Variable, &entry.name, reason));
         }
         let mut value = Vec::new();
         open(&entry)?.read_to_end(&mut value).map_err(unreadable(&entry.path))?;
@@ -147,7 +147,7 @@ fn give_variables(folder: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError>
     Ok(())
 }
 
-fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+fn write_environ(file: &FolderEntry, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     let mut bytes = Vec::new();
     // One byte more than the limit, so that the sink detects the excess.
     let limit = sink.limit().saturating_add(1);
@@ -155,7 +155,7 @@ fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     let records = environ::parse(&bytes).map_err(|error| {
         SourceError::Content(format!(
             "{} is invalid: must contain NAME=value records that each end with a NUL byte: {error}",
-            shown(&file.path)
+            quoted(&file.path)
         ))
     })?;
     for record in records {
@@ -165,13 +165,13 @@ fn give_environ(file: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn give_files(top: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-    expect(top, top.found.is_dir(), "a folder")?;
+fn write_files(top: &FolderEntry, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    expect_type(top, top.metadata.is_dir(), "a folder")?;
     let mut folders = vec![(String::new(), top.path.clone())];
     while let Some((above, folder)) = folders.pop() {
         for entry in entries(&folder)? {
             let path = format!("{above}{}", entry.name);
-            if entry.found.is_dir() {
+            if entry.metadata.is_dir() {
                 folders.push((format!("{path}/"), entry.path));
                 continue;
             }
@@ -193,29 +193,29 @@ fn give_files(top: &Left, sink: &mut Sink<'_>) -> Result<(), SourceError> {
 
 /// Opens a file. Other entries are not opened: a link may lead out of the folder, and a pipe would wait for
 /// its writer.
-fn open(entry: &Left) -> Result<File, SourceError> {
-    expect(entry, entry.found.is_file(), "a file")?;
+fn open(entry: &FolderEntry) -> Result<File, SourceError> {
+    expect_type(entry, entry.metadata.is_file(), "a file")?;
     File::open(&entry.path).map_err(unreadable(&entry.path))
 }
 
-fn expect(entry: &Left, is: bool, what: &str) -> Result<(), SourceError> {
-    if is {
+fn expect_type(entry: &FolderEntry, is_expected: bool, expected: &str) -> Result<(), SourceError> {
+    if is_expected {
         return Ok(());
     }
-    let found = if entry.found.is_symlink() {
+    let found = if entry.metadata.is_symlink() {
         "a symbolic link, which boot does not follow"
-    } else if entry.found.is_dir() {
+    } else if entry.metadata.is_dir() {
         "a folder"
-    } else if entry.found.is_file() {
+    } else if entry.metadata.is_file() {
         "a file"
     } else {
         "a device, a pipe or a socket"
     };
-    Err(SourceError::Content(format!("{} is {found}: must be {what}", shown(&entry.path))))
+    Err(SourceError::Content(format!("{} is {found}: must be {expected}", quoted(&entry.path))))
 }
 
 /// A quoted path with escapes, because the image chose the names.
-fn shown(path: &Path) -> String {
+fn quoted(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }
 

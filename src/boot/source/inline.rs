@@ -18,7 +18,7 @@ impl<'a> InlineSource<'a> {
         Self { inline }
     }
 
-    fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         for (name, value) in &self.inline.env {
             sink.env(name, value.clone().into_bytes())?;
         }
@@ -39,6 +39,6 @@ impl FetchSource for InlineSource<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        async { self.give(sink) }.boxed_local()
+        async { self.write_to(sink) }.boxed_local()
     }
 }

@@ -48,12 +48,12 @@ pub(crate) trait FetchSource {
     fn rename(&self) -> Rename;
 
     /// What the fetch is waiting for, for the error message of a timeout.
-    fn doing(&self) -> Option<String> {
+    fn in_progress(&self) -> Option<String> {
         None
     }
 
     /// Called when all content is on the volume: a source that has a copy in memory can free it.
-    fn written(&self) {}
+    fn release(&self) {}
 }
 
 /// A source with its name in the profile.
@@ -102,6 +102,6 @@ fn source_for(from: &SourceKind, seconds: u32) -> Box<dyn FetchSource + '_> {
         SourceKind::Optimus(remote) => Box::new(RemoteSource::new(remote, seconds)),
         SourceKind::ObjectStore(remote) => Box::new(ObjectStoreSource::new(remote, seconds)),
         SourceKind::Oci(remote) => Box::new(OciSource::new(remote, seconds)),
-        SourceKind::InitImage(left) => Box::new(InitImageFolder::new(left)),
+        SourceKind::InitImage(source) => Box::new(InitImageFolder::new(source)),
     }
 }

@@ -23,7 +23,7 @@ use bootlace_core::plan::boot_spec::MountedSource;
 const CURRENT: &str = "..data";
 
 /// The prefix of the kubelet's own entries. The API server refuses keys with this prefix.
-const KUBELETS_OWN: &str = "..";
+const KUBELET_PREFIX: &str = "..";
 
 /// How many keys of an object an error lists.
 const LISTED_KEYS: usize = 20;
@@ -41,23 +41,23 @@ impl<'a> MountedObject<'a> {
         Self { object }
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let keys = read_object(Path::new(&self.object.path)).await?;
         if keys.is_empty() {
             return self.missing(sink);
         }
         if self.object.items.is_empty() {
-            let mut excluded = ExcludedKeys::by(&self.object.exclude);
+            let mut excluded = ExcludedKeys::new(&self.object.exclude);
             for (key, content) in &keys {
-                if !excluded.leaves_out(key) {
-                    give_key(self.object, sink, key, key, content)?;
+                if !excluded.excludes(key) {
+                    write_key(self.object, sink, key, key, content)?;
                 }
             }
             excluded.note(sink);
         }
         for item in &self.object.items {
             match keys.get(&item.key) {
-                Some(content) => give_key(self.object, sink, &item.key, &item.target, content)?,
+                Some(content) => write_key(self.object, sink, &item.key, &item.target, content)?,
                 None => self.missing_key(&item.key, &keys, sink)?,
             }
         }
@@ -103,7 +103,7 @@ impl FetchSource for MountedObject<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
+        self.write_to(sink).boxed_local()
     }
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn read_object(mount: &Path) -> Result<Keys, SourceError> {
 }
 
 /// Writes a key to the sink, with the name `target` after the prefix of the profile.
-fn give_key(
+fn write_key(
     object: &MountedSource,
     sink: &mut Sink<'_>,
     key: &str,
@@ -130,8 +130,8 @@ fn give_key(
     content: &[u8],
 ) -> Result<(), SourceError> {
     let name = format!("{}{target}", object.prefix);
-    let gives = EntryKind::new(object.into, object.kind == ObjectKind::Secret);
-    sink.write_entry(gives, &name, content).map_err(|error| error.of_key(key))
+    let kind = EntryKind::new(object.into, object.kind == ObjectKind::Secret);
+    sink.write_entry(kind, &name, content).map_err(|error| error.with_key(key))
 }
 
 /// The folder with the current version of the object: the mount itself, if the kubelet's link does not exist.
@@ -153,7 +153,7 @@ fn read_keys(folder: &Path) -> Result<Keys, SourceError> {
         let Ok(key) = entry.file_name().into_string() else {
             return Err(unreadable(&path)(io::ErrorKind::InvalidFilename.into()));
         };
-        if key.starts_with(KUBELETS_OWN) {
+        if key.starts_with(KUBELET_PREFIX) {
             continue;
         }
         // Checked before the file is opened, because opening a pipe waits for its writer.
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_waited_for() {
+    fn a_pipe_instead_of_a_key_does_not_block() {
         let mount = tempfile::tempdir().unwrap();
         fs::create_dir(mount.path().join("folder")).unwrap();
         let error = read_keys(mount.path()).unwrap_err().to_string();

@@ -59,8 +59,8 @@ impl RemoteApi for Optimus {
                 InstanceType::Hook => "TYPE_HOOK",
             },
         };
-        let input = serde_json::to_string(&input).map_err(|error| json::broken(&error))?;
-        let refused = |why: &str| HttpError::Address { url: self.host.clone(), why: why.to_owned() };
+        let input = serde_json::to_string(&input).map_err(|error| json::json_error(&error))?;
+        let refused = |reason: &str| HttpError::Address { url: self.host.clone(), reason: reason.to_owned() };
         if [&self.project, &self.job].into_iter().any(|name| name == "." || name == "..") {
             // The path of a URL cannot contain them, encoded or not: they would be removed, and the request
             // would go to another address.
@@ -68,27 +68,22 @@ impl RemoteApi for Optimus {
         }
         let mut url = address::join(&self.host, "", []).map_err(HttpError::from)?;
         // Segment by segment, so that the name of a project is one segment, whatever it contains.
-        url.path_segments_mut().map_err(|()| refused("an address of this scheme has no path: write an HTTP address"))?.pop_if_empty().extend([
-            "api",
-            "v1beta1",
-            "project",
-            &self.project,
-            "job",
-            &self.job,
-            "run_input",
-        ]);
+        url.path_segments_mut()
+            .map_err(|()| refused("an address of this scheme has no path: write an HTTP address"))?
+            .pop_if_empty()
+            .extend(["api", "v1beta1", "project", &self.project, "job", &self.job, "run_input"]);
         Ok(Request {
             method: Method::POST,
             body: Some(("application/json", input.into())),
-            said,
+            message: error_message,
             ..Request::get(url, limit.min(json::MAX_BYTES))
         })
     }
 
     async fn receive(&self, body: &mut Body, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let answer = json::read(body, sink).await?;
+        let response = json::read(body, sink).await?;
         let Compiled { envs, files, secrets } =
-            serde_json::from_slice(&answer).map_err(|error| json::broken(&error))?;
+            serde_json::from_slice(&response).map_err(|error| json::json_error(&error))?;
         let mut pairs = 0;
         for (entry, object) in
             [(EntryName::Variable, envs), (EntryName::File, files), (EntryName::Variable, secrets)]
@@ -101,9 +96,9 @@ impl RemoteApi for Optimus {
                     .to_owned(),
             ));
         }
-        json::give(envs, EntryKind::Env, "", &[], sink)?;
-        json::give(secrets, EntryKind::Secrets, "", &[], sink)?;
-        json::give(files, EntryKind::Files, "", &[], sink)
+        json::write_entries(envs, EntryKind::Env, "", &[], sink)?;
+        json::write_entries(secrets, EntryKind::Secrets, "", &[], sink)?;
+        json::write_entries(files, EntryKind::Files, "", &[], sink)
     }
 }
 
@@ -114,35 +109,35 @@ fn check(
     no_value: NoValue,
     sink: &mut Sink<'_>,
 ) -> Result<usize, SourceError> {
-    let (mut pairs, mut without) = (0, 0_usize);
+    let (mut pairs, mut undefined) = (0, 0_usize);
     object.each(|name, value| {
         pairs += 1;
         if !JsonText::parse(&name, value)?.contains(NO_VALUE)? {
             return Ok(());
         }
-        without += 1;
-        let what = format!(
+        undefined += 1;
+        let problem = format!(
             "the {entry} {name:?} contains {NO_VALUE}, which Optimus writes for undefined template variables"
         );
         match no_value {
-            NoValue::Warn if without <= LISTED => sink.note(format!("warning: {what}")),
+            NoValue::Warn if undefined <= LISTED => sink.note(format!("warning: {problem}")),
             NoValue::Warn => {}
             NoValue::Error => {
                 return Err(SourceError::Content(format!(
-                    "{what}: define them for the job, or set optimus.noValue to Warn"
+                    "{problem}: define them for the job, or set optimus.noValue to Warn"
                 )));
             }
         }
         Ok(())
     })?;
-    if let Some(more) = without.checked_sub(LISTED).filter(|more| *more > 0) {
+    if let Some(more) = undefined.checked_sub(LISTED).filter(|more| *more > 0) {
         sink.note(format!("warning: {more} more contain {NO_VALUE}"));
     }
     Ok(pairs)
 }
 
 /// The message of an error response: the JSON of a gRPC status.
-fn said(body: &[u8]) -> Option<String> {
+fn error_message(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Status {
         code: u8,

@@ -51,16 +51,16 @@ impl<'a, A: RemoteApi> RemoteSource<'a, A> {
         Self { remote, seconds, progress: Arc::default() }
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
         let RemoteSpec { request: api, path } = self.remote;
         let client = client::open(api.client(), Path::new(path), self.seconds, &self.progress).await?;
         let request = api.request(sink.limit())?;
-        let take = async |mut body| {
+        let receive = async |mut body| {
             // An earlier attempt may have written a part.
             sink.clear();
             api.receive(&mut body, sink).await
         };
-        fetch(&client, &request, take).await
+        fetch(&client, &request, receive).await
     }
 }
 
@@ -74,10 +74,10 @@ impl<A: RemoteApi> FetchSource for RemoteSource<'_, A> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
+        self.write_to(sink).boxed_local()
     }
 
-    fn doing(&self) -> Option<String> {
+    fn in_progress(&self) -> Option<String> {
         self.progress.describe()
     }
 }

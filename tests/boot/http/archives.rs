@@ -112,8 +112,8 @@ fn a_sub_folder_of_a_repository_is_unpacked_whatever_the_format() {
         for format in ["Auto", format] {
             let client = Client::new();
             let server = serve(archive.clone());
-            let says = json!({"format": format, "stripComponents": 1, "path": "sql", "prefix": "in/"});
-            client.boot(&client.source(&server, &json!({"archive": says}), &json!({}))).log();
+            let request = json!({"format": format, "stripComponents": 1, "path": "sql", "prefix": "in/"});
+            client.boot(&client.source(&server, &json!({"archive": settings}), &json!({}))).log();
             let assets = client.container.assets();
             assert_eq!(assets.keys().collect::<Vec<_>>(), ["in/deep/empty.sql", "in/load.sql"], "{format}");
             assert_eq!(assets["in/load.sql"], MARK.as_bytes());
@@ -124,7 +124,7 @@ fn a_sub_folder_of_a_repository_is_unpacked_whatever_the_format() {
 }
 
 #[test]
-fn an_archive_is_unpacked_again_where_the_download_broke() {
+fn an_interrupted_archive_is_downloaded_and_unpacked_again() {
     let archive = gzip(&tar(&[(REGULAR, "a", &vec![b'x'; 200_000]), (REGULAR, "b", b"b")]));
     let server = Server::tls(move |_, before| match before {
         0 => Reply::Cut(archive[..archive.len() / 2].to_vec()),
@@ -136,7 +136,7 @@ fn an_archive_is_unpacked_again_where_the_download_broke() {
 }
 
 #[test]
-fn the_archives_own_root_and_leading_dots_are_no_names() {
+fn the_root_and_leading_dots_are_not_part_of_names() {
     let client = Client::new();
     let server = serve(tar(&[
         (FOLDER, "./", b""),
@@ -149,7 +149,7 @@ fn the_archives_own_root_and_leading_dots_are_no_names() {
 }
 
 #[test]
-fn an_entry_that_no_task_can_have_is_refused_by_name() {
+fn invalid_entries_are_refused_by_name() {
     let long = "x".repeat(300);
     let cases: [(&[Packed<'_>], &str, &str); 13] = [
         (&[(REGULAR, "../a", b"")], "BL2306", "archive entry \"../a\": "),
@@ -176,16 +176,13 @@ fn an_entry_that_no_task_can_have_is_refused_by_name() {
 }
 
 #[test]
-fn a_name_is_judged_whole_before_it_is_stripped() {
+fn names_are_checked_before_they_are_stripped() {
     let (_, message) = refused(tar(&[(REGULAR, "../../a", b"")]), &json!({"stripComponents": 2}));
-    assert!(
-        message.starts_with("archive entry \"../../a\": ") && code(&message) == "BL2306",
-        "{message}"
-    );
+    assert!(message.starts_with("archive entry \"../../a\": ") && code(&message) == "BL2306", "{message}");
 }
 
 #[test]
-fn a_zips_entries_are_refused_in_the_same_words() {
+fn entries_of_a_zip_have_the_same_rules() {
     let long = "x".repeat(300);
     let cases: [(&[Packed<'_>], &str, &str); 6] = [
         (&[(REGULAR, "../a", b"")], "BL2306", "archive entry \"../a\": "),
@@ -208,7 +205,7 @@ fn a_zips_entries_are_refused_in_the_same_words() {
 }
 
 #[test]
-fn a_bomb_is_cut_off_and_nothing_of_it_stays() {
+fn a_bomb_is_stopped_at_the_limit_and_removed() {
     let zeros = vec![0; 64 << 20];
     let bombs = [
         gzip(&tar(&[(REGULAR, "small", b"x"), (REGULAR, "zeros", &zeros)])),
@@ -231,7 +228,7 @@ fn a_bomb_is_cut_off_and_nothing_of_it_stays() {
 
 /// A header that claims a name of many megabytes would be kept in memory.
 #[test]
-fn a_name_that_never_ends_is_not_kept() {
+fn an_endless_name_is_not_kept_in_memory() {
     let name = "x".repeat(8 << 20);
     let (exit_code, message) = refused(gzip(&tar(&[(REGULAR, &name, b"")])), &json!({}));
     assert_eq!((exit_code, code(&message)), (65, "BL2303"));
@@ -239,7 +236,7 @@ fn a_name_that_never_ends_is_not_kept() {
 }
 
 #[test]
-fn what_is_no_archive_says_so() {
+fn invalid_archives_are_refused() {
     let whole = gzip(&tar(&[(REGULAR, "a", &vec![b'x'; 50_000])]));
     for (bytes, format) in [
         (MARK.repeat(100).into_bytes(), "Auto"),

@@ -38,7 +38,7 @@ fn in_twelve_megabytes(server: &Server, takes: &Value) -> String {
 }
 
 #[test]
-fn what_the_memory_limit_does_not_hold_is_not_fetched() {
+fn responses_beyond_the_memory_limit_are_not_fetched() {
     for takes in [json!({"file": "a"}), json!({"json": [{"pointer": "/a"}]})] {
         let server = Server::tls(move |_, _| ok(vec![b'x'; 7 << 20]));
         let message = in_twelve_megabytes(&server, &takes);
@@ -47,13 +47,13 @@ fn what_the_memory_limit_does_not_hold_is_not_fetched() {
 }
 
 #[test]
-fn json_whose_size_no_header_tells_is_bounded_while_it_comes() {
+fn json_without_a_length_is_limited_while_it_is_received() {
     let server = Server::tls(|_, _| Reply::Unannounced(vec![b' '; 7 << 20]));
     in_twelve_megabytes(&server, &json!({"json": [{"into": "Env"}]}));
 }
 
 #[test]
-fn many_small_variables_are_bounded_before_they_are_written() {
+fn many_small_variables_are_limited_before_they_are_written() {
     let names: serde_json::Map<_, _> = (0..30_000).map(|at| (format!("V{at}"), json!("1"))).collect();
     let answer = Value::from(names).to_string();
     let server = Server::tls(move |_, _| ok(answer.clone()));
@@ -61,7 +61,7 @@ fn many_small_variables_are_bounded_before_they_are_written() {
 }
 
 #[test]
-fn a_server_that_accepts_and_never_answers() {
+fn a_server_that_accepts_and_never_responds() {
     let server = Server::tls(|_, _| Reply::Never);
     let (exit_code, message) = failure(&server, &json!({"timeoutSeconds": 1}));
     assert_eq!((exit_code, code(&message)), (75, "BL2103"));
@@ -71,7 +71,7 @@ fn a_server_that_accepts_and_never_answers() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_cut_off_by_the_profiles_own_time() {
+fn a_server_that_never_responds_exceeds_the_time_of_the_boot() {
     let server = Server::tls(|_, _| Reply::Never);
     let client = Client::new();
     let mut spec = crate::support::spec(&[client.source(&server, &json!({"file": "a"}), &json!({}))]);
@@ -117,13 +117,12 @@ fn a_name_that_does_not_resolve() {
 }
 
 #[test]
-fn a_port_where_nobody_listens() {
+fn a_port_without_a_server() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = Client::new();
     let server = Server::tls(|_, _| ok(""));
     let request = json!({"url": format!("https://{free}"), "file": "a"});
-    let (exit_code, message) =
-        client.failure(&client.source(&server, &request, &json!({"attempts": 2})));
+    let (exit_code, message) = client.failure(&client.source(&server, &request, &json!({"attempts": 2})));
     assert_eq!((exit_code, code(&message)), (75, "BL2202"));
     for part in [&format!("https://{free}/: "), "Connection refused", "(2 attempts)"] {
         assert!(message.contains(part), "{part} is not in {message}");
@@ -131,7 +130,7 @@ fn a_port_where_nobody_listens() {
 }
 
 #[test]
-fn a_certificate_that_ended_or_that_nobody_knows() {
+fn an_expired_or_unknown_certificate() {
     let (exit_code, message) = failure(&Server::expired(), &json!({"attempts": 5}));
     assert_eq!((exit_code, code(&message)), (69, "BL2203"), "{message}");
     assert!(message.starts_with("SERVER/: ") && message.contains("(certificate expired: "), "{message}");
@@ -144,7 +143,7 @@ fn a_certificate_that_ended_or_that_nobody_knows() {
 }
 
 #[test]
-fn a_status_is_told_with_what_to_do_and_asked_again_only_where_it_helps() {
+fn statuses_have_codes_and_only_temporary_ones_are_retried() {
     for (answered, exit_code, attempts, expected) in [
         (401, 69, 1, "BL2204"),
         (403, 69, 1, "BL2204"),
@@ -167,7 +166,7 @@ fn a_status_is_told_with_what_to_do_and_asked_again_only_where_it_helps() {
 }
 
 #[test]
-fn a_server_that_wants_more_patience_than_there_is_is_told_at_once() {
+fn a_retry_after_beyond_the_time_limit_fails_immediately() {
     let server = Server::tls(|_, _| status(503, &["Retry-After: 300"], ""));
     let begun = Instant::now();
     let (exit_code, message) = failure(&server, &json!({"attempts": 5}));
@@ -177,15 +176,14 @@ fn a_server_that_wants_more_patience_than_there_is_is_told_at_once() {
 }
 
 #[test]
-fn an_answer_that_breaks_off() {
-    let (exit_code, message) =
-        failure(&Server::tls(|_, _| Reply::Cut(MARK.into())), &json!({"attempts": 2}));
+fn a_response_that_is_interrupted() {
+    let (exit_code, message) = failure(&Server::tls(|_, _| Reply::Cut(MARK.into())), &json!({"attempts": 2}));
     assert_eq!((exit_code, code(&message)), (75, "BL2202"));
     assert!(message.starts_with("SERVER/: ") && message.contains("(2 attempts)"), "{message}");
 }
 
 #[test]
-fn an_answer_that_is_too_large() {
+fn a_response_that_is_too_large() {
     // Refused by its length, before any of it is read.
     let (exit_code, message) = failure(&Server::tls(|_, _| ok(vec![b'x'; (1 << 20) + 1])), &json!({}));
     assert_eq!((exit_code, code(&message)), (65, "BL2304"));
@@ -215,7 +213,7 @@ fn a_volume_that_is_full() {
 }
 
 #[test]
-fn what_the_client_needs_and_does_not_find() {
+fn missing_or_invalid_client_objects() {
     let server = Server::tls(|_, _| ok(""));
     for (broken, expected, part) in [
         ("headers", "BL2101", "Secret api of client.headersFromSecret"),

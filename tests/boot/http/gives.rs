@@ -61,7 +61,7 @@ fn a_post_becomes_env_and_files() {
 }
 
 #[test]
-fn plain_headers_go_beside_the_secret_ones_and_never_in_their_place() {
+fn headers_never_replace_those_of_the_secret() {
     let server = Server::tls(|_, _| ok("a"));
     let client = Client::new();
     let header = |name: &str, value: &str| json!({"headers": [{"name": name, "value": value}]});
@@ -76,8 +76,7 @@ fn plain_headers_go_beside_the_secret_ones_and_never_in_their_place() {
         (twice, "header \"x-team\" of client.headers"),
         (header("X-Team", "a\r\nX-Admin: b"), "header \"X-Team\" of client.headers"),
     ] {
-        let (exit_code, message) =
-            client.failure(&client.source(&server, &json!({"file": "a"}), &headers));
+        let (exit_code, message) = client.failure(&client.source(&server, &json!({"file": "a"}), &headers));
         assert_eq!((exit_code, code(&message)), (69, "BL2104"));
         assert!(message.contains(part), "{message}");
     }
@@ -85,7 +84,7 @@ fn plain_headers_go_beside_the_secret_ones_and_never_in_their_place() {
 }
 
 #[test]
-fn what_is_worth_another_attempt_gets_one() {
+fn temporary_errors_are_retried() {
     let server = Server::tls(|_, before| match before {
         0 => status(503, &["Retry-After: 0"], MARK),
         1 => status(429, &[], MARK),
@@ -116,7 +115,7 @@ fn a_checksum_is_compared() {
 }
 
 #[test]
-fn an_optional_source_that_cannot_be_had_is_left_out() {
+fn an_unavailable_optional_source_is_skipped() {
     let server = Server::tls(|_, _| status(404, &[], MARK));
     let client = Client::new();
     let mut source = client.source(&server, &json!({"file": "a"}), &json!({}));

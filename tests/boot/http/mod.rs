@@ -34,14 +34,14 @@ impl Client {
     fn source(&self, server: &Server, request: &Value, client: &Value) -> Value {
         let mut whole = json!({"url": server.url()});
         merge(&mut whole, request);
-        let mut says = json!({
+        let mut settings = json!({
             "ca": {"configMap": "company-ca"},
             "headersFromSecret": "api",
             "token": {"audience": "assets"},
             "attempts": 1,
         });
-        merge(&mut says, client);
-        whole["client"] = says;
+        merge(&mut settings, client);
+        whole["client"] = settings;
         self.remote("http", &whole)
     }
 
@@ -57,8 +57,8 @@ impl Client {
     fn boot(&self, source: &Value) -> Outcome {
         let outcome = self.container.boot(std::slice::from_ref(source));
         let error = outcome.result.as_ref().err();
-        let said = format!("{} {} {error:?}", outcome.log, outcome.message);
-        assert!(!said.contains(MARK), "{said}");
+        let output = format!("{} {} {error:?}", outcome.log, outcome.message);
+        assert!(!output.contains(MARK), "{output}");
         outcome
     }
 

@@ -66,7 +66,7 @@ fn run_input_becomes_env_and_files() {
 }
 
 #[test]
-fn a_hook_below_a_path_is_asked_for_as_one() {
+fn a_hook_of_a_server_below_a_path() {
     let server = Server::plain(|_, _| ok(r#"{"envs": {"A": "1"}, "files": null}"#));
     let client = Client::new();
     let more = json!({"host": format!("{}/optimus/", server.url()), "job": "../x", "instanceType": "Hook"});
@@ -77,7 +77,7 @@ fn a_hook_below_a_path_is_asked_for_as_one() {
 }
 
 #[test]
-fn a_name_that_a_url_cannot_hold_asks_no_other_address() {
+fn names_that_would_change_the_address_are_refused() {
     for field in ["project", "job"] {
         let server = Server::plain(|_, _| ok(r#"{"envs": {"A": "1"}}"#));
         let client = Client::new();
@@ -88,7 +88,7 @@ fn a_name_that_a_url_cannot_hold_asks_no_other_address() {
 }
 
 #[test]
-fn a_status_of_grpc_becomes_a_sentence_without_credentials() {
+fn messages_of_grpc_are_shown_without_credentials() {
     for (answered, body, expected, part) in [
         (
             404,
@@ -116,7 +116,7 @@ fn a_status_of_grpc_becomes_a_sentence_without_credentials() {
 }
 
 #[test]
-fn a_value_that_the_template_did_not_find_is_an_error_or_a_warning() {
+fn undefined_template_variables_are_errors_or_warnings() {
     for (part, entry) in [("envs", "variable \"A\""), ("secrets", "variable \"A\""), ("files", "file \"A\"")]
     {
         let answer = json!({part: {"A": format!("{MARK} <no value>")}}).to_string();
@@ -136,7 +136,7 @@ fn a_value_that_the_template_did_not_find_is_an_error_or_a_warning() {
 }
 
 #[test]
-fn an_answer_that_is_not_optimus_own() {
+fn responses_that_are_not_from_optimus() {
     for (answer, expected, part) in [
         ("{}".to_owned(), "BL2302", "optimus.host"),
         (format!("<html>{MARK}"), "BL2302", "line 1 column 1"),

@@ -8,7 +8,7 @@ use super::{Client, MARK};
 use crate::support::code;
 
 #[test]
-fn a_redirect_is_followed_and_credentials_stay_with_their_host() {
+fn redirects_are_followed_without_credentials_for_other_hosts() {
     let other = Server::tls(|_, _| ok("from the other"));
     let location = format!("Location: {}/there?sig={MARK}", other.url());
     let server = Server::tls(move |asked, _| match &*asked.line {
@@ -26,7 +26,7 @@ fn a_redirect_is_followed_and_credentials_stay_with_their_host() {
 }
 
 #[test]
-fn a_post_becomes_a_get_where_the_status_says_so() {
+fn a_post_becomes_a_get_depending_on_the_status() {
     for (code, method) in [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")] {
         let server = Server::tls(move |asked, _| match &*asked.line {
             "POST /" => status(code, &["Location: /there"], ""),
@@ -42,7 +42,7 @@ fn a_post_becomes_a_get_where_the_status_says_so() {
 }
 
 #[test]
-fn a_redirect_that_leads_astray_is_refused() {
+fn redirects_to_other_schemes_and_the_node_are_refused() {
     for (location, target) in [
         (format!("http://127.0.0.1:1/?{MARK}"), "http://127.0.0.1"),
         ("file:///etc/passwd".to_owned(), "file://"),
@@ -63,7 +63,7 @@ fn a_redirect_that_leads_astray_is_refused() {
 }
 
 #[test]
-fn redirects_are_bounded() {
+fn redirects_are_limited() {
     let server = Server::tls(|_, before| status(302, &[&format!("Location: /{before}")], ""));
     let client = Client::new();
     let (exit_code, message) =

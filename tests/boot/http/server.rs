@@ -59,7 +59,7 @@ pub(crate) struct Server {
 #[derive(Default)]
 struct Stop {
     stopped: Mutex<bool>,
-    told: Condvar,
+    stopping: Condvar,
     accepts: AtomicBool,
 }
 
@@ -67,7 +67,7 @@ impl Stop {
     /// Waits at most `most`, or until the server stops. Returns whether it still runs.
     fn wait(&self, most: Duration) -> bool {
         let stopped = self.stopped.lock().unwrap();
-        !*self.told.wait_timeout_while(stopped, most, |stopped| !*stopped).unwrap().0
+        !*self.stopping.wait_timeout_while(stopped, most, |stopped| !*stopped).unwrap().0
     }
 }
 
@@ -174,7 +174,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.accepts.store(true, Ordering::SeqCst);
         *self.stop.stopped.lock().unwrap() = true;
-        self.stop.told.notify_all();
+        self.stop.stopping.notify_all();
         // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(self.address);
     }

@@ -42,7 +42,7 @@ fn bodies(server: &Server, line: &str) -> Vec<Value> {
 }
 
 #[test]
-fn the_env_goes_to_the_store_and_an_event_tells_of_it_without_values() {
+fn the_env_is_stored_and_reported_without_values() {
     let (container, server) = (Container::new(), store(|_| stored(true, false)));
     let log = boot(&container, &server, true, &json!({"TOKEN": "hunter2\n", "EMPTY": ""})).log();
     assert!(log.contains(&format!("env Secret {SECRET}: created")), "{log}");
@@ -60,7 +60,7 @@ fn the_env_goes_to_the_store_and_an_event_tells_of_it_without_values() {
 }
 
 #[test]
-fn a_task_that_takes_its_env_otherwise_has_nothing_stored() {
+fn the_env_is_only_stored_for_env_mode_secret() {
     let (container, server) = (Container::new(), store(|_| stored(true, false)));
     boot(&container, &server, false, &json!({"A": "1"})).log();
     assert!(bodies(&server, "PUT /v1/env").is_empty());
@@ -69,7 +69,7 @@ fn a_task_that_takes_its_env_otherwise_has_nothing_stored() {
 
 /// A replica that is killed during a request may have created the Secret already; the next one finds it.
 #[test]
-fn what_gets_no_answer_is_asked_again_and_found_there() {
+fn lost_responses_are_retried_and_find_the_secret() {
     for first in [
         (|| Reply::Cut(b"{\"secret\":".to_vec())) as fn() -> Reply,
         || status(503, &["retry-after: 1"], r#"{"reason":"Unavailable","message":"try again"}"#),
@@ -87,13 +87,13 @@ fn what_gets_no_answer_is_asked_again_and_found_there() {
 }
 
 #[test]
-fn a_boot_that_runs_again_finds_what_it_had_stored() {
+fn a_repeated_boot_finds_its_secret() {
     let (container, server) = (Container::new(), store(|_| stored(false, true)));
     boot(&container, &server, true, &json!({"A": "1"})).log();
 }
 
 #[test]
-fn a_secret_that_somebody_else_made_is_not_taken_for_ones_own() {
+fn a_secret_of_another_pod_is_not_used() {
     let (container, server) = (Container::new(), store(|_| stored(false, false)));
     let (exit_code, message) = boot(&container, &server, true, &json!({"A": "1"})).failure();
     assert_eq!((exit_code, code(&message)), (69, "BL2404"), "{message}");
@@ -101,9 +101,9 @@ fn a_secret_that_somebody_else_made_is_not_taken_for_ones_own() {
 }
 
 #[test]
-fn a_refusal_is_final_and_the_failure_is_told() {
-    let said = r#"{"reason":"Forbidden","message":"the pod's annotation names no Secret\nand more"}"#;
-    let (container, server) = (Container::new(), store(move |_| status(403, &[], said)));
+fn a_refusal_is_final_and_reported() {
+    let refusal = r#"{"reason":"Forbidden","message":"the pod's annotation names no Secret\nand more"}"#;
+    let (container, server) = (Container::new(), store(move |_| status(403, &[], refusal)));
     let (exit_code, message) = boot(&container, &server, true, &json!({"A": "hunter2"})).failure();
     assert_eq!((exit_code, code(&message)), (69, "BL2405"));
     assert!(message.contains("the pod's annotation names no Secret and more"), "{message}");
@@ -115,7 +115,7 @@ fn a_refusal_is_final_and_the_failure_is_told() {
 }
 
 #[test]
-fn what_no_secret_can_hold_is_named_before_anybody_is_asked() {
+fn invalid_content_of_a_secret_is_refused_before_any_request() {
     let long = "N".repeat(300);
     let big: serde_json::Map<_, _> = (0..11).map(|n| (format!("V{n}"), json!("x".repeat(100_000)))).collect();
     for (env, expected) in [(json!({&long: "hunter2"}), "BL2402"), (Value::Object(big), "BL2403")] {
@@ -128,7 +128,7 @@ fn what_no_secret_can_hold_is_named_before_anybody_is_asked() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_named_with_their_source() {
+fn values_that_are_not_utf8_are_reported_with_their_source() {
     let (container, server) = (Container::new(), store(|_| stored(true, false)));
     std::fs::write(&container.args.store_token, "the-token").unwrap();
     let login = container.mount("login", [("PASSWORD", &b"hunter2\xff"[..])]);
@@ -141,18 +141,15 @@ fn bytes_that_are_no_text_are_named_with_their_source() {
 }
 
 #[test]
-fn a_store_that_is_not_to_be_trusted_gets_no_token_and_fails_no_boot() {
+fn an_untrusted_store_gets_no_token_and_does_not_fail_the_boot() {
     let (container, server) = (Container::new(), Server::expired());
     let log = boot(&container, &server, false, &json!({"A": "1"})).log();
-    assert!(
-        log.contains("failed to record an Event: ") && log.contains("certificate"),
-        "{log}"
-    );
+    assert!(log.contains("failed to record an Event: ") && log.contains("certificate"), "{log}");
     assert!(server.asked().is_empty());
 }
 
 #[test]
-fn a_token_that_is_not_there_is_named() {
+fn a_missing_token_is_named() {
     let (container, server) = (Container::new(), store(|_| stored(true, false)));
     let mut spec = spec(&[]);
     spec["store"] = json!({"url": server.url(), "ca": ca()});

@@ -22,7 +22,7 @@ fn object(content: &str) -> Reply {
 /// The object `in/a` of a server in this process, with credentials; `more` has additional fields.
 fn source_of(container: &Container, server: &Server, more: &Value) -> Value {
     let keys = [("AWS_ACCESS_KEY_ID", MARK), ("AWS_SECRET_ACCESS_KEY", MARK), ("AWS_SESSION_TOKEN", MARK)];
-    let mut says = json!({
+    let mut settings = json!({
         "s3": {"bucket": "assets", "endpoint": server.url()},
         "object": "in/a",
         "file": "a",
@@ -30,8 +30,8 @@ fn source_of(container: &Container, server: &Server, more: &Value) -> Value {
         "client": {"attempts": 1, "ca": {"configMap": "company-ca"}},
     });
     container.mount("store/ca", [("ca.crt", server::ca().as_bytes())]);
-    merge(&mut says, more);
-    remote(container, &says)
+    merge(&mut settings, more);
+    remote(container, &settings)
 }
 
 fn failure_of(server: &Server, more: &Value) -> (u8, String) {
@@ -53,7 +53,9 @@ fn a_missing_object_names_its_key_and_the_remedy() {
         let reason = match store.kind {
             Kind::S3 => "404 Not Found (\"NoSuchKey: The specified key does not exist.\"): correct object",
             Kind::Gcs => "404 Not Found: correct endpoint, bucket and key",
-            Kind::Azure => "404 Not Found (\"BlobNotFound: The specified blob does not exist.\"): correct object",
+            Kind::Azure => {
+                "404 Not Found (\"BlobNotFound: The specified blob does not exist.\"): correct object"
+            }
         };
         let place = format!("{}/missing-object/jobs/gone.sql: ", store.endpoint());
         assert!(message.contains(&place) && message.contains(reason), "{message}");
@@ -77,7 +79,9 @@ fn a_missing_bucket_names_it_and_the_remedy() {
             }
             assert_eq!((exit_code, code(&message)), (69, "BL2101"), "{message}");
             let reason = match store.kind {
-                Kind::S3 => "(\"NoSuchBucket: The specified bucket does not exist.\"): correct the bucket's name",
+                Kind::S3 => {
+                    "(\"NoSuchBucket: The specified bucket does not exist.\"): correct the bucket's name"
+                }
                 Kind::Gcs => "404 Not Found: correct endpoint, bucket and key",
                 Kind::Azure => {
                     "(\"ContainerNotFound: The specified container does not exist.\"): correct the bucket's name"
@@ -89,7 +93,7 @@ fn a_missing_bucket_names_it_and_the_remedy() {
 }
 
 #[test]
-fn wrong_credentials_are_told_without_showing_them() {
+fn wrong_credentials_are_reported_without_showing_them() {
     let wrong = [
         (
             Kind::S3,
@@ -107,9 +111,9 @@ fn wrong_credentials_are_told_without_showing_them() {
         store.put("a", b"a");
         let container = Container::new();
         let credentials = mount(&container, &keys);
-        let says = json!({"object": "a", "file": "a", "credentials": credentials});
-        let mut whole = store.says();
-        merge(&mut whole, &says);
+        let request = json!({"object": "a", "file": "a", "credentials": credentials});
+        let mut whole = store.settings();
+        merge(&mut whole, &request);
         let (exit_code, message) = failure(&container, &remote(&container, &whole));
         assert_eq!((exit_code, code(&message)), (69, "BL2204"), "{message}");
         assert!(message.contains(reason), "{message}");
@@ -117,13 +121,13 @@ fn wrong_credentials_are_told_without_showing_them() {
 }
 
 #[test]
-fn who_says_nobody_asks_is_told_to_name_somebody() {
+fn anonymous_access_to_a_private_store_is_denied() {
     for kind in [Kind::S3, Kind::Azure] {
         let store = Store::new(kind, "anonymous");
         store.put("a", b"a");
         let container = Container::new();
-        let says = json!({"object": "a", "file": "a", "credentials": {"anonymous": true}});
-        let (exit_code, message) = failure(&container, &source(&container, &store, &says));
+        let request = json!({"object": "a", "file": "a", "credentials": {"anonymous": true}});
+        let (exit_code, message) = failure(&container, &source(&container, &store, &request));
         // Azure does not reveal to an anonymous client whether the container exists.
         assert!(exit_code == 69 && ["BL2101", "BL2204", "BL2205"].contains(&code(&message)), "{message}");
         assert!(message.contains("/anonymous/a: "), "{message}");
@@ -144,16 +148,16 @@ fn a_secret_that_cannot_be_used_names_the_key() {
         (&azure, vec![("AZURE_CLIENT_ID", MARK)], "BL2101", "has no key AZURE_TENANT_ID: "),
     ] {
         let container = Container::new();
-        let mut says = json!({"object": "a", "file": "a", "credentials": mount(&container, &keys)});
-        merge(&mut says, store);
-        let (exit_code, message) = failure(&container, &remote(&container, &says));
+        let mut settings = json!({"object": "a", "file": "a", "credentials": mount(&container, &keys)});
+        merge(&mut settings, store);
+        let (exit_code, message) = failure(&container, &remote(&container, &settings));
         assert_eq!((exit_code, code(&message)), (69, expected), "{message}");
         assert!(message.contains(part), "{message}");
     }
 }
 
 #[test]
-fn what_a_store_refuses_for_is_told_with_its_remedy() {
+fn errors_of_stores_have_remedies() {
     let xml = |code: &str| format!("<Error><Code>{code}</Code><Message>said of {MARK}</Message></Error>");
     for (answered, error, expected, remedy) in [
         (403, "InvalidAccessKeyId", "BL2204", "correct the keys in the Secret of credentials.secret"),
@@ -178,7 +182,7 @@ fn what_a_store_refuses_for_is_told_with_its_remedy() {
 }
 
 #[test]
-fn no_redirect_is_followed_and_the_region_is_told() {
+fn redirects_are_not_followed_and_the_region_is_shown() {
     let elsewhere = ["Location: http://169.254.169.254/latest", "x-amz-bucket-region: eu-west-1"];
     for answered in [301, 307] {
         let server = answers(move |_, _| status(answered, &elsewhere, ""));
@@ -189,7 +193,7 @@ fn no_redirect_is_followed_and_the_region_is_told() {
 }
 
 #[test]
-fn what_is_worth_another_attempt_gets_one() {
+fn temporary_errors_are_retried() {
     let server = answers(|_, before| match before {
         0 => status(503, &["Retry-After: 0"], "<Error><Code>SlowDown</Code><Message>Slow</Message></Error>"),
         1 => status(500, &[], ""),
@@ -215,7 +219,7 @@ fn what_is_worth_another_attempt_gets_one() {
 }
 
 #[test]
-fn an_object_that_breaks_off_goes_on_where_it_did() {
+fn an_interrupted_object_is_resumed() {
     let rest = |asked: &Asked| asked.headers.iter().any(|line| line == "range: bytes=4-4");
     let server = answers(move |asked, before| match before {
         0 => Reply::CutAfter(object_headers(), b"whol".to_vec()),
@@ -233,7 +237,7 @@ fn an_object_that_breaks_off_goes_on_where_it_did() {
 }
 
 #[test]
-fn a_store_that_always_breaks_off_fails_the_boot() {
+fn an_object_that_is_always_interrupted_fails_the_boot() {
     let server = answers(|_, _| Reply::CutAfter(object_headers(), MARK.into()));
     let (exit_code, message) = failure_of(&server, &json!({}));
     assert_eq!((exit_code, code(&message)), (75, "BL2202"));
@@ -241,7 +245,7 @@ fn a_store_that_always_breaks_off_fails_the_boot() {
 }
 
 #[test]
-fn a_store_that_never_answers_or_never_ends_is_cut_off() {
+fn a_store_that_never_responds_or_never_ends_times_out() {
     let client = json!({"client": {"timeoutSeconds": 1, "ca": {"configMap": "ca"}}});
     let (exit_code, message) = failure_of(&answers(|_, _| Reply::Never), &client);
     assert_eq!((exit_code, code(&message)), (75, "BL2103"));
@@ -260,7 +264,7 @@ fn a_store_that_never_answers_or_never_ends_is_cut_off() {
 }
 
 #[test]
-fn a_store_is_trusted_by_the_profiles_authority_only() {
+fn only_the_ca_of_the_profile_is_trusted() {
     let server = Server::expired();
     let (exit_code, message) = failure_of(&server, &json!({}));
     assert_eq!((exit_code, code(&message)), (69, "BL2203"));
@@ -272,7 +276,7 @@ fn a_store_is_trusted_by_the_profiles_authority_only() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_told_as_that() {
+fn a_store_that_does_not_exist() {
     let gone = json!({"s3": {"bucket": "assets", "endpoint": "http://store.invalid"}});
     let (exit_code, message) = failure_of(&answers(|_, _| ok("")), &gone);
     assert_eq!((exit_code, code(&message)), (75, "BL2201"));
@@ -293,7 +297,7 @@ fn a_proxy_is_used_if_the_profile_names_one() {
 }
 
 #[test]
-fn what_is_no_store_is_told_as_that() {
+fn responses_that_are_not_from_a_store() {
     let page = |body: &'static str| answers(move |_, _| ok(body));
     let prefix = json!({"object": null, "file": null, "prefix": "in"});
     for body in ["<html><body>hello</body></html", "", "{}"] {

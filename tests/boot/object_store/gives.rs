@@ -31,7 +31,7 @@ fn an_object_becomes_a_file_byte_for_byte() {
 }
 
 #[test]
-fn keys_that_a_url_cannot_hold_as_they_are_come_whole() {
+fn keys_with_special_characters_are_encoded() {
     for store in Store::each("odd-keys") {
         for key in ["a b/ä€🚀.sql", "50%25?x=1#y&z.txt", "~!'()*,;:@=+$[]{}|^`\"<>", "-", "a..b/..c"] {
             let container = Container::new();

@@ -15,8 +15,8 @@ use crate::support::{Container, code};
 const KEY: &str = "ASIAEXAMPLE";
 
 /// Boots from `request` with `env`; returns exit code and log.
-fn boot(container: &Container, says: &Value, env: &[(&str, &str)]) -> (Option<i32>, String) {
-    let mut command = process::boot(container, &[remote(container, says)]);
+fn boot(container: &Container, settings: &Value, env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = process::boot(container, &[remote(container, settings)]);
     let output = command.envs(env.iter().copied()).output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(!log.contains(MARK), "{log}");
@@ -30,10 +30,10 @@ fn token(container: &Container) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-fn says(store: &Value) -> Value {
-    let mut says = json!({"object": "in/a", "file": "a", "client": {"attempts": 1}});
-    crate::http::merge(&mut says, store);
-    says
+fn request(store: &Value) -> Value {
+    let mut settings = json!({"object": "in/a", "file": "a", "client": {"attempts": 1}});
+    crate::http::merge(&mut settings, store);
+    settings
 }
 
 /// A store that accepts one bearer token.
@@ -90,7 +90,7 @@ fn a_role_of_the_service_account_reads_s3() {
         ("AWS_SECRET_ACCESS_KEY", "wrong"),
     ];
     let s3 = json!({"s3": {"bucket": "assets", "endpoint": store.url()}});
-    let (exit_code, log) = boot(&container, &says(&s3), &env);
+    let (exit_code, log) = boot(&container, &request(&s3), &env);
     assert_eq!(exit_code, Some(0), "{log}");
     assert_eq!(container.assets()["a"], b"whole");
 }
@@ -116,7 +116,7 @@ fn a_federated_token_reads_azure() {
         ("AZURE_AUTHORITY_HOST", &*authority),
     ];
     let azure = json!({"azure": {"account": "account", "container": "assets", "endpoint": store.url()}});
-    let (exit_code, log) = boot(&container, &says(&azure), &env);
+    let (exit_code, log) = boot(&container, &request(&azure), &env);
     assert_eq!(exit_code, Some(0), "{log}");
     assert_eq!(store.asked()[0].line, "GET /assets/in/a");
 }
@@ -134,13 +134,13 @@ fn the_metadata_service_reads_google_cloud_storage() {
     let container = Container::new();
     let host = metadata.url().replace("http://", "");
     let gcs = json!({"gcs": {"bucket": "assets", "endpoint": store.url()}});
-    let (exit_code, log) = boot(&container, &says(&gcs), &[("GCE_METADATA_HOST", &host)]);
+    let (exit_code, log) = boot(&container, &request(&gcs), &[("GCE_METADATA_HOST", &host)]);
     assert_eq!(exit_code, Some(0), "{log}");
     assert_eq!(container.assets()["a"], b"whole");
 }
 
 #[test]
-fn a_pod_without_an_identity_is_told_what_to_give_it() {
+fn a_pod_without_an_identity_fails_with_a_remedy() {
     let sts = Server::plain(|_, _| {
         let code = "<Error><Code>AccessDenied</Code><Message>Not authorized to perform sts:AssumeRole</Message></Error>";
         status(403, &[], &format!("<ErrorResponse>{code}</ErrorResponse>"))
@@ -153,7 +153,7 @@ fn a_pod_without_an_identity_is_told_what_to_give_it() {
         ("AWS_ENDPOINT_URL_STS", &*sts),
     ];
     let s3 = json!({"s3": {"bucket": "assets", "endpoint": "http://127.0.0.1:9"}});
-    let (exit_code, log) = boot(&container, &says(&s3), &env);
+    let (exit_code, log) = boot(&container, &request(&s3), &env);
     assert_eq!(exit_code, Some(69));
     let message = log.lines().last().unwrap();
     assert_eq!(message.matches("credentials.secret").count(), 1, "{log}");
@@ -166,7 +166,7 @@ fn a_pod_without_an_identity_is_told_what_to_give_it() {
 fn a_token_that_is_not_mounted_is_named() {
     let container = Container::new();
     let env = [("AWS_ROLE_ARN", "arn"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nobody/mounted/it")];
-    let (exit_code, log) = boot(&container, &says(&json!({"s3": {"bucket": "assets"}})), &env);
+    let (exit_code, log) = boot(&container, &request(&json!({"s3": {"bucket": "assets"}})), &env);
     assert_eq!(exit_code, Some(69));
     let message = log.lines().last().unwrap();
     assert!(message.contains("\"/nobody/mounted/it\"") && code(message) == "BL2102", "{log}");
@@ -174,18 +174,18 @@ fn a_token_that_is_not_mounted_is_named() {
 
 /// The metadata service is requested without the proxy, which could not reach it.
 #[test]
-fn nobody_who_gives_credentials_is_told_with_what_to_do() {
+fn an_unreachable_metadata_service_fails_with_a_remedy() {
     let container = Container::new();
     let proxy = Server::plain(|_, _| status(500, &[], ""));
-    let mut says = says(&json!({"s3": {"bucket": "assets", "endpoint": "http://store.invalid"}}));
-    says["client"]["proxy"] = proxy.url().into();
+    let mut settings = request(&json!({"s3": {"bucket": "assets", "endpoint": "http://store.invalid"}}));
+    settings["client"]["proxy"] = proxy.url().into();
     let token = token(&container);
     let env = [
         // The discard port, on which no server listens.
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/v1/credentials"),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &*token),
     ];
-    let (exit_code, log) = boot(&container, &says, &env);
+    let (exit_code, log) = boot(&container, &settings, &env);
     assert_eq!(exit_code, Some(75), "{log}");
     let message = log.lines().last().unwrap();
     assert!(message.contains("http://127.0.0.1:9/v1/credentials: ") && code(message) == "BL2204", "{log}");

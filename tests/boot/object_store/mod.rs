@@ -23,18 +23,18 @@ const S3_SECRET: &str = "zq7Xv0hunter2-s3";
 
 /// The source `assets` in `store` with valid credentials; `more` has additional fields.
 fn source(container: &Container, store: &Store, more: &Value) -> Value {
-    let mut says = store.says();
-    says["credentials"] = store.credentials(container);
-    says["client"] = json!({"attempts": 1});
-    merge(&mut says, more);
-    remote(container, &says)
+    let mut settings = store.settings();
+    settings["credentials"] = store.credentials(container);
+    settings["client"] = json!({"attempts": 1});
+    merge(&mut settings, more);
+    remote(container, &settings)
 }
 
-fn remote(container: &Container, says: &Value) -> Value {
+fn remote(container: &Container, settings: &Value) -> Value {
     json!({
         "name": "assets",
         "limits": {"bytes": 1 << 20, "files": 2000},
-        "from": {"objectStore": {"request": says, "path": container.beside("store")}},
+        "from": {"objectStore": {"request": settings, "path": container.beside("store")}},
     })
 }
 
@@ -42,8 +42,8 @@ fn remote(container: &Container, says: &Value) -> Value {
 fn boot(container: &Container, source: &Value) -> Outcome {
     let outcome = container.boot(std::slice::from_ref(source));
     let error = outcome.result.as_ref().err();
-    let said = format!("{} {} {error:?}", outcome.log, outcome.message);
-    assert!(!said.contains(MARK), "{said}");
+    let output = format!("{} {} {error:?}", outcome.log, outcome.message);
+    assert!(!output.contains(MARK), "{output}");
     outcome
 }
 

@@ -42,7 +42,7 @@ fn objects_below_a_prefix_become_files_without_it() {
 }
 
 #[test]
-fn a_thousand_objects_come_whole_and_more_than_one_page_of_them() {
+fn several_pages_of_objects_are_fetched() {
     for store in Store::each("many-objects") {
         let keys: Vec<_> = (0..1100).map(|n| format!("in/part-{:02}/{n:04}", n % 17)).collect();
         for key in &keys {
@@ -79,14 +79,17 @@ fn more_files_or_bytes_than_the_limits_fail_the_boot() {
 }
 
 #[test]
-fn a_prefix_without_objects_is_missing_and_may_be_optional() {
+fn a_prefix_without_objects_fails_unless_it_is_optional() {
     for store in Store::each("nothing-below") {
         store.put("input/a", b"a");
         let container = Container::new();
         let mut source = source(&container, &store, &json!({"prefix": "in"}));
         let (exit_code, message) = failure(&container, &source);
         assert_eq!((exit_code, code(&message)), (69, "BL2101"));
-        assert!(message.contains("no objects below \"in\" in ") && message.contains("nothing-below: "), "{message}");
+        assert!(
+            message.contains("no objects below \"in\" in ") && message.contains("nothing-below: "),
+            "{message}"
+        );
         source["optional"] = json!(true);
         let log = boot(&container, &source).log();
         assert!(log.contains("skipped because it is optional: no objects below"), "{log}");
@@ -95,7 +98,7 @@ fn a_prefix_without_objects_is_missing_and_may_be_optional() {
 
 /// A store has no folders: web consoles create an empty object whose key ends with a slash.
 #[test]
-fn what_stands_for_a_folder_is_none() {
+fn folder_objects_are_skipped() {
     for store in [Kind::Gcs, Kind::Azure].map(|kind| Store::new(kind, "folders")) {
         for key in ["in/", "in/deep/", "in/empty/"] {
             store.put(key, b"");

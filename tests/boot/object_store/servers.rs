@@ -111,21 +111,21 @@ pub(super) fn start(command: impl Fn(&Path, u16) -> Command) -> Server {
         let mut command = command(folder.path(), port);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let (stop, stopped) = channel::<()>();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         // The kernel kills the server when the thread that started it exits, so it gets a separate one.
         let thread = thread::spawn(move || {
             let mut child = command.spawn().unwrap();
-            tell.send(listens(&mut child, port, deadline)).unwrap();
+            sender.send(listens(&mut child, port, deadline)).unwrap();
             // Until the server is dropped.
             let _ = stopped.recv();
             let _ = child.kill();
             child.wait().unwrap();
         });
-        let outcome = told.recv().unwrap();
+        let outcome = receiver.recv().unwrap();
         let server = Server { port, folder, stop: Some(stop), thread: Some(thread) };
         match outcome {
             Ok(()) => return server,
-            Err(said) => assert!(Instant::now() < deadline, "the server does not start: {said}"),
+            Err(output) => assert!(Instant::now() < deadline, "the server does not start: {output}"),
         }
     }
 }
@@ -135,15 +135,15 @@ fn listens(child: &mut Child, port: u16, deadline: Instant) -> Result<(), String
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
             let _ = child.kill();
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            return Err(said);
+            let mut output = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+            return Err(output);
         }
         thread::yield_now();
     }
     // Further output is ignored, but must be read so that the server does not block.
-    let said = BufReader::new(child.stderr.take().unwrap());
-    thread::spawn(move || said.lines().map_while(Result::ok).for_each(drop));
+    let output = BufReader::new(child.stderr.take().unwrap());
+    thread::spawn(move || output.lines().map_while(Result::ok).for_each(drop));
     Ok(())
 }
 

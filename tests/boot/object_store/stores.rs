@@ -111,7 +111,7 @@ impl Store {
     }
 
     /// The bucket in the format of the profile.
-    pub(super) fn says(&self) -> Value {
+    pub(super) fn settings(&self) -> Value {
         let (bucket, endpoint) = (&self.bucket, self.endpoint());
         match self.kind {
             Kind::S3 => json!({"s3": {"bucket": bucket, "endpoint": endpoint}}),

@@ -68,7 +68,7 @@ fn wants_token(realm: String, good: impl Fn(&Asked, usize) -> bool + Send + Sync
 }
 
 #[test]
-fn a_token_is_fetched_where_the_registry_says_and_again_where_it_ended() {
+fn a_token_is_fetched_and_renewed() {
     for (pull_secret, expected) in [(json!("registry"), Some(basic(PASSWORD))), (json!(null), None)] {
         let tokens =
             Server::tls(|_, before| ok(json!({"access_token": format!("{TOKEN}-{before}")}).to_string()));
@@ -132,14 +132,12 @@ fn a_blob_on_another_host_is_fetched_without_credentials() {
 }
 
 #[test]
-fn credentials_go_to_nobody_whom_the_registry_must_not_name() {
+fn credentials_are_not_sent_to_other_servers() {
     let other = Server::tls(|_, _| ok(json!({"token": TOKEN}).to_string()));
     let plain = Server::plain(|_, _| ok(json!({"token": TOKEN}).to_string()));
-    for realm in [
-        "https://169.254.169.254/token".to_owned(),
-        format!("{}/token", plain.url()),
-        "https://[".to_owned(),
-    ] {
+    for realm in
+        ["https://169.254.169.254/token".to_owned(), format!("{}/token", plain.url()), "https://[".to_owned()]
+    {
         let registry = wants_token(realm, |_, _| false);
         let client = client(&registry);
         let (exit_code, message) =
@@ -169,7 +167,7 @@ fn credentials_go_to_nobody_whom_the_registry_must_not_name() {
 }
 
 #[test]
-fn what_broke_is_asked_again_and_nothing_else() {
+fn only_interrupted_requests_are_repeated() {
     let registry = Server::tls(|asked, before| match (artifact(path(asked)), before) {
         (Some(_), 0) => status(503, &[], ""),
         (Some(content), 3) => Reply::Cut(content),
@@ -185,7 +183,7 @@ fn what_broke_is_asked_again_and_nothing_else() {
 }
 
 #[test]
-fn what_a_registry_says_is_told_without_credentials() {
+fn messages_of_a_registry_are_shown_without_credentials() {
     let registry = Server::tls(|asked, _| match authorization(asked) {
         None => status(401, &["WWW-Authenticate: Basic realm=\"x\""], ""),
         Some(given) => {
@@ -196,11 +194,14 @@ fn what_a_registry_says_is_told_without_credentials() {
     let client = client(&registry);
     let (exit_code, message) = client.failure(&client.source("team/assets:v1", &json!({})));
     assert_eq!((exit_code, code(&message)), (69, "BL2204"), "{message}");
-    assert!(message.contains("403 Forbidden (\"DENIED: no [redacted] and no [redacted] here\")"), "{message}");
+    assert!(
+        message.contains("403 Forbidden (\"DENIED: no [redacted] and no [redacted] here\")"),
+        "{message}"
+    );
 }
 
 #[test]
-fn answers_that_no_registry_gives() {
+fn invalid_responses_of_a_registry() {
     for (answer, expected, part) in [
         (MARK.to_owned(), "BL2302", "line 1 column 1"),
         (json!({"schemaVersion": 1, "fsLayers": []}).to_string(), "BL2302", "Docker schema 1"),
@@ -221,7 +222,7 @@ fn answers_that_no_registry_gives() {
 }
 
 #[test]
-fn an_index_in_an_index_is_followed_and_a_tower_of_them_is_not() {
+fn nested_indexes_are_followed_up_to_a_limit() {
     fn index(inner: &Blob) -> Vec<u8> {
         json!({"schemaVersion": 2, "manifests": [inner.descriptor()]}).to_string().into_bytes()
     }

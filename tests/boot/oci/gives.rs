@@ -134,7 +134,7 @@ fn a_layer_may_be_compressed_by_gzip_by_zstd_or_not_at_all() {
 }
 
 #[test]
-fn an_index_gives_the_image_of_the_node_or_the_one_that_is_asked_for() {
+fn an_index_selects_the_image_of_the_node_or_of_the_profile() {
     let registry = registry();
     let (oci, docker) = (
         (
@@ -187,7 +187,7 @@ fn an_index_gives_the_image_of_the_node_or_the_one_that_is_asked_for() {
 }
 
 #[test]
-fn a_registry_for_everybody_and_one_without_tls() {
+fn a_public_registry_and_one_without_tls() {
     let open = Registry::start(LOOPBACK, Access::Anonymous).unwrap();
     let plain = Registry::plain(LOOPBACK).unwrap();
     for (registry, more) in [

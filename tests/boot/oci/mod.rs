@@ -27,9 +27,9 @@ fn registry() -> Registry {
     Registry::start(LOOPBACK, Access::Password).unwrap()
 }
 
-fn wait<T>(what: impl Future<Output = anyhow::Result<T>>) -> T {
+fn wait<T>(future: impl Future<Output = anyhow::Result<T>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(what).unwrap()
+    runtime.block_on(future).unwrap()
 }
 
 /// Pushes an image with these layers, starting with the lowest.
@@ -90,8 +90,8 @@ impl Client {
     fn boot(&self, source: &Value) -> Outcome {
         let outcome = self.container.boot(std::slice::from_ref(source));
         let error = outcome.result.as_ref().err();
-        let said = format!("{} {} {error:?}", outcome.log, outcome.message);
-        assert!(!said.contains(MARK), "{said}");
+        let output = format!("{} {} {error:?}", outcome.log, outcome.message);
+        assert!(!output.contains(MARK), "{output}");
         outcome
     }
 

@@ -8,7 +8,7 @@ use crate::http::archives::{DEVICE, HARD_LINK, PIPE, Packed, REGULAR, SYMLINK, g
 use crate::support::code;
 
 #[test]
-fn who_may_not_read_is_told_what_to_change() {
+fn missing_or_wrong_credentials_fail_with_a_remedy() {
     let registry = registry();
     wait(registry.artifact("team/assets", "v1", &[("a", b"a")]));
     let place = "https://HOST/v2/team/assets/manifests/v1: ";
@@ -56,7 +56,7 @@ fn who_may_not_read_is_told_what_to_change() {
 }
 
 #[test]
-fn what_is_not_there() {
+fn references_that_do_not_exist() {
     let registry = registry();
     wait(registry.artifact("team/assets", "v1", &[("a", b"a")]));
     let digest = format!("sha256:{}", "0".repeat(64));
@@ -85,7 +85,7 @@ fn what_is_not_there() {
 }
 
 #[test]
-fn what_was_changed_on_its_way() {
+fn damaged_blobs_are_refused() {
     let registry = registry();
     let client = Client::new(&registry);
     let blob = wait(async {
@@ -100,7 +100,10 @@ fn what_was_changed_on_its_way() {
     assert_eq!((exit_code, code(&message)), (65, "BL2301"), "{message}");
     let start = format!("https://HOST/v2/team/assets/blobs/{}: ", blob.digest());
     let hex = blob.digest().trim_start_matches("sha256:");
-    assert!(message.starts_with(&start) && message.contains(&format!("the manifest requires {hex}")), "{message}");
+    assert!(
+        message.starts_with(&start) && message.contains(&format!("the manifest requires {hex}")),
+        "{message}"
+    );
 
     let manifest = wait(registry.artifact("team/assets", "v2", &[("a", b"a")]));
     registry.damage(&manifest).unwrap();
@@ -111,7 +114,7 @@ fn what_was_changed_on_its_way() {
 }
 
 #[test]
-fn entries_that_lead_out_or_are_no_files() {
+fn invalid_entries_of_layers_are_refused() {
     let registry = registry();
     let long = "x".repeat(300);
     let cases: Vec<(&str, Vec<Packed<'_>>, &str, &str)> = vec![
@@ -167,7 +170,7 @@ fn entries_that_lead_out_or_are_no_files() {
 }
 
 #[test]
-fn what_is_larger_than_it_may_be() {
+fn content_beyond_the_limits_is_refused() {
     let registry = registry();
     let zeros = vec![0; 64 << 20];
     push_image(&registry, "bomb", &[&[(REGULAR, "app/zeros", &zeros)]]);
@@ -192,7 +195,7 @@ fn what_is_larger_than_it_may_be() {
 }
 
 #[test]
-fn what_holds_nothing_for_a_task() {
+fn images_without_files_are_refused() {
     let registry = registry();
     let refused = |name: &str, more: Value| {
         let client = Client::new(&registry);

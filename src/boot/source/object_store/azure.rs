@@ -31,50 +31,50 @@ const KEYS: &str = "AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_
                     AZURE_CLIENT_SECRET";
 
 /// The address of the store.
-pub(super) fn address(says: &Azure) -> String {
-    says.endpoint.clone().unwrap_or_else(|| format!("https://{}.blob.core.windows.net", says.account))
+pub(super) fn address(settings: &Azure) -> String {
+    settings.endpoint.clone().unwrap_or_else(|| format!("https://{}.blob.core.windows.net", settings.account))
 }
 
 /// Creates a client for `address`.
 pub(super) fn open(
-    says: &Azure,
+    settings: &Azure,
     address: &str,
-    setup: StoreConfig,
+    config: StoreConfig,
 ) -> Result<Arc<dyn ObjectStore>, SourceError> {
-    let StoreConfig { who, connector, retry } = setup;
+    let StoreConfig { credentials, connector, retry } = config;
     let mut builder = MicrosoftAzureBuilder::new()
-        .with_account(&says.account)
-        .with_container_name(&says.container)
+        .with_account(&settings.account)
+        .with_container_name(&settings.container)
         .with_endpoint(address.trim_end_matches('/').to_owned())
         .with_http_connector(connector)
         .with_retry(retry);
     let mut used = "AZURE_AUTHORITY_HOST";
-    match &who {
+    match &credentials {
         Credentials::Workload => {
             for (key, value) in workload(&WORKLOAD)? {
                 builder = builder.with_config(key, value);
             }
         }
         Credentials::Secret { .. } => {
-            if let Some(key) = who.key(ACCOUNT_KEY)? {
+            if let Some(key) = credentials.key(ACCOUNT_KEY)? {
                 used = ACCOUNT_KEY;
                 builder = builder.with_access_key(key);
-            } else if let Some(signature) = who.key(SIGNATURE)? {
+            } else if let Some(signature) = credentials.key(SIGNATURE)? {
                 used = SIGNATURE;
                 builder = builder.with_config(Key::SasKey, signature);
             } else {
                 for (name, key) in PRINCIPAL {
-                    builder = builder.with_config(key, who.required(name, KEYS)?);
+                    builder = builder.with_config(key, credentials.required(name, KEYS)?);
                 }
             }
         }
         Credentials::Anonymous => builder = builder.with_skip_signature(true),
     }
-    let built = builder.build().map_err(|_| match &who {
+    let built = builder.build().map_err(|_| match &credentials {
         Credentials::Secret { .. } => {
-            who.refused(used, "is invalid: copy it from the portal or from `az`")
+            credentials.refused(used, "is invalid: copy it from the portal or from `az`")
         }
-        _ => errors::unusable(used),
+        _ => errors::invalid_setting(used),
     });
     Ok(Arc::new(built?))
 }

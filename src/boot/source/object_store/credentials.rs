@@ -27,7 +27,7 @@ pub(super) struct OpenStore {
 
 /// Settings that all kinds of stores have in common.
 pub(super) struct StoreConfig {
-    pub(super) who: Credentials,
+    pub(super) credentials: Credentials,
     pub(super) connector: Connector,
     pub(super) retry: RetryConfig,
 }
@@ -60,15 +60,13 @@ impl Credentials {
     pub(super) fn required(&self, key: &str, keys: &str) -> Result<String, SourceError> {
         let name = self.secret();
         self.key(key)?.filter(|value| !value.is_empty()).ok_or_else(|| {
-            SourceError::Missing(format!(
-                "Secret {name} of credentials.secret has no key {key}: add {keys}"
-            ))
+            SourceError::Missing(format!("Secret {name} of credentials.secret has no key {key}: add {keys}"))
         })
     }
 
     /// An error for a key with an invalid value.
-    pub(super) fn refused(&self, key: &str, why: &str) -> SourceError {
-        refused(self.secret(), key, why)
+    pub(super) fn refused(&self, key: &str, reason: &str) -> SourceError {
+        refused(self.secret(), key, reason)
     }
 
     fn secret(&self) -> &str {
@@ -79,48 +77,51 @@ impl Credentials {
     }
 }
 
-fn refused(secret: &str, key: &str, why: &str) -> SourceError {
-    HttpError::Setup(format!("key {key} of Secret {secret} of credentials.secret {why}")).into()
+fn refused(secret: &str, key: &str, reason: &str) -> SourceError {
+    HttpError::Setup(format!("key {key} of Secret {secret} of credentials.secret {reason}")).into()
 }
 
 /// Reads the credentials that are mounted below `mount`, and creates the client. It sends no request.
 pub(super) async fn open(
-    says: &ObjectStore,
+    settings: &ObjectStore,
     client: &HttpClient<'_>,
     mount: &Path,
 ) -> Result<OpenStore, SourceError> {
-    let who = credentials(says, mount).await?;
-    let identity = match who {
+    let credentials = credentials(settings, mount).await?;
+    let identity = match credentials {
         Credentials::Secret { .. } => "correct or renew the credentials in the Secret of credentials.secret",
         Credentials::Workload | Credentials::Anonymous => {
             "configure a workload identity for the pod's service account, set credentials.secret, or set \
              credentials.anonymous if the bucket is public"
         }
     };
-    let secrets = match &who {
+    let secrets = match &credentials {
         Credentials::Secret { keys, .. } => {
             keys.values().map(|value| String::from_utf8_lossy(value).trim_end().to_owned()).collect()
         }
         Credentials::Workload | Credentials::Anonymous => Vec::new(),
     };
-    let terms = ErrorMapping { said: errors::said, remedy: errors::remedy, identity };
-    let address = address(says, s3::region_of_workload())?;
+    let mapping = ErrorMapping { message: errors::server_error, remedy: errors::remedy, identity };
+    let address = address(settings, s3::region_of_workload())?;
     let url = url(&address)?;
-    let transport = Arc::new(client.transport(&url, secrets, terms)?);
-    let retry = retry(says.client.attempts, client.deadline());
-    let setup = StoreConfig { who, connector: Connector::new(Arc::clone(&transport)), retry };
-    let (objects, kind) = match (&says.s3, &says.gcs, &says.azure) {
-        (Some(s3), ..) => (s3::open(s3, &address, setup)?, "S3"),
-        (_, Some(gcs), _) => (gcs::open(gcs, &address, setup)?, "Google Cloud Storage"),
-        (.., Some(azure)) => (azure::open(azure, &address, setup)?, "Azure Blob Storage"),
+    let transport = Arc::new(client.transport(&url, secrets, mapping)?);
+    let retry = retry(settings.client.attempts, client.deadline());
+    let config = StoreConfig { credentials, connector: Connector::new(Arc::clone(&transport)), retry };
+    let (objects, kind) = match (&settings.s3, &settings.gcs, &settings.azure) {
+        (Some(s3), ..) => (s3::open(s3, &address, config)?, "S3"),
+        (_, Some(gcs), _) => (gcs::open(gcs, &address, config)?, "Google Cloud Storage"),
+        (.., Some(azure)) => (azure::open(azure, &address, config)?, "Azure Blob Storage"),
         _ => return Err(HttpError::Setup(NO_STORE.to_owned()).into()),
     };
     Ok(OpenStore { objects, kind, transport })
 }
 
 /// The address of the store, in `region_of_workload` if the profile sets no region.
-pub(super) fn address(says: &ObjectStore, region_of_workload: Option<String>) -> Result<String, HttpError> {
-    match (&says.s3, &says.gcs, &says.azure) {
+pub(super) fn address(
+    settings: &ObjectStore,
+    region_of_workload: Option<String>,
+) -> Result<String, HttpError> {
+    match (&settings.s3, &settings.gcs, &settings.azure) {
         (Some(s3), ..) => Ok(s3::address(s3, region_of_workload)),
         (_, Some(gcs), _) => Ok(gcs::address(gcs)),
         (.., Some(azure)) => Ok(azure::address(azure)),
@@ -132,12 +133,12 @@ pub(super) fn address(says: &ObjectStore, region_of_workload: Option<String>) ->
 pub(super) fn url(address: &str) -> Result<Url, HttpError> {
     address.parse().map_err(|error| HttpError::Address {
         url: address.to_owned(),
-        why: format!("{error}: correct endpoint in the profile"),
+        reason: format!("{error}: correct endpoint in the profile"),
     })
 }
 
-async fn credentials(says: &ObjectStore, mount: &Path) -> Result<Credentials, SourceError> {
-    let Some(credentials) = &says.credentials else { return Ok(Credentials::Workload) };
+async fn credentials(settings: &ObjectStore, mount: &Path) -> Result<Credentials, SourceError> {
+    let Some(credentials) = &settings.credentials else { return Ok(Credentials::Workload) };
     let Some(name) = &credentials.secret else { return Ok(Credentials::Anonymous) };
     let keys = read_object(&mount.join(DIR_CREDENTIALS)).await?;
     if keys.is_empty() {
@@ -169,14 +170,14 @@ pub(super) fn env(name: &str) -> Option<String> {
 /// The variables among `names` that are set. If one is the path of a file, the file must exist, because the
 /// library's own error message would not name the cause.
 pub(super) fn workload<K: Copy>(names: &[(&str, K)]) -> Result<Vec<(K, String)>, SourceError> {
-    let mut given = Vec::new();
+    let mut variables = Vec::new();
     for &(name, key) in names {
         let Some(value) = env(name) else { continue };
         if name.ends_with("_FILE") {
             let unreadable = |error| SourceError::Unreadable { path: PathBuf::from(&value), error };
             std::fs::File::open(&value).map_err(unreadable)?;
         }
-        given.push((key, value));
+        variables.push((key, value));
     }
-    Ok(given)
+    Ok(variables)
 }

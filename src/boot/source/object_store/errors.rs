@@ -31,17 +31,17 @@ struct Json {
 }
 
 /// The server's error message in headers or body.
-pub(super) fn said(headers: &HeaderMap, body: &[u8]) -> Option<ServerError> {
+pub(super) fn server_error(headers: &HeaderMap, body: &[u8]) -> Option<ServerError> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let mut said = xml(body).or_else(|| json(body)).or_else(|| {
+    let mut error = xml(body).or_else(|| json(body)).or_else(|| {
         header("x-ms-error-code").map(|code| ServerError { code: code.to_owned(), message: String::new() })
     });
     if let Some(region) = header("x-amz-bucket-region") {
         let code = "the bucket is in another region".to_owned();
-        said.get_or_insert(ServerError { code, message: String::new() }).message =
+        error.get_or_insert(ServerError { code, message: String::new() }).message =
             format!("its region is {region}");
     }
-    said
+    error
 }
 
 fn xml(body: &[u8]) -> Option<ServerError> {
@@ -53,7 +53,7 @@ fn xml(body: &[u8]) -> Option<ServerError> {
     if !region.is_empty() {
         message = format!("the bucket's region is {region}");
     }
-    Some(ServerError { code, message }).filter(|said| !said.code.is_empty())
+    Some(ServerError { code, message }).filter(|error| !error.code.is_empty())
 }
 
 fn json(body: &[u8]) -> Option<ServerError> {
@@ -77,9 +77,7 @@ pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "ExpiredTokenException" => {
             "renew the temporary keys in the Secret of credentials.secret"
         }
-        "RequestTimeTooSkewed" => {
-            "set the clock of the node: signatures are only valid for a few minutes"
-        }
+        "RequestTimeTooSkewed" => "set the clock of the node: signatures are only valid for a few minutes",
         "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" => {
             "set s3.region to the region of the bucket, and s3.endpoint, if set, to an endpoint of that region"
         }
@@ -92,20 +90,18 @@ pub(super) fn remedy(status: StatusCode, code: &str) -> &'static str {
              access to objects that do not exist"
         }
         "InvalidObjectState" | "BlobArchived" => "restore the object from the archive tier",
-        _ => of_status(status),
+        _ => status_remedy(status),
     }
 }
 
-fn of_status(status: StatusCode) -> &'static str {
+fn status_remedy(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => {
             "set credentials.secret, correct the credentials in it, or configure a workload identity for the pod's \
              service account"
         }
         StatusCode::FORBIDDEN => "grant the credentials the rights to read and to list the object",
-        StatusCode::NOT_FOUND => {
-            "correct endpoint, bucket and key in the profile, or upload the object"
-        }
+        StatusCode::NOT_FOUND => "correct endpoint, bucket and key in the profile, or upload the object",
         status if status.is_redirection() => {
             "redirects of a store are not followed: correct endpoint and region in the profile"
         }
@@ -114,8 +110,8 @@ fn of_status(status: StatusCode) -> &'static str {
 }
 
 /// Converts an error of the library.
-pub(super) fn of(store: &OpenStore, error: &::object_store::Error) -> SourceError {
-    if let Some(error) = told(error) {
+pub(super) fn convert(store: &OpenStore, error: &::object_store::Error) -> SourceError {
+    if let Some(error) = transport_error(error) {
         return error.into();
     }
     if let ::object_store::Error::InvalidPath { source } = error {
@@ -128,25 +124,32 @@ pub(super) fn of(store: &OpenStore, error: &::object_store::Error) -> SourceErro
              character; rename it, or set another prefix"
         ));
     }
-    SourceError::Content(strange(store.kind))
+    SourceError::Content(unexpected_response(store.kind))
 }
 
 /// Converts an error in the middle of an object.
-pub(super) fn of_body(kind: &'static str, address: &str, error: &::object_store::Error) -> HttpError {
-    told(error).unwrap_or_else(|| HttpError::Broke { place: address.to_owned(), what: strange(kind) })
+pub(super) fn convert_body_error(
+    kind: &'static str,
+    address: &str,
+    error: &::object_store::Error,
+) -> HttpError {
+    transport_error(error).unwrap_or_else(|| HttpError::Interrupted {
+        address: address.to_owned(),
+        reason: unexpected_response(kind),
+    })
 }
 
 /// The error for credentials or settings that the library refuses.
-pub(super) fn unusable(what: &str) -> SourceError {
-    HttpError::Setup(format!("{what} of the boot container or the profile is invalid: correct it")).into()
+pub(super) fn invalid_setting(name: &str) -> SourceError {
+    HttpError::Setup(format!("{name} of the boot container or the profile is invalid: correct it")).into()
 }
 
-fn strange(kind: &str) -> String {
+fn unexpected_response(kind: &str) -> String {
     format!("the response is not a response of {kind}: check that endpoint is the address of such a store")
 }
 
 /// The error of the transport, which the library wraps in its own errors.
-fn told(error: &::object_store::Error) -> Option<HttpError> {
+fn transport_error(error: &::object_store::Error) -> Option<HttpError> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<HttpError>() {
@@ -163,11 +166,11 @@ mod tests {
 
     fn words(headers: &[(&'static str, &'static str)], body: &str) -> Option<(String, String)> {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        said(&headers.collect(), body.as_bytes()).map(|said| (said.code, said.message))
+        server_error(&headers.collect(), body.as_bytes()).map(|error| (error.code, error.message))
     }
 
     #[test]
-    fn the_words_of_each_store_are_found() {
+    fn the_error_messages_of_each_store_are_parsed() {
         let of = |code: &str, message: &str| Some((code.to_owned(), message.to_owned()));
         let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code><Message>It's &lt;gone&gt;.\
                    </Message><Key>a</Key></Error>";

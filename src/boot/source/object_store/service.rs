@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt, Limited};
 use reqwest::{Request, Url};
 
-use crate::http::{HttpError, Transport, place};
+use crate::http::{HttpError, Transport, display_decoded_url};
 
 /// Marks a request for an object, whose size is limited while it is written.
 #[derive(Clone, Copy)]
-pub(super) struct Whole;
+pub(super) struct ObjectRequest;
 
 /// Maximum size of any other response: a page of a list, or credentials, which the library keeps in memory.
 /// S3 lists 1,000 objects in a page and Azure 5,000, each with a name of at most 1,024 bytes and some hundred
@@ -42,9 +42,9 @@ impl HttpConnector for Connector {
 impl HttpService for Connector {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, ServiceError> {
         let (parts, body) = request.into_parts();
-        let is_object = parts.extensions.get::<Whole>().is_some();
+        let is_object = parts.extensions.get::<ObjectRequest>().is_some();
         let url = Url::parse(&parts.uri.to_string()).map_err(|error| {
-            failed(HttpError::Address { url: parts.uri.path().to_owned(), why: error.to_string() })
+            failed(HttpError::Address { url: parts.uri.path().to_owned(), reason: error.to_string() })
         })?;
         let mut request = Request::new(parts.method, url.clone());
         *request.headers_mut() = parts.headers;
@@ -53,14 +53,14 @@ impl HttpService for Connector {
         let response = self.0.send(request).await.map_err(failed)?;
 
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-        let (transport, from) = (Arc::clone(&self.0), place(&url));
-        let broke = move |error: &reqwest::Error| failed(transport.broke(&url, error));
+        let (transport, from) = (Arc::clone(&self.0), display_decoded_url(&url));
+        let body_error = move |error: &reqwest::Error| failed(transport.body_error(&url, error));
         let body = if is_object {
-            HttpResponseBody::new(body.map_err(move |error| broke(&error)))
+            HttpResponseBody::new(body.map_err(move |error| body_error(&error)))
         } else {
             HttpResponseBody::new(Limited::new(body, MAX_ANSWER).map_err(move |error| {
                 match error.downcast::<reqwest::Error>() {
-                    Ok(error) => broke(&error),
+                    Ok(error) => body_error(&error),
                     Err(_) => failed(HttpError::Setup(format!(
                         "{from}: the response is larger than any list of objects or credentials: check that endpoint is \
                          the address of such a store"

@@ -20,13 +20,13 @@ const WHITEOUT: &str = ".wh.";
 /// An opaque whiteout, which removes the content of a folder in lower layers. Other names with this prefix
 /// are internal to storage drivers.
 const OPAQUE: &str = ".wh..wh..opq";
-const DRIVERS_OWN: &str = ".wh..wh.";
+const DRIVER_PREFIX: &str = ".wh..wh.";
 
 /// Maximum size of the names of hidden files, so that the memory of boot does not grow with the image.
 const MAX_COVER_BYTES: usize = 4 << 20;
 
 /// Writes the files of the layers of an image to `sink`.
-pub(super) async fn give(
+pub(super) async fn write_files(
     repository: &Repository<'_>,
     image: &Image,
     selection: PathSelection<'_>,
@@ -45,7 +45,7 @@ pub(super) async fn give(
     let mut above = Cover::default();
     let mut link = None;
     for blob in image.layers.iter().rev() {
-        let layer = give_layer(repository, blob, &above, selection, sink).await?;
+        let layer = read_layer(repository, blob, &above, selection, sink).await?;
         link = link.or(layer.link);
         above.add_all(layer.covers)?;
     }
@@ -59,25 +59,25 @@ pub(super) async fn give(
 }
 
 /// What a layer contributes to the state of the image.
-struct Left {
+struct LayerResult {
     covers: Cover,
     link: Option<String>,
 }
 
-async fn give_layer(
+async fn read_layer(
     repository: &Repository<'_>,
     blob: &Descriptor,
     above: &Cover,
     selection: PathSelection<'_>,
     sink: &mut Sink<'_>,
-) -> Result<Left, SourceError> {
-    let give = async |body: &mut Body, sink: &mut Sink<'_>| {
-        let mark = sink.mark();
-        let mut layer = Layer { selection, above, mark: &mark, covers: Cover::default(), link: None };
+) -> Result<LayerResult, SourceError> {
+    let receive = async |body: &mut Body, sink: &mut Sink<'_>| {
+        let position = sink.position();
+        let mut layer = Layer { selection, above, position: &position, covers: Cover::default(), link: None };
         unpack_tar(body, &mut layer, sink).await?;
-        Ok(Left { covers: layer.covers, link: layer.link })
+        Ok(LayerResult { covers: layer.covers, link: layer.link })
     };
-    repository.blob(blob, sink, give).await
+    repository.blob(blob, sink, receive).await
 }
 
 /// A layer that is being read.
@@ -86,7 +86,7 @@ struct Layer<'a> {
     /// Paths that upper layers hide.
     above: &'a Cover,
     /// The end of the upper layers in the sink.
-    mark: &'a SinkPosition,
+    position: &'a SinkPosition,
     /// Paths that this layer hides in lower ones.
     covers: Cover,
     /// The first link in the selected path.
@@ -107,12 +107,12 @@ impl SelectEntries for Layer<'_> {
             self.cover(folder, Hidden::Below)?;
             return Ok(None);
         }
-        if last.starts_with(DRIVERS_OWN) {
+        if last.starts_with(DRIVER_PREFIX) {
             return Ok(None);
         }
-        if let Some(gone) = last.strip_prefix(WHITEOUT) {
-            let gone = if folder.is_empty() { gone.to_owned() } else { format!("{folder}/{gone}") };
-            self.cover(&gone, Hidden::Whole)?;
+        if let Some(removed) = last.strip_prefix(WHITEOUT) {
+            let removed = if folder.is_empty() { removed.to_owned() } else { format!("{folder}/{removed}") };
+            self.cover(&removed, Hidden::Whole)?;
             return Ok(None);
         }
         // A layer does not need entries for the folders of its files.
@@ -130,7 +130,7 @@ impl SelectEntries for Layer<'_> {
         }
         let Some(target) = self.selection.target(path) else { return Ok(None) };
         // An invalid target fails when the file is created.
-        let covered = AssetPath::parse(&target).is_ok_and(|target| sink.is_covered(&target, self.mark));
+        let covered = AssetPath::parse(&target).is_ok_and(|target| sink.is_covered(&target, self.position));
         if hidden || covered {
             // A hidden file still hides the files below its path in lower layers.
             self.cover(&name, Hidden::Whole)?;
@@ -215,14 +215,14 @@ mod tests {
 
     /// An entry of a layer.
     #[derive(Clone, Debug)]
-    enum Said {
+    enum LayerEntry {
         File(String),
         Folder(String),
         Gone(String),
         Opaque(String),
     }
 
-    impl Said {
+    impl LayerEntry {
         fn entry(&self) -> (AssetPath, ArchiveEntryKind) {
             let (path, kind) = match self {
                 Self::File(path) => (path.clone(), ArchiveEntryKind::File),
@@ -239,26 +239,30 @@ mod tests {
 
     /// The reference: a runtime applies the layers to a disk, from the lowest. Each file contains the number
     /// of its layer.
-    fn applied(layers: &[Vec<Said>]) -> BTreeMap<String, usize> {
+    fn applied(layers: &[Vec<LayerEntry>]) -> BTreeMap<String, usize> {
         let mut files = BTreeMap::new();
         let below =
             |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         for (number, layer) in layers.iter().enumerate() {
-            for said in layer {
-                match said {
-                    Said::Gone(gone) => files.retain(|path: &String, _| path != gone && !below(path, gone)),
-                    Said::Opaque(folder) => files.retain(|path, _| path != folder && !below(path, folder)),
-                    Said::File(_) | Said::Folder(_) => {}
+            for entry in layer {
+                match entry {
+                    LayerEntry::Gone(gone) => {
+                        files.retain(|path: &String, _| path != gone && !below(path, gone))
+                    }
+                    LayerEntry::Opaque(folder) => {
+                        files.retain(|path, _| path != folder && !below(path, folder))
+                    }
+                    LayerEntry::File(_) | LayerEntry::Folder(_) => {}
                 }
             }
-            for said in layer {
-                match said {
-                    Said::File(new) => {
+            for entry in layer {
+                match entry {
+                    LayerEntry::File(new) => {
                         files.retain(|path, _| !below(path, new) && !below(new, path));
                         files.insert(new.clone(), number);
                     }
-                    Said::Folder(new) => files.retain(|path, _| path != new && !below(new, path)),
-                    Said::Gone(_) | Said::Opaque(_) => {}
+                    LayerEntry::Folder(new) => files.retain(|path, _| path != new && !below(new, path)),
+                    LayerEntry::Gone(_) | LayerEntry::Opaque(_) => {}
                 }
             }
         }
@@ -266,18 +270,18 @@ mod tests {
     }
 
     /// The files that boot extracts.
-    fn taken(layers: &[Vec<Said>], selection: PathSelection<'_>) -> BTreeMap<String, usize> {
+    fn extracted(layers: &[Vec<LayerEntry>], selection: PathSelection<'_>) -> BTreeMap<String, usize> {
         let root = tempfile::tempdir().unwrap();
         let volume = Volume::open(root.path(), "default").unwrap();
         let mut sink = Sink::new(&volume, None);
         let mut above = Cover::default();
         let mut from = BTreeMap::new();
-        for (number, said) in layers.iter().enumerate().rev() {
-            let mark = sink.mark();
+        for (number, entry) in layers.iter().enumerate().rev() {
+            let position = sink.position();
             let mut layer =
-                Layer { selection, above: &above, mark: &mark, covers: Cover::default(), link: None };
-            for said in said {
-                let (path, kind) = said.entry();
+                Layer { selection, above: &above, position: &position, covers: Cover::default(), link: None };
+            for entry in entry {
+                let (path, kind) = entry.entry();
                 if let Some(target) = layer.target(&path, kind, &sink).unwrap() {
                     sink.file(&target, b"").unwrap();
                     from.insert(target, number);
@@ -289,32 +293,32 @@ mod tests {
         from
     }
 
-    fn layer() -> impl Strategy<Value = Vec<Said>> {
+    fn layer() -> impl Strategy<Value = Vec<LayerEntry>> {
         let path = "[ab](/[ab]){0,2}";
-        let said = prop_oneof![
-            4 => path.prop_map(Said::File),
-            1 => path.prop_map(Said::Folder),
-            1 => path.prop_map(Said::Gone),
-            1 => path.prop_map(Said::Opaque),
+        let entry = prop_oneof![
+            4 => path.prop_map(LayerEntry::File),
+            1 => path.prop_map(LayerEntry::Folder),
+            1 => path.prop_map(LayerEntry::Gone),
+            1 => path.prop_map(LayerEntry::Opaque),
         ];
         // A tar in which a path is both a file and a folder is refused; the specification does not define its
         // meaning.
-        prop::collection::vec(said, 0..6).prop_map(|said| {
+        prop::collection::vec(entry, 0..6).prop_map(|entry| {
             let mut files = BTreeSet::<String>::new();
             let mut folders = BTreeSet::<String>::new();
             let above = |path: &str| -> Vec<String> {
                 path.match_indices('/').map(|(slash, _)| path[..slash].to_owned()).collect()
             };
             let mut kept = Vec::new();
-            for said in said {
-                let (path, is_folder) = match &said {
-                    Said::File(path) => (path, false),
-                    Said::Folder(path) | Said::Opaque(path) => (path, true),
-                    Said::Gone(path) => {
+            for entry in entry {
+                let (path, is_folder) = match &entry {
+                    LayerEntry::File(path) => (path, false),
+                    LayerEntry::Folder(path) | LayerEntry::Opaque(path) => (path, true),
+                    LayerEntry::Gone(path) => {
                         let mut parents = above(path);
                         if !parents.iter().any(|folder| files.contains(folder)) {
                             folders.extend(parents.drain(..));
-                            kept.push(said);
+                            kept.push(entry);
                         }
                         continue;
                     }
@@ -330,7 +334,7 @@ mod tests {
                 } else {
                     files.insert(path.clone())
                 };
-                kept.push(said);
+                kept.push(entry);
             }
             kept
         })
@@ -339,7 +343,7 @@ mod tests {
     proptest! {
         /// Compares with a model that works in the other direction.
         #[test]
-        fn from_the_top_comes_what_comes_from_the_bottom(
+        fn applying_layers_from_the_top_equals_applying_them_from_the_bottom(
             layers in prop::collection::vec(layer(), 1..5),
             path in "([ab](/[ab])?)?",
         ) {
@@ -349,12 +353,12 @@ mod tests {
                 selection.target(&file).map(|target| (target, *number))
             };
             let expected: BTreeMap<_, _> = applied(&layers).iter().filter_map(selected).collect();
-            prop_assert_eq!(taken(&layers, selection), expected);
+            prop_assert_eq!(extracted(&layers, selection), expected);
         }
     }
 
     #[test]
-    fn what_layers_hide_is_kept_within_bounds() {
+    fn the_names_of_hidden_files_are_limited() {
         let mut cover = Cover::default();
         let name = "x".repeat(1 << 20);
         for number in 0..3 {

@@ -22,7 +22,7 @@ use crate::boot::sink::Sink;
 use crate::http::{self, Body, FetchProgress, HttpClient, HttpError};
 use crate::registry::{
     Descriptor, Digest, Image, Keyring, Manifest, Platform, Reference, RegistryCredentials, Session,
-    credentials, first_asked, manifest,
+    credentials, first_address, manifest,
 };
 use bootlace_core::entry::Rename;
 use bootlace_core::plan::boot_spec::{DIR_PULL_SECRET, RemoteSpec};
@@ -44,44 +44,49 @@ impl<'a> OciSource<'a> {
         Self { remote, seconds, progress: Arc::default() }
     }
 
-    async fn give(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
-        let RemoteSpec { request: says, path } = self.remote;
+    async fn write_to(&self, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+        let RemoteSpec { request: settings, path } = self.remote;
         let mount = Path::new(path);
-        let client = client::open(&says.client, mount, self.seconds, &self.progress).await?;
-        let own = &says.client;
-        if !own.headers.is_empty() || own.headers_from_secret.is_some() || own.token.is_some() {
-            return Err(setup(
+        let client = client::open(&settings.client, mount, self.seconds, &self.progress).await?;
+        let client_settings = &settings.client;
+        if !client_settings.headers.is_empty()
+            || client_settings.headers_from_secret.is_some()
+            || client_settings.token.is_some()
+        {
+            return Err(invalid_settings(
                 "client.headers, client.headersFromSecret and client.token are not supported with a registry: remove \
                  them, and set oci.pullSecret",
             ));
         }
-        let reference = reference(says)?;
-        let platform = match &says.platform {
-            Some(platform) => platform.parse().map_err(|error| setup(format!("oci.platform: {error}")))?,
+        let reference = reference(settings)?;
+        let platform = match &settings.platform {
+            Some(platform) => {
+                platform.parse().map_err(|error| invalid_settings(format!("oci.platform: {error}")))?
+            }
             None => Platform::own(),
         };
         let credentials = self.credentials(&reference).await?;
-        let session = Session::new(&client, &reference, says.plain_http, credentials, remedy)?;
+        let session = Session::new(&client, &reference, settings.plain_http, credentials, remedy)?;
         let repository = Repository { client: &client, session: &session };
 
         let image = repository.image(&platform, sink).await?;
         check_size(&image, sink.limit())?;
-        let selection = PathSelection { path: &says.path, prefix: &says.prefix };
+        let selection = PathSelection { path: &settings.path, prefix: &settings.prefix };
         if image.layers.iter().any(|blob| blob.title().is_some()) {
-            artifact::give(&repository, &image.layers, selection, sink).await?;
+            artifact::write_files(&repository, &image.layers, selection, sink).await?;
         } else {
-            image::give(&repository, &image, selection, sink).await?;
+            image::write_files(&repository, &image, selection, sink).await?;
         }
         if sink.files() == 0 {
-            return Err(nothing(&says.path));
+            return Err(no_files(&settings.path));
         }
         Ok(())
     }
 
     /// The credentials in the pull secret for this registry.
     async fn credentials(&self, reference: &Reference) -> Result<Vec<RegistryCredentials>, SourceError> {
-        let RemoteSpec { request: says, path } = self.remote;
-        let Some(secret) = &says.pull_secret else { return Ok(Vec::new()) };
+        let RemoteSpec { request: settings, path } = self.remote;
+        let Some(secret) = &settings.pull_secret else { return Ok(Vec::new()) };
         let keys = read_object(&Path::new(path).join(DIR_PULL_SECRET)).await?;
         let Some(json) = keys.get(credentials::KEY) else {
             return Err(SourceError::Missing(format!(
@@ -91,28 +96,29 @@ impl<'a> OciSource<'a> {
             )));
         };
         let mut keyring = Keyring::default();
-        let named = |what: String| setup(format!("Secret {secret} of oci.pullSecret {what}"));
+        let named =
+            |problem: String| invalid_settings(format!("Secret {secret} of oci.pullSecret {problem}"));
         keyring.add(json).map_err(|error| named(error.to_string()))?;
         let found = keyring.lookup(reference);
         if found.is_empty() {
-            let what = format!(
+            let problem = format!(
                 "has no entry for {}/{}: add one, or remove oci.pullSecret if the registry needs no credentials",
                 reference.registry(),
                 reference.repository()
             );
-            return Err(named(what));
+            return Err(named(problem));
         }
         Ok(found)
     }
 }
 
-fn reference(says: &Oci) -> Result<Reference, SourceError> {
-    says.reference.parse().map_err(|error| setup(format!("oci.reference: {error}")))
+fn reference(settings: &Oci) -> Result<Reference, SourceError> {
+    settings.reference.parse().map_err(|error| invalid_settings(format!("oci.reference: {error}")))
 }
 
 /// The address of the first request.
-pub(super) fn address(says: &Oci) -> Result<String, SourceError> {
-    Ok(first_asked(&reference(says)?, says.plain_http)?.into())
+pub(super) fn address(settings: &Oci) -> Result<String, SourceError> {
+    Ok(first_address(&reference(settings)?, settings.plain_http)?.into())
 }
 
 impl FetchSource for OciSource<'_> {
@@ -125,10 +131,10 @@ impl FetchSource for OciSource<'_> {
     }
 
     fn fetch<'a>(&'a self, sink: &'a mut Sink<'_>) -> LocalBoxFuture<'a, Result<(), SourceError>> {
-        self.give(sink).boxed_local()
+        self.write_to(sink).boxed_local()
     }
 
-    fn doing(&self) -> Option<String> {
+    fn in_progress(&self) -> Option<String> {
         self.progress.describe()
     }
 }
@@ -153,9 +159,9 @@ impl Repository<'_> {
                 }
                 Manifest::Index(index) => index,
             };
-            let chosen = platform.choose(&index).map_err(|error| {
-                SourceError::Missing(format!("{error}: push one, or set oci.platform"))
-            })?;
+            let chosen = platform
+                .choose(&index)
+                .map_err(|error| SourceError::Missing(format!("{error}: push one, or set oci.platform")))?;
             digest = Some(chosen.digest.clone());
         }
         Err(SourceError::Content(format!(
@@ -164,9 +170,9 @@ impl Repository<'_> {
     }
 
     async fn manifest(&self, digest: Option<&Digest>) -> Result<Manifest, SourceError> {
-        let ask = async || self.session.manifest(digest).await;
-        let take = async |mut body: Body| Ok(body.read(manifest::MAX_BYTES).await?);
-        let bytes = fetch_by(self.client, ask, take).await?;
+        let send = async || self.session.manifest(digest).await;
+        let receive = async |mut body: Body| Ok(body.read(manifest::MAX_BYTES).await?);
+        let bytes = fetch_by(self.client, send, receive).await?;
         Manifest::read(&bytes).map_err(|error| SourceError::Content(error.to_string()))
     }
 
@@ -176,15 +182,15 @@ impl Repository<'_> {
         &self,
         blob: &Descriptor,
         sink: &mut Sink<'_>,
-        mut give: impl AsyncFnMut(&mut Body, &mut Sink<'_>) -> Result<T, SourceError>,
+        mut receive: impl AsyncFnMut(&mut Body, &mut Sink<'_>) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let (mark, limit) = (sink.mark(), sink.limit());
-        let ask = async || self.session.blob(blob, limit).await;
-        let take = async |mut body: Body| {
-            sink.rewind(&mark);
-            give(&mut body, sink).await
+        let (position, limit) = (sink.position(), sink.limit());
+        let send = async || self.session.blob(blob, limit).await;
+        let receive_attempt = async |mut body: Body| {
+            sink.rewind(&position);
+            receive(&mut body, sink).await
         };
-        fetch_by(self.client, ask, take).await
+        fetch_by(self.client, send, receive_attempt).await
     }
 }
 
@@ -197,7 +203,7 @@ fn check_size(image: &Image, limit: u64) -> Result<(), SourceError> {
     Err(SourceError::TooLarge { size, limit })
 }
 
-fn nothing(path: &str) -> SourceError {
+fn no_files(path: &str) -> SourceError {
     SourceError::Content(if path.is_empty() {
         "it contains no files: push it again with files".to_owned()
     } else {
@@ -205,8 +211,8 @@ fn nothing(path: &str) -> SourceError {
     })
 }
 
-fn setup(why: impl Into<String>) -> SourceError {
-    HttpError::Setup(why.into()).into()
+fn invalid_settings(reason: impl Into<String>) -> SourceError {
+    HttpError::Setup(reason.into()).into()
 }
 
 fn remedy(status: StatusCode) -> &'static str {
@@ -214,9 +220,7 @@ fn remedy(status: StatusCode) -> &'static str {
         StatusCode::UNAUTHORIZED => {
             "set oci.pullSecret to a Secret with credentials, or renew the credentials in it"
         }
-        StatusCode::FORBIDDEN => {
-            "grant the credentials of oci.pullSecret the right to pull it"
-        }
+        StatusCode::FORBIDDEN => "grant the credentials of oci.pullSecret the right to pull it",
         StatusCode::NOT_FOUND => "correct oci.reference, or push it",
         status => http::remedy(status),
     }

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_a_file_or_everything() {
+    fn a_folder_a_file_or_everything_is_selected() {
         let target = |path, file: &str| {
             PathSelection { path, prefix: "p/" }.target(&AssetPath::parse(file).unwrap()).unwrap_or_default()
         };

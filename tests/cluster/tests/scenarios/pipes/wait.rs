@@ -121,7 +121,10 @@ async fn a_wait_that_passes_its_deadline_says_who_should_have_come() -> Result<(
             let pod = waiting(namespace, "myapp", pipe_in, &spec).await?;
             let (code, message) = failed(namespace, &pod).await?;
             let start = "bootlace: pipe Cert by task gencert of shop, run deploy-7 was not stored within 5 s";
-            assert!(code == 75 && message.starts_with(start) && message.ends_with("[BL3101]"), "{code} {message}");
+            assert!(
+                code == 75 && message.starts_with(start) && message.ends_with("[BL3101]"),
+                "{code} {message}"
+            );
             Ok(())
         })
         .await

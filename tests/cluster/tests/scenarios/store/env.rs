@@ -130,7 +130,8 @@ async fn what_a_secret_cannot_hold_fails_boot_with_the_variables_name() -> Resul
             assert_eq!(state::ended(&failed, "bootlace-boot")?.exit_code, 65);
             let message = state::message(&failed, "bootlace-boot")?;
             assert!(
-                message.contains("variable \"PASSWORD\" of source \"login\"") && message.ends_with("[BL2402]"),
+                message.contains("variable \"PASSWORD\" of source \"login\"")
+                    && message.ends_with("[BL2402]"),
                 "{message}"
             );
             assert!(!state::has_ended(&failed, "main"), "the task ran");
