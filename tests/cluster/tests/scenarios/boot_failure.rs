@@ -48,7 +48,7 @@ async fn a_missing_key_is_named_with_the_keys_that_there_are() -> Result<()> {
             namespace.create(secret).await?;
             let profile = "sources: [{ name: login, secret: { name: login, into: Env, items: [{ key: token, as: T }] } }]";
             namespace.profile(profile).await?;
-            let parts = ["source \"login\"", "Secret login", "\"token\"", "password, user"];
+            let parts = ["source \"login\" (Secret login)", "key \"token\" not found, only password, user"];
             fails(namespace, 69, &parts).await?;
             let log = namespace.log("task", "bootlace-boot").await?;
             assert!(!log.contains("not-for-any-log"), "{log}");
@@ -65,7 +65,7 @@ async fn a_variable_that_decides_which_programs_run_is_not_a_sources_to_give() -
                 "{apiVersion: v1, kind: ConfigMap, metadata: {name: team}, data: {LD_PRELOAD: /tmp/x.so}}";
             namespace.create(config).await?;
             namespace.profile("sources: [{ name: team, configMap: { name: team, into: Env } }]").await?;
-            fails(namespace, 65, &["\"LD_PRELOAD\"", "spec"]).await
+            fails(namespace, 65, &["\"LD_PRELOAD\"", "[BL2305]"]).await
         })
         .await
 }

@@ -106,12 +106,9 @@ async fn wrong_keys_end_the_task_with_a_sentence_that_names_the_remedy() -> Resu
             let log = namespace.log("task", "bootlace-boot").await?;
             let error = log.lines().last().unwrap();
             for part in [
-                "source \"queries\"",
-                "s3://assets/jobs/daily",
-                "http://store/assets",
-                "403 Forbidden",
-                "SignatureDoesNotMatch",
-                "credentials.secret",
+                "source \"queries\" (s3://assets/jobs/daily) of BootProfile ",
+                ": http://store/assets: the server responded with 403 Forbidden (\"SignatureDoesNotMatch: ",
+                "correct the keys in the Secret of credentials.secret",
             ] {
                 assert!(error.contains(part), "{part:?} is not in: {error}");
             }
