@@ -179,9 +179,9 @@ async fn addresses_of_the_node_are_rejected() {
     let settings = EntrypointSettings { registries, ..EntrypointSettings::default() };
     let entrypoints = Entrypoints::new(&settings, EntrypointMetrics::default()).unwrap();
     for (image, why) in [
-        ("169.254.169.254/a:v1", "an address of the node itself"),
-        ("127.0.0.1:6443/a:v1", "an address of the node itself"),
-        ("localhost:6443/a:v1", "an address of the node itself"),
+        ("169.254.169.254/a:v1", "an address of the node"),
+        ("127.0.0.1:6443/a:v1", "an address of the node"),
+        ("localhost:6443/a:v1", "an address of the node"),
     ] {
         let question = EntrypointQuery { image, pull_secrets: &[], architecture: None };
         let error = entrypoints.resolve(&question).await.unwrap_err().to_string();

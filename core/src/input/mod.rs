@@ -162,13 +162,15 @@ pub fn resolve(
     for PipeRequest { goes, asked } in &wants {
         let found = pick(asked, answers);
         match *goes {
-            Target::Field(reference) => changes.name(reference, asked, meant(asked, found)?)?,
-            Target::Entry(position, entry) => changes.enter(position, entry, asked, meant(asked, found)?)?,
+            Target::Field(reference) => changes.set_object_name(reference, asked, meant(asked, found)?)?,
+            Target::Entry(position, entry) => {
+                changes.add_entry(position, entry, asked, meant(asked, found)?)?
+            }
             Target::Source(position, source) => match found {
                 Err(InputError::NotYet { .. }) if source.optional => {
-                    changes.without_source(position, &source.name, asked);
+                    changes.skip_source(position, &source.name, asked);
                 }
-                found => changes.source(position, found?),
+                found => changes.add_source(position, found?),
             },
         }
     }

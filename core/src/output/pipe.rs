@@ -236,7 +236,7 @@ pub fn run_label(task: &Identity) -> String {
     for part in [&task.scheduler, &task.workflow, &task.run] {
         super::name::add(&mut hash, part.as_deref().map(str::as_bytes));
     }
-    super::name::hex(&hash.finalize(), 16)
+    super::name::hex_prefix(&hash.finalize(), 16)
 }
 
 #[cfg(test)]

@@ -47,59 +47,67 @@ fn plan_errors() -> Vec<PlanError> {
     vec![
         PlanError::NoContainers,
         PlanError::TooManyContainers { count: 600, limit: 500 },
-        PlanError::UnknownContainer { name: text("bsae"), known: texts(&["base", "side"]) },
-        PlanError::InitContainer { name: text("setup"), profile: text("default"), known: texts(&["base"]) },
+        PlanError::UnknownContainer { name: text("bsae"), available: texts(&["base", "side"]) },
+        PlanError::InitContainer {
+            name: text("setup"),
+            profile: text("default"),
+            available: texts(&["base"]),
+        },
         PlanError::NoHook {
             container: text("setup"),
-            because: text("env.mode of BootProfile \"default\" is Hook"),
+            reason: text("env.mode of BootProfile \"default\" is Hook"),
         },
-        PlanError::InitCommandUnknown { container: text("setup"), because: String::new() },
+        PlanError::InitCommandUnknown { container: text("setup"), reason: String::new() },
         PlanError::NoContainerNamed,
         PlanError::NameTaken { field: "volume", name: text("bootlace") },
         PlanError::Mounts {
             container: text("base"),
-            what: text("mounts volume \"data\" at /var/assets, where Bootlace also mounts a volume"),
+            problem: text("mounts volume \"data\" at /var/assets, where Bootlace also mounts a volume"),
             remedy: text("mount volume \"data\" elsewhere"),
         },
-        PlanError::VolumeOfOurs {
+        PlanError::ReservedVolume {
             container: text("base"),
             volume: text("bootlace"),
             path: text("/bootlace"),
         },
-        PlanError::Architecture { asked: text("s390x"), profile: text("default") },
+        PlanError::Architecture { required: text("s390x"), profile: text("default") },
         PlanError::CommandUnknown {
             container: text("base"),
-            because: text(" (the registry did not respond)"),
-            asks: text("env.mode of BootProfile \"default\" is Launch"),
+            reason: text(" (the registry did not respond)"),
+            mode: text("env.mode of BootProfile \"default\" is Launch"),
         },
-        PlanError::Entrypoint { what: text("is not valid JSON") },
-        PlanError::EnvMode { says: text("Magic") },
+        PlanError::Entrypoint { problem: text("is not valid JSON") },
+        PlanError::EnvMode { value: text("Magic") },
         PlanError::TooOldForFile {
-            asks: text("env.mode of BootProfile \"default\" is File"),
+            mode: text("env.mode of BootProfile \"default\" is File"),
             version: version(),
         },
         PlanError::NoFileKeys {
-            asks: text("env.mode of BootProfile \"default\" is File"),
+            mode: text("env.mode of BootProfile \"default\" is File"),
             profile: text("default"),
         },
-        PlanError::NoStore { asks: text("env.mode of BootProfile \"default\" is Secret") },
+        PlanError::NoStore { mode: text("env.mode of BootProfile \"default\" is Secret") },
         PlanError::NoReview {
-            because: text("a task container has no command"),
+            reason: text("a task container has no command"),
             remedy: "set the image's entrypoint as `command` of each task container that has none",
         },
-        PlanError::InjectedUnreadable { container: "bootlace-boot", env: "BOOTLACE_SPEC" },
-        PlanError::InjectedOtherwise {
-            what: "the task of the outputs",
-            has: text("task a"),
+        PlanError::InjectedConfigInvalid { container: "bootlace-boot", env: "BOOTLACE_SPEC" },
+        PlanError::InjectedConfigDiffers {
+            part: "the task of the outputs",
+            found: text("task a"),
             planned: text("task b"),
         },
         Pod::read(&Json::from(&malformed)).err().unwrap().into(),
         PlanError::Handler { container: text("base"), handler: "tcpSocket" },
         PlanError::NeedsHook {
-            asks: text("env.mode of BootProfile \"default\" is Hook"),
+            mode: text("env.mode of BootProfile \"default\" is Hook"),
             profile: text("default"),
         },
-        PlanError::Unnoticed { container: text("base"), because: String::new(), profile: text("default") },
+        PlanError::CommandUnknownWithoutHook {
+            container: text("base"),
+            reason: String::new(),
+            profile: text("default"),
+        },
         InitImageError::Empty.into(),
         InitImageError::from(Image::parse("UPPER/case").unwrap_err()).into(),
         InitImageError::NotAllowed {
@@ -125,21 +133,34 @@ fn plan_errors() -> Vec<PlanError> {
                 remedy: text("set annotation bootlace.dev/run of the pod"),
             }),
         },
-        PlanError::Unreadable(template(InvalidTemplateSyntax::UnknownVariable { name: text("rnu") })),
-        PlanError::Unwritable(text("a key is not a string")),
+        PlanError::InvalidTemplate(template(InvalidTemplateSyntax::UnknownVariable { name: text("rnu") })),
+        PlanError::Serialization(text("a key is not a string")),
     ]
 }
 
 fn pipes_errors() -> Vec<PipesError> {
-    let by = || text("annotation bootlace.dev/pipe-out");
+    let declared_in = || text("annotation bootlace.dev/pipe-out");
     vec![
-        PipesError::NoList { why: text("line 1: unexpected end") },
-        PipesError::Entry { position: 0, what: text("missing field `file`") },
-        PipesError::Twice { key: text("Report") },
-        PipesError::NoTask { by: by(), key: text("Report"), container: text("x"), known: texts(&["base"]) },
-        PipesError::OfInitContainer { by: by(), key: text("Report"), container: text("setup") },
-        PipesError::WhichTask { by: by(), key: text("Report"), known: texts(&["base", "side"]) },
-        PipesError::TooMany { count: 65 },
+        PipesError::NotAList { reason: text("line 1: unexpected end") },
+        PipesError::InvalidEntry { position: 0, problem: text("missing field `file`") },
+        PipesError::DuplicateKey { key: text("Report") },
+        PipesError::NotATaskContainer {
+            declared_in: declared_in(),
+            key: text("Report"),
+            container: text("x"),
+            available: texts(&["base"]),
+        },
+        PipesError::InitContainer {
+            declared_in: declared_in(),
+            key: text("Report"),
+            container: text("setup"),
+        },
+        PipesError::AmbiguousContainer {
+            declared_in: declared_in(),
+            key: text("Report"),
+            available: texts(&["base", "side"]),
+        },
+        PipesError::TooMany { count: 101 },
         PipesError::NoRun,
         PipesError::NoStore { profile: text("default") },
         PipesError::TooOld { version: version() },
@@ -147,9 +168,9 @@ fn pipes_errors() -> Vec<PipesError> {
             key: text("Report"),
             container: text("base"),
             file: text("/out/report.json"),
-            because: text("its command is unknown"),
+            reason: text("its command is unknown"),
         },
-        PipesError::Expression {
+        PipesError::SubPathExpression {
             key: text("Report"),
             container: text("base"),
             file: text("/out/report.json"),

@@ -143,7 +143,7 @@ fn task(
     if let Some(kept) = spec.keep.get(name).filter(|kept| !kept.is_empty()) {
         out.detail(&format!("variables of the pod that override the boot env: {}", kept.join(", ")));
     }
-    if spec.held.contains_key(name) {
+    if spec.env_from_prefixes.contains_key(name) {
         out.detail("its envFrom overrides the boot env, too: boot reads the names");
     }
     let texts = spec.references.get(name).map_or(0, Vec::len);
