@@ -138,10 +138,10 @@ async fn other_methods_and_paths_get_a_hint() {
     let webhook = Webhook::start().await;
     let mut connection = webhook.connect().await;
     for (request, status, hint) in [
-        ("GET /mutate", 405, "by POST"),
-        ("DELETE /mutate", 405, "by POST"),
-        ("GET /", 404, "reviews go to /mutate"),
-        ("POST /validate", 404, "reviews go to /mutate"),
+        ("GET /mutate", 405, "with POST"),
+        ("DELETE /mutate", 405, "with POST"),
+        ("GET /", 404, "/mutate"),
+        ("POST /validate", 404, "/mutate"),
     ] {
         let request = format!("{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
         connection.send(request.as_bytes()).await.unwrap();
