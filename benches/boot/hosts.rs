@@ -128,7 +128,7 @@ impl Servers {
 
     fn words(&self, store: &Store, folder: &str) -> Value {
         let mounts = Container::new();
-        let mut says = store.says();
+        let mut says = store.settings();
         says["credentials"] = store.credentials(&mounts);
         // `credentials` always mounts to one place, and both stores are here at the same time.
         let target = self.mounted(folder);
