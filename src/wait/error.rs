@@ -17,7 +17,7 @@ pub enum WaitError {
     NoSpec,
     /// `BOOTLACE_WAIT` cannot be parsed.
     #[error(
-        "{} cannot be parsed by `bootlace wait` {} ({_0}): use an image of the same version as the webhook",
+        "failed to parse {} ({_0}): use an image of the same version as the webhook; this image has version {}",
         names::ENV_WAIT,
         env!("CARGO_PKG_VERSION")
     )]

@@ -1,8 +1,7 @@
 //! `bootlace wait`, the program of the init containers that wait for an output of an earlier task.
 //!
 //! ```text
-//! BOOTLACE_WAIT → the store, until the output is stored → (container exits: the kubelet syncs the volumes) →
-//! the volumes
+//! BOOTLACE_WAIT → the store, until the output is stored → (exit: the kubelet syncs the volumes) → the volumes
 //! ```
 //!
 //! | step | module | responsibility |
