@@ -383,9 +383,9 @@ fn inject(
         apply(object, &decided.patch)?;
         decided
     };
-    let Planned { profile, warnings: of_plan, patch } = decided;
+    let Planned { profile, warnings: plan_warnings, patch } = decided;
     operations.extend(patch);
-    warnings.extend(of_plan);
+    warnings.extend(plan_warnings);
     Ok(Injection { because, named_by, profile, warnings, taken, left, patch: operations, pod: () })
 }
 
@@ -450,7 +450,7 @@ fn signature(
     };
     let signed = plan::of_injected(pod, origin.namespace, recipe, keys).map_err(|error| match recipe {
         Some(recipe) => refuse_plan(pod, recipe, &error),
-        None => Refusal::invalid(error.code(), &sentence(pod, &error)),
+        None => Refusal::invalid(error.code(), &message(pod, &error)),
     })?;
     Ok(patch::signature(signed, pod))
 }
@@ -462,7 +462,7 @@ fn recipe<'r>(
     named_by: ProfileSelectedBy,
 ) -> Result<&'r PreparedProfile, Refusal> {
     let unknown =
-        |error: NoProfile| Refusal::invalid(error.code(), &sentence(pod, &format!("{error} ({named_by})")));
+        |error: NoProfile| Refusal::invalid(error.code(), &message(pod, &format!("{error} ({named_by})")));
     recipes.get(profile).map_err(unknown)
 }
 
@@ -515,23 +515,23 @@ fn read<'a>(object: &'a Json<'a>) -> Result<Pod<'a>, Refusal> {
     Pod::read(object).map_err(|error| Refusal::bad_request(Code::PodMalformed, &format!("bootlace: {error}")))
 }
 
-fn sentence(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
+fn message(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
     format!("bootlace: pod {}: {error}", pod.display_name())
 }
 
 fn refuse_plan(pod: &Pod<'_>, recipe: &PreparedProfile, error: &PlanError) -> Refusal {
     let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
-    refusal(error.code(), &sentence(pod, error))
+    refusal(error.code(), &message(pod, error))
         .with_profile(&recipe.profile.name)
         .with_undefined(error.undefined())
 }
 
 fn refuse_input(pod: &Pod<'_>, recipe: &PreparedProfile, error: &InputError) -> Refusal {
-    let sentence = sentence(pod, error);
+    let message = message(pod, error);
     let refusal = match error.passes() {
-        Some(passing) => Refusal::new(passing.code, passing.reason, error.code(), &sentence)
+        Some(passing) => Refusal::new(passing.code, passing.reason, error.code(), &message)
             .with_retry_after(passing.retry_after_seconds),
-        None => Refusal::invalid(error.code(), &sentence),
+        None => Refusal::invalid(error.code(), &message),
     };
     refusal.with_profile(&recipe.profile.name)
 }

@@ -70,7 +70,7 @@ async fn a_variable_that_decides_which_programs_run_is_not_a_sources_to_give() -
                 "{apiVersion: v1, kind: ConfigMap, metadata: {name: team}, data: {LD_PRELOAD: /tmp/x.so}}";
             namespace.create(config).await?;
             namespace.profile("sources: [{ name: team, configMap: { name: team, into: Env } }]").await?;
-            fails(namespace, 65, &["\"LD_PRELOAD\"", "set it in the pod's spec"]).await
+            fails(namespace, 65, &["\"LD_PRELOAD\"", "env.allow of the BootProfile"]).await
         })
         .await
 }
