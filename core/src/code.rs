@@ -350,21 +350,21 @@ impl Coded for PipesError {
 impl Coded for InputError {
     fn code(&self) -> Code {
         match self {
-            Self::NoList { .. } => Code::InputsInvalid,
+            Self::InvalidList { .. } => Code::InputsInvalid,
             Self::Entry { .. } => Code::InputInvalid,
-            Self::Inside { .. } => Code::PlaceholderNotAlone,
-            Self::NoKey { .. } => Code::PlaceholderKeyInvalid,
-            Self::Elsewhere { .. } => Code::PlaceholderNotReplaced,
-            Self::NoRun { .. } => Code::InputsNeedRun,
-            Self::ManyRuns { .. } => Code::TooManyRuns,
-            Self::NotYet { .. } => Code::InputNotStored,
-            Self::ManyTasks { .. } => Code::InputTaskAmbiguous,
-            Self::ManyIndexes { .. } => Code::InputIndexAmbiguous,
+            Self::PlaceholderNotAlone { .. } => Code::PlaceholderNotAlone,
+            Self::InvalidPlaceholderKey { .. } => Code::PlaceholderKeyInvalid,
+            Self::PlaceholderNotReplaced { .. } => Code::PlaceholderNotReplaced,
+            Self::UnknownRun { .. } => Code::InputsNeedRun,
+            Self::TooManyRuns { .. } => Code::TooManyRuns,
+            Self::NotStored { .. } => Code::InputNotStored,
+            Self::AmbiguousTask { .. } => Code::InputTaskAmbiguous,
+            Self::AmbiguousIndex { .. } => Code::InputIndexAmbiguous,
             Self::WrongKind { .. } => Code::InputKindMismatch,
-            Self::OtherKind { .. } => Code::InputKindDiffers,
+            Self::KindDiffers { .. } => Code::InputKindDiffers,
             Self::WhichFile { .. } => Code::InputFileAmbiguous,
             Self::NameTaken { .. } => Code::InputNameTaken,
-            Self::Unknown { .. } => Code::InputLookupFailed,
+            Self::LookupFailed { .. } => Code::InputLookupFailed,
         }
     }
 }

@@ -101,7 +101,7 @@ fn nothing_is_read_but_regular_files_of_the_volume_itself() {
             }
         }),
         ("0/**/a", "`**` is not known", |_, _| {}),
-        ("0/*", "is no name of a file", |volume, _| fs::write(volume.join("a b"), "").unwrap()),
+        ("0/*", "\"a b\"", |volume, _| fs::write(volume.join("a b"), "").unwrap()),
     ] {
         let (_server, puts, events) = run(file, false, |volume| leave(volume, &token(volume)));
         let note = events.first().map(|event| event["note"].as_str().unwrap().to_owned()).unwrap_or_default();

@@ -134,10 +134,10 @@ async fn all_else_is_refused_and_leaves_nothing() {
             "Cert",
             json!({"container": "main", "kind": "Secret", "files": {}}),
             422,
-            "there is no file",
+            "has no files",
         ),
-        ("task", "Cert", secret("../a", VALUE.as_bytes()), 422, "is no name of a file"),
-        ("task", "Cert", secret("a", &vec![b'x'; 1 << 20]), 413, "takes 1048577 bytes"),
+        ("task", "Cert", secret("../a", VALUE.as_bytes()), 422, "file name \"../a\""),
+        ("task", "Cert", secret("a", &vec![b'x'; 1 << 20]), 413, "1048577 bytes"),
         ("task", "Cert", secret("a", &vec![b'x'; 2 << 20]), 413, "larger than 2097152 bytes"),
     ] {
         let (given, answer) = put(&cluster, token, key, &body).await;
