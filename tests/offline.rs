@@ -74,8 +74,8 @@ fn explain_shows_the_address_that_boot_asks() {
         "- api: GET https://models.example.com/v1/ml/x?ref=a+b: file x\n",
         "by POST http://optimus.data:9100/api/v1beta1/project/p%2Fq/job/j/run_input: env and files\n",
         "- minio: s3://assets/a/b at https://minio.example.com:9000: file b",
-        "- amazon: s3://assets/jobs at https://s3.us-east-1.amazonaws.com, or in the region that the pod's workload identity \
-         names: every object",
+        "- amazon: s3://assets/jobs at https://s3.us-east-1.amazonaws.com, or in the region of the pod's workload \
+         identity: every object",
         "- china: s3://assets/jobs at https://assets.s3.cn-north-1.amazonaws.com.cn: every object",
         "- hub: OCI team/assets:v1 at https://registry-1.docker.io/v2/team/assets/manifests/v1: files",
         "at http://registry.data:5000/v2/team/assets/manifests/v1: files, without TLS",

@@ -36,6 +36,14 @@ macro_rules! codes {
                     $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+
                 }
             }
+
+            /// `message` with the code at its end, in `max_bytes` bytes: a longer message is shortened, and keeps its code.
+            #[must_use]
+            pub fn append_to(self, message: &str, max_bytes: usize) -> String {
+                let end = format!(" [{self}]");
+                let cut = message.floor_char_boundary(max_bytes.saturating_sub(end.len()));
+                message.get(..cut).unwrap_or(message).to_owned() + &end
+            }
         }
     };
 }
@@ -175,6 +183,86 @@ codes! {
     InputNameTaken = "BL1714",
     /// An input cannot be looked up.
     InputLookupFailed = "BL1715",
+    // Boot: its container (20xx), sources (21xx), servers (22xx), content (23xx), delivery of the env (24xx), the volume (25xx).
+    /// The boot container has no configuration.
+    BootSpecMissing = "BL2001",
+    /// The configuration of the boot container is invalid.
+    BootSpecInvalid = "BL2002",
+    /// The boot image has no launcher.
+    LauncherMissing = "BL2003",
+    /// The boot process cannot start.
+    BootNotStarted = "BL2004",
+    /// A source does not exist.
+    SourceNotFound = "BL2101",
+    /// A mounted file of a source cannot be read.
+    SourceUnreadable = "BL2102",
+    /// A source was not fetched in time.
+    SourceTimedOut = "BL2103",
+    /// The settings of a source are invalid.
+    SourceSettingsInvalid = "BL2104",
+    /// The name of a server cannot be resolved.
+    ServerNotResolved = "BL2201",
+    /// A server cannot be reached.
+    ServerUnreachable = "BL2202",
+    /// The certificate of a server is not valid.
+    ServerCertificateInvalid = "BL2203",
+    /// A server denies access.
+    ServerDeniedAccess = "BL2204",
+    /// A server responds with an error.
+    ServerError = "BL2205",
+    /// A redirect is refused.
+    RedirectRefused = "BL2206",
+    /// The checksum of a source is wrong.
+    ChecksumMismatch = "BL2301",
+    /// The content of a source is invalid.
+    ContentInvalid = "BL2302",
+    /// An archive cannot be unpacked.
+    ArchiveInvalid = "BL2303",
+    /// A source is too large.
+    SourceTooLarge = "BL2304",
+    /// A variable of a source is not allowed.
+    VariableNotAllowed = "BL2305",
+    /// A file path of a source is not allowed.
+    PathNotAllowed = "BL2306",
+    /// Two entries of sources conflict.
+    EntriesConflict = "BL2307",
+    /// A variable is not listed in env.file.keys.
+    FileKeyNotListed = "BL2401",
+    /// A variable cannot be delivered to the task.
+    VariableNotDeliverable = "BL2402",
+    /// The boot env is too large for a Secret.
+    EnvTooLargeForSecret = "BL2403",
+    /// The Secret for the boot env belongs to another pod.
+    EnvSecretTaken = "BL2404",
+    /// The store did not store the boot env.
+    EnvNotStored = "BL2405",
+    /// The boot volume is not mounted correctly.
+    VolumeNotMounted = "BL2501",
+    /// The boot volume is full.
+    VolumeFull = "BL2502",
+    /// The memory limit of boot is too low.
+    BootMemoryTooLow = "BL2503",
+    /// The boot volume cannot be written.
+    VolumeNotWritable = "BL2504",
+    // The containers that wait for an output: the container (30xx), the output (31xx).
+    /// The waiting container has no configuration.
+    WaitSpecMissing = "BL3001",
+    /// The configuration of the waiting container is invalid.
+    WaitSpecInvalid = "BL3002",
+    /// The waiting process cannot start.
+    WaitNotStarted = "BL3003",
+    /// The pod was deleted while it waited.
+    WaitTerminated = "BL3004",
+    /// An output was not stored in time.
+    OutputNotStoredInTime = "BL3101",
+    /// An output will never be stored as the pod needs it.
+    OutputNeverStored = "BL3102",
+    /// An output lacks a file.
+    OutputFileMissing = "BL3103",
+    /// The kubelet did not mount an output.
+    OutputNotMounted = "BL3104",
+    /// The store cannot be queried for an output.
+    OutputNotQueried = "BL3105",
 }
 
 impl fmt::Display for Code {
@@ -293,6 +381,14 @@ impl Coded for NoProfile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_is_too_long_keeps_its_code() {
+        let code = Code::ReviewMalformed;
+        assert_eq!(code.append_to("a", 100), "a [BL1001]");
+        assert_eq!(code.append_to("aé", 12), "aé [BL1001]");
+        assert_eq!(code.append_to("aé", 11), "a [BL1001]");
+    }
 
     #[test]
     fn codes_are_unique_and_in_order() {

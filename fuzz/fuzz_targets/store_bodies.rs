@@ -1,4 +1,4 @@
-//! What pods send the store.
+//! The request bodies that pods send to the store.
 #![no_main]
 
 use bootlace_core::output::data;

@@ -8,7 +8,7 @@ use std::path::Path;
 pub const LOG: &str = "/dev/termination-log";
 
 /// What the kubelet reads of it, in bytes (`MaxContainerTerminationMessageLength`).
-const MAX_BYTES: usize = 4096;
+pub const MAX_BYTES: usize = 4096;
 
 /// Replaces the message. The file is not created: the kubelet mounts it, and where it did not, a new one would only litter
 /// the container's file system.

@@ -14,11 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::authorize;
 use super::caller::PodIdentity;
-use super::protocol::{EventKind, EventRequest};
+use super::protocol::{EventKind, EventRequest, MAX_NOTE_BYTES};
 use bootlace_core::names;
 
-/// The API server takes a note of 1 KiB.
-const MAX_NOTE_BYTES: usize = 1000;
 /// The API server takes 128 bytes in `reportingInstance`.
 const MAX_INSTANCE_BYTES: usize = 128;
 /// Room for the hash in an object's name of 253 bytes.

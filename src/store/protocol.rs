@@ -45,6 +45,9 @@ const MAX_VARIABLES: usize = 20_000;
 /// Files of an output that are read at most: more than may be stored, so that the answer can say how many that is.
 const MAX_FILES: usize = 1_000;
 
+/// Bytes of an Event's note that are kept: the API server accepts 1 KiB.
+pub const MAX_NOTE_BYTES: usize = 1000;
+
 /// Body of `PUT /v1/env`. Not `Debug`: it holds secrets.
 #[derive(Deserialize, Serialize, Clone, Default, PartialEq)]
 pub struct EnvRequest {
@@ -172,7 +175,7 @@ pub enum AwaitedResponse {
 pub struct EventRequest {
     /// How it went.
     pub outcome: EventKind,
-    /// The same in words: no value of the env. Cut at 1,000 bytes.
+    /// The same in words: no value of the env. Cut at [`MAX_NOTE_BYTES`].
     pub note: String,
 }
 

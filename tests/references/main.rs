@@ -1,7 +1,7 @@
 //! The generated reference pages in `docs/`: the custom resources, the metrics and the command line.
 //!
-//! Each page is rendered from the definitions that the programs use and compared with the file. `make references` writes
-//! the files.
+//! Each page is rendered from the definitions that the programs use and compared with the file.
+//! `make references` writes the files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod cli;

@@ -53,7 +53,7 @@ fn every_exit_code_is_documented() {
         let codes: Vec<_> = constants(&text, "u8").collect();
         assert!(codes.len() > 4, "only {codes:?} in {source}");
         for (name, code) in codes {
-            // The hook's result is the kubelet's to report.
+            // 1 is the exit code of the hook, which the kubelet reports.
             let documented =
                 docs.contains(&format!("| {code} |")) || docs.contains(&format!("{code} ")) || code == "1";
             assert!(

@@ -1,4 +1,4 @@
-//! `bootlace wait` as a process, between a store that answers as it is told and volumes that a kubelet fills.
+//! `bootlace wait` as a process, with a store in this process and volumes that the tests fill like a kubelet.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

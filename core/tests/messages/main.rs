@@ -160,7 +160,7 @@ fn pipes_errors() -> Vec<PipesError> {
             key: text("Report"),
             available: texts(&["base", "side"]),
         },
-        PipesError::TooMany { count: 65 },
+        PipesError::TooMany { count: 101 },
         PipesError::NoRun,
         PipesError::NoStore { profile: text("default") },
         PipesError::TooOld { version: version() },
