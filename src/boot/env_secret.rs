@@ -9,30 +9,29 @@ use reqwest::Method;
 
 use super::error::BootError;
 use super::merge::MergedContent;
-use crate::store::client::{Client, ClientError};
-use crate::store::env::is_key;
-use crate::store::protocol::{EnvRequest, EnvStored, EventKind, MAX_ENV_BYTES, MAX_NAME_BYTES, PATH_ENV};
+use crate::store_client::protocol::{
+    EnvRequest, EnvStored, EventKind, MAX_ENV_BYTES, MAX_NAME_BYTES, PATH_ENV, is_env_key,
+};
+use crate::store_client::{ClientError, EVENT_TIMEOUT, StoreClient};
 
 /// How long boot tries to have its env stored: time for a replica to be started anew.
 const ENV_TIME: Duration = Duration::from_mins(1);
-/// How long a failure may take to be told. It stands in the termination message already.
-const FAILURE_TIME: Duration = Duration::from_secs(5);
 /// How long a success may take to be told: the task waits for it.
 const SUCCESS_TIME: Duration = Duration::from_secs(1);
 
 /// Has the boot env stored as `secret`, and says what came of it.
 pub(super) async fn put_env(
-    client: &Client<'_>,
+    client: &StoreClient<'_>,
     secret: &str,
     env: &EnvRequest,
 ) -> Result<&'static str, EnvSecretError> {
     // Strings by name: it cannot fail.
     let body = serde_json::to_vec(env).unwrap_or_default();
     let answer = client.request(Method::PUT, PATH_ENV, body.into(), ENV_TIME).await?;
-    match answer.read()? {
+    match answer.parse()? {
         EnvStored { created: true, .. } => Ok("created"),
         // An earlier attempt of this boot may have had it made, though no answer came, or an earlier boot.
-        EnvStored { booted_before, .. } if answer.asked_before || booted_before => {
+        EnvStored { booted_before, .. } if answer.may_be_repeated || booted_before => {
             Ok("made by an earlier attempt, whose values stay")
         }
         EnvStored { .. } => Err(EnvSecretError::Taken { secret: secret.to_owned() }),
@@ -41,11 +40,11 @@ pub(super) async fn put_env(
 
 /// Tells how the boot went, in bounded time.
 pub(super) async fn report_outcome(
-    client: &Client<'_>,
+    client: &StoreClient<'_>,
     outcome: EventKind,
     note: String,
 ) -> Result<(), ClientError> {
-    let time = if outcome == EventKind::Booted { SUCCESS_TIME } else { FAILURE_TIME };
+    let time = if outcome == EventKind::Booted { SUCCESS_TIME } else { EVENT_TIMEOUT };
     client.report(outcome, note, time).await
 }
 
@@ -61,7 +60,7 @@ pub(super) fn env(content: &MergedContent<'_>) -> Result<EnvRequest, BootError> 
         let name = name.to_string();
         let unfit =
             |why| EnvSecretError::Unfit { source_name: from.source.to_owned(), name: name.clone(), why };
-        if !is_key(&name) {
+        if !is_env_key(&name) {
             return Err(unfit(UnfitVariable::NotAKey).into());
         }
         if str::from_utf8(value).is_err() {

@@ -55,8 +55,8 @@ use bootlace_launch::termination;
 pub use error::BootError;
 pub(crate) use source::address;
 
-use crate::store::client::{Client, token_file};
-use crate::store::protocol::EventKind;
+use crate::store_client::protocol::EventKind;
+use crate::store_client::{StoreClient, token_file};
 use bootlace_core::injected_config::ProfileRef;
 use bootlace_core::names;
 use bootlace_core::plan::BootSpec;
@@ -148,7 +148,7 @@ fn boot(
         let store = spec.store.as_deref().ok_or(BootError::NoStore)?;
         let env = env_secret::env(&content)?;
         let begun = Instant::now();
-        let client = Client::new(store, &args.store_token).map_err(EnvSecretError::from)?;
+        let client = StoreClient::new(store, &args.store_token).map_err(EnvSecretError::from)?;
         let how = runtime.block_on(env_secret::put_env(&client, secret, &env))?;
         report.log(&LogEvent::Stored { secret, how, milliseconds: begun.elapsed().into() });
     }
@@ -179,7 +179,7 @@ async fn tell(
         Err(error) => (EventKind::Failed, error.to_string()),
     };
     let told =
-        async { env_secret::report_outcome(&Client::new(store, &args.store_token)?, outcome, note).await };
+        async { env_secret::report_outcome(&StoreClient::new(store, &args.store_token)?, outcome, note).await };
     // Where the boot failed, the log ends with the sentence that says why.
     if let (Err(error), Ok(_)) = (told.await, result) {
         report.log(&LogEvent::EventNotRecorded { why: error.to_string() });

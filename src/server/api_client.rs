@@ -22,10 +22,10 @@ use super::watch_errors;
 
 /// How long a request may take, from sending it until its answer is read. API servers that have a lot to do let a request
 /// wait for up to a quarter of their own 60 seconds before they begin with it.
-pub const TIME: Duration = Duration::from_secs(15);
+pub const API_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a connection may take.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+const API_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connects to the cluster that the process runs in, or that KUBECONFIG names.
 ///
@@ -33,9 +33,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Where neither is there, or the configuration cannot be used.
 pub async fn connect() -> anyhow::Result<Client> {
     let mut config = Config::infer().await?;
-    config.connect_timeout = Some(CONNECT_TIME);
+    config.connect_timeout = Some(API_CONNECT_TIMEOUT);
     let builder = ClientBuilder::try_from(config).context("the client of the API server cannot be set up")?;
-    Ok(builder.with_layer(&TimeoutLayer(TIME)).build())
+    Ok(builder.with_layer(&TimeoutLayer(API_REQUEST_TIMEOUT)).build())
 }
 
 /// What comes of asking the API server for its version.
@@ -184,7 +184,7 @@ mod tests {
             let parts = futures::stream::iter([head]).chain(later).map(Ok::<_, Infallible>);
             Ok::<_, Infallible>(Response::new(axum::body::Body::from_stream(parts)))
         });
-        ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(TIME)).build()
+        ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(API_REQUEST_TIMEOUT)).build()
     }
 
     const SECRET: [&str; 2] = [r#"{"metadata": "#, r#"{"name": "a"}}"#];
@@ -197,7 +197,7 @@ mod tests {
             let error = secrets.get("a").await.unwrap_err();
             let told = crate::server::watch_errors::describe_api_error("Secret a cannot be read", &error);
             assert!(told.contains("the API server did not answer within 15 s"), "{told}");
-            assert_eq!(begun.elapsed().as_secs(), TIME.as_secs(), "{head:?}");
+            assert_eq!(begun.elapsed().as_secs(), API_REQUEST_TIMEOUT.as_secs(), "{head:?}");
         }
         let secrets: Api<Secret> = Api::default_namespaced(client(Some(SECRET[0]), Some(SECRET[1])));
         assert_eq!(secrets.get("a").await.unwrap().metadata.name.as_deref(), Some("a"));
@@ -208,10 +208,10 @@ mod tests {
         let begun = Instant::now();
         let pods: Api<Pod> = Api::default_namespaced(client(None, None));
         pods.watch(&WatchParams::default(), "0").await.map(drop).unwrap_err();
-        assert_eq!(begun.elapsed().as_secs(), TIME.as_secs());
+        assert_eq!(begun.elapsed().as_secs(), API_REQUEST_TIMEOUT.as_secs());
         let pods: Api<Pod> = Api::default_namespaced(client(Some(""), None));
         let mut events = pods.watch(&WatchParams::default(), "0").await.unwrap().boxed();
-        let idle = timeout(TIME * 10, events.try_next()).await;
+        let idle = timeout(API_REQUEST_TIMEOUT * 10, events.try_next()).await;
         assert!(idle.is_err(), "the watch ended: {idle:?}");
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a loop may be silent. A turn of the longest one makes a handful of requests, each of which is limited
-/// ([`super::api_client::TIME`]).
+/// ([`super::api_client::API_REQUEST_TIMEOUT`]).
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The loops that have to run.

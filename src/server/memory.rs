@@ -21,7 +21,7 @@
 //! `tests/webhook/hostile` and `tests/store/hostile` try it with the worst that was thought of, held by the kernel to the
 //! chart's limit.
 
-use crate::store::protocol::MAX_BODY_BYTES;
+use crate::store_client::protocol::MAX_BODY_BYTES;
 use bootlace_core::review::{MAX_BYTES, MAX_VALUES};
 
 /// The memory limit in the chart's default values.

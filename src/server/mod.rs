@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`process`] | the life of a process that serves: bound first, drained last |
+//! | [`lifecycle`] | the life of a process that serves: bind first, drain last |
 //! | [`api_client`] | the client of the API server, with a time limit on every request |
 //! | [`listener`] | the accept loop: handshakes, limits, keep-alive, drain |
 //! | [`memory`] | what may be held at once, with its sum |
@@ -11,18 +11,16 @@
 //! | [`readiness`] | what is still missing |
 //! | [`liveness`] | which loops have stopped |
 //! | [`metrics`] | what every role counts |
-//! | [`logs`] | what is written |
 //! | [`sampler`] | which of many lines are, where callers decide how many there are |
 //!
 //! What depends on a cluster is [`tls::ca_secret`], [`tls::leaf_secret`] and [`tls::ca_bundle`]; all else runs without one.
 
 pub mod api_client;
+pub mod lifecycle;
 pub mod listener;
 pub mod liveness;
-pub mod logs;
 pub mod memory;
 pub mod metrics;
-pub mod process;
 pub mod readiness;
 pub mod sampler;
 pub mod status;

@@ -20,9 +20,9 @@
 
 mod handover_watcher;
 mod output_store;
+mod remote_store;
 pub mod run;
 mod shared_volume;
-mod store_client;
 #[cfg(test)]
 mod tests;
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::time::timeout;
 
-use super::store_client::StoreClient;
+use super::remote_store::RemoteStore;
 use super::{serve, shared_volume};
-use crate::server::logs::{self, LogArgs};
-use crate::server::process::{self, Termination};
-use crate::store::client::token_file;
+use crate::process::logs::{self, LogArgs};
+use crate::process::{self, Termination};
+use crate::store_client::token_file;
 use bootlace_core::names;
 use bootlace_core::output::SidecarConfig;
 
@@ -73,7 +73,7 @@ async fn store(
     told: &SidecarConfig<'_>,
     told_to_end: impl Future<Output = ()> + Clone,
 ) -> bool {
-    let store = StoreClient::new(told, &args.store_token);
+    let store = RemoteStore::new(told, &args.store_token);
     let grace = Duration::from_secs(told.grace_seconds.into());
     let launched = told.outputs.iter().filter(|output| output.shared_file.is_none());
     let launched: BTreeSet<_> = launched.map(|output| output.container.clone()).collect();

@@ -28,16 +28,16 @@ use super::event::EventQuota;
 use super::metrics::StoreMetrics;
 use super::pipe::awaited::AwaitedSearch;
 use super::pipe::{self, PipeWriter};
-use super::protocol::{
-    AwaitedResponse, EnvRequest, EnvStored, ErrorResponse, EventRequest, OutputRequest, OutputStored,
-    PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES,
-};
 use super::shares::{QuotaPermit, RequestQuota};
 use super::signing::VerificationKeys;
 use super::{authorize, env, event};
 use crate::server::memory;
 use crate::server::metrics::Counted;
 use crate::server::sampler::Sampler;
+use crate::store_client::protocol::{
+    AwaitedResponse, EnvRequest, EnvStored, ErrorResponse, EventRequest, OutputRequest, OutputStored,
+    PATH_AWAITED, PATH_ENV, PATH_EVENTS, PATH_PIPES, REQUEST_TIMEOUT,
+};
 use bootlace_core::json_error;
 use bootlace_core::output::{DataError, data, run_label};
 use bootlace_core::signature::Specs;
@@ -50,8 +50,6 @@ const TURN: Duration = Duration::from_secs(5);
 /// Lines that are written at once about callers that are not known, and in what time there is one more.
 const STRANGERS: u32 = 20;
 const STRANGERS_EVERY: Duration = Duration::from_secs(3);
-/// How long a request may take in all. Boot waits as long.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What requests are answered with.
 pub struct StoreService {

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 
+use crate::store_client::protocol::is_final;
 use bootlace_core::shorten::shorten;
 
 /// A refusal.
@@ -82,10 +83,10 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", message)
     }
 
-    /// Whether asking again is of no use; see [`super::protocol`].
+    /// Whether asking again is of no use; see [`is_final`].
     #[must_use]
     pub fn is_final(&self) -> bool {
-        super::client::is_final(self.status)
+        is_final(self.status)
     }
 
     /// The API server refused what `doing` says, or could not be asked.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::server::logs::LogArgs;
-use crate::server::process::seconds;
+use crate::process::logs::LogArgs;
+use crate::process::seconds;
 
 /// Create for task pods what they may not create themselves.
 #[derive(Debug, Clone, clap::Args)]

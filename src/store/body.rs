@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use super::api_error::ApiError;
-use super::protocol::MAX_BODY_BYTES;
+use crate::store_client::protocol::MAX_BODY_BYTES;
 
 /// How long a body may take. Boot sends 2 MiB in one go.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bootlace_launch::handover::is_data_key;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 
 use super::api_error::ApiError;
-use super::protocol::{EnvRequest, MAX_ENV_BYTES, MAX_NAME_BYTES};
+use crate::store_client::protocol::{EnvRequest, MAX_ENV_BYTES, MAX_NAME_BYTES, is_env_key};
 use bootlace_core::names;
 
 /// Checks an env. Boot has done so already, with sentences that name the source; this is for whoever is not boot.
@@ -19,7 +18,7 @@ use bootlace_core::names;
 pub fn check(env: &EnvRequest) -> Result<(), ApiError> {
     for (name, value) in &env.env {
         let shown: String = name.chars().take(MAX_NAME_BYTES).collect();
-        if !is_key(name) {
+        if !is_env_key(name) {
             return Err(ApiError::invalid(format!(
                 "{shown:?} is no key of a Secret: write letters, digits, -, _ and ., {MAX_NAME_BYTES} at most, and nothing \
                  that begins with .."
@@ -45,12 +44,6 @@ pub fn check(env: &EnvRequest) -> Result<(), ApiError> {
 #[must_use]
 pub fn size(env: &EnvRequest) -> usize {
     env.env.iter().map(|(name, value)| name.len() + value.0.len()).sum()
-}
-
-/// Whether a variable's name can be a key of a Secret. The kubelet gives a process any key as a variable.
-#[must_use]
-pub(crate) fn is_key(name: &str) -> bool {
-    name.len() <= MAX_NAME_BYTES && is_data_key(name)
 }
 
 /// The Secret: immutable, and gone when the pod is.

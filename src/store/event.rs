@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::authorize;
 use super::caller::PodIdentity;
-use super::protocol::{EventKind, EventRequest};
+use crate::store_client::protocol::{EventKind, EventRequest};
 use bootlace_core::names;
 
 /// The API server takes a note of 1 KiB.

@@ -21,7 +21,7 @@
 //! | refuse | [`api_error`] | why not, in a sentence |
 //! | clean up | [`garbage_collector`] | which Pipes are to go; one replica sees to it, under a Lease |
 //!
-//! [`protocol`] is what is spoken, and [`client`] who asks: boot and the pipe sidecar. [`args`], [`mod@run`] and [`metrics`] are the process.
+//! [`crate::store_client`] has the protocol and the client. [`args`], [`mod@run`] and [`metrics`] are the process.
 //!
 //! Every call is idempotent: objects are named before they are made, and one that is there already is not an error. So a
 //! caller may ask again, another replica as well as this one.
@@ -32,14 +32,12 @@ pub mod args;
 pub mod authorize;
 mod body;
 pub mod caller;
-pub mod client;
 pub mod env;
 pub mod event;
 pub mod garbage_collector;
 pub mod metrics;
 pub mod pipe;
 mod pods;
-pub mod protocol;
 pub mod run;
 mod shares;
 pub mod signing;

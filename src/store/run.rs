@@ -14,13 +14,14 @@ use super::garbage_collector::Collector;
 use super::garbage_collector::lease::LeaderLease;
 use super::metrics::StoreMetrics;
 use super::signing::VerificationKeys;
+use crate::process::{self, Termination, logs};
 use crate::server::api_client::{self, ServerVersion};
+use crate::server::lifecycle::{self, Drain};
 use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::{Heartbeat, Liveness};
-use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
+use crate::server::status;
 use crate::server::tls::{CertResolver, Certificate, files};
-use crate::server::{logs, status};
 
 /// How soon an API server that does not answer at the start is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -35,8 +36,8 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<()> {
 }
 
 async fn store(args: &StoreArgs) -> anyhow::Result<()> {
-    let requests = process::bind(args.listen, "--listen").await?;
-    let probes = process::bind(args.metrics_listen, "--metrics-listen").await?;
+    let requests = lifecycle::bind(args.listen, "--listen").await?;
+    let probes = lifecycle::bind(args.metrics_listen, "--metrics-listen").await?;
     let end = Termination::new()?;
     let (metrics, readiness): (Arc<StoreMetrics>, Arc<Readiness>) = Default::default();
     let liveness = Arc::<Liveness>::default();
@@ -46,7 +47,7 @@ async fn store(args: &StoreArgs) -> anyhow::Result<()> {
     let (director, lasting) = (ShutdownController::default(), ShutdownController::default());
     let status_address = probes.local_addr()?;
     let page = status::router(Arc::clone(&metrics), Arc::clone(&readiness), Arc::clone(&liveness));
-    process::serve_status(probes, page, lasting.follower());
+    lifecycle::serve_status(probes, page, lasting.follower());
     let serving = certificate(args, &metrics)?;
     readiness.in_place(Part::Certificate);
     let verifying = VerificationKeys::follow(args.signing_dir.clone())?;
@@ -71,7 +72,7 @@ async fn store(args: &StoreArgs) -> anyhow::Result<()> {
     );
     let serving = tokio::spawn(server.serve(requests));
     let drain = Drain { delay: args.drain_delay, timeout: args.drain_timeout, requests: "requests" };
-    drain.at(end, &director, &readiness, serving).await;
+    drain.run(end, &director, &readiness, serving).await;
     Ok(())
 }
 

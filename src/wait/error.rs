@@ -1,6 +1,6 @@
 //! Why a task cannot start that waits for an earlier one, as one sentence and as an exit code.
 
-use crate::store::client::ClientError;
+use crate::store_client::ClientError;
 use bootlace_core::input::wait_spec::MAX_WAIT_SECONDS;
 use bootlace_core::names;
 

@@ -18,23 +18,19 @@ mod wait_for_volume;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use bootlace_launch::termination;
 use futures::future::try_join_all;
 
 pub use error::WaitError;
 
-use crate::server::logs::{self, LogArgs};
-use crate::server::process::{self, Termination};
-use crate::store::client::{Client, token_file};
-use crate::store::protocol::EventKind;
+use crate::process::logs::{self, LogArgs};
+use crate::process::{self, Termination};
+use crate::store_client::protocol::EventKind;
+use crate::store_client::{EVENT_TIMEOUT, StoreClient, token_file};
 use bootlace_core::input::{AwaitedOutput, WaitSpec};
 use bootlace_core::json_error;
 use bootlace_core::names;
-
-/// How long an Event may take. The termination message says the same.
-const EVENT_TIME: Duration = Duration::from_secs(5);
 
 /// The command line of `bootlace wait`. What to wait for comes in the env (`BOOTLACE_WAIT`), and the flags are there to
 /// try it without a pod.
@@ -77,21 +73,21 @@ async fn wait(args: &WaitArgs, told: Option<&str>) -> Result<(), WaitError> {
     let mut end = Termination::new().map_err(WaitError::Start)?;
     let spec: WaitSpec<'_> = serde_json::from_str(told.ok_or(WaitError::NoSpec)?)
         .map_err(|error| WaitError::Spec(json_error::describe(&error)))?;
-    let client = Client::new(&spec.store, &args.store_token)?;
+    let client = StoreClient::new(&spec.store, &args.store_token)?;
     let all = try_join_all(spec.awaits.iter().map(|awaits| one(args, &client, awaits)));
     let waited = tokio::select! {
         waited = all => waited,
         _ = end.recv() => return Err(WaitError::Ended),
     };
     if let Err(error) = &waited
-        && let Err(untold) = client.report(EventKind::WaitFailed, error.to_string(), EVENT_TIME).await
+        && let Err(untold) = client.report(EventKind::WaitFailed, error.to_string(), EVENT_TIMEOUT).await
     {
         tracing::warn!(%untold, "no Event tells of it");
     }
     waited.map(drop)
 }
 
-async fn one(args: &WaitArgs, client: &Client<'_>, awaits: &AwaitedOutput) -> Result<(), WaitError> {
+async fn one(args: &WaitArgs, client: &StoreClient<'_>, awaits: &AwaitedOutput) -> Result<(), WaitError> {
     let files = poll_store::stored(client, awaits).await?;
     if args.look { wait_for_volume::arrived(&args.root, awaits, &files).await } else { Ok(()) }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use hyper::body::Bytes;
 use reqwest::Method;
 use tokio::time::{Instant, sleep};
 
 use super::WaitError;
-use crate::store::client::Client;
-use crate::store::protocol::{AwaitedResponse, PATH_AWAITED};
+use crate::store_client::StoreClient;
+use crate::store_client::protocol::{AwaitedResponse, PATH_AWAITED};
 use bootlace_core::input::AwaitedOutput;
 
 /// The pause between two questions, at first and after a minute or so; each is lengthened by chance up to its double. A
@@ -26,14 +26,17 @@ const LAST: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Where it is not stored in time, or never will be, or lacks a file that the pod names.
-pub(super) async fn stored(client: &Client<'_>, awaits: &AwaitedOutput) -> Result<Vec<String>, WaitError> {
+pub(super) async fn stored(
+    client: &StoreClient<'_>,
+    awaits: &AwaitedOutput,
+) -> Result<Vec<String>, WaitError> {
     let deadline = Instant::now() + Duration::from_secs(awaits.seconds.into());
     let path = format!("{PATH_AWAITED}{}", awaits.object);
     tracing::info!(object = awaits.object, seconds = awaits.seconds, "waiting for {}", awaits.words());
     for pause in pauses() {
         let left = deadline.saturating_duration_since(Instant::now());
         let answer = client.request(Method::GET, &path, Bytes::new(), left.max(LAST)).await?;
-        match answer.read()? {
+        match answer.parse()? {
             AwaitedResponse::Stored { files } => {
                 tracing::info!(object = awaits.object, files = files.len(), "{} is stored", awaits.words());
                 return has_files(awaits, files);

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootlace::server::api_client::{TIME, TimeoutLayer};
+use bootlace::server::api_client::{API_REQUEST_TIMEOUT, TimeoutLayer};
 use bootlace::server::liveness::Liveness;
 use bootlace::store::garbage_collector::Collector;
 use bootlace::store::garbage_collector::lease::LeaderLease;
@@ -121,7 +121,7 @@ async fn swept_in_silence(limit: Duration) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_survived_and_a_sweeper_that_waits_for_ever_is_noticed() {
-    assert_eq!(swept_in_silence(TIME).await, [""; 0]);
+    assert_eq!(swept_in_silence(API_REQUEST_TIMEOUT).await, [""; 0]);
     let noticed = swept_in_silence(Duration::from_hours(24)).await;
     assert!(noticed.len() == 1 && noticed[0].starts_with("what keeps expired Pipes"), "{noticed:?}");
 }

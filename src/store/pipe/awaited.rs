@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use kube::api::ObjectMeta;
 
-use crate::store::protocol::AwaitedResponse;
+use crate::store_client::protocol::AwaitedResponse;
 use bootlace_core::input::AwaitedOutput;
 use bootlace_core::names;
 use bootlace_core::output::{AwaitedStatus, Pipe};

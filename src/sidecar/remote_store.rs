@@ -8,32 +8,29 @@ use k8s_openapi::ByteString;
 use reqwest::Method;
 
 use super::output_store::{OutputObject, OutputStore};
-use crate::store::client::Client;
-use crate::store::protocol::{EventKind, OutputRequest, OutputStored, PATH_PIPES};
+use crate::store_client::protocol::{EventKind, OutputRequest, OutputStored, PATH_PIPES};
+use crate::store_client::{EVENT_TIMEOUT, StoreClient};
 use bootlace_core::output::{ObjectData, SidecarConfig, data};
 
-/// How long an Event may take. The launcher says the same in the container's termination message.
-const EVENT_TIME: Duration = Duration::from_secs(5);
-
 /// The store, ready to be asked.
-pub(super) struct StoreClient<'a> {
+pub(super) struct RemoteStore<'a> {
     /// Or why nobody can be asked: then that is what every launcher is told.
-    client: Result<Client<'a>, String>,
+    client: Result<StoreClient<'a>, String>,
     /// How long an output may take. Its launcher waits no longer.
     time: Duration,
 }
 
-impl<'a> StoreClient<'a> {
+impl<'a> RemoteStore<'a> {
     /// Asks the store of `told` with the token in the file `token`.
     pub(super) fn new(told: &'a SidecarConfig<'_>, token: &'a Path) -> Self {
         Self {
-            client: Client::new(&told.store, token).map_err(|error| error.to_string()),
+            client: StoreClient::new(&told.store, token).map_err(|error| error.to_string()),
             time: Duration::from_secs(told.deadline_seconds.into()),
         }
     }
 }
 
-impl OutputStore for StoreClient<'_> {
+impl OutputStore for RemoteStore<'_> {
     type Error = String;
 
     async fn put(&self, object: OutputObject) -> Result<(), String> {
@@ -46,7 +43,7 @@ impl OutputStore for StoreClient<'_> {
         let body = OutputRequest { container, kind: kind.into(), files }.encode(size);
         let answer = client.request(Method::PUT, &path, body.into(), self.time).await;
         let stored =
-            answer.and_then(|answer| answer.read::<OutputStored>()).map_err(|error| error.to_string())?;
+            answer.and_then(|answer| answer.parse::<OutputStored>()).map_err(|error| error.to_string())?;
         tracing::info!(key, pipe = stored.pipe, created = stored.created, "stored");
         Ok(())
     }
@@ -54,7 +51,7 @@ impl OutputStore for StoreClient<'_> {
     async fn tell(&self, container: &str, why: &OneLine) {
         let Ok(client) = &self.client else { return };
         let note = format!("container {container}: {why}");
-        if let Err(error) = client.report(EventKind::OutputsNotStored, note, EVENT_TIME).await {
+        if let Err(error) = client.report(EventKind::OutputsNotStored, note, EVENT_TIMEOUT).await {
             tracing::warn!(container, %error, "no Event tells of it");
         }
     }
