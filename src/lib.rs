@@ -27,9 +27,9 @@ pub mod cli;
 mod http;
 #[cfg(test)]
 mod messages;
+pub mod process;
 pub mod profile_files;
 pub mod registry;
-pub mod process;
 pub mod server;
 pub mod sidecar;
 pub mod store;

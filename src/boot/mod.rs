@@ -178,8 +178,9 @@ async fn tell(
         }
         Err(error) => (EventKind::Failed, error.to_string()),
     };
-    let told =
-        async { env_secret::report_outcome(&StoreClient::new(store, &args.store_token)?, outcome, note).await };
+    let told = async {
+        env_secret::report_outcome(&StoreClient::new(store, &args.store_token)?, outcome, note).await
+    };
     // Where the boot failed, the log ends with the sentence that says why.
     if let (Err(error), Ok(_)) = (told.await, result) {
         report.log(&LogEvent::EventNotRecorded { why: error.to_string() });

@@ -1,4 +1,4 @@
-//! The store as it is reached: over the network, with the pod's own token.
+//! The store over the network, with the token of the pod.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,52 +7,69 @@ use bootlace_launch::handover::OneLine;
 use k8s_openapi::ByteString;
 use reqwest::Method;
 
+use super::OutputError;
 use super::output_store::{OutputObject, OutputStore};
 use crate::store_client::protocol::{EventKind, OutputRequest, OutputStored, PATH_PIPES};
 use crate::store_client::{EVENT_TIMEOUT, StoreClient};
-use bootlace_core::output::{ObjectData, SidecarConfig, data};
+use bootlace_core::code::{Code, Coded};
+use bootlace_core::output::{DataError, ObjectData, SidecarConfig, data};
 
-/// The store, ready to be asked.
+/// The store of the injected configuration.
 pub(super) struct RemoteStore<'a> {
-    /// Or why nobody can be asked: then that is what every launcher is told.
-    client: Result<StoreClient<'a>, String>,
-    /// How long an output may take. Its launcher waits no longer.
-    time: Duration,
+    /// If the client cannot be set up, each launcher gets this error.
+    client: Result<StoreClient<'a>, OutputError>,
+    /// The deadline of an output, which is how long its launcher waits.
+    timeout: Duration,
 }
 
 impl<'a> RemoteStore<'a> {
-    /// Asks the store of `told` with the token in the file `token`.
-    pub(super) fn new(told: &'a SidecarConfig<'_>, token: &'a Path) -> Self {
+    /// The store of `config`, with the token in the file `token`.
+    pub(super) fn new(config: &'a SidecarConfig<'_>, token: &'a Path) -> Self {
         Self {
-            client: StoreClient::new(&told.store, token).map_err(|error| error.to_string()),
-            time: Duration::from_secs(told.deadline_seconds.into()),
+            client: StoreClient::new(&config.store, token).map_err(|error| OutputError::new(&error)),
+            timeout: Duration::from_secs(config.deadline_seconds.into()),
         }
     }
 }
 
 impl OutputStore for RemoteStore<'_> {
-    type Error = String;
-
-    async fn put(&self, object: OutputObject) -> Result<(), String> {
+    async fn put(&self, object: OutputObject) -> Result<(), OutputError> {
         let OutputObject { container, key, kind, files } = object;
-        let client = self.client.as_ref().map_err(String::clone)?;
+        let client = self.client.as_ref().map_err(OutputError::clone)?;
         let files: ObjectData = files.into_iter().map(|file| (file.name, ByteString(file.bytes))).collect();
-        // The store would say the same, after a megabyte.
-        let size = data::check(&files).map_err(|error| error.to_string())?;
+        // The store checks the same, but only after it has received the files.
+        let size = data::check(&files).map_err(|error| OutputError::new(&InvalidData(error)))?;
         let path = format!("{PATH_PIPES}{key}");
         let body = OutputRequest { container, kind: kind.into(), files }.encode(size);
-        let answer = client.request(Method::PUT, &path, body.into(), self.time).await;
-        let stored =
-            answer.and_then(|answer| answer.parse::<OutputStored>()).map_err(|error| error.to_string())?;
-        tracing::info!(key, pipe = stored.pipe, created = stored.created, "stored");
+        let response = client.request(Method::PUT, &path, body.into(), self.timeout).await;
+        let stored = response
+            .and_then(|response| response.parse::<OutputStored>())
+            .map_err(|error| OutputError::new(&error))?;
+        tracing::info!(key, pipe = stored.pipe, created = stored.created, "stored the output");
         Ok(())
     }
 
-    async fn tell(&self, container: &str, why: &OneLine) {
+    async fn report_failure(&self, container: &str, message: &OneLine) {
         let Ok(client) = &self.client else { return };
-        let note = format!("container {container}: {why}");
+        let note = format!("container {container}: {message}");
         if let Err(error) = client.report(EventKind::OutputsNotStored, note, EVENT_TIMEOUT).await {
-            tracing::warn!(container, %error, "no Event tells of it");
+            tracing::warn!(container, "failed to record an Event: {error} [{}]", error.code());
+        }
+    }
+}
+
+/// The files of an output cannot be stored in an object.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct InvalidData(pub(crate) DataError);
+
+impl Coded for InvalidData {
+    fn code(&self) -> Code {
+        match self.0 {
+            DataError::Empty => Code::OutputMissing,
+            DataError::Name(_) => Code::OutputFileNameInvalid,
+            DataError::TooMany(_) => Code::OutputTooManyFiles,
+            DataError::TooLarge(_) => Code::OutputTooLarge,
         }
     }
 }

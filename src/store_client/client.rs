@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::protocol::{ErrorResponse, EventKind, EventRequest, PATH_EVENTS, REQUEST_TIMEOUT, is_final};
+use bootlace_core::code::{Code, Coded};
 use bootlace_core::injected_config::StoreEndpoint;
 use bootlace_core::names;
 
@@ -91,28 +92,32 @@ impl<'a> StoreClient<'a> {
         let deadline = Instant::now() + time;
         let mut delays = retry_delays();
         let mut may_be_repeated = false;
-        let mut last_problem = "no response".to_owned();
+        let mut last_problem = Problem::no_response("no response".to_owned());
         loop {
             last_problem = match timeout_at(deadline, self.attempt(&method, path, &body)).await {
                 Ok(Ok((status, body))) if status.is_success() => {
                     let url = format!("{}{path}", self.store.url);
                     return Ok(StoreResponse { url, body, may_be_repeated });
                 }
-                Ok(Ok((status, body))) if is_final(status) => return Err(self.refused(status, &body)),
+                Ok(Ok((status, body))) if is_final(status) => {
+                    let (message, code) = parse_error(status, &body);
+                    return Err(ClientError::Refused { url: self.store.url.clone(), message, code });
+                }
                 Ok(Ok((status, body))) => {
                     may_be_repeated = true;
-                    error_message(status, &body)
+                    let (message, code) = parse_error(status, &body);
+                    Problem { message, has_response: true, code }
                 }
                 Ok(Err(ClientError::Failed { message, connected })) => {
                     may_be_repeated |= connected;
-                    message
+                    Problem::no_response(message)
                 }
                 Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(self.unreachable(time, last_problem)),
+                Err(_) => return Err(self.timed_out(time, last_problem)),
             };
             let delay = delays.next().unwrap_or(RETRY_MAX_DELAY);
             if Instant::now() + delay >= deadline {
-                return Err(self.unreachable(time, last_problem));
+                return Err(self.timed_out(time, last_problem));
             }
             sleep(delay).await;
         }
@@ -162,12 +167,28 @@ impl<'a> StoreClient<'a> {
         Ok(value)
     }
 
-    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
-        ClientError::Refused { url: self.store.url.clone(), message: error_message(status, body) }
+    fn timed_out(&self, time: Duration, last_problem: Problem) -> ClientError {
+        let (url, seconds) = (self.store.url.clone(), time.as_secs());
+        let Problem { message, has_response, code } = last_problem;
+        if has_response {
+            ClientError::Unavailable { url, seconds, message, code }
+        } else {
+            ClientError::Unreachable { url, seconds, message }
+        }
     }
+}
 
-    fn unreachable(&self, time: Duration, last_problem: String) -> ClientError {
-        ClientError::Unreachable { url: self.store.url.clone(), seconds: time.as_secs(), last_problem }
+/// Why an attempt failed that can be retried.
+struct Problem {
+    message: String,
+    has_response: bool,
+    /// The code in the response.
+    code: Option<Code>,
+}
+
+impl Problem {
+    fn no_response(message: String) -> Self {
+        Self { message, has_response: false, code: None }
     }
 }
 
@@ -187,16 +208,14 @@ impl StoreResponse {
     }
 }
 
-/// The error message of the store, or the status if the body is not an [`ErrorResponse`].
-fn error_message(status: StatusCode, body: &[u8]) -> String {
-    match serde_json::from_slice::<ErrorResponse>(body) {
-        Ok(response) => response
-            .message
-            .chars()
-            .map(|character| if character.is_control() { ' ' } else { character })
-            .collect(),
-        Err(_) => format!("status {status}"),
-    }
+/// The message and the code of an error response; only the status if the body is not an [`ErrorResponse`].
+fn parse_error(status: StatusCode, body: &[u8]) -> (String, Option<Code>) {
+    let Ok(ErrorResponse { message, code, .. }) = serde_json::from_slice(body) else {
+        return (format!("status {status}"), None);
+    };
+    let message = message.chars().map(|character| if character.is_control() { ' ' } else { character });
+    // A newer store can send a code that this version does not have.
+    (message.collect(), code.as_deref().and_then(Code::parse))
 }
 
 fn retry_delays() -> ExponentialBackoff {
@@ -255,10 +274,10 @@ pub enum ClientError {
         /// Whether the connection was established.
         connected: bool,
     },
-    /// No attempt succeeded in time.
+    /// There was no response in time.
     #[error(
-        "timed out requesting the store at {url} after {seconds} s ({last_problem}): check that the store is running, and that \
-         DNS and the NetworkPolicies let the pod connect to it"
+        "timed out requesting the store at {url} after {seconds} s ({message}): check that the store is running, and that DNS \
+         and the NetworkPolicies let the pod connect to it"
     )]
     Unreachable {
         /// The URL of the store.
@@ -266,7 +285,19 @@ pub enum ClientError {
         /// The timeout.
         seconds: u64,
         /// The problem of the last attempt.
-        last_problem: String,
+        message: String,
+    },
+    /// The store returned a temporary error until the timeout.
+    #[error("timed out requesting the store at {url} after {seconds} s: {message}")]
+    Unavailable {
+        /// The URL of the store.
+        url: String,
+        /// The timeout.
+        seconds: u64,
+        /// The last error message of the store.
+        message: String,
+        /// Its code.
+        code: Option<Code>,
     },
     /// The store refused the request.
     #[error("the store at {url} refused the request: {message}")]
@@ -275,6 +306,8 @@ pub enum ClientError {
         url: String,
         /// The error message of the store.
         message: String,
+        /// Its code.
+        code: Option<Code>,
     },
     /// The response has an unknown format.
     #[error(
@@ -290,6 +323,36 @@ impl ClientError {
     /// Whether a later attempt can succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Failed { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Failed { .. })
+    }
+}
+
+impl Coded for ClientError {
+    /// The code of the store's response if it has one: it leads to the cause.
+    fn code(&self) -> Code {
+        match self {
+            Self::Setup(_) => Code::StoreEndpointInvalid,
+            Self::Token { .. } => Code::StoreTokenUnreadable,
+            Self::Failed { .. } | Self::Unreachable { .. } => Code::StoreUnreachable,
+            Self::Unavailable { code, .. } | Self::Refused { code, .. } => code.unwrap_or(Code::StoreRefused),
+            Self::UnexpectedResponse { .. } => Code::StoreResponseInvalid,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_this_version_and_of_others_are_parsed() {
+        let parse = |body: &str| parse_error(StatusCode::FORBIDDEN, body.as_bytes());
+        let old = r#"{"reason":"Forbidden","message":"not\nallowed"}"#;
+        assert_eq!(parse(old), ("not allowed".to_owned(), None));
+        let current = r#"{"reason":"Forbidden","message":"no","code":"BL5106"}"#;
+        assert_eq!(parse(current), ("no".to_owned(), Some(Code::RequestNotAllowed)));
+        let newer = r#"{"reason":"Forbidden","message":"no","code":"BL5999","more":1}"#;
+        assert_eq!(parse(newer), ("no".to_owned(), None));
+        assert_eq!(parse("<html>"), ("status 403 Forbidden".to_owned(), None));
     }
 }

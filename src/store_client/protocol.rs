@@ -202,6 +202,9 @@ pub struct ErrorResponse {
     pub reason: String,
     /// Human-readable message: what is wrong, and what to change.
     pub message: String,
+    /// The code of the message, such as `BL5106`, which is not part of `message`. Stores of earlier versions do not send it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// Whether an error response is final: a retry of the same request cannot succeed.

@@ -16,18 +16,18 @@ use super::metrics::WebhookMetrics;
 use super::profiles::{self, ActiveProfiles};
 use super::reviews::Reviews;
 use super::{signing, store_ca, version};
-use crate::profile_files;
 use crate::process::{self, Termination, logs};
+use crate::profile_files;
 use crate::server::api_client;
 use crate::server::lifecycle::{self, Drain};
 use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::Liveness;
 use crate::server::readiness::{Part, Readiness};
+use crate::server::status;
 use crate::server::tls::{
     self, CertResolver, Certificate, ClientVerifier, Names, authority, ca_bundle, ca_secret, files,
     leaf_secret, rotation,
 };
-use crate::server::status;
 
 /// Serves reviews until SIGTERM or SIGINT, and drains.
 ///

@@ -1,6 +1,6 @@
 //! What launchers hand over.
 
-use bootlace_launch::handover::StoreResult;
+use bootlace_launch::handover::{Attempt, StoreResult};
 use serde_json::json;
 
 use crate::server::{Reply, Server, ok, status};
@@ -8,6 +8,14 @@ use crate::sidecar::{Container, bodies, hand_over, store, stored, until, word};
 
 fn declared() -> serde_json::Value {
     json!([{"key": "Cert", "kind": "Secret", "container": "base"}])
+}
+
+/// The message of the result, which is a failure with this code.
+#[track_caller]
+fn failure(attempt: &Attempt, code: &str) -> String {
+    let StoreResult::Failed(message) = word(attempt) else { panic!("it is stored") };
+    assert!(message.as_str().ends_with(&format!(" [{code}]")), "{message}");
+    message.to_string()
 }
 
 #[test]
@@ -28,18 +36,18 @@ fn it_is_stored_byte_for_byte_and_the_launcher_hears_of_it() {
 
 #[test]
 fn a_refusal_is_the_launchers_word_and_an_event_and_the_sidecar_ends_well() {
-    let said = r#"{"reason":"QuotaExceeded","message":"there are 2 Pipes of this run already"}"#;
-    let (container, server) = (Container::new(), store(move |_, _| status(403, &[], said)));
+    let body = r#"{"reason":"QuotaExceeded","message":"this run already has 2 Pipes","code":"BL5303"}"#;
+    let (container, server) = (Container::new(), store(move |_, _| status(403, &[], body)));
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"hunter2");
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
+    let message = failure(&attempt, "BL5303");
     assert!(
-        why.as_str().contains("output Cert: the store at") && why.as_str().contains("2 Pipes of this run"),
-        "{why}"
+        message.starts_with("output \"Cert\": ") && message.contains("this run already has 2 Pipes"),
+        "{message}"
     );
     let event = until("there is no Event", || bodies(&server, "POST /v1/events").pop());
-    assert_eq!(event, json!({"outcome": "OutputsNotStored", "note": format!("container base: {why}")}));
+    assert_eq!(event, json!({"outcome": "OutputsNotStored", "note": format!("container base: {message}")}));
     assert_eq!(bodies(&server, "PUT").len(), 1);
     assert_eq!(sidecar.end().0.code(), Some(0));
 }
@@ -69,9 +77,21 @@ fn a_store_that_stays_away_is_given_up_at_the_deadline() {
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
-    assert!(why.as_str().contains("did not answer within 1 s"), "{why}");
+    assert!(failure(&attempt, "BL5003").contains("after 1 s"));
     assert_eq!(sidecar.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_store_that_stays_unavailable_is_named_at_the_deadline_with_its_code() {
+    let body = r#"{"reason":"Unavailable","message":"the key is unknown","code":"BL5104"}"#;
+    let (container, server) = (Container::new(), store(move |_, _| status(503, &[], body)));
+    let mut told = Container::told(&server, &declared());
+    told["deadlineSeconds"] = json!(1);
+    let sidecar = container.start(Some(&told.to_string()));
+    let attempt = container.begin("base");
+    hand_over(&attempt, "Cert", "tls.key", b"x");
+    assert!(failure(&attempt, "BL5104").contains("the key is unknown"));
+    drop(sidecar);
 }
 
 #[test]
@@ -92,8 +112,7 @@ fn a_store_that_is_not_to_be_trusted_gets_nothing() {
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
-    assert!(why.as_str().contains("certificate"), "{why}");
+    assert!(failure(&attempt, "BL5003").contains("certificate"));
     assert!(server.asked().is_empty());
     drop(sidecar);
 }
@@ -106,14 +125,11 @@ fn a_sidecar_that_cannot_work_says_so_to_who_waits_and_runs_on() {
     let sidecar = container.start(Some(&told.to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "tls.key", b"x");
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
-    assert!(why.as_str().contains("the CA of the store cannot be read"), "{why}");
+    failure(&attempt, "BL5001");
     assert_eq!(sidecar.end().0.code(), Some(0));
 
-    // Without a word that it understands nobody can be told, but in its log.
-    for (told, hint) in
-        [(None, "BOOTLACE_PIPES is not set"), (Some(r#"{"newer":1}"#), "use an image of the webhook's")]
-    {
+    // Without a valid configuration there is no launcher to report to, so only the log has the error.
+    for told in [None, Some(r#"{"newer":1}"#)] {
         let mut sidecar = container.start(told);
         let begun = std::time::Instant::now();
         until("it does not run on", || {
@@ -122,7 +138,7 @@ fn a_sidecar_that_cannot_work_says_so_to_who_waits_and_runs_on() {
         });
         let (status, log) = sidecar.end();
         assert_eq!(status.code(), Some(0));
-        assert!(log.contains(hint), "{log}");
+        assert!(log.contains("BOOTLACE_PIPES") && log.trim_end().ends_with("[BL4001]"), "{log}");
     }
 }
 
@@ -139,7 +155,6 @@ fn the_largest_output_takes_bounded_memory() {
 
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 3]);
-    let StoreResult::Failed(why) = word(&attempt) else { panic!("it is not stored") };
-    assert!(why.as_str().contains("it takes 1048577 bytes, names of files included"), "{why}");
+    assert!(failure(&attempt, "BL4104").contains("1048577"));
     assert_eq!(bodies(&server, "PUT").len(), 1);
 }

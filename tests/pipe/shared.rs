@@ -48,7 +48,10 @@ fn what_is_missing_is_an_event_unless_it_is_optional() {
         let (_server, puts, events) = run(file, false, |_| {});
         assert!(puts.is_empty());
         let note = events[0]["note"].as_str().unwrap();
-        assert!(note.starts_with("container main: output Out: the tasks ended without writing"), "{note}");
+        assert!(
+            note.starts_with("container main: output \"Out\": ") && note.ends_with(" [BL4101]"),
+            "{note}"
+        );
         assert_eq!(events[0]["outcome"], "OutputsNotStored");
         let (_server, puts, events) = run(file, true, |_| {});
         assert!(puts.is_empty() && events.is_empty(), "{file}");
@@ -59,52 +62,52 @@ fn what_is_missing_is_an_event_unless_it_is_optional() {
 fn nothing_is_read_but_regular_files_of_the_volume_itself() {
     // The sidecar's own files lie beside the volume, as its token does.
     let token = |volume: &Path| volume.join("../../token").canonicalize().unwrap();
-    for (file, hint, leave) in [
+    for (file, code, leave) in [
         (
             "0/out",
-            "cannot be read",
+            "BL4102",
             (|volume, token| symlink(token, volume.join("out")).unwrap()) as fn(&Path, &Path),
         ),
-        ("0/*", "cannot be read", |volume, token| symlink(token, volume.join("out")).unwrap()),
-        ("0/dir/token", "cannot be read", |volume, token| {
+        ("0/*", "BL4102", |volume, token| symlink(token, volume.join("out")).unwrap()),
+        ("0/dir/token", "BL4102", |volume, token| {
             symlink(token.parent().unwrap(), volume.join("dir")).unwrap();
         }),
-        ("0/*/token", "ended without writing", |volume, token| {
+        ("0/*/token", "BL4101", |volume, token| {
             symlink(token.parent().unwrap(), volume.join("dir")).unwrap();
         }),
-        ("0/../../token", "cannot be read", |_, _| {}),
-        ("1/out", "cannot be read", |_, _| {}),
-        ("../token", "cannot be read", |_, _| {}),
-        ("token", "lies on none of the volumes", |_, _| {}),
-        ("0/out", "is no regular file", |volume, _| fs::create_dir(volume.join("out")).unwrap()),
-        ("0/out", "is no regular file", |volume, _| {
+        ("0/../../token", "BL4102", |_, _| {}),
+        ("1/out", "BL4102", |_, _| {}),
+        ("../token", "BL4102", |_, _| {}),
+        ("token", "BL4001", |_, _| {}),
+        ("0/out", "BL4103", |volume, _| fs::create_dir(volume.join("out")).unwrap()),
+        ("0/out", "BL4103", |volume, _| {
             assert!(Command::new("mkfifo").arg(volume.join("out")).status().unwrap().success());
         }),
-        ("0/out", "is too large", |volume, _| {
+        ("0/out", "BL4104", |volume, _| {
             fs::File::create(volume.join("out")).unwrap().set_len(2 << 30).unwrap();
         }),
-        ("0/*", "is too large", |volume, _| {
+        ("0/*", "BL4104", |volume, _| {
             for name in ["a", "b"] {
                 fs::write(volume.join(name), vec![b'x'; 600 << 10]).unwrap();
             }
         }),
-        ("0/*", "means more than 100 files", |volume, _| {
+        ("0/*", "BL4105", |volume, _| {
             (0..101).for_each(|name| fs::write(volume.join(name.to_string()), "").unwrap());
         }),
-        ("0/*x", "more than 10000 files", |volume, _| {
+        ("0/*x", "BL4108", |volume, _| {
             (0..10_001).for_each(|name| fs::write(volume.join(name.to_string()), "").unwrap());
         }),
-        ("0/*/a", "there is another file of the name", |volume, _| {
+        ("0/*/a", "BL4107", |volume, _| {
             for name in ["b", "c"] {
                 fs::create_dir(volume.join(name)).unwrap();
                 fs::write(volume.join(name).join("a"), "").unwrap();
             }
         }),
-        ("0/**/a", "`**` is not known", |_, _| {}),
-        ("0/*", "is no name of a file", |volume, _| fs::write(volume.join("a b"), "").unwrap()),
+        ("0/**/a", "BL4108", |_, _| {}),
+        ("0/*", "BL4106", |volume, _| fs::write(volume.join("a b"), "").unwrap()),
     ] {
         let (_server, puts, events) = run(file, false, |volume| leave(volume, &token(volume)));
         let note = events.first().map(|event| event["note"].as_str().unwrap().to_owned()).unwrap_or_default();
-        assert!(puts.is_empty() && note.contains(hint), "{file}: {hint}: {note} {puts:?}");
+        assert!(puts.is_empty() && note.ends_with(&format!(" [{code}]")), "{file}: {code}: {note} {puts:?}");
     }
 }

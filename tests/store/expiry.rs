@@ -23,7 +23,7 @@ fn sweeper<'m>(cluster: &Cluster, holder: &str, metrics: &'m StoreMetrics) -> Co
 }
 
 fn sweeper_of<'m>(client: Client, holder: &str, metrics: &'m StoreMetrics) -> Collector<'m> {
-    let claim = LeaderLease::new(
+    let lease = LeaderLease::new(
         client.clone(),
         "bootlace",
         "bootlace-store".to_owned(),
@@ -32,11 +32,11 @@ fn sweeper_of<'m>(client: Client, holder: &str, metrics: &'m StoreMetrics) -> Co
     );
     Collector {
         client,
-        claim,
-        every: EVERY,
-        patience: Duration::from_mins(5),
+        lease,
+        interval: EVERY,
+        grace_period: Duration::from_mins(5),
         metrics,
-        beat: Arc::<Liveness>::default().expect("Pipes"),
+        heartbeat: Arc::<Liveness>::default().expect("Pipes"),
     }
 }
 
@@ -75,23 +75,23 @@ async fn one_replica_does_it_until_it_is_gone() {
     let (cluster, metrics) = (Cluster::default(), StoreMetrics::default());
     let (mut first, mut second) = (sweeper(&cluster, "a", &metrics), sweeper(&cluster, "b", &metrics));
     for turn in 0..10 {
-        assert!(first.claim.try_acquire().await.unwrap(), "{turn}");
-        assert!(!second.claim.try_acquire().await.unwrap(), "{turn}");
+        assert!(first.lease.try_acquire().await.unwrap(), "{turn}");
+        assert!(!second.lease.try_acquire().await.unwrap(), "{turn}");
         tokio::time::advance(EVERY).await;
     }
     // The first one is gone: the second sees it when the Lease has not been renewed for as long as it lasts.
-    assert!(!second.claim.try_acquire().await.unwrap());
+    assert!(!second.lease.try_acquire().await.unwrap());
     tokio::time::advance(EVERY).await;
-    assert!(!second.claim.try_acquire().await.unwrap());
+    assert!(!second.lease.try_acquire().await.unwrap());
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(second.claim.try_acquire().await.unwrap());
+    assert!(second.lease.try_acquire().await.unwrap());
     let lease = &cluster.all("leases")[0];
     assert_eq!(
         (&lease["spec"]["holderIdentity"], &lease["spec"]["leaseTransitions"]),
         (&json!("b"), &json!(1))
     );
     // Back again, it is not the one any more.
-    assert!(!first.claim.try_acquire().await.unwrap());
+    assert!(!first.lease.try_acquire().await.unwrap());
     pipe(&cluster, "old", Some("2026-11-21T10:30:00.000000Z"));
     assert_eq!(first.sweep(time("11:00:00")).await.unwrap(), 0);
     assert_eq!(second.sweep(time("11:00:00")).await.unwrap(), 1);
@@ -112,8 +112,8 @@ async fn swept_in_silence(limit: Duration) -> Vec<String> {
     });
     let client = ClientBuilder::new(service, "default").with_layer(&TimeoutLayer(limit)).build();
     let (liveness, metrics) = (Arc::<Liveness>::default(), StoreMetrics::default());
-    let beat = liveness.expect("expired Pipes");
-    let sweeper = Collector { client: client.clone(), beat, ..sweeper_of(client, "a", &metrics) };
+    let heartbeat = liveness.expect("expired Pipes");
+    let sweeper = Collector { client: client.clone(), heartbeat, ..sweeper_of(client, "a", &metrics) };
     let ended = tokio::time::timeout(Duration::from_hours(1), sweeper.run()).await;
     assert!(ended.is_err(), "it ended");
     liveness.report()
@@ -123,5 +123,5 @@ async fn swept_in_silence(limit: Duration) -> Vec<String> {
 async fn silence_is_survived_and_a_sweeper_that_waits_for_ever_is_noticed() {
     assert_eq!(swept_in_silence(API_REQUEST_TIMEOUT).await, [""; 0]);
     let noticed = swept_in_silence(Duration::from_hours(24)).await;
-    assert!(noticed.len() == 1 && noticed[0].starts_with("what keeps expired Pipes"), "{noticed:?}");
+    assert!(noticed.len() == 1 && noticed[0].starts_with("the loop for expired Pipes"), "{noticed:?}");
 }

@@ -7,6 +7,7 @@ use bootlace::server::liveness::Liveness;
 use bootlace::store::garbage_collector::Collector;
 use bootlace::store::garbage_collector::lease::LeaderLease;
 use bootlace::store::metrics::StoreMetrics;
+use bootlace_core::code::Code;
 use proptest::prelude::*;
 
 use crate::cluster::{Cluster, Cut};
@@ -60,16 +61,16 @@ async fn what_nobody_asks_for_again_is_stored_or_gone_within_ten_minutes() {
         let cluster = Cluster::default();
         let _ = attempt.store(cluster.replica(Some(cut), Vec::new()), "10:00:00").await;
         let (client, metrics) = (cluster.client(), StoreMetrics::default());
-        let (every, patience) = (Duration::from_mins(1), Duration::from_mins(5));
-        let claim =
-            LeaderLease::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), every * 2);
+        let (interval, grace_period) = (Duration::from_mins(1), Duration::from_mins(5));
+        let lease =
+            LeaderLease::new(client.clone(), "bootlace", "lease".to_owned(), "a".to_owned(), interval * 2);
         let mut sweeper = Collector {
             client,
-            claim,
-            every,
-            patience,
+            lease,
+            interval,
+            grace_period,
             metrics: &metrics,
-            beat: Arc::<Liveness>::default().expect("Pipes"),
+            heartbeat: Arc::<Liveness>::default().expect("Pipes"),
         };
         sweeper.sweep(time("10:04:00")).await.unwrap();
         consistent(&cluster);
@@ -94,9 +95,8 @@ async fn an_object_that_somebody_else_made_is_never_taken_for_the_outputs() {
         cluster.put(&path, serde_json::json!({"metadata": {"name": name}, "data": {"file": "ZXZpbA=="}}));
         for _ in 0..3 {
             let denial = attempt.store(cluster.client(), "10:00:00").await.unwrap_err();
-            let message = &denial.message;
-            assert!(denial.status == 503 && message.contains("somebody else's, so delete it"), "{message}");
-            assert!(message.contains(&name), "{message}");
+            assert!(denial.status == 503 && denial.code == Code::PipeChanged, "{denial}");
+            assert!(denial.message.contains(&name), "{denial}");
             assert!(cluster.all("pipes").is_empty());
             cluster.collect();
         }

@@ -1,5 +1,6 @@
 //! What is stored under a key, and by whom it says it was written.
 
+use bootlace_core::code::Code;
 use bootlace_core::output::{Pipe, Quota};
 use serde_json::{Value, json};
 
@@ -65,7 +66,7 @@ async fn a_pipe_of_that_name_that_tells_of_something_else_is_a_conflict() {
     let name = strange["metadata"]["name"].as_str().unwrap();
     cluster.put(&format!("/apis/bootlace.dev/v1alpha1/namespaces/{NAMESPACE}/pipes/{name}"), strange.clone());
     let denial = attempt.store(cluster.client(), "10:00:00").await.unwrap_err();
-    assert!(denial.status == 409 && denial.message.contains("tells of something else"), "{denial}");
+    assert!(denial.status == 409 && denial.code == Code::PipeConflict, "{denial}");
     assert!(cluster.all("secrets").is_empty());
 }
 
@@ -102,22 +103,22 @@ async fn no_more_pipes_are_stored_than_the_quota_allows() {
 
 #[tokio::test]
 async fn what_the_api_server_refuses_leaves_nothing_and_is_said() {
-    for (status, message, denied, hint) in [
-        (403, "secrets \"x\" is forbidden: exceeded quota: small", 403, "exceeded quota: small"),
-        (422, "metadata.name: Invalid value", 403, "metadata.name: Invalid value"),
-        (413, "request entity too large", 403, "too large"),
+    for (status, message, code) in [
+        (403, "secrets \"x\" is forbidden: exceeded quota: small", Code::ResourceQuotaExceeded),
+        (422, "metadata.name: Invalid value", Code::StoreApiRefused),
+        (413, "request entity too large", Code::StoreApiRefused),
     ] {
         let cluster = Cluster::default();
         cluster.refuse("/secrets/", status, message);
         let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
-        assert!(denial.status == denied && denial.message.contains(hint), "{denial}");
+        assert!(denial.code == code && denial.is_final() && denial.message.contains(message), "{denial}");
         assert!(cluster.all("pipes").is_empty());
     }
     // An upgrade that left the CRD out.
     let cluster = Cluster::default();
     cluster.refuse("/pipes/", 404, "404 page not found");
     let denial = Attempt::default().store(cluster.client(), "10:00:00").await.unwrap_err();
-    assert!(denial.is_final() && denial.message.contains("install the CRD (crds/pipes.yaml"), "{denial}");
+    assert!(denial.is_final() && denial.code == Code::PipeCrdOutdated, "{denial}");
     // Nobody knows whether it was made.
     let cluster = Cluster::default();
     cluster.refuse("/secrets/", 500, "etcd is away");

@@ -61,7 +61,7 @@ impl Attempt {
 
     /// Has it stored at a time of the day.
     pub(crate) async fn store(&self, client: Client, now: &str) -> Result<bool, ApiError> {
-        PipeWriter::new(client).keep(NAMESPACE, &self.pipe(now), self.files(), self.quota, time(now)).await
+        PipeWriter::new(client).write(NAMESPACE, &self.pipe(now), self.files(), self.quota, time(now)).await
     }
 
     /// The same, asking again as the sidecar does while the garbage collector works.

@@ -36,15 +36,15 @@ const SHARED: [Attack; 7] = [
     ("passwd", "passwd", "ln -s /etc/passwd passwd", "links are not followed"),
     ("token", "token", "ln -s /var/run/secrets/bootlace/token token", "links are not followed"),
     ("beside", "beside/out", "mkdir real; echo x > real/out; ln -s real beside", "links are not followed"),
-    ("fifo", "fifo", "mkfifo fifo", "is no regular file, and nothing else is stored"),
-    ("device", "device", "mknod device c 1 5", "is no regular file, and nothing else is stored"),
+    ("fifo", "fifo", "mkfifo fifo", "is not a regular file"),
+    ("device", "device", "mknod device c 1 5", "is not a regular file"),
     (
         "sparse",
         "sparse",
         "truncate -s 2G sparse",
-        "is too large: the files of an output may have 1048576 bytes",
+        "is too large: the limit for the files of an output is 1048576 bytes",
     ),
-    ("many", "many/*", "mkdir many; (cd many; seq 10000 | xargs touch)", "it means more than 100 files"),
+    ("many", "many/*", "mkdir many; (cd many; seq 10000 | xargs touch)", "matches more than 100 files"),
 ];
 
 fn pod(name: &str, outputs: &[Value], spec: &Value) -> Value {
@@ -116,7 +116,7 @@ async fn told(namespace: &Namespace, attacks: &[Attack]) -> Result<()> {
         until_async(LIMIT, "an output that is not stored has no Event", async || {
             let events = namespace.api::<Event>().list(&ListParams::default().fields("type=Warning")).await?;
             let notes: Vec<_> = events.items.into_iter().filter_map(|event| event.message).collect();
-            let said = |note: &String| note.contains(&format!("output {name}: ")) && note.contains(sentence);
+            let said = |note: &String| note.contains(name) && note.contains(sentence);
             anyhow::ensure!(notes.iter().any(said), "{name}: not {sentence:?}, but {notes:#?}");
             Ok(())
         })

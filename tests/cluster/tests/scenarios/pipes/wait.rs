@@ -138,10 +138,7 @@ async fn a_producer_that_does_not_declare_it_as_awaited_ends_the_wait_with_a_sen
             let outputs = "[{key: Cert, file: /tmp/tls.crt, kind: Secret}]";
             hand_over(namespace, outputs, "printf cert > /tmp/tls.crt").await?;
             let (code, message) = failed(namespace, &pod).await?;
-            assert!(
-                code == 69 && message.contains("add awaited: true to its entry in bootlace.dev/pipe-out"),
-                "{code} {message}"
-            );
+            assert!(code == 69 && message.contains("`awaited: true`"), "{code} {message}");
             // The same pod, created anew, needs no wait.
             let taking = json!({"bootlace.dev/pipe-in": pipe_in});
             let again = job("again", true, &taking, &json!({"containers": [shell("cat /tls/tls.crt")]}));

@@ -32,11 +32,11 @@ pub(super) const VALUE: &str = "zq7Xv0hunter2";
 /// An answer: its status, and its body where that is JSON.
 pub(super) type Answer = (u16, Value);
 
-/// The answer refuses, in a sentence that holds `hint` and no value.
+/// The response is an error with this code, and its message contains no value.
 #[track_caller]
-pub(super) fn refused((status, body): &Answer, expected: u16, hint: &str) {
+pub(super) fn refused((status, body): &Answer, expected: u16, code: &str) {
     let message = body["message"].as_str().unwrap_or_default();
-    assert!(*status == expected && message.contains(hint), "not {expected} {hint:?}, but {status} {body}");
+    assert!(*status == expected && body["code"] == code, "not {expected} {code}, but {status} {body}");
     assert!(!message.contains(VALUE), "{body}");
 }
 

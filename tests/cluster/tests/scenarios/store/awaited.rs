@@ -67,17 +67,17 @@ async fn hears(namespace: &Namespace) -> Result<()> {
     let answer = put(VALUE).await?;
     assert_eq!((answer.0, &answer.1["created"]), (200, &json!(true)), "{answer:?}");
     assert_eq!(store.ask_for(&its, &object).await?, (200, json!({"state": "Stored", "files": ["tls.crt"]})));
-    for (token, object, status, hint) in [
-        ("", &*object, 401, "carries no token"),
-        (&others, &object, 403, "does not wait for"),
-        (&producers, &object, 403, "has no container bootlace-wait"),
-        (&its, &awaited(&other)?, 403, "does not wait for"),
-        (&its, "bootlace-tls", 403, "does not wait for"),
-        (&its, answer.1["pipe"].as_str().context("it names the Pipe")?, 403, "does not wait for"),
+    for (token, object, status, code) in [
+        ("", &*object, 401, "BL5101"),
+        (&others, &object, 403, "BL5106"),
+        (&producers, &object, 403, "BL5106"),
+        (&its, &awaited(&other)?, 403, "BL5106"),
+        (&its, "bootlace-tls", 403, "BL5106"),
+        (&its, answer.1["pipe"].as_str().context("it names the Pipe")?, 403, "BL5106"),
     ] {
         let (given, body) = store.ask_for(token, object).await?;
         let message = body["message"].as_str().unwrap_or_default();
-        assert!(given == status && message.contains(hint), "not {status} {hint:?}, but {given} {body}");
+        assert!(given == status && body["code"] == code, "not {status} {code}, but {given} {body}");
         assert!(!message.contains(VALUE), "{body}");
     }
 
@@ -86,7 +86,7 @@ async fn hears(namespace: &Namespace) -> Result<()> {
     assert!(secret.immutable == Some(true) && secret.data.as_ref().unwrap()["tls.crt"].0 == VALUE.as_bytes());
     assert_eq!(put("other content").await?.0, 200);
     let (_, body) = store.ask_for(&its, &object).await?;
-    assert!(body["why"].as_str().unwrap_or_default().contains("create the pod anew"), "{body}");
+    assert!(body["why"].as_str().unwrap_or_default().contains("recreate the pod"), "{body}");
     assert_eq!(namespace.api::<Secret>().get(&object).await?.resource_version(), secret.resource_version());
 
     // It goes with its Pipe, as the other object does.

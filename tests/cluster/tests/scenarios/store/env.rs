@@ -165,7 +165,7 @@ async fn a_dry_run_and_a_copy_of_a_pod_have_nothing_made() -> Result<()> {
             namespace.create(&copy.to_string()).await?;
             let failed = namespace.pod_failed("copy").await?;
             let sentence = state::message(&failed, "bootlace-boot")?;
-            assert!(sentence.contains("signature does not hold"), "{sentence}");
+            assert!(sentence.contains("the signature of the pod is invalid"), "{sentence}");
             Ok(())
         })
         .await
