@@ -1,4 +1,4 @@
-//! What launchers hand over.
+//! Outputs that launchers copy to the handover folder.
 
 use bootlace_launch::handover::{Attempt, StoreResult};
 use serde_json::json;
@@ -19,7 +19,7 @@ fn failure(attempt: &Attempt, code: &str) -> String {
 }
 
 #[test]
-fn it_is_stored_byte_for_byte_and_the_launcher_hears_of_it() {
+fn an_output_is_stored_byte_for_byte_and_the_launcher_gets_the_result() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
@@ -35,7 +35,7 @@ fn it_is_stored_byte_for_byte_and_the_launcher_hears_of_it() {
 }
 
 #[test]
-fn a_refusal_is_the_launchers_word_and_an_event_and_the_sidecar_ends_well() {
+fn a_refusal_is_the_result_for_the_launcher_and_an_event_and_the_sidecar_exits_with_0() {
     let body = r#"{"reason":"QuotaExceeded","message":"this run already has 2 Pipes","code":"BL5303"}"#;
     let (container, server) = (Container::new(), store(move |_, _| status(403, &[], body)));
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
@@ -53,7 +53,7 @@ fn a_refusal_is_the_launchers_word_and_an_event_and_the_sidecar_ends_well() {
 }
 
 #[test]
-fn a_store_that_is_gone_for_a_while_is_asked_again() {
+fn a_temporary_failure_of_the_store_is_retried() {
     let server = store(|_, before| match before {
         0 => Reply::Cut(b"{\"pipe\":".to_vec()),
         1 => status(503, &[], r#"{"reason":"Unavailable","message":"try again"}"#),
@@ -70,7 +70,7 @@ fn a_store_that_is_gone_for_a_while_is_asked_again() {
 }
 
 #[test]
-fn a_store_that_stays_away_is_given_up_at_the_deadline() {
+fn a_store_that_does_not_respond_is_an_error_at_the_deadline() {
     let (container, server) = (Container::new(), store(|_, _| Reply::Never));
     let mut told = Container::told(&server, &declared());
     told["deadlineSeconds"] = json!(1);
@@ -82,7 +82,7 @@ fn a_store_that_stays_away_is_given_up_at_the_deadline() {
 }
 
 #[test]
-fn a_store_that_stays_unavailable_is_named_at_the_deadline_with_its_code() {
+fn a_store_that_stays_unavailable_is_an_error_with_its_code_at_the_deadline() {
     let body = r#"{"reason":"Unavailable","message":"the key is unknown","code":"BL5104"}"#;
     let (container, server) = (Container::new(), store(move |_, _| status(503, &[], body)));
     let mut told = Container::told(&server, &declared());
@@ -95,7 +95,7 @@ fn a_store_that_stays_unavailable_is_named_at_the_deadline_with_its_code() {
 }
 
 #[test]
-fn what_is_handed_over_before_it_is_told_to_end_is_stored_after() {
+fn an_output_from_before_the_signal_is_stored_after_it() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let attempt = container.begin("base");
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
@@ -105,7 +105,7 @@ fn what_is_handed_over_before_it_is_told_to_end_is_stored_after() {
 }
 
 #[test]
-fn a_store_that_is_not_to_be_trusted_gets_nothing() {
+fn a_store_with_an_untrusted_certificate_gets_no_request() {
     let (container, server) = (Container::new(), Server::expired());
     let mut told = Container::told(&server, &declared());
     told["deadlineSeconds"] = json!(1);
@@ -118,7 +118,7 @@ fn a_store_that_is_not_to_be_trusted_gets_nothing() {
 }
 
 #[test]
-fn a_sidecar_that_cannot_work_says_so_to_who_waits_and_runs_on() {
+fn a_sidecar_with_an_invalid_configuration_reports_it_and_continues_to_run() {
     let (container, server) = (Container::new(), store(|_, _| ok("")));
     let mut told = Container::told(&server, &declared());
     told["store"]["ca"] = json!("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
@@ -143,13 +143,13 @@ fn a_sidecar_that_cannot_work_says_so_to_who_waits_and_runs_on() {
 }
 
 #[test]
-fn the_largest_output_takes_bounded_memory() {
+fn the_largest_output_needs_little_memory() {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let sidecar = container.start(Some(&Container::told(&server, &declared()).to_string()));
     let attempt = container.begin("base");
     hand_over(&attempt, "Cert", "file", &vec![b'x'; (1 << 20) - 4]);
     assert_eq!(word(&attempt), StoreResult::Stored);
-    // What is mapped of the binary is not counted: this one is not the one that ships.
+    // The mapped binary is not counted, because this is not the released one.
     let anonymous = sidecar.memory();
     assert!(anonymous < 8 * 1024, "{anonymous} KiB");
 

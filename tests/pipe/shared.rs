@@ -1,4 +1,4 @@
-//! What tasks without a launcher leave on a volume that they share with the sidecar.
+//! Outputs of tasks without a launcher, on a volume that they share with the sidecar.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::server::Server;
 use crate::sidecar::{Container, bodies, store, stored};
 
-/// Runs a sidecar to its end on what `leave` leaves in the volume, with `file` declared in it.
+/// Runs a sidecar that declares `file`, with the content that `leave` writes to the volume, until it exits.
 fn run(file: &str, optional: bool, leave: impl FnOnce(&Path)) -> (Server, Vec<Value>, Vec<Value>) {
     let (container, server) = (Container::new(), store(|_, _| stored()));
     let file = container.at("shared").join(file);
@@ -43,7 +43,7 @@ fn a_file_and_a_pattern_are_stored_when_the_tasks_have_ended() {
 }
 
 #[test]
-fn what_is_missing_is_an_event_unless_it_is_optional() {
+fn a_missing_output_is_reported_unless_it_is_optional() {
     for file in ["0/out.txt", "0/none/out.txt", "0/*.txt"] {
         let (_server, puts, events) = run(file, false, |_| {});
         assert!(puts.is_empty());
@@ -59,8 +59,8 @@ fn what_is_missing_is_an_event_unless_it_is_optional() {
 }
 
 #[test]
-fn nothing_is_read_but_regular_files_of_the_volume_itself() {
-    // The sidecar's own files lie beside the volume, as its token does.
+fn only_regular_files_on_the_volume_itself_are_read() {
+    // The files of the sidecar, such as its token, are next to the volume.
     let token = |volume: &Path| volume.join("../../token").canonicalize().unwrap();
     for (file, code, leave) in [
         (

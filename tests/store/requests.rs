@@ -1,4 +1,4 @@
-//! What a sidecar asks, as requests: what its pod's spec does not declare is refused.
+//! The HTTP requests of a sidecar: the store refuses outputs that its configuration does not declare.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,7 +11,7 @@ use tower::ServiceExt as _;
 use crate::cluster::Cluster;
 use crate::support::{service, signed, stored_once};
 
-/// What no answer may hold.
+/// A value that no response may contain.
 const VALUE: &str = "zq7Xv0hunter2";
 
 pub(crate) fn pod(cluster: &Cluster, name: &str, outputs: &Value) {
@@ -79,7 +79,7 @@ async fn what_is_declared_is_stored() {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_being_deleted_has_its_outputs_stored_and_gets_nothing_else() {
+async fn a_pod_that_is_being_deleted_can_only_store_its_outputs() {
     let cluster = cluster();
     cluster.delete_with_grace("/api/v1/namespaces/etl/pods/task");
     let good = body("main", "Secret", "tls.key", VALUE.as_bytes());
@@ -96,7 +96,7 @@ async fn a_pod_that_is_being_deleted_has_its_outputs_stored_and_gets_nothing_els
     assert_eq!((status, &answer["created"]), (200, &json!(true)), "{answer}");
     stored_once(&cluster);
 
-    // Another pod of that name is not the one that the token is of.
+    // Another pod with that name is not the pod of the token.
     let token = cluster.token("task");
     pod(&cluster, "other", &json!([]));
     cluster.recreate("/api/v1/namespaces/etl/pods/task");
@@ -136,7 +136,7 @@ async fn all_else_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_newer_sidecar_says_beside_is_passed_over() {
+async fn unknown_fields_of_a_newer_sidecar_are_ignored() {
     let cluster = cluster();
     let mut newer = body("main", "Secret", "tls.key", VALUE.as_bytes());
     for field in ["namespace", "run", "object", "unknown"] {
@@ -153,7 +153,7 @@ async fn what_a_newer_sidecar_says_beside_is_passed_over() {
 }
 
 #[tokio::test]
-async fn what_the_webhook_did_not_sign_for_this_pod_counts_for_nothing() {
+async fn configuration_that_the_webhook_did_not_sign_for_this_pod_is_refused() {
     let outputs = json!([{"key": "Cert", "kind": "Secret", "container": "main"}]);
     let good = signed("etl", "forged", &json!([sidecar(&outputs)]));
     let told = good["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap().to_owned();

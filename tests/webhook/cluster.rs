@@ -294,9 +294,7 @@ async fn no_review_is_answered_before_namespaces_are_listed() {
     let watching = Watching::start(&api);
     until("the reason", async || {
         let missing = watching.readiness.report();
-        missing.len() == 1
-            && missing[0].contains("namespaces")
-            && missing[0].contains("get, list and watch")
+        missing.len() == 1 && missing[0].contains("namespaces") && missing[0].contains("get, list and watch")
     })
     .await;
     assert!(watching.profiles.get().is_none());

@@ -75,8 +75,7 @@ impl Connections {
         of_connection.fetch_add(bytes, Ordering::Relaxed);
         while self.pending_bytes.load(Ordering::Relaxed) > self.limits.bytes
             && self.close_one("incomplete requests have too many bytes", IdleTimer::pending_bytes)
-        {
-        }
+        {}
     }
 
     /// Removes the bytes of a request that has a response.

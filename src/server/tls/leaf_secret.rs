@@ -72,17 +72,22 @@ impl LeafSecretController {
         };
         let found = self.read(&self.name).await?;
         let now = OffsetDateTime::now_utc();
-        let (data, reason) =
-            match secret_state::evaluate_leaf(found.as_ref(), &authority, &self.names, now, self.lifetimes)? {
-                Leaf::Good => return Ok(()),
-                Leaf::Foreign => {
-                    return Err(format!(
-                        "Secret {:?} was not created by Bootlace: set another name with --store-tls-secret",
-                        self.name
-                    ));
-                }
-                Leaf::Write { data, reason } => (data, reason),
-            };
+        let (data, reason) = match secret_state::evaluate_leaf(
+            found.as_ref(),
+            &authority,
+            &self.names,
+            now,
+            self.lifetimes,
+        )? {
+            Leaf::Good => return Ok(()),
+            Leaf::Foreign => {
+                return Err(format!(
+                    "Secret {:?} was not created by Bootlace: set another name with --store-tls-secret",
+                    self.name
+                ));
+            }
+            Leaf::Write { data, reason } => (data, reason),
+        };
         let params = PostParams::default();
         let (verb, written) = if let Some(mut secret) = found {
             secret.data = Some(data);

@@ -150,7 +150,8 @@ impl Cas {
         let mut all =
             chain.into_iter().filter_map(|der| certificate::facts(&der).ok().map(|facts| (der, facts)));
         let signing = all.next()?;
-        let mut next = issued.next.as_ref().and_then(|next| Some((ca_certificate(&next.cert)?, next.clone())));
+        let mut next =
+            issued.next.as_ref().and_then(|next| Some((ca_certificate(&next.cert)?, next.clone())));
         let mut previous = Vec::new();
         let mut is_announced = false;
         for one in all {
@@ -551,10 +552,7 @@ mod tests {
             years.turn(NOW + Duration::days(day), None);
         }
         assert_eq!(years.promoted, 1);
-        assert!(
-            years.pods.iter().any(|(bundle, _)| *bundle == old.ca_cert),
-            "no pod only trusts the old CA"
-        );
+        assert!(years.pods.iter().any(|(bundle, _)| *bundle == old.ca_cert), "no pod only trusts the old CA");
     }
 
     #[test]
