@@ -19,6 +19,7 @@ pub struct OutputError {
 
 impl OutputError {
     /// The message and the code of `error`.
+    #[must_use]
     pub fn new(error: &(impl fmt::Display + Coded)) -> Self {
         Self { message: error.to_string(), code: error.code() }
     }

@@ -13,7 +13,7 @@ use bootlace_core::shorten::shorten;
 pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// A CamelCase reason, for programs and metrics.
+    /// A short reason, for programs and metrics.
     pub reason: &'static str,
     /// The code of the message, which selects the status and the reason.
     pub code: Code,

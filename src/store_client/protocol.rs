@@ -198,7 +198,7 @@ pub enum EventKind {
 /// Body of error responses.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
-    /// A CamelCase reason, for programs.
+    /// A short reason, for programs.
     pub reason: String,
     /// Human-readable message: what is wrong, and what to change.
     pub message: String,
