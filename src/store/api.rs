@@ -313,7 +313,7 @@ fn no_content() -> Response<Body> {
 }
 
 async fn put_env(State(service): State<Arc<StoreService>>, headers: HeaderMap, body: Body) -> Response<Body> {
-    let mut audit = Audit::of("PUT /v1/env");
+    let mut audit = Audit::new("PUT /v1/env");
     service.process(&mut audit, async |audit| service.store_env(&headers, body, audit).await).await
 }
 
@@ -323,7 +323,7 @@ async fn put_pipe(
     headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
-    let mut audit = Audit::of("PUT /v1/pipes");
+    let mut audit = Audit::new("PUT /v1/pipes");
     service.process(&mut audit, async |audit| service.store_pipe(&headers, &key, body, audit).await).await
 }
 
@@ -332,7 +332,7 @@ async fn get_awaited(
     Path(object): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let mut audit = Audit::of("GET /v1/awaited");
+    let mut audit = Audit::new("GET /v1/awaited");
     service.process(&mut audit, async |audit| service.awaited(&headers, &object, audit).await).await
 }
 
@@ -341,7 +341,7 @@ async fn post_event(
     headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
-    let mut audit = Audit::of("POST /v1/events");
+    let mut audit = Audit::new("POST /v1/events");
     service.process(&mut audit, async |audit| service.report(&headers, body, audit).await).await
 }
 
@@ -362,7 +362,7 @@ struct Audit {
 }
 
 impl Audit {
-    fn of(request: &'static str) -> Self {
+    fn new(request: &'static str) -> Self {
         Self { request, ..Self::default() }
     }
 
