@@ -1,6 +1,6 @@
 //! Errors of a waiting container, with their exit codes.
 
-use crate::store::client::ClientError;
+use crate::store_client::ClientError;
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::input::wait_spec::MAX_WAIT_SECONDS;
 use bootlace_core::names;
@@ -111,7 +111,7 @@ impl Coded for WaitError {
             Self::Never { .. } => Code::OutputNeverStored,
             Self::NoFile { .. } => Code::OutputFileMissing,
             Self::NotMounted { .. } => Code::OutputNotMounted,
-            Self::Store(_) => Code::OutputNotQueried,
+            Self::Store(error) => error.code(),
             Self::Ended => Code::WaitTerminated,
             Self::Start(_) => Code::WaitNotStarted,
         }

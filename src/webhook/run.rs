@@ -16,17 +16,18 @@ use super::metrics::WebhookMetrics;
 use super::profiles::{self, ActiveProfiles};
 use super::reviews::Reviews;
 use super::{signing, store_ca, version};
+use crate::process::{self, Termination, logs};
 use crate::profile_files;
 use crate::server::api_client;
+use crate::server::lifecycle::{self, Drain};
 use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::Liveness;
-use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
+use crate::server::status;
 use crate::server::tls::{
     self, CertResolver, Certificate, ClientVerifier, Names, authority, ca_bundle, ca_secret, files,
     leaf_secret, rotation,
 };
-use crate::server::{logs, status};
 
 /// Serves reviews until SIGTERM or SIGINT, and drains.
 ///
@@ -49,8 +50,8 @@ struct Shared {
 async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
     // Bound before anything else is begun: an address that is taken is told at once, and a caller that comes
     // early waits instead of being refused.
-    let reviews = process::bind(args.listen, "--listen").await?;
-    let probes = process::bind(args.metrics_listen, "--metrics-listen").await?;
+    let reviews = lifecycle::bind(args.listen, "--listen").await?;
+    let probes = lifecycle::bind(args.metrics_listen, "--metrics-listen").await?;
     let end = Termination::new()?;
     let shared = Shared {
         metrics: Arc::default(),
@@ -72,7 +73,7 @@ async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
         Arc::clone(&shared.readiness),
         Arc::clone(&shared.liveness),
     );
-    process::serve_status(probes, page, lasting.follower());
+    lifecycle::serve_status(probes, page, lasting.follower());
     let client = prepare(args, &shared).await?;
     let lookups = Lookups {
         images: args.entrypoints.lookup(client.clone(), shared.metrics.entrypoints.clone())?,
@@ -98,7 +99,7 @@ async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
     );
     let serving = tokio::spawn(server.serve(reviews));
     let drain = Drain { delay: args.drain_delay(), timeout: args.drain_timeout, requests: "reviews" };
-    drain.at(end, &director, &shared.readiness, serving).await;
+    drain.run(end, &director, &shared.readiness, serving).await;
     Ok(())
 }
 

@@ -167,7 +167,7 @@ async fn sigterm_under_load_loses_no_request() {
         assert!(told_to_leave > 0, "a caller was never told to come back elsewhere");
     }
     let (code, log) = running.end();
-    assert!(code == Some(0) && log.contains("all reviews are answered"), "{code:?}: {log}");
+    assert!(code == Some(0) && log.contains("all reviews were answered"), "{code:?}: {log}");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn what_keeps_it_from_starting_is_told_with_a_remedy() {
     let profile = profile.to_str().unwrap();
     let listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
     for (args, hints) in [
-        (vec!["--profiles", profile, "--listen", &taken], vec!["give another address with --listen"]),
+        (vec!["--profiles", profile, "--listen", &taken], vec!["set another address with --listen"]),
         (vec!["--profiles", "/nonexistent"], vec!["/nonexistent: cannot be read"]),
         (vec!["--profiles", broken], vec!["broken.yaml", "give it a metadata.name"]),
         (vec!["--profiles", profile, "--ca-out", nowhere], vec![nowhere, "--ca-out"]),
