@@ -1,13 +1,13 @@
-//! The roles of Bootlace, one folder each. They run the pure half, the crate [`bootlace_core`], which does not know them:
+//! The roles of Bootlace, one directory each. They use [`bootlace_core`], which does not depend on them:
 //!
 //! | role | module | what it does |
 //! |---|---|---|
-//! | admission | [`webhook`] | serves the reviews of the API server |
-//! | store | [`store`] | creates the `Secret`s, `ConfigMap`s and `Event`s that task pods may not create |
+//! | admission | [`webhook`] | responds to the reviews of the API server |
+//! | store | [`store`] | creates the `Secret`s, `ConfigMap`s and `Event`s that task pods cannot create |
 //! | boot | [`boot`] | fetches the sources of a profile, in an init container |
-//! | wait | [`wait`] | waits for an output that an earlier task has not stored yet, in an init container |
+//! | wait | [`wait`] | waits until an earlier task has stored an output, in an init container |
 //! | sidecar | [`sidecar`] | stores the outputs of a task, in a native sidecar |
-//! | command line | [`cli`] | all of the above, and `inject`, `explain`, `certs` and `crds` |
+//! | command line | [`cli`] | starts the other roles; `inject`, `explain`, `certs` and `crds` |
 //!
 //! The roles share these modules:
 //!
@@ -24,6 +24,7 @@
 
 pub mod boot;
 pub mod cli;
+mod command_error;
 mod http;
 #[cfg(test)]
 mod messages;

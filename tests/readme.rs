@@ -39,13 +39,13 @@ fn every_command_without_a_cluster_is_tried_here() {
 fn explain_tells_why_and_what_each_part_is_for() {
     let words = run(&command("explain"));
     for part in [
-        "Job daily-report: spec.template becomes a booted task",
-        "boots with      BootProfile etl",
-        "settings: written in the profile: env REPORT_DAYS, WAREHOUSE; files sql/report.sql",
+        "Job daily-report: spec.template is injected",
+        "profile         etl",
+        "settings: inline: env REPORT_DAYS, WAREHOUSE; files sql/report.sql",
         "tables: ConfigMap etl-tables: tables.csv as files",
         "login: Secret db-login: every key as env",
         "+ container report  runs the task:",
-        "its assets at /var/assets",
+        "mounts the assets at /var/assets",
     ] {
         assert!(words.contains(part), "{part:?} is not in:\n{words}");
     }

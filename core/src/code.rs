@@ -331,6 +331,107 @@ codes! {
     PipeConflict = "BL5404",
     /// The Pipe or its object is being changed or deleted.
     PipeChanged = "BL5405",
+
+    // The command line and the webhook process: files and the cluster (60xx), manifests and profiles (61xx), certificates
+    // (62xx), the start of the webhook (63xx).
+    /// The command failed.
+    CommandFailed = "BL6001",
+    /// A file cannot be read.
+    FileUnreadable = "BL6002",
+    /// A file cannot be written.
+    FileNotWritable = "BL6003",
+    /// The cluster cannot be reached.
+    ClusterUnreachable = "BL6004",
+    /// The manifest cannot be parsed.
+    ManifestInvalid = "BL6101",
+    /// The manifest contains no pod.
+    ManifestWithoutPod = "BL6102",
+    /// A BootProfile file is invalid.
+    ProfileFileInvalid = "BL6103",
+    /// Pods would be refused.
+    PodsRefused = "BL6104",
+    /// The pod can only be injected on a cluster.
+    InjectionNeedsCluster = "BL6105",
+    /// An injected pod cannot be explained.
+    InjectedPodInvalid = "BL6106",
+    /// A certificate file already exists.
+    CertificateFileExists = "BL6201",
+    /// A certificate is invalid.
+    CertificateInvalid = "BL6202",
+    /// The Secret of the certificates does not exist.
+    CertificateSecretNotFound = "BL6203",
+    /// The Secret is not managed by Bootlace.
+    CertificateSecretNotManaged = "BL6204",
+    /// The API server did not accept a request for the Secret.
+    CertificateSecretRequest = "BL6205",
+    /// The rotation of certificates timed out.
+    RotationTimeout = "BL6206",
+    /// The address cannot be used.
+    AddressUnavailable = "BL6301",
+    /// The serving certificate cannot be loaded.
+    ServingCertificateInvalid = "BL6302",
+    /// A file of certificate authorities cannot be loaded.
+    CaFileInvalid = "BL6303",
+
+    // The launcher, which has the same codes in launch/src/code.rs: its arguments (70xx), the boot env
+    // (71xx), the start of a command (72xx), the verification of the boot env (73xx), the commands of the
+    // hook (74xx), outputs (75xx), boot images (76xx).
+    /// The arguments of the launcher are invalid.
+    LauncherArgumentsInvalid = "BL7001",
+    /// The boot env cannot be read.
+    TaskEnvUnreadable = "BL7101",
+    /// The boot env is damaged.
+    TaskEnvDamaged = "BL7102",
+    /// The command of the task was not found.
+    TaskCommandNotFound = "BL7201",
+    /// The interpreter of the command was not found.
+    TaskInterpreterNotFound = "BL7202",
+    /// The command cannot be executed.
+    TaskCommandNotExecutable = "BL7203",
+    /// The command is not a program for this node.
+    TaskCommandFormat = "BL7204",
+    /// The arguments and the env of the command are too large.
+    TaskArgumentsTooLarge = "BL7205",
+    /// The kernel refused a system call that the launcher needs.
+    LauncherSystemCall = "BL7206",
+    /// The task process does not have the boot env.
+    TaskEnvMissing = "BL7301",
+    /// The task did not start before the hook timed out.
+    TaskStartTimeout = "BL7302",
+    /// The env of the task process cannot be read.
+    ProcessEnvUnreadable = "BL7303",
+    /// The container runs another command than the task.
+    TaskReplaced = "BL7304",
+    /// The boot env cannot be written to the home directory.
+    HomeNotWritable = "BL7305",
+    /// A hook command of the BootProfile failed.
+    HookCommandFailed = "BL7401",
+    /// The postStart handler of the pod failed.
+    PostStartFailed = "BL7402",
+    /// The outputs cannot be passed to the sidecar.
+    TaskHandoverFailed = "BL7501",
+    /// The task did not write an output.
+    TaskOutputMissing = "BL7502",
+    /// An output is not a regular file.
+    TaskOutputNotRegular = "BL7503",
+    /// An output cannot be read.
+    TaskOutputUnreadable = "BL7504",
+    /// The outputs are too large.
+    TaskOutputsTooLarge = "BL7505",
+    /// A file name or pattern of an output is invalid.
+    TaskOutputNameInvalid = "BL7506",
+    /// Storing the outputs timed out.
+    TaskOutputsTimeout = "BL7507",
+    /// The sidecar did not store the outputs.
+    TaskOutputsNotStored = "BL7508",
+    /// The output directory of the boot image cannot be written.
+    BootImageDirectory = "BL7601",
+    /// The command of the boot image cannot be started.
+    BootImageNotStarted = "BL7602",
+    /// The boot image timed out.
+    BootImageTimeout = "BL7603",
+    /// The boot image failed.
+    BootImageFailed = "BL7604",
 }
 
 impl fmt::Display for Code {

@@ -277,6 +277,17 @@ fn every_code_has_a_message() {
 }
 
 #[test]
+fn the_launcher_has_the_same_codes() {
+    use bootlace_launch::code::Code as LauncherCode;
+
+    let launcher: Vec<_> =
+        LauncherCode::ALL.iter().map(|code| (code.as_str(), format!("{code:?}"))).collect();
+    let codes = Code::ALL.iter().map(|code| (code.as_str(), format!("{code:?}")));
+    let expected: Vec<_> = codes.filter(|(code, _)| code.starts_with("BL7")).collect();
+    assert_eq!(launcher, expected, "launch/src/code.rs and core/src/code.rs");
+}
+
+#[test]
 fn every_code_has_a_section_in_the_docs() {
     let page =
         std::fs::read_to_string(Path::new(env!("BOOTLACE_ROOT")).join("docs/troubleshooting.md")).unwrap();

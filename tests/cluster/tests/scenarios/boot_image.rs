@@ -169,7 +169,11 @@ async fn an_image_that_fails_says_why_in_its_own_words() -> Result<()> {
             let script = "echo there is no job etl/daily: create it >&2; exit 3";
             let (code, message) = fails(namespace, script, TIMEOUT, "bootlace-init").await?;
             assert_eq!(code, 3);
-            assert!(message.starts_with("there is no job etl/daily: create it\nbootlace: "), "{message}");
+            assert_eq!(
+                message,
+                "there is no job etl/daily: create it\nbootlace: container \"bootlace-init\": the boot image failed: exit code 3 \
+                 [BL7604]\n"
+            );
             Ok(())
         })
         .await
@@ -181,7 +185,7 @@ async fn an_image_that_hangs_is_ended_at_the_profiles_time() -> Result<()> {
         .run(async |namespace| {
             let (code, message) = fails(namespace, "sleep 3600 & wait", 2, "bootlace-init").await?;
             assert_eq!(code, 75);
-            assert!(message.contains("2 s") && message.contains("boot.timeoutSeconds"), "{message}");
+            assert!(message.contains("after 2 s") && message.ends_with("[BL7603]\n"), "{message}");
             Ok(())
         })
         .await

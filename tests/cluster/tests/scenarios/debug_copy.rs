@@ -38,7 +38,9 @@ async fn a_copy_with_another_command_runs_on_and_says_that_it_was_not_launched()
                           cat /dev/termination-log /var/assets/query.sql";
             let output = namespace.exec("copy", "main", &["sh", "-c", script]).await?;
             let output = String::from_utf8(output.stdout)?;
-            for part in ["\nsleep 3600 \n", "bootlace: container main: warning: ", "launcher", "select day"] {
+            for part in
+                ["\nsleep 3600 \n", "bootlace: container \"main\": warning: ", "[BL7304]", "select day"]
+            {
                 assert!(output.contains(part), "{part:?} is not in {output}");
             }
             Ok(())

@@ -193,7 +193,7 @@ async fn a_task_without_its_output_fails_and_says_so() -> Result<()> {
             let pod = namespace.pod_failed(&pod).await?;
             assert_eq!(state::ended(&pod, "main")?.exit_code, 74);
             let message = state::message(&pod, "main")?;
-            assert!(message.contains("output Word") && message.contains("/tmp/word"), "{message}");
+            assert!(message.contains("\"/tmp/word\"") && message.ends_with("[BL7502]\n"), "{message}");
             assert_eq!(state::ended(&pod, "bootlace-pipe")?.exit_code, 0);
             assert!(pipes(namespace).await?.is_empty());
             Ok(())
