@@ -190,8 +190,9 @@ async fn record_event(
         }
         Err(error) => (EventKind::Failed, error.code().append_to(&error.to_string(), MAX_NOTE_BYTES)),
     };
-    let reported =
-        async { env_secret::report_outcome(&StoreClient::new(store, &args.store_token)?, outcome, note).await };
+    let reported = async {
+        env_secret::report_outcome(&StoreClient::new(store, &args.store_token)?, outcome, note).await
+    };
     // If the boot failed, the error message must stay the last line of the log.
     if let (Err(error), Ok(_)) = (reported.await, result) {
         report.log(&LogEvent::EventNotRecorded { reason: error.to_string() });

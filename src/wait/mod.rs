@@ -91,7 +91,11 @@ async fn wait(args: &WaitArgs, config: Option<&str>) -> Result<(), WaitError> {
     waited.map(drop)
 }
 
-async fn wait_for(args: &WaitArgs, client: &StoreClient<'_>, awaits: &AwaitedOutput) -> Result<(), WaitError> {
+async fn wait_for(
+    args: &WaitArgs,
+    client: &StoreClient<'_>,
+    awaits: &AwaitedOutput,
+) -> Result<(), WaitError> {
     let files = poll_store::wait_until_stored(client, awaits).await?;
     if args.look { wait_for_volume::wait_until_mounted(&args.root, awaits, &files).await } else { Ok(()) }
 }

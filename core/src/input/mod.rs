@@ -162,7 +162,9 @@ pub fn resolve(
     for PipeRequest { target, asked } in &requests {
         let found = find_output(asked, answers);
         match *target {
-            Target::Field(reference) => changes.set_object_name(reference, asked, resolve_found(asked, found)?)?,
+            Target::Field(reference) => {
+                changes.set_object_name(reference, asked, resolve_found(asked, found)?)?
+            }
             Target::Entry(position, entry) => {
                 changes.add_entry(position, entry, asked, resolve_found(asked, found)?)?
             }

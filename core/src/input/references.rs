@@ -116,7 +116,10 @@ impl<'a> Walk<'a> {
                 .to_owned(),
         };
         if !is_data_key(&key) {
-            return Err(InputError::InvalidPlaceholderKey { field: self.field().to_string(), value: text.to_owned() });
+            return Err(InputError::InvalidPlaceholderKey {
+                field: self.field().to_string(),
+                value: text.to_owned(),
+            });
         }
         let (field, items) = (self.field(), self.items());
         let volume = match self.place.as_slice() {
