@@ -9,9 +9,18 @@
 //! | sidecar | [`sidecar`] | stores the outputs of a task, in a native sidecar |
 //! | command line | [`cli`] | starts the other roles; `inject`, `explain`, `certs` and `crds` |
 //!
-//! The roles share [`server`] (listener, TLS, certificates, shutdown), [`registry`] (OCI registries) and
-//! `http` (requests to servers that a profile or a pod names). The program in the container of the task is in
-//! the package `bootlace-launch`.
+//! The roles share these modules:
+//!
+//! | module | content | used by |
+//! |---|---|---|
+//! | [`process`] | event loop, signals, logging | all |
+//! | [`server`] | listener, TLS, certificates, shutdown | webhook, store |
+//! | [`store_client`] | the protocol of the store, and its client | store, boot, wait, sidecar |
+//! | [`registry`] | OCI registries | webhook, boot |
+//! | `http` | requests to servers that a profile or a pod names | webhook, boot |
+//!
+//! Boot, wait and sidecar run in pods and import nothing of the servers; `tests/references/imports.rs` checks this. The package
+//! `bootlace-launch` runs in the container of the task.
 
 pub mod boot;
 pub mod cli;
@@ -19,10 +28,12 @@ mod command_error;
 mod http;
 #[cfg(test)]
 mod messages;
+pub mod process;
 pub mod profile_files;
 pub mod registry;
 pub mod server;
 pub mod sidecar;
 pub mod store;
+pub mod store_client;
 pub mod wait;
 pub mod webhook;

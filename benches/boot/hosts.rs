@@ -128,7 +128,7 @@ impl Servers {
 
     fn request(&self, store: &Store, folder: &str) -> Value {
         let mounts = Container::new();
-        let mut request = store.says();
+        let mut request = store.settings();
         request["credentials"] = store.credentials(&mounts);
         // `credentials` always uses the same mount point, and there are two stores.
         let target = self.mounted(folder);

@@ -384,9 +384,9 @@ fn inject(
         apply(object, &decided.patch)?;
         decided
     };
-    let Planned { profile, warnings: of_plan, patch } = decided;
+    let Planned { profile, warnings: plan_warnings, patch } = decided;
     operations.extend(patch);
-    warnings.extend(of_plan);
+    warnings.extend(plan_warnings);
     Ok(Injection { because, named_by, profile, warnings, taken, left, patch: operations, pod: () })
 }
 
@@ -452,7 +452,7 @@ fn signature(
     let signed =
         plan::sign_injected(pod, origin.namespace, prepared, keys).map_err(|error| match prepared {
             Some(prepared) => refuse_plan(pod, prepared, &error),
-            None => Refusal::invalid(error.code(), &sentence(pod, &error)),
+            None => Refusal::invalid(error.code(), &message(pod, &error)),
         })?;
     Ok(patch::signature(signed, pod))
 }
@@ -464,7 +464,7 @@ fn find_profile<'r>(
     named_by: ProfileSelectedBy,
 ) -> Result<&'r PreparedProfile, Refusal> {
     let unknown =
-        |error: NoProfile| Refusal::invalid(error.code(), &sentence(pod, &format!("{error} ({named_by})")));
+        |error: NoProfile| Refusal::invalid(error.code(), &message(pod, &format!("{error} ({named_by})")));
     profiles.get(profile).map_err(unknown)
 }
 
@@ -517,23 +517,23 @@ fn read<'a>(object: &'a Json<'a>) -> Result<Pod<'a>, Refusal> {
     Pod::read(object).map_err(|error| Refusal::bad_request(Code::PodMalformed, &format!("bootlace: {error}")))
 }
 
-fn sentence(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
+fn message(pod: &Pod<'_>, error: &dyn fmt::Display) -> String {
     format!("bootlace: pod {}: {error}", pod.display_name())
 }
 
 fn refuse_plan(pod: &Pod<'_>, prepared: &PreparedProfile, error: &PlanError) -> Refusal {
     let refusal = if error.is_forbidden() { Refusal::forbidden } else { Refusal::invalid };
-    refusal(error.code(), &sentence(pod, error))
+    refusal(error.code(), &message(pod, error))
         .with_profile(&prepared.profile.name)
         .with_undefined(error.undefined())
 }
 
 fn refuse_input(pod: &Pod<'_>, prepared: &PreparedProfile, error: &InputError) -> Refusal {
-    let sentence = sentence(pod, error);
+    let message = message(pod, error);
     let refusal = match error.passes() {
-        Some(passing) => Refusal::new(passing.code, passing.reason, error.code(), &sentence)
+        Some(passing) => Refusal::new(passing.code, passing.reason, error.code(), &message)
             .with_retry_after(passing.retry_after_seconds),
-        None => Refusal::invalid(error.code(), &sentence),
+        None => Refusal::invalid(error.code(), &message),
     };
     refusal.with_profile(&prepared.profile.name)
 }

@@ -36,14 +36,6 @@ macro_rules! codes {
                     $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+
                 }
             }
-
-            /// `message` with the code at its end, in `max_bytes` bytes: a longer message is shortened, and keeps its code.
-            #[must_use]
-            pub fn append_to(self, message: &str, max_bytes: usize) -> String {
-                let end = format!(" [{self}]");
-                let cut = message.floor_char_boundary(max_bytes.saturating_sub(end.len()));
-                message.get(..cut).unwrap_or(message).to_owned() + &end
-            }
         }
     };
 }
@@ -234,8 +226,6 @@ codes! {
     EnvTooLargeForSecret = "BL2403",
     /// The Secret for the boot env belongs to another pod.
     EnvSecretTaken = "BL2404",
-    /// The store did not store the boot env.
-    EnvNotStored = "BL2405",
     /// The boot volume is not mounted correctly.
     VolumeNotMounted = "BL2501",
     /// The boot volume is full.
@@ -261,8 +251,86 @@ codes! {
     OutputFileMissing = "BL3103",
     /// The kubelet did not mount an output.
     OutputNotMounted = "BL3104",
-    /// The store cannot be queried for an output.
-    OutputNotQueried = "BL3105",
+
+    // Sidecar: its process (40xx), the outputs of a task (41xx).
+    /// The configuration of the sidecar is missing or invalid.
+    SidecarConfigInvalid = "BL4001",
+    /// The sidecar cannot start.
+    SidecarNotStarted = "BL4002",
+    /// The volume with the handover folders cannot be opened.
+    HandoverVolumeUnavailable = "BL4003",
+    /// An output is missing.
+    OutputMissing = "BL4101",
+    /// An output cannot be read.
+    OutputUnreadable = "BL4102",
+    /// An output is not a regular file.
+    OutputNotRegularFile = "BL4103",
+    /// An output is too large.
+    OutputTooLarge = "BL4104",
+    /// An output has too many files.
+    OutputTooManyFiles = "BL4105",
+    /// The name of a file cannot be a key of a ConfigMap or Secret.
+    OutputFileNameInvalid = "BL4106",
+    /// Two files of an output have the same name.
+    OutputFileNameDuplicate = "BL4107",
+    /// The pattern of an output is invalid.
+    OutputPatternInvalid = "BL4108",
+    /// The files that the launcher copied cannot be read.
+    HandoverUnreadable = "BL4109",
+    /// Outputs were not stored before the pod ended.
+    OutputsNotStoredInTime = "BL4110",
+
+    // Store: its client (50xx), the calling pod (51xx), the request (52xx), limits (53xx), the API server and Pipes (54xx).
+    /// The store in the injected configuration is invalid.
+    StoreEndpointInvalid = "BL5001",
+    /// The token for the store cannot be read.
+    StoreTokenUnreadable = "BL5002",
+    /// The store cannot be reached.
+    StoreUnreachable = "BL5003",
+    /// The response is not that of a Bootlace store.
+    StoreResponseInvalid = "BL5004",
+    /// The store refused the request.
+    StoreRefused = "BL5005",
+    /// The token is not valid.
+    CallerNotAuthenticated = "BL5101",
+    /// The pod of the token does not exist or is being deleted.
+    CallerGone = "BL5102",
+    /// The webhook did not inject the pod as it is.
+    CallerNotInjected = "BL5103",
+    /// The store does not have the key that signed the pod.
+    SigningKeyUnknown = "BL5104",
+    /// The configuration of the pod is of another version.
+    CallerConfigUnreadable = "BL5105",
+    /// The configuration of the pod does not include the request.
+    RequestNotAllowed = "BL5106",
+    /// The request cannot be parsed.
+    RequestMalformed = "BL5201",
+    /// The store does not serve this method and path.
+    RequestPathUnknown = "BL5202",
+    /// The request body did not arrive in time.
+    RequestTooSlow = "BL5203",
+    /// The content is too large for an object.
+    ContentTooLarge = "BL5204",
+    /// The content cannot be stored in an object.
+    ObjectContentInvalid = "BL5205",
+    /// The pod or its namespace has too many requests in progress.
+    TooManyRequests = "BL5301",
+    /// The store has too many requests in progress.
+    StoreBusy = "BL5302",
+    /// The quota of the profile for Pipes is used up.
+    PipeQuotaExceeded = "BL5303",
+    /// A ResourceQuota of the namespace is used up.
+    ResourceQuotaExceeded = "BL5304",
+    /// The API server did not answer the store.
+    StoreApiUnavailable = "BL5401",
+    /// The API server refused a request of the store.
+    StoreApiRefused = "BL5402",
+    /// The CRD of Pipes is missing or outdated.
+    PipeCrdOutdated = "BL5403",
+    /// Another Pipe has the name of the output.
+    PipeConflict = "BL5404",
+    /// The Pipe or its object is being changed or deleted.
+    PipeChanged = "BL5405",
 
     // The command line and the webhook process: files and the cluster (60xx), manifests and profiles (61xx), certificates
     // (62xx), the start of the webhook (63xx).
@@ -372,6 +440,44 @@ impl fmt::Display for Code {
     }
 }
 
+impl Code {
+    /// The code that a text such as `BL1203` names, if this version has it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|code| code.as_str() == text).copied()
+    }
+
+    /// The message with the code at its end, in at most `max_bytes`. The message is truncated if necessary, the code is not.
+    #[must_use]
+    pub fn append_to(self, message: &str, max_bytes: usize) -> String {
+        truncate(&format!("{message} [{self}]"), max_bytes)
+    }
+}
+
+/// A message in at most `max_bytes`. A code at its end is kept.
+#[must_use]
+pub fn truncate(message: &str, max_bytes: usize) -> String {
+    if message.len() <= max_bytes {
+        return message.to_owned();
+    }
+    let start = |bytes: usize| message.get(..message.floor_char_boundary(bytes)).unwrap_or_default();
+    let code = message.rfind(" [BL").and_then(|at| message.get(at..)).filter(|code| is_suffix(code));
+    match code.filter(|code| code.len() + ELLIPSIS.len() <= max_bytes) {
+        Some(code) => {
+            format!("{}{ELLIPSIS}{code}", start(max_bytes - code.len() - ELLIPSIS.len()).trim_end())
+        }
+        None => start(max_bytes).to_owned(),
+    }
+}
+
+const ELLIPSIS: &str = "…";
+
+/// Whether a text is a code as messages end with it, of this version or another.
+fn is_suffix(text: &str) -> bool {
+    let digits = text.strip_prefix(" [BL").and_then(|text| text.strip_suffix(']'));
+    digits.is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// An error with a code.
 pub trait Coded {
     /// The code of the message.
@@ -451,21 +557,21 @@ impl Coded for PipesError {
 impl Coded for InputError {
     fn code(&self) -> Code {
         match self {
-            Self::NoList { .. } => Code::InputsInvalid,
+            Self::InvalidList { .. } => Code::InputsInvalid,
             Self::Entry { .. } => Code::InputInvalid,
-            Self::Inside { .. } => Code::PlaceholderNotAlone,
-            Self::NoKey { .. } => Code::PlaceholderKeyInvalid,
-            Self::Elsewhere { .. } => Code::PlaceholderNotReplaced,
-            Self::NoRun { .. } => Code::InputsNeedRun,
-            Self::ManyRuns { .. } => Code::TooManyRuns,
-            Self::NotYet { .. } => Code::InputNotStored,
-            Self::ManyTasks { .. } => Code::InputTaskAmbiguous,
-            Self::ManyIndexes { .. } => Code::InputIndexAmbiguous,
+            Self::PlaceholderNotAlone { .. } => Code::PlaceholderNotAlone,
+            Self::InvalidPlaceholderKey { .. } => Code::PlaceholderKeyInvalid,
+            Self::PlaceholderNotReplaced { .. } => Code::PlaceholderNotReplaced,
+            Self::UnknownRun { .. } => Code::InputsNeedRun,
+            Self::TooManyRuns { .. } => Code::TooManyRuns,
+            Self::NotStored { .. } => Code::InputNotStored,
+            Self::AmbiguousTask { .. } => Code::InputTaskAmbiguous,
+            Self::AmbiguousIndex { .. } => Code::InputIndexAmbiguous,
             Self::WrongKind { .. } => Code::InputKindMismatch,
-            Self::OtherKind { .. } => Code::InputKindDiffers,
+            Self::KindDiffers { .. } => Code::InputKindDiffers,
             Self::WhichFile { .. } => Code::InputFileAmbiguous,
             Self::NameTaken { .. } => Code::InputNameTaken,
-            Self::Unknown { .. } => Code::InputLookupFailed,
+            Self::LookupFailed { .. } => Code::InputLookupFailed,
         }
     }
 }
@@ -494,5 +600,28 @@ mod tests {
     #[test]
     fn codes_are_unique_and_in_order() {
         assert!(Code::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+    }
+
+    #[test]
+    fn codes_are_parsed() {
+        assert!(Code::ALL.iter().all(|code| Code::parse(code.as_str()) == Some(*code)));
+        assert_eq!(Code::parse("BL0000"), None);
+    }
+
+    #[test]
+    fn a_code_is_never_truncated() {
+        assert_eq!(Code::NoContainers.append_to("no containers", 1000), "no containers [BL1201]");
+        let long = Code::NoContainers.append_to(&"é".repeat(1000), 100);
+        assert!(long.len() <= 100 && long.ends_with("é… [BL1201]"), "{long}");
+        // Of a newer version.
+        assert_eq!(truncate("some text [BL9999]", 17), "some… [BL9999]");
+        for (text, truncated) in [
+            ("some text [BL12]", "some text "),
+            ("some [BL1201] text", "some [BL12"),
+            (" [BL1201]", " [BL1201]"),
+            ("text [BL1201]", "text [BL12"),
+        ] {
+            assert_eq!(truncate(text, 10), truncated);
+        }
     }
 }

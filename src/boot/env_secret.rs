@@ -9,32 +9,31 @@ use reqwest::Method;
 
 use super::error::BootError;
 use super::merge::MergedContent;
-use crate::store::client::{Client, ClientError};
-use crate::store::env::is_key;
-use crate::store::protocol::{EnvRequest, EnvStored, EventKind, MAX_ENV_BYTES, MAX_NAME_BYTES, PATH_ENV};
+use crate::store_client::protocol::{
+    EnvRequest, EnvStored, EventKind, MAX_ENV_BYTES, MAX_NAME_BYTES, PATH_ENV, is_env_key,
+};
+use crate::store_client::{ClientError, EVENT_TIMEOUT, StoreClient};
 use bootlace_core::code::{Code, Coded};
 
 /// Time limit for storing the env: long enough for a replica of the store to restart.
 const ENV_TIME: Duration = Duration::from_mins(1);
-/// Time limit for reporting a failure, which is in the termination message already.
-const FAILURE_TIME: Duration = Duration::from_secs(5);
 /// Time limit for reporting a success, because the task waits for it.
 const SUCCESS_TIME: Duration = Duration::from_secs(1);
 
 /// Lets the store create `secret` with the env, and describes the result.
 pub(super) async fn put_env(
-    client: &Client<'_>,
+    client: &StoreClient<'_>,
     secret: &str,
     env: &EnvRequest,
 ) -> Result<&'static str, EnvSecretError> {
     // Serializing strings by name cannot fail.
     let body = serde_json::to_vec(env).unwrap_or_default();
     let answer = client.request(Method::PUT, PATH_ENV, body.into(), ENV_TIME).await?;
-    match answer.read()? {
+    match answer.parse()? {
         EnvStored { created: true, .. } => Ok("created"),
-        // The Secret may be the result of an earlier attempt whose response was lost, or of an earlier boot.
-        EnvStored { booted_before, .. } if answer.asked_before || booted_before => {
-            Ok("already created by an earlier attempt, whose values are kept")
+        // An earlier attempt of this boot may have had it made, though no answer came, or an earlier boot.
+        EnvStored { booted_before, .. } if answer.may_be_repeated || booted_before => {
+            Ok("made by an earlier attempt, whose values stay")
         }
         EnvStored { .. } => Err(EnvSecretError::AlreadyExists { secret: secret.to_owned() }),
     }
@@ -42,11 +41,11 @@ pub(super) async fn put_env(
 
 /// Reports the result of the boot within a time limit.
 pub(super) async fn report_outcome(
-    client: &Client<'_>,
+    client: &StoreClient<'_>,
     outcome: EventKind,
     note: String,
 ) -> Result<(), ClientError> {
-    let time = if outcome == EventKind::Booted { SUCCESS_TIME } else { FAILURE_TIME };
+    let time = if outcome == EventKind::Booted { SUCCESS_TIME } else { EVENT_TIMEOUT };
     client.report(outcome, note, time).await
 }
 
@@ -65,7 +64,7 @@ pub(super) fn env(content: &MergedContent<'_>) -> Result<EnvRequest, BootError> 
             name: name.clone(),
             reason,
         };
-        if !is_key(&name) {
+        if !is_env_key(&name) {
             return Err(invalid(InvalidReason::NotAKey).into());
         }
         if str::from_utf8(value).is_err() {
@@ -139,7 +138,7 @@ impl Coded for EnvSecretError {
         match self {
             Self::InvalidVariable { .. } => Code::VariableNotDeliverable,
             Self::TooLarge { .. } => Code::EnvTooLargeForSecret,
-            Self::Client(_) => Code::EnvNotStored,
+            Self::Client(error) => error.code(),
             Self::AlreadyExists { .. } => Code::EnvSecretTaken,
         }
     }

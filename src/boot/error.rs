@@ -24,7 +24,7 @@ pub enum BootError {
     NoSpec,
     /// `BOOTLACE_SPEC` cannot be parsed.
     #[error(
-        "{} cannot be parsed by `bootlace boot` {} ({problem}): use a boot image of the same version as the webhook",
+        "failed to parse {} ({problem}): use a boot image of the same version as the webhook; this image has version {}",
         names::ENV_BOOT_SPEC,
         env!("CARGO_PKG_VERSION")
     )]

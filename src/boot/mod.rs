@@ -66,8 +66,8 @@ pub(crate) use {
     volume::VolumeError,
 };
 
-use crate::store::client::{Client, token_file};
-use crate::store::protocol::{EventKind, MAX_NOTE_BYTES};
+use crate::store_client::protocol::{EventKind, MAX_NOTE_BYTES};
+use crate::store_client::{StoreClient, token_file};
 use bootlace_core::code::Coded as _;
 use bootlace_core::injected_config::ProfileRef;
 use bootlace_core::names;
@@ -160,7 +160,7 @@ fn boot(
         let store = spec.store.as_deref().ok_or(BootError::NoStore)?;
         let env = env_secret::env(&content)?;
         let start = Instant::now();
-        let client = Client::new(store, &args.store_token).map_err(EnvSecretError::from)?;
+        let client = StoreClient::new(store, &args.store_token).map_err(EnvSecretError::from)?;
         let result = runtime.block_on(env_secret::put_env(&client, secret, &env))?;
         report.log(&LogEvent::Stored { secret, result, milliseconds: start.elapsed().into() });
     }
@@ -190,8 +190,9 @@ async fn record_event(
         }
         Err(error) => (EventKind::Failed, error.code().append_to(&error.to_string(), MAX_NOTE_BYTES)),
     };
-    let reported =
-        async { env_secret::report_outcome(&Client::new(store, &args.store_token)?, outcome, note).await };
+    let reported = async {
+        env_secret::report_outcome(&StoreClient::new(store, &args.store_token)?, outcome, note).await
+    };
     // If the boot failed, the error message must stay the last line of the log.
     if let (Err(error), Ok(_)) = (reported.await, result) {
         report.log(&LogEvent::EventNotRecorded { reason: error.to_string() });

@@ -60,7 +60,8 @@ fn for_container<'a>(
     env: &'a [(OsString, OsString)],
     report: &BootLog<'_>,
 ) -> Result<ContainerFiles<'a>, BootError> {
-    let from_sources = spec.env_from_prefixes.get(container).into_iter().flat_map(|prefix| names_with_prefix(env, prefix));
+    let from_sources =
+        spec.env_from_prefixes.get(container).into_iter().flat_map(|prefix| names_with_prefix(env, prefix));
     let retained: BTreeSet<&str> = from_sources.filter(|name| content.has_variable(name)).collect();
     for name in &retained {
         report.log(&LogEvent::Retained { container, name });

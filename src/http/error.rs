@@ -16,7 +16,7 @@ use bootlace_core::profile::address::InvalidAddress;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
     /// An address in the profile is invalid.
-    #[error("{url:?} is not a valid address: {reason}")]
+    #[error("{url:?} is not a valid URL: {reason}")]
     Address {
         /// The address.
         url: String,

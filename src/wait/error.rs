@@ -1,6 +1,6 @@
 //! Errors of a waiting container, with their exit codes.
 
-use crate::store::client::ClientError;
+use crate::store_client::ClientError;
 use bootlace_core::code::{Code, Coded};
 use bootlace_core::input::wait_spec::MAX_WAIT_SECONDS;
 use bootlace_core::names;
@@ -17,7 +17,7 @@ pub enum WaitError {
     NoSpec,
     /// `BOOTLACE_WAIT` cannot be parsed.
     #[error(
-        "{} cannot be parsed by `bootlace wait` {} ({_0}): use an image of the same version as the webhook",
+        "failed to parse {} ({_0}): use an image of the same version as the webhook; this image has version {}",
         names::ENV_WAIT,
         env!("CARGO_PKG_VERSION")
     )]
@@ -111,7 +111,7 @@ impl Coded for WaitError {
             Self::Never { .. } => Code::OutputNeverStored,
             Self::NoFile { .. } => Code::OutputFileMissing,
             Self::NotMounted { .. } => Code::OutputNotMounted,
-            Self::Store(_) => Code::OutputNotQueried,
+            Self::Store(error) => error.code(),
             Self::Ended => Code::WaitTerminated,
             Self::Start(_) => Code::WaitNotStarted,
         }

@@ -1,8 +1,7 @@
 //! `bootlace wait`, the program of the init containers that wait for an output of an earlier task.
 //!
 //! ```text
-//! BOOTLACE_WAIT → the store, until the output is stored → (container exits: the kubelet syncs the volumes) →
-//! the volumes
+//! BOOTLACE_WAIT → the store, until the output is stored → (exit: the kubelet syncs the volumes) → the volumes
 //! ```
 //!
 //! | step | module | responsibility |
@@ -19,24 +18,20 @@ mod wait_for_volume;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use bootlace_launch::termination;
 use futures::future::try_join_all;
 
 pub use error::WaitError;
 
-use crate::server::logs::{self, LogArgs};
-use crate::server::process::{self, Termination};
-use crate::store::client::{Client, token_file};
-use crate::store::protocol::{EventKind, MAX_NOTE_BYTES};
+use crate::process::logs::{self, LogArgs};
+use crate::process::{self, Termination};
+use crate::store_client::protocol::{EventKind, MAX_NOTE_BYTES};
+use crate::store_client::{EVENT_TIMEOUT, StoreClient, token_file};
 use bootlace_core::code::Coded as _;
 use bootlace_core::input::{AwaitedOutput, WaitSpec};
 use bootlace_core::json_error;
 use bootlace_core::names;
-
-/// Time limit for the Event. Its text is also the termination message.
-const EVENT_TIME: Duration = Duration::from_secs(5);
 
 /// Arguments of `bootlace wait`. The configuration is in the env (`BOOTLACE_WAIT`); the flags exist to try it
 /// without a pod.
@@ -81,7 +76,7 @@ async fn wait(args: &WaitArgs, config: Option<&str>) -> Result<(), WaitError> {
     let mut end = Termination::new().map_err(WaitError::Start)?;
     let spec: WaitSpec<'_> = serde_json::from_str(config.ok_or(WaitError::NoSpec)?)
         .map_err(|error| WaitError::Spec(json_error::describe(&error)))?;
-    let client = Client::new(&spec.store, &args.store_token)?;
+    let client = StoreClient::new(&spec.store, &args.store_token)?;
     let all = try_join_all(spec.awaits.iter().map(|awaits| wait_for(args, &client, awaits)));
     let waited = tokio::select! {
         waited = all => waited,
@@ -89,14 +84,18 @@ async fn wait(args: &WaitArgs, config: Option<&str>) -> Result<(), WaitError> {
     };
     if let Err(error) = &waited {
         let note = error.code().append_to(&error.to_string(), MAX_NOTE_BYTES);
-        if let Err(error) = client.report(EventKind::WaitFailed, note, EVENT_TIME).await {
+        if let Err(error) = client.report(EventKind::WaitFailed, note, EVENT_TIMEOUT).await {
             tracing::warn!(%error, "failed to record an Event");
         }
     }
     waited.map(drop)
 }
 
-async fn wait_for(args: &WaitArgs, client: &Client<'_>, awaits: &AwaitedOutput) -> Result<(), WaitError> {
+async fn wait_for(
+    args: &WaitArgs,
+    client: &StoreClient<'_>,
+    awaits: &AwaitedOutput,
+) -> Result<(), WaitError> {
     let files = poll_store::wait_until_stored(client, awaits).await?;
     if args.look { wait_for_volume::wait_until_mounted(&args.root, awaits, &files).await } else { Ok(()) }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use hyper::body::Bytes;
 use reqwest::Method;
 use tokio::time::{Instant, sleep};
 
 use super::WaitError;
-use crate::store::client::Client;
-use crate::store::protocol::{AwaitedResponse, PATH_AWAITED};
+use crate::store_client::StoreClient;
+use crate::store_client::protocol::{AwaitedResponse, PATH_AWAITED};
 use bootlace_core::input::AwaitedOutput;
 
 /// The initial delay between two requests, and the maximum, which is reached after about a minute; jitter up
@@ -28,7 +28,7 @@ const MIN_LAST_REQUEST: Duration = Duration::from_secs(10);
 /// # Errors
 /// If it is not stored in time, never will be, or has no file that the pod names.
 pub(super) async fn wait_until_stored(
-    client: &Client<'_>,
+    client: &StoreClient<'_>,
     awaits: &AwaitedOutput,
 ) -> Result<Vec<String>, WaitError> {
     let deadline = Instant::now() + Duration::from_secs(awaits.seconds.into());

@@ -10,8 +10,9 @@ use k8s_openapi::jiff::SignedDuration;
 use super::boot_args::BootArgs;
 use super::entrypoints::EntrypointArgs;
 use super::reviews::CallerPolicy;
-use crate::server::logs::LogArgs;
-use crate::server::process::{DRAIN_DELAY, seconds};
+use crate::process::logs::LogArgs;
+use crate::process::seconds;
+use crate::server::lifecycle::DRAIN_DELAY;
 use crate::server::tls::Lifetimes;
 use bootlace_core::plan::InstallationSettings;
 

@@ -16,17 +16,18 @@ use super::profiles::{self, ActiveProfiles};
 use super::reviews::Reviews;
 use super::{signing, store_ca, version};
 use crate::command_error::CommandError;
+use crate::process::{self, Termination, logs};
 use crate::profile_files;
 use crate::server::api_client;
+use crate::server::lifecycle::{self, Drain};
 use crate::server::listener::{Limits, Server, ShutdownController, Transport};
 use crate::server::liveness::Liveness;
-use crate::server::process::{self, Drain, Termination};
 use crate::server::readiness::{Part, Readiness};
+use crate::server::status;
 use crate::server::tls::{
     self, CertResolver, Certificate, ClientVerifier, Names, authority, ca_bundle, ca_secret, files,
     leaf_secret, rotation,
 };
-use crate::server::{logs, status};
 
 /// Serves reviews until SIGTERM or SIGINT, then drains.
 ///
@@ -48,8 +49,8 @@ struct Shared {
 
 async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
     // Bound first, so that an address in use is reported at once, and early callers wait instead of failing.
-    let reviews = process::bind(args.listen, "--listen").await.map_err(CommandError::Address)?;
-    let probes = process::bind(args.metrics_listen, "--metrics-listen").await;
+    let reviews = lifecycle::bind(args.listen, "--listen").await.map_err(CommandError::Address)?;
+    let probes = lifecycle::bind(args.metrics_listen, "--metrics-listen").await;
     let probes = probes.map_err(CommandError::Address)?;
     let end = Termination::new()?;
     let shared = Shared {
@@ -72,7 +73,7 @@ async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
         Arc::clone(&shared.readiness),
         Arc::clone(&shared.liveness),
     );
-    process::serve_status(probes, page, status_shutdown.follower());
+    lifecycle::serve_status(probes, page, status_shutdown.follower());
     let client = prepare(args, &shared).await?;
     let lookups = Lookups {
         images: args.entrypoints.lookup(client.clone(), shared.metrics.entrypoints.clone())?,
@@ -99,7 +100,7 @@ async fn webhook(args: &WebhookArgs) -> anyhow::Result<()> {
     );
     let serving = tokio::spawn(server.serve(reviews));
     let drain = Drain { delay: args.drain_delay(), timeout: args.drain_timeout, requests: "reviews" };
-    drain.at(end, &shutdown, &shared.readiness, serving).await;
+    drain.run(end, &shutdown, &shared.readiness, serving).await;
     Ok(())
 }
 

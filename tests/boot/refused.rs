@@ -84,7 +84,7 @@ fn invalid_keys_are_named_with_their_source() {
     }
 }
 
-/// The remedy for a name depends on where it is written.
+/// The remedy for a name depends on the kind of source.
 #[test]
 fn a_remedy_fits_the_kind_of_source() {
     let container = Container::new();

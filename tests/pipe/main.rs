@@ -1,4 +1,4 @@
-//! `bootlace pipe` as a process, between launchers that hand over and a store that answers as it is told.
+//! Tests of the process `bootlace pipe`, with launchers and a fake store.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

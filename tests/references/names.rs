@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use bootlace::store::protocol::EventKind;
+use bootlace::store_client::protocol::EventKind;
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("BOOTLACE_ROOT")).join(path))

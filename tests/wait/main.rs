@@ -5,9 +5,9 @@
     reason = "a test fails by panicking; clippy.toml covers test functions, not the helpers beside them"
 )]
 
-mod ask;
 mod container;
-mod look;
+mod poll;
 #[path = "../boot/http/server.rs"]
 #[allow(dead_code, reason = "boot's tests need more of it")]
 mod server;
+mod volumes;

@@ -166,7 +166,7 @@ async fn sigterm_under_load_loses_no_request() {
         assert!(told_to_leave > 0, "a caller was never told to come back elsewhere");
     }
     let (code, log) = running.end();
-    assert!(code == Some(0) && log.contains("all reviews are answered"), "{code:?}: {log}");
+    assert!(code == Some(0) && log.contains("all reviews were answered"), "{code:?}: {log}");
 }
 
 #[test]

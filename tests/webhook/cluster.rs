@@ -167,7 +167,7 @@ async fn a_secret_of_another_owner_is_reported_and_not_changed() {
     });
     api.put(SECRET, foreign);
     let replica = Replica::start(&api);
-    until("the reason", async || replica.missing().contains("is not Bootlace's: give another name")).await;
+    until("the reason", async || replica.missing().contains("was not created by Bootlace")).await;
     assert_eq!(api.writes(SECRET), 0);
 }
 
@@ -176,7 +176,7 @@ async fn a_configuration_that_is_created_later_is_updated() {
     let api = ApiServer::start();
     let replica = Replica::start(&api);
     until("the reason", async || {
-        replica.missing().contains("there is no MutatingWebhookConfiguration bootlace")
+        replica.missing().contains("MutatingWebhookConfiguration \"bootlace\" not found")
     })
     .await;
     api.put(CONFIGURATION, configuration());
@@ -255,7 +255,7 @@ async fn profiles_follow_the_api_server() {
 #[tokio::test]
 async fn errors_of_the_list_of_profiles_are_reported() {
     let api = ApiServer::start();
-    for (code, hint) in [(404, "install the CRD"), (403, "grant it get, list and watch")] {
+    for (code, hint) in [(404, "install the CRD"), (403, "get, list and watch")] {
         api.fail(PROFILES, code);
         let watching = Watching::start(&api);
         until(hint, async || watching.readiness.report().join("; ").contains(hint)).await;
@@ -294,9 +294,7 @@ async fn reviews_are_rejected_before_namespaces_are_listed() {
     let watching = Watching::start(&api);
     until("the reason", async || {
         let missing = watching.readiness.report();
-        missing.len() == 1
-            && missing[0].contains("namespaces")
-            && missing[0].contains("grant it get, list and watch")
+        missing.len() == 1 && missing[0].contains("namespaces") && missing[0].contains("get, list and watch")
     })
     .await;
     assert!(watching.profiles.get().is_none());

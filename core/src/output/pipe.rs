@@ -115,7 +115,7 @@ impl Producer {
     /// A container of a task in a pod.
     #[must_use]
     pub fn new(task: &Identity, pod: &str, pod_uid: &str, container: &str) -> Self {
-        // The scheduled time belongs to the run, not to its identity.
+        // The scheduled time is a property of the run and does not identify the producer.
         let Identity { scheduler, workflow, run, task, attempt, map_index, scheduled_time: _ } = task.clone();
         let (pod, pod_uid, container) = (pod.to_owned(), pod_uid.to_owned(), container.to_owned());
         Self { scheduler, workflow, run, task, attempt, map_index, pod, pod_uid, container }

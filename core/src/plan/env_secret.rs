@@ -14,11 +14,11 @@ use crate::pod::Pod;
 pub struct AdmissionContext<'a> {
     /// Namespace of the pod.
     pub namespace: &'a str,
-    /// UID of the AdmissionReview, which is random; `None` if there is no review, as on the command line.
+    /// UID of the `AdmissionReview`, which is random; `None` if there is no review, as on the command line.
     pub uid: Option<&'a str>,
 }
 
-/// A namespace without an AdmissionReview.
+/// A namespace without an `AdmissionReview`.
 impl<'a> From<&'a str> for AdmissionContext<'a> {
     fn from(namespace: &'a str) -> Self {
         Self { namespace, uid: None }

@@ -187,7 +187,7 @@ pub enum PlanError {
         /// The env mode and its source.
         mode: String,
     },
-    /// The name of the Secret depends on the AdmissionReview, but none exists.
+    /// The name of the Secret depends on the `AdmissionReview`, but none exists.
     #[error(
         "the boot env would be delivered in a Secret because {reason}, but the Secret is named after the admission request \
          and there is none here: create the pod on a cluster, or {remedy}"

@@ -185,29 +185,32 @@ fn pipes_errors() -> Vec<PipesError> {
 fn input_errors() -> Vec<InputError> {
     let pipe = || text("pipe \"Report\" of shop, run r1");
     vec![
-        InputError::NoList { why: text("line 1: unexpected end") },
+        InputError::InvalidList { reason: text("line 1: unexpected end") },
         InputError::Entry { position: 0, what: text("missing field `key`") },
-        InputError::Inside {
+        InputError::PlaceholderNotAlone {
             field: text("spec.volumes[0].secret.secretName"),
-            text: text("a-{{.Pipes.Report}}"),
+            value: text("a-{{.Pipes.Report}}"),
         },
-        InputError::NoKey { field: text("spec.volumes[0].secret.secretName"), text: text("pipe:a b") },
-        InputError::Elsewhere { field: text("spec.containers[0].args[0]") },
-        InputError::NoRun { asked: text("pipe \"Report\"") },
-        InputError::ManyRuns { count: 20, limit: 16 },
-        InputError::NotYet { asked: pipe(), task: Some(text("extract")), known: String::new() },
-        InputError::ManyTasks { asked: pipe(), tasks: texts(&["a", "b"]) },
-        InputError::ManyIndexes { asked: pipe(), indexes: texts(&["0", "1"]) },
+        InputError::InvalidPlaceholderKey {
+            field: text("spec.volumes[0].secret.secretName"),
+            value: text("pipe:a b"),
+        },
+        InputError::PlaceholderNotReplaced { field: text("spec.containers[0].args[0]") },
+        InputError::UnknownRun { asked: text("pipe \"Report\"") },
+        InputError::TooManyRuns { count: 20, limit: 16 },
+        InputError::NotStored { asked: pipe(), task: Some(text("extract")), known: String::new() },
+        InputError::AmbiguousTask { asked: pipe(), tasks: texts(&["a", "b"]) },
+        InputError::AmbiguousIndex { asked: pipe(), indexes: texts(&["0", "1"]) },
         InputError::WrongKind {
             field: text("spec.volumes[0].secret"),
             expected: "Secret",
             asked: pipe(),
             found: ObjectKind::ConfigMap,
         },
-        InputError::OtherKind { asked: pipe(), said: ObjectKind::Secret, found: ObjectKind::ConfigMap },
+        InputError::KindDiffers { asked: pipe(), declared: ObjectKind::Secret, found: ObjectKind::ConfigMap },
         InputError::WhichFile { asked: pipe(), files: texts(&["a", "b"]) },
         InputError::NameTaken { name: text("bootlace-in-0") },
-        InputError::Unknown { asked: pipe(), why: text("the API server did not respond within 2 s") },
+        InputError::LookupFailed { asked: pipe(), reason: text("the API server did not respond within 2 s") },
     ]
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::command_error::CommandError;
-use crate::server::process::{runtime, seconds};
+use crate::process::{runtime, seconds};
 use crate::server::tls::rotation::RotationRequest;
 use crate::server::{api_client, watch_errors};
 use bootlace_core::names;

@@ -1,30 +1,30 @@
-//! The object of the run's own that a Pipe goes with. Pure.
+//! The object of a run that owns its Pipes, so that they are deleted with it. Pure functions.
 //!
-//! A pod's controller is that object where it is a Job. A scheduler that keeps none, as Airflow does, leaves its Pipes to
-//! expire.
-//! A pod is never it: it is removed as soon as its task has ended.
+//! It is the controller of the pod, if that is a Job. Schedulers such as Airflow have no such object, and their Pipes expire.
+//! A pod never owns Pipes, because it is deleted as soon as its task has ended.
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use bootlace_core::identity::Identity;
 
-/// What runs are: API group and kind, of the schedulers that [`bootlace_core::identity`] knows; a pod of any other is of a run only
-/// where it names that itself. Of a Job that a `JobSet`, a `CronJob` or another made, the Job is named, and goes with them.
-/// Only such as stay until the run is forgotten, because a later task of the run reads what an earlier one has stored.
-const RUNS: &[(&str, &str)] = &[("batch", "Job")];
+/// API group and kind of the objects that represent runs, of the schedulers that [`bootlace_core::identity`] supports. Pods of
+/// other schedulers belong to a run only if an annotation names it. If a `JobSet`, a `CronJob` or another object owns the Job,
+/// the Job is deleted with it.
+/// Only objects that exist until the end of the run, because later tasks of the run read what earlier ones stored.
+const RUN_OWNERS: &[(&str, &str)] = &[("batch", "Job")];
 
-/// The owner of the Pipes of `pod`, which is `task`; nothing where they are to expire.
+/// The owner of the Pipes of `pod`, which runs `task`; `None` if they expire.
 #[must_use]
-pub fn of_run(pod: &Pod, task: &Identity) -> Option<OwnerReference> {
-    // Its Job is one step of the run, and may be forgotten before the next one starts.
+pub fn run_owner(pod: &Pod, task: &Identity) -> Option<OwnerReference> {
+    // The Job is one step of the run, and can be deleted before the next step starts.
     if task.is_joined() {
         return None;
     }
     let owners = pod.metadata.owner_references.iter().flatten();
     let owner = owners.into_iter().find(|owner| owner.controller == Some(true) && is_run(owner))?;
     Some(OwnerReference {
-        // It controls the pod; nobody controls the Pipe, and its deletion waits for none.
+        // The Job controls the pod, not the Pipe, and its deletion does not wait for Pipes.
         controller: None,
         block_owner_deletion: None,
         ..owner.clone()
@@ -32,9 +32,9 @@ pub fn of_run(pod: &Pod, task: &Identity) -> Option<OwnerReference> {
 }
 
 fn is_run(owner: &OwnerReference) -> bool {
-    // Without a group there is a version alone: the core's.
+    // The core group has no name: `v1`.
     let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-    RUNS.contains(&(group, owner.kind.as_str()))
+    RUN_OWNERS.contains(&(group, owner.kind.as_str()))
 }
 
 #[cfg(test)]
@@ -45,16 +45,16 @@ mod tests {
 
     fn owner(owners: &Value) -> Option<Value> {
         let pod = serde_json::from_value(json!({"metadata": {"ownerReferences": owners}})).unwrap();
-        of_run(&pod, &Identity::default()).map(|owner| serde_json::to_value(owner).unwrap())
+        run_owner(&pod, &Identity::default()).map(|owner| serde_json::to_value(owner).unwrap())
     }
 
     #[test]
-    fn a_pod_that_names_its_run_itself_leaves_its_pipes_to_expire() {
+    fn the_pipes_of_a_pod_whose_run_is_in_an_annotation_expire() {
         let owners = json!([reference("batch/v1", "Job", true)]);
         let pod: Pod = serde_json::from_value(json!({"metadata": {"ownerReferences": owners}})).unwrap();
         let joined = Identity { scheduler: Some("annotation".to_owned()), ..Identity::default() };
-        assert!(joined.is_joined() && of_run(&pod, &joined).is_none());
-        assert!(of_run(&pod, &Identity::default()).is_some());
+        assert!(joined.is_joined() && run_owner(&pod, &joined).is_none());
+        assert!(run_owner(&pod, &Identity::default()).is_some());
     }
 
     fn reference(version: &str, kind: &str, controller: bool) -> Value {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runs_own_object_owns_its_pipes_whatever_its_version() {
+    fn the_object_of_a_run_owns_its_pipes_in_any_api_version() {
         for (version, kind) in [("batch/v1", "Job"), ("batch/v2alpha1", "Job")] {
             let expected = json!({"apiVersion": version, "kind": kind, "name": "run", "uid": "u-1"});
             let others = json!([reference("v1", "ConfigMap", false), reference(version, kind, true)]);
@@ -72,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_run_owns_none() {
+    fn other_objects_do_not_own_pipes() {
         for owners in [
             json!([]),
             json!([reference("v1", "Pod", true)]),
             json!([reference("apps/v1", "ReplicaSet", true)]),
             json!([reference("batch/v1", "Job", false)]),
             json!([reference("evil.example/v1", "Job", true)]),
-            // Of a scheduler that is not known, whose pods are of a run only where they name it themselves.
+            // Of an unsupported scheduler, whose pods belong to a run only if an annotation names it.
             json!([reference("argoproj.io/v1alpha1", "Workflow", true)]),
         ] {
             assert_eq!(owner(&owners), None, "{owners}");

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{EntrypointMetrics, EntrypointSettings, Entrypoints};
 use crate::command_error::CommandError;
-use crate::server::process::seconds;
+use crate::process::seconds;
 use crate::server::tls::files;
 use crate::webhook::lookups::{ImageLookup, PullSecretLookup};
 

@@ -2,11 +2,11 @@
 
 pub(crate) mod archives;
 mod failures;
-mod gives;
 mod optimus;
 mod redirects;
 pub(crate) mod server;
 mod store;
+mod success;
 
 use serde_json::{Value, json};
 

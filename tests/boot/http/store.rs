@@ -105,7 +105,7 @@ fn a_refusal_is_final_and_reported() {
     let refusal = r#"{"reason":"Forbidden","message":"the pod's annotation names no Secret\nand more"}"#;
     let (container, server) = (Container::new(), store(move |_| status(403, &[], refusal)));
     let (exit_code, message) = boot(&container, &server, true, &json!({"A": "hunter2"})).failure();
-    assert_eq!((exit_code, code(&message)), (69, "BL2405"));
+    assert_eq!((exit_code, code(&message)), (69, "BL5005"));
     assert!(message.contains("the pod's annotation names no Secret and more"), "{message}");
     assert_eq!(bodies(&server, "PUT /v1/env").len(), 1);
     let [event] = bodies(&server, "POST /v1/events").try_into().unwrap();
@@ -155,6 +155,6 @@ fn a_missing_token_is_named() {
     spec["store"] = json!({"url": server.url(), "ca": ca()});
     spec["envSecret"] = json!(SECRET);
     let (exit_code, message) = container.boot_spec(&spec).failure();
-    assert_eq!((exit_code, code(&message)), (69, "BL2405"));
+    assert_eq!((exit_code, code(&message)), (69, "BL5002"));
     assert!(message.contains("store-token"), "{message}");
 }

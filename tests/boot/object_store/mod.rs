@@ -2,11 +2,11 @@
 //! responses.
 
 mod failures;
-mod gives;
 mod identity;
 mod prefixes;
 mod servers;
 mod stores;
+mod success;
 
 use serde_json::{Value, json};
 

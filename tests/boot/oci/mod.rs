@@ -1,9 +1,9 @@
 //! The `oci` source, with Debian's docker-registry, which has TLS with a private CA and a password, and with
 //! a server in this process for special behavior.
 
-mod behaves;
-mod gives;
+mod behavior;
 mod refused;
+mod success;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};

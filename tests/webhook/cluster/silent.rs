@@ -174,7 +174,7 @@ async fn a_controller_that_hangs_is_detected() {
     api.put(CONFIGURATION, configuration());
     until("the keeper to be missed", async || !liveness.report().is_empty()).await;
     let report = liveness.report().join("; ");
-    assert!(report.contains("what keeps the caBundle has been silent"), "{report}");
+    assert!(report.contains("the loop for the caBundle"), "{report}");
     assert!(!report.contains("certificates"), "{report}");
 }
 
@@ -192,7 +192,7 @@ async fn the_version_is_requested_until_it_is_known_and_again_after_an_upgrade()
     let every = Duration::from_millis(20);
     tokio::spawn(version::watch(api.client(), every, Arc::clone(&in_force), Arc::clone(&readiness), beat));
     let known = || in_force.get().map(|recipes| recipes.get("default").unwrap().kubernetes);
-    until("the reason", async || readiness.report().join("").contains("did not answer within 0.25 s")).await;
+    until("the reason", async || readiness.report().join("").contains("after 0.25 s")).await;
     assert_eq!(known(), None, "no pod is planned for a version that was not asked for");
     // An API server that does not report its version.
     api.be_silent(false);

@@ -54,7 +54,7 @@ fn path(index: usize) -> String {
 }
 
 /// The innermost mount of the container that contains a file, and the path of the file in it.
-fn lies_on<'c, 'a, 'f>(container: &'c Container<'a>, file: &'f str) -> Option<(&'c Mount<'a>, &'f str)> {
+fn find_mount<'c, 'a, 'f>(container: &'c Container<'a>, file: &'f str) -> Option<(&'c Mount<'a>, &'f str)> {
     let below = |mount: &'c Mount<'a>| {
         let rest = file.strip_prefix(mount.path.trim_end_matches('/'))?;
         rest.starts_with('/').then_some((mount, rest))

@@ -28,13 +28,18 @@ const LAUNCHED: [Attack; 7] = [
 
 /// Files that the sidecar reads on a volume that it shares with a task whose command is unknown.
 const SHARED: [Attack; 7] = [
-    ("passwd", "passwd", "ln -s /etc/passwd passwd", "link"),
-    ("token", "token", "ln -s /var/run/secrets/bootlace/token token", "link"),
-    ("beside", "beside/out", "mkdir real; echo x > real/out; ln -s real beside", "link"),
-    ("fifo", "fifo", "mkfifo fifo", "regular file"),
-    ("device", "device", "mknod device c 1 5", "regular file"),
-    ("sparse", "sparse", "truncate -s 2G sparse", "1048576 bytes"),
-    ("many", "many/*", "mkdir many; (cd many; seq 10000 | xargs touch)", "100 files"),
+    ("passwd", "passwd", "ln -s /etc/passwd passwd", "links are not followed"),
+    ("token", "token", "ln -s /var/run/secrets/bootlace/token token", "links are not followed"),
+    ("beside", "beside/out", "mkdir real; echo x > real/out; ln -s real beside", "links are not followed"),
+    ("fifo", "fifo", "mkfifo fifo", "is not a regular file"),
+    ("device", "device", "mknod device c 1 5", "is not a regular file"),
+    (
+        "sparse",
+        "sparse",
+        "truncate -s 2G sparse",
+        "is too large: the limit for the files of an output is 1048576 bytes",
+    ),
+    ("many", "many/*", "mkdir many; (cd many; seq 10000 | xargs touch)", "matches more than 100 files"),
 ];
 
 fn pod(name: &str, outputs: &[Value], spec: &Value) -> Value {

@@ -74,17 +74,17 @@ async fn query_awaited(namespace: &Namespace) -> Result<()> {
         (200, json!({"state": "Stored", "files": ["tls.crt"]}))
     );
     let pipe = response.1["pipe"].as_str().context("the response does not name the Pipe")?;
-    for (token, object, status, hint) in [
-        ("", &*object, 401, "token"),
-        (&other_token, &object, 403, "wait"),
-        (&producer_token, &object, 403, "bootlace-wait"),
-        (&consumer_token, &awaited(&other)?, 403, "wait"),
-        (&consumer_token, "bootlace-tls", 403, "wait"),
-        (&consumer_token, pipe, 403, "wait"),
+    for (token, object, status, code) in [
+        ("", &*object, 401, "BL5101"),
+        (&other_token, &object, 403, "BL5106"),
+        (&producer_token, &object, 403, "BL5106"),
+        (&consumer_token, &awaited(&other)?, 403, "BL5106"),
+        (&consumer_token, "bootlace-tls", 403, "BL5106"),
+        (&consumer_token, pipe, 403, "BL5106"),
     ] {
         let (actual, body) = store.get_awaited(token, object).await?;
         let message = body["message"].as_str().unwrap_or_default();
-        assert!(actual == status && message.contains(hint), "expected {status} {hint:?}: {actual} {body}");
+        assert!(actual == status && body["code"] == code, "expected {status} {code}: {actual} {body}");
         assert!(!message.contains(VALUE), "{body}");
     }
 

@@ -32,11 +32,11 @@ pub(super) const VALUE: &str = "zq7Xv0hunter2";
 /// The status and the body of a response. The body is null if it is not JSON.
 pub(super) type Response = (u16, Value);
 
-/// Checks that a response has the status `expected`, and an error message that contains `hint` but no value.
+/// Checks that a response has the status `expected` and the code, and that its message contains no value.
 #[track_caller]
-pub(super) fn refused((status, body): &Response, expected: u16, hint: &str) {
+pub(super) fn refused((status, body): &Response, expected: u16, code: &str) {
     let message = body["message"].as_str().unwrap_or_default();
-    assert!(*status == expected && message.contains(hint), "expected {expected} {hint:?}: {status} {body}");
+    assert!(*status == expected && body["code"] == code, "expected {expected} {code}: {status} {body}");
     assert!(!message.contains(VALUE), "{body}");
 }
 
