@@ -56,7 +56,7 @@ fn an_output_that_is_never_stored_fails_the_wait_immediately() {
     failed(
         &Container::new().run(Some(&config(&server, 3600, &json!({}))), false),
         69,
-        "BL3105",
+        "BL5005",
         "the pod does not wait for it",
     );
     // The kubelet would wait forever for the file.
