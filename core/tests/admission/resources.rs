@@ -299,9 +299,13 @@ fn a_volume_that_takes_much_of_the_pods_memory_is_warned_of() {
         decide(&pod(false, &one(&tight)), profile).unwrap().warnings
     };
     let [warning] = &warnings("64Mi", &network(json!({})))[..] else { panic!("one warning is expected") };
-    for part in
-        ["up to 64Mi", "source \"model\": 64Mi", "limit of the pod of 64Mi", "limits.size", "volume.sizeLimit"]
-    {
+    for part in [
+        "up to 64Mi",
+        "source \"model\": 64Mi",
+        "limit of the pod of 64Mi",
+        "limits.size",
+        "volume.sizeLimit",
+    ] {
         assert!(warning.contains(part), "{part:?} is not in {warning}");
     }
     // There is no warning if there is enough memory, or if the sources are limited or small.
