@@ -176,7 +176,7 @@ pub fn resolve(
             },
         }
     }
-    Ok(Resolution::Inputs(pod_edits.finish()))
+    Ok(Resolution::Inputs(changes.finish()))
 }
 
 /// An input, and the place at which it is used.

@@ -189,7 +189,7 @@ pub(super) const SOURCE: &[Rule<Source>] = &[Rule {
           has(self.objectStore), has(self.oci), has(self.pipe)].filter(kind, kind).size() == 1",
     message: "a source must have exactly one kind: set one of inline, configMap, secret, http, optimus, \
               objectStore, oci or pipe",
-    holds: |says| says.origins().count() == 1,
+    is_met: |source| source.origins().count() == 1,
 }];
 
 /// A valid path, except for its length: no part is empty, `.` or `..`. Templates are checked at admission.
@@ -524,12 +524,12 @@ pub fn check(spec: &BootProfileSpec) -> Result<(), BrokenRule> {
             SourceOrigin::ConfigMap(object) | SourceOrigin::Secret(object) => all(MOUNTED, &field, object)?,
             SourceOrigin::Http(http) => {
                 all(HTTP, &field, http)?;
-                becomes(&field, &http.json, http.archive.as_ref())?;
+                check_target(&field, &http.json, http.archive.as_ref())?;
             }
             SourceOrigin::Optimus(_) => {}
             SourceOrigin::ObjectStore(store) => {
                 all(OBJECT_STORE, &field, store)?;
-                becomes(&field, &store.json, store.archive.as_ref())?;
+                check_target(&field, &store.json, store.archive.as_ref())?;
                 optional(CREDENTIALS, &format!("{field}.credentials"), store.credentials.as_ref())?;
                 optional(CA, &format!("{field}.client.ca"), store.client.ca.as_ref())?;
             }
