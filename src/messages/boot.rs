@@ -13,7 +13,7 @@ use crate::boot::{
     SourceFailure, VolumeError,
 };
 use crate::http::{HttpError, remedy};
-use crate::store::client::ClientError;
+use crate::store_client::ClientError;
 
 const HOST: &str = "https://assets.example.com/sql.tar.gz";
 

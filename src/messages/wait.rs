@@ -5,7 +5,7 @@ use std::time::Duration;
 use bootlace_core::code::Coded as _;
 
 use super::Messages;
-use crate::store::client::ClientError;
+use crate::store_client::ClientError;
 use crate::wait::WaitError;
 
 pub(super) fn messages() -> Messages {

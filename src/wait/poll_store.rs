@@ -37,7 +37,7 @@ pub(super) async fn wait_until_stored(
     for delay in delays() {
         let left = deadline.saturating_duration_since(Instant::now());
         let response = client.request(Method::GET, &path, Bytes::new(), left.max(MIN_LAST_REQUEST)).await?;
-        match response.read()? {
+        match response.parse()? {
             AwaitedResponse::Stored { files } => {
                 tracing::info!(object = awaits.object, files = files.len(), "{} is stored", awaits.words());
                 return check_files(awaits, files);

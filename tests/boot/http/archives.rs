@@ -113,7 +113,7 @@ fn a_sub_folder_of_a_repository_is_unpacked_whatever_the_format() {
             let client = Client::new();
             let server = serve(archive.clone());
             let request = json!({"format": format, "stripComponents": 1, "path": "sql", "prefix": "in/"});
-            client.boot(&client.source(&server, &json!({"archive": settings}), &json!({}))).log();
+            client.boot(&client.source(&server, &json!({"archive": request}), &json!({}))).log();
             let assets = client.container.assets();
             assert_eq!(assets.keys().collect::<Vec<_>>(), ["in/deep/empty.sql", "in/load.sql"], "{format}");
             assert_eq!(assets["in/load.sql"], MARK.as_bytes());
