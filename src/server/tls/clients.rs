@@ -60,8 +60,9 @@ impl ClientVerifier {
     /// # Errors
     /// The file is unreadable, or contains no valid certificate.
     pub fn watch(file: PathBuf) -> anyhow::Result<Arc<Self>> {
-        let ca = std::fs::read(&file)
-            .with_context(|| format!("failed to read {:?}: set another file with --client-ca", file.display()))?;
+        let ca = std::fs::read(&file).with_context(|| {
+            format!("failed to read {:?}: set another file with --client-ca", file.display())
+        })?;
         let clients = Self::under(&ca).with_context(|| format!("{:?} is invalid", file.display()))?;
         let reloaded = Arc::clone(&clients);
         tokio::spawn(async move { reloaded.reload(&file, ca).await });
