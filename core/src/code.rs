@@ -462,12 +462,10 @@ pub fn truncate(message: &str, max_bytes: usize) -> String {
     }
     let start = |bytes: usize| message.get(..message.floor_char_boundary(bytes)).unwrap_or_default();
     let code = message.rfind(" [BL").and_then(|at| message.get(at..)).filter(|code| is_suffix(code));
-    match code.filter(|code| code.len() + ELLIPSIS.len() <= max_bytes) {
-        Some(code) => {
-            format!("{}{ELLIPSIS}{code}", start(max_bytes - code.len() - ELLIPSIS.len()).trim_end())
-        }
-        None => start(max_bytes).to_owned(),
-    }
+    let Some(code) = code.filter(|code| code.len() <= max_bytes) else { return start(max_bytes).to_owned() };
+    let room = max_bytes - code.len();
+    let ellipsis = if room > ELLIPSIS.len() { ELLIPSIS } else { "" };
+    format!("{}{ellipsis}{code}", start(room - ellipsis.len()).trim_end())
 }
 
 const ELLIPSIS: &str = "…";

@@ -33,7 +33,7 @@ pub(super) async fn put_env(
         EnvStored { created: true, .. } => Ok("created"),
         // An earlier attempt of this boot may have had it made, though no answer came, or an earlier boot.
         EnvStored { booted_before, .. } if answer.may_be_repeated || booted_before => {
-            Ok("made by an earlier attempt, whose values stay")
+            Ok("already created by an earlier attempt, whose values are kept")
         }
         EnvStored { .. } => Err(EnvSecretError::AlreadyExists { secret: secret.to_owned() }),
     }

@@ -13,7 +13,6 @@ use crate::boot::{
     SourceFailure, VolumeError,
 };
 use crate::http::{HttpError, remedy};
-use crate::store_client::ClientError;
 
 const HOST: &str = "https://assets.example.com/sql.tar.gz";
 
@@ -75,7 +74,6 @@ fn delivery_errors() -> Vec<BootError> {
         unfit(InvalidReason::NotText),
         BootError::Store(EnvSecretError::TooLarge { bytes: 2_000_000 }),
         BootError::Store(EnvSecretError::AlreadyExists { secret: text("bootlace-env-1") }),
-        BootError::Store(EnvSecretError::Client(ClientError::Setup(text("an example")))),
         BootError::Layout(LayoutError::Taken { giver: text("files"), path: text(".env") }),
         BootError::Layout(LayoutError::NotForShell { giver: text("login"), name: text("db-user") }),
         BootError::Volume(VolumeError::NotMounted { root: "/bootlace".into() }),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bootlace_core::code::Coded as _;
 
 use super::Messages;
-use crate::store_client::ClientError;
 use crate::wait::WaitError;
 
 pub(super) fn messages() -> Messages {
@@ -33,7 +32,6 @@ pub(super) fn messages() -> Messages {
             missing: "tls.key".to_owned(),
             seconds: Duration::from_mins(3).as_secs(),
         },
-        WaitError::Store(ClientError::Setup("an example".to_owned())),
     ];
     errors.iter().map(|error| (error.code(), format!("bootlace: {error}"))).collect()
 }

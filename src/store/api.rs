@@ -398,7 +398,7 @@ pub(crate) fn malformed(error: &serde_json::Error) -> ApiError {
 pub(crate) fn invalid_data(key: &str, error: &DataError) -> ApiError {
     let code = match error {
         DataError::TooLarge(_) => Code::ContentTooLarge,
-        DataError::Empty | DataError::Name(_) | DataError::TooMany(_) => Code::ContentInvalid,
+        DataError::Empty | DataError::Name(_) | DataError::TooMany(_) => Code::ObjectContentInvalid,
     };
     ApiError::new(code, format!("output {key:?}: {error}"))
 }

@@ -217,6 +217,6 @@ mod tests {
         let mount = tempfile::tempdir().unwrap();
         fs::create_dir(mount.path().join("folder")).unwrap();
         let error = read_keys(mount.path()).unwrap_err().to_string();
-        assert!(error.contains("folder") && error.contains("it is not a file"), "{error}");
+        assert!(error.contains("folder") && error.contains("not a file"), "{error}");
     }
 }
