@@ -96,14 +96,14 @@ pub fn inputs(edits: PodEdits, pod: &Pod<'_>) -> Vec<Operation> {
             List::Init => (INIT_CONTAINERS, &pod.init_containers),
             List::App => (CONTAINERS, &pod.containers),
         };
-        let (path, container) = (list.with_trailing_token(index), containers.get(index));
+        let (pointer, container) = (list.with_trailing_token(index), containers.get(index));
         if !mounts.is_empty() {
             let present = container.is_some_and(|container| container.mounts.is_some());
-            patch.append_or_create(&path.with_trailing_token("volumeMounts"), present, mounts);
+            patch.append_or_create(&pointer.with_trailing_token("volumeMounts"), present, mounts);
         }
         if !env.is_empty() {
             let present = container.is_some_and(Container::has_env);
-            patch.append_or_create(&path.with_trailing_token("env"), present, env);
+            patch.append_or_create(&pointer.with_trailing_token("env"), present, env);
         }
     }
     patch.0

@@ -60,7 +60,7 @@ fn announce(url: &str, ca: &[u8], profiles: &ActiveProfiles, readiness: &Readine
             readiness.in_place(Part::Store);
         }
         Err(error) => {
-            warn!(%error, "failed to apply the CA of the store; the previous configuration stays active")
+            warn!(%error, "failed to apply the CA of the store; the previous configuration stays active");
         }
     }
 }

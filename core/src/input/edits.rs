@@ -202,7 +202,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
             None => json!({"name": volume, "mountPath": path, "readOnly": true}),
             Some(file) => json!({"name": volume, "mountPath": path, "subPath": file, "readOnly": true}),
         };
-        self.edit(container).mounts.push(mount);
+        self.edit(container, |edit| edit.mounts.push(mount));
         Ok(())
     }
 
@@ -226,7 +226,7 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
             ObjectKind::ConfigMap => "configMapKeyRef",
         };
         let variable = json!({"name": name, "valueFrom": {field: {"name": input.object, "key": file}}});
-        self.edit(container).env.push(variable);
+        self.edit(container, |edit| edit.env.push(variable));
         Ok(())
     }
 
@@ -308,17 +308,16 @@ impl<'p, 'a> EditsBuilder<'p, 'a> {
         input
     }
 
-    /// The changes to one container.
-    fn edit(&mut self, container: &Container<'_>) -> &mut ContainerEdit {
+    /// Changes one container.
+    fn edit(&mut self, container: &Container<'_>, change: impl FnOnce(&mut ContainerEdit)) {
+        let (list, index) = (container.list, container.index);
         let edits = &mut self.inputs.edits.containers;
-        let known =
-            edits.iter().position(|edit| (edit.list, edit.index) == (container.list, container.index));
-        let position = known.unwrap_or(edits.len());
-        if known.is_none() {
-            let (list, index) = (container.list, container.index);
-            edits.push(ContainerEdit { list, index, mounts: Vec::new(), env: Vec::new() });
+        if let Some(edit) = edits.iter_mut().find(|edit| (edit.list, edit.index) == (list, index)) {
+            return change(edit);
         }
-        &mut edits[position]
+        let mut edit = ContainerEdit { list, index, mounts: Vec::new(), env: Vec::new() };
+        change(&mut edit);
+        edits.push(edit);
     }
 }
 

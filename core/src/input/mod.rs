@@ -163,10 +163,10 @@ pub fn resolve(
         let found = find_output(asked, answers);
         match *target {
             Target::Field(reference) => {
-                changes.set_object_name(reference, asked, resolve_found(asked, found)?)?
+                changes.set_object_name(reference, asked, resolve_found(asked, found)?)?;
             }
             Target::Entry(position, entry) => {
-                changes.add_entry(position, entry, asked, resolve_found(asked, found)?)?
+                changes.add_entry(position, entry, asked, resolve_found(asked, found)?)?;
             }
             Target::Source(position, source) => match found {
                 Err(InputError::NotStored { .. }) if source.optional => {

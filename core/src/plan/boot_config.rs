@@ -31,8 +31,8 @@ pub(super) fn spec<'a>(
     });
     let by_file = containers.iter().zip(tasks).filter(|(_, task)| task.delivery == EnvDelivery::File);
     let built_on = by_file.filter_map(|(container, _)| {
-        let referenced = references::referenced_before_set(container);
-        let names = kept_names(container, prepared).filter(|name| referenced.contains(name));
+        let needed = references::referenced_before_set(container);
+        let names = kept_names(container, prepared).filter(|name| needed.contains(name));
         let names: Vec<_> = names.map(Cow::Borrowed).collect();
         (!names.is_empty()).then_some((Cow::Borrowed(container.name), names))
     });

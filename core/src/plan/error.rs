@@ -317,11 +317,10 @@ impl PlanError {
     #[must_use]
     pub fn undefined(&self) -> Option<&str> {
         match self {
-            Self::Template {
-                error:
-                    InvalidTemplate { error: FieldError::Render(RenderError::Undefined { variable, .. }), .. },
-                ..
-            } => Some(variable),
+            Self::Template { error: InvalidTemplate { error, .. }, .. } => match &**error {
+                FieldError::Render(RenderError::Undefined { variable, .. }) => Some(variable),
+                _ => None,
+            },
             _ => None,
         }
     }

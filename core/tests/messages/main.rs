@@ -39,7 +39,11 @@ fn version() -> Version {
 }
 
 fn template(error: impl Into<FieldError>) -> InvalidTemplate {
-    InvalidTemplate { source_name: text("settings"), field: text("inline.env.DAY"), error: error.into() }
+    InvalidTemplate {
+        source_name: text("settings"),
+        field: text("inline.env.DAY"),
+        error: Box::new(error.into()),
+    }
 }
 
 fn plan_errors() -> Vec<PlanError> {

@@ -247,10 +247,10 @@ mod tests {
             for entry in layer {
                 match entry {
                     LayerEntry::Gone(gone) => {
-                        files.retain(|path: &String, _| path != gone && !below(path, gone))
+                        files.retain(|path: &String, _| path != gone && !below(path, gone));
                     }
                     LayerEntry::Opaque(folder) => {
-                        files.retain(|path, _| path != folder && !below(path, folder))
+                        files.retain(|path, _| path != folder && !below(path, folder));
                     }
                     LayerEntry::File(_) | LayerEntry::Folder(_) => {}
                 }
