@@ -189,15 +189,23 @@ fn messages() -> Vec<(Code, String)> {
         (Code::BootImageFailed, BootImageFailed(Ended::Exit(3)).to_string()),
     ];
     let mut add = |error: &dyn Coded| messages.push((error.code(), error.to_string()));
-    usage_errors().iter().for_each(|error| add(error));
+    for error in &usage_errors() {
+        add(error);
+    }
     load_errors().into_iter().map(ExecError::NoBootEnv).for_each(|error| add(&error));
     StartError::examples().into_iter().map(ExecError::NotStarted).for_each(|error| add(&error));
-    hook_errors().iter().for_each(|error| add(error));
-    supervise_errors().iter().for_each(|error| add(error));
-    [TaskError::Kernel(Error::from_raw_os_error(12)), TaskError::Orphaned]
-        .iter()
-        .for_each(|error| add(error));
-    init_errors().iter().for_each(|error| add(error));
+    for error in &hook_errors() {
+        add(error);
+    }
+    for error in &supervise_errors() {
+        add(error);
+    }
+    for error in [TaskError::Kernel(Error::from_raw_os_error(12)), TaskError::Orphaned] {
+        add(&error);
+    }
+    for error in &init_errors() {
+        add(error);
+    }
     messages
 }
 

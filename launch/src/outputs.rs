@@ -204,10 +204,10 @@ impl OutputError {
             OutputErrorKind::Changed(path()),
             OutputErrorKind::Name("out/a b".into()),
             OutputErrorKind::DuplicateName(path()),
-            OutputErrorKind::Deadline(std::time::Duration::from_secs(60)),
+            OutputErrorKind::Deadline(std::time::Duration::from_mins(1)),
             OutputErrorKind::Handover(Error::from_raw_os_error(28)),
         ];
-        let deadline = Deadline::after(std::time::Duration::from_secs(60));
+        let deadline = Deadline::after(std::time::Duration::from_mins(1));
         let patterns =
             ["out/*/", "**/report", "out/[a"].map(|pattern| find::find(pattern.as_ref(), deadline));
         let kinds = kinds.into_iter().chain(patterns.into_iter().filter_map(Result::err));
