@@ -15,6 +15,8 @@ use crate::stage::Progress;
 
 /// The Bootlace image.
 pub const PRODUCT: &str = "localhost/bootlace:dev";
+/// The image of the previous version. See [`crate::previous`].
+pub const PREVIOUS: &str = "localhost/bootlace:previous";
 /// A shell and the usual Unix programs.
 pub const BUSYBOX: &str = "localhost/busybox:test";
 /// One static program, without a shell or libc. See the package `bootlace-probe`.
@@ -91,7 +93,14 @@ pub async fn programs(with_product: bool, progress: &Progress) -> Result<Program
 /// # Errors
 /// If a build fails.
 pub async fn product(profile: &str, progress: &Progress) -> Result<Binaries> {
-    let root = root();
+    product_of(root(), profile, progress).await
+}
+
+/// As [`product`], from the source code in the folder `root`.
+///
+/// # Errors
+/// As [`product`].
+pub async fn product_of(root: &Path, profile: &str, progress: &Progress) -> Result<Binaries> {
     let build = async |(profile, name)| builds::cargo(root, profile, name, progress).await;
     let [bootlace, launch, launch_http] = Binaries::builds(profile);
     Ok(Binaries {

@@ -7,6 +7,7 @@
 //! - [`tools`]: builds Kubernetes, Helm and `CoreDNS` from source; [`cache`] keeps the results.
 //! - [`builds`]: runs cargo and Go, and reports their progress.
 //! - [`images`]: the container images of the node; [`store`] builds the S3 server in one of them.
+//! - [`mod@previous`]: builds the previous version of Bootlace from its commit.
 //! - [`cluster`]: starts and stops a cluster; [`run`] is its folder; [`keeper`] and [`cgroup`] clean up after
 //!   it.
 //! - [`current`]: an existing cluster, which is used instead.
@@ -38,6 +39,7 @@ pub mod machine;
 pub mod manifest;
 pub mod node;
 pub mod prepare;
+pub mod previous;
 mod processes;
 pub mod run;
 pub mod scenario;

@@ -10,6 +10,7 @@ use bootlace_cluster::cluster::{Cluster, Reachable};
 use bootlace_cluster::command::{command, run, this_program};
 use bootlace_cluster::current::Current;
 use bootlace_cluster::prepare::{Prepared, prepare};
+use bootlace_cluster::previous::{self, Previous};
 use bootlace_cluster::run::RunDir;
 use bootlace_cluster::scenario::{needs, scenario};
 use bootlace_cluster::stage::{self, progressing, stage};
@@ -56,6 +57,9 @@ enum Arguments {
         /// Build cert-manager, and run only the scenario that needs it.
         #[arg(long, conflicts_with = "names")]
         cert_manager: bool,
+        /// Build the previous version of Bootlace, and run only the scenarios that need it.
+        #[arg(long, conflicts_with_all = ["names", "cert_manager"])]
+        previous: bool,
         /// Run only scenarios whose names contain one of these.
         names: Vec<String>,
     },
@@ -248,20 +252,22 @@ async fn work(arguments: Arguments) -> Result<ExitCode> {
             stage::print_times("The demo");
         }
         Arguments::Story => demo::present().await?,
-        Arguments::Test { release, on: On { cluster: Which::Own, .. }, cert_manager, names } => {
+        Arguments::Test { release, on: On { cluster: Which::Own, .. }, cert_manager, previous, names } => {
             machine::ensure(&[&machine::CLUSTER[..], &machine::SCENARIOS[..]].concat()).await?;
+            let previous = if previous { Some(previous::prepare().await?) } else { None };
             tokio::try_join!(build_scenarios(), prepare(release.kubernetes, true))?;
             let cert_manager = if cert_manager { Some(tools::cert_manager().await?) } else { None };
-            let cluster = start(release.kubernetes, false, false).await?;
-            let Some(folder) = cert_manager else {
-                return run_scenarios(&cluster, &names, &[needs::CERT_MANAGER], None).await;
+            let cluster = start_with(release.kubernetes, false, false, previous.as_ref()).await?;
+            let (name, folder) = match (&cert_manager, &previous) {
+                (Some(folder), _) => (needs::CERT_MANAGER, (needs::CERT_MANAGER_FOLDER, folder.as_path())),
+                (_, Some(previous)) => (needs::PREVIOUS, (needs::PREVIOUS_SOURCE, previous.source())),
+                _ => return run_scenarios(&cluster, &names, &needs::SEPARATE, None).await,
             };
-            return run_scenarios(&cluster, &[needs::CERT_MANAGER.to_owned()], &[], Some(&folder)).await;
+            return run_scenarios(&cluster, &[name.to_owned()], &[], Some(folder)).await;
         }
         Arguments::Test { on: On { registry, .. }, names, .. } => {
             let current = install_on_current("The scenarios", &[], registry, build_scenarios()).await?;
-            let skipped: Vec<_> =
-                needs::NODE.iter().map(|(name, _)| *name).chain([needs::CERT_MANAGER]).collect();
+            let skipped: Vec<_> = needs::NODE.iter().map(|(name, _)| *name).chain(needs::SEPARATE).collect();
             let result = run_scenarios(&current, &names, &skipped, None).await;
             println!("Skipped, because they need access to the node, not only to the API server:");
             for (name, reason) in needs::NODE {
@@ -300,12 +306,12 @@ async fn build_scenarios() -> Result<()> {
 }
 
 /// Runs the scenarios whose names contain one of `names`, except those whose names contain one of `skipped`.
-/// `cert_manager` is the folder of cert-manager, for the scenario that needs it.
+/// `folder` is a variable for scenarios that need a folder, and the folder.
 async fn run_scenarios(
     cluster: &impl Reachable,
     names: &[String],
     skipped: &[&str],
-    cert_manager: Option<&Path>,
+    folder: Option<(&str, &Path)>,
 ) -> Result<ExitCode> {
     let tests = scenarios();
     let mut inside = cluster.command("cargo");
@@ -313,7 +319,7 @@ async fn run_scenarios(
     for name in skipped {
         inside.args(["--skip", name]);
     }
-    inside.envs(cert_manager.map(|folder| (needs::CERT_MANAGER_FOLDER, folder)));
+    inside.envs(folder);
     // Except those with Airflow, scenarios mostly wait. But with more of them at the same time, the webhook
     // gets so little CPU on two cores that its reviews exceed the timeout of the API server.
     let status = inside.env("RUST_TEST_THREADS", "3").status().await;
@@ -367,11 +373,24 @@ async fn image(output: &Path) -> Result<()> {
 /// Prepares the machine, builds what is missing, and starts a cluster. With `bare`, Bootlace is not
 /// installed. With `revive`, the programs of the cluster are restarted when they exit.
 async fn start(kubernetes: Kubernetes, bare: bool, revive: bool) -> Result<Cluster> {
+    start_with(kubernetes, bare, revive, None).await
+}
+
+/// As [`start`], with the image of the previous version on the node.
+async fn start_with(
+    kubernetes: Kubernetes,
+    bare: bool,
+    revive: bool,
+    previous: Option<&Previous>,
+) -> Result<Cluster> {
     machine::ensure(&machine::CLUSTER).await?;
     let Prepared { tools, store, programs } = prepare(kubernetes, !bare).await?;
     let run = RunDir::create()?;
     stage("writing the images", images::write(&run.images(), &programs, &store)).await?;
     images::copy_command_line(&programs, &run.bootlace())?;
+    if let Some(previous) = previous {
+        previous.write_image(&run.images())?;
+    }
     let cluster = stage("starting the cluster", Cluster::start(run, &tools, revive)).await?;
     if !bare {
         stage("installing Bootlace with Helm", install::install(&cluster, &[])).await?;

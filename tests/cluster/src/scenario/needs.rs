@@ -25,11 +25,17 @@ pub const NODE: [(&str, &str); 10] = [
     ("store::pipes::", "connects to the cluster IP of the store"),
 ];
 
-/// The scenario that needs cert-manager. It has a separate command, because building cert-manager takes
-/// minutes.
+/// The scenario that needs cert-manager. It has a separate command, because its build needs minutes.
 pub const CERT_MANAGER: &str = "cert_manager::";
 /// The variable with the folder of cert-manager, for this scenario.
 pub const CERT_MANAGER_FOLDER: &str = "BOOTLACE_CERT_MANAGER";
+/// The scenarios that need the previous version of Bootlace. They have a separate command, because its build
+/// needs minutes and the history of the repository.
+pub const PREVIOUS: &str = "previous::";
+/// The variable with the source folder of the previous version, for these scenarios.
+pub const PREVIOUS_SOURCE: &str = "BOOTLACE_PREVIOUS";
+/// All scenarios with a separate command.
+pub const SEPARATE: [&str; 2] = [CERT_MANAGER, PREVIOUS];
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 //! Scenarios that count reviews or restart the webhook must not affect each other. The shared release ignores
 //! namespaces with the label [`LABEL`] (`tests/cluster/values.yaml`).
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Request};
@@ -33,8 +35,21 @@ impl<'n> Release<'n> {
     /// # Errors
     /// If Helm fails, or the webhook does not respond in time.
     pub async fn install(home: &'n Namespace, tasks: &Namespace, values: &str) -> Result<Self> {
+        Self::install_from(images::root(), home, tasks, values).await
+    }
+
+    /// As [`Self::install`], with the chart of another version, whose source code is in the folder `root`.
+    ///
+    /// # Errors
+    /// As [`Self::install`].
+    pub async fn install_from(
+        root: &Path,
+        home: &'n Namespace,
+        tasks: &Namespace,
+        values: &str,
+    ) -> Result<Self> {
         let release = Self::new(home);
-        release.helm("install", values).await?;
+        release.helm("install", root, values).await?;
         release.wait_until_reachable(tasks).await?;
         Ok(release)
     }
@@ -68,16 +83,25 @@ impl<'n> Release<'n> {
         Ok(created.iter().all(|created| created.object.annotations().contains_key("bootlace.dev/injected")))
     }
 
-    /// Upgrades the release to `values`.
+    /// Upgrades the release to the chart of this version, with `values`.
     ///
     /// # Errors
     /// If Helm fails.
     pub async fn upgrade(&self, values: &str) -> Result<()> {
-        self.helm("upgrade", values).await
+        self.helm("upgrade", images::root(), values).await
     }
 
-    async fn helm(&self, verb: &str, values: &str) -> Result<()> {
-        let root = images::root();
+    /// Rolls the release back to its revision `number`.
+    ///
+    /// # Errors
+    /// If Helm fails.
+    pub async fn rollback(&self, number: u32) -> Result<()> {
+        let mut helm = self.command("helm");
+        helm.args(["rollback", self.name(), &number.to_string(), "--wait", "--timeout", "90s"]);
+        output(&mut helm).await.map(drop).with_context(|| format!("roll back release {}", self.name()))
+    }
+
+    async fn helm(&self, verb: &str, root: &Path, values: &str) -> Result<()> {
         let file = NamedTempFile::new().context("create a file for the values")?;
         let mut values: Map<String, Value> = serde_json::from_str(values).context("parse the values")?;
         // The store has two more pods, which few scenarios need.

@@ -46,6 +46,7 @@ mod optimus_image;
 mod pipes;
 mod pod_level;
 mod post_start;
+mod previous;
 mod profile_change;
 mod refused;
 mod resources;

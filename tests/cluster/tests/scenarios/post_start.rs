@@ -91,17 +91,22 @@ async fn http_get_reaches_the_containers_own_port_by_its_name() -> Result<()> {
     scenario("post-start-http")
         .run(async |namespace| {
             namespace.profile(PROFILE).await?;
-            let handler = json!({"httpGet": {
-                "port": "page", "path": "/cgi-bin/ready?now=1", "httpHeaders": [{"name": "X-From", "value": "a pod"}],
-            }});
-            let mut pod = pod(namespace, UNTIL_HANDLED, &handler);
-            pod["spec"]["initContainers"] = json!([server(8080)]);
-            namespace.create(&pod.to_string()).await?;
-            namespace.pod_succeeded("task").await?;
-            assert_eq!(namespace.log("task", "main").await?, "GET now=1 a pod\n");
-            Ok(())
+            calls_its_http_handler(namespace).await
         })
         .await
+}
+
+/// Runs a task whose handler is a request to its own container.
+pub(crate) async fn calls_its_http_handler(namespace: &Namespace) -> Result<()> {
+    let handler = json!({"httpGet": {
+        "port": "page", "path": "/cgi-bin/ready?now=1", "httpHeaders": [{"name": "X-From", "value": "a pod"}],
+    }});
+    let mut pod = pod(namespace, UNTIL_HANDLED, &handler);
+    pod["spec"]["initContainers"] = json!([server(8080)]);
+    namespace.create(&pod.to_string()).await?;
+    namespace.pod_succeeded("task").await?;
+    assert_eq!(namespace.log("task", "main").await?, "GET now=1 a pod\n");
+    Ok(())
 }
 
 #[tokio::test]

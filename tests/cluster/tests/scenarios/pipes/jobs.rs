@@ -39,7 +39,7 @@ pub(crate) fn shell(script: &str) -> Value {
     json!({"name": "main", "image": BUSYBOX, "command": ["sh", "-c", script]})
 }
 
-pub(super) async fn job_log(namespace: &Namespace, job: &str) -> Result<String> {
+pub(crate) async fn job_log(namespace: &Namespace, job: &str) -> Result<String> {
     let pods = namespace.job_completed(job).await?;
     let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
     namespace.log(&pod.name_any(), "main").await

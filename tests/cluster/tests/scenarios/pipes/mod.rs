@@ -3,7 +3,7 @@
 mod airflow;
 mod attacks;
 pub(crate) mod jobs;
-mod wait;
+pub(crate) mod wait;
 
 use anyhow::Result;
 use bootlace_cluster::scenario::Namespace;
@@ -12,7 +12,7 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde_json::Value;
 
 /// The Pipes of the namespace, without the types of Bootlace.
-async fn pipes(namespace: &Namespace) -> Result<Vec<DynamicObject>> {
+pub(crate) async fn pipes(namespace: &Namespace) -> Result<Vec<DynamicObject>> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bootlace.dev", "v1alpha1", "Pipe"));
     let api: Api<DynamicObject> = Api::namespaced_with(namespace.client(), namespace.name(), &resource);
     Ok(api.list(&ListParams::default()).await?.items)

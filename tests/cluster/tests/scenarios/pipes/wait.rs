@@ -19,7 +19,7 @@ async fn waiting(namespace: &Namespace, name: &str, pipe_in: &str, spec: &Value)
     namespace.pod(&pod, "waiting", |pod| runs(pod, "bootlace-wait")).await
 }
 
-fn runs(pod: &Pod, container: &str) -> bool {
+pub(crate) fn runs(pod: &Pod, container: &str) -> bool {
     let statuses = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
     let mut matching = statuses.into_iter().filter(|status| status.name == container);
     matching.any(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
