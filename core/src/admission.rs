@@ -174,7 +174,7 @@ pub fn review(body: &[u8], profiles: &PreparedProfiles) -> Answered {
     })
 }
 
-/// Like [`review`], with lookups: `found` contains the results for this review so far.
+/// Like [`review()`], with lookups: `found` contains the results for this review so far.
 ///
 /// # Errors
 /// The lookup that is required. When its result is in `found`, the next call returns a response or requires

@@ -18,7 +18,7 @@ use crate::store_client::protocol::{EventKind, EventRequest, MAX_NOTE_BYTES};
 use bootlace_core::code::truncate;
 use bootlace_core::names;
 
-/// The API server takes 128 bytes in `reportingInstance`.
+/// The API server accepts up to 128 bytes in `reportingInstance`.
 const MAX_INSTANCE_BYTES: usize = 128;
 /// Leaves space for the hash in the name of an object, which can have 253 bytes.
 const MAX_BASE_BYTES: usize = 230;

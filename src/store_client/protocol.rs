@@ -54,7 +54,7 @@ const MAX_FILES: usize = 1_000;
 /// Bytes of an Event's note that are kept: the API server accepts 1 KiB.
 pub const MAX_NOTE_BYTES: usize = 1000;
 
-/// Body of `PUT /v1/env`. Not `Debug`: it holds secrets.
+/// Body of `PUT /v1/env`. Not `Debug`, because it contains secrets.
 #[derive(Deserialize, Serialize, Clone, Default, PartialEq)]
 pub struct EnvRequest {
     /// Values by name, as base64. Text only, because the kubelet cannot pass anything else to a process.
@@ -181,7 +181,7 @@ pub enum AwaitedResponse {
 pub struct EventRequest {
     /// The kind of Event.
     pub outcome: EventKind,
-    /// The same in words: no value of the env. Cut at [`MAX_NOTE_BYTES`].
+    /// The message, without values of the env. The store truncates it to [`MAX_NOTE_BYTES`].
     pub note: String,
 }
 

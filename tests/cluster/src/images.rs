@@ -96,10 +96,10 @@ pub async fn product(profile: &str, progress: &Progress) -> Result<Binaries> {
     product_of(root(), profile, progress).await
 }
 
-/// As [`product`], from the source code in the folder `root`.
+/// As [`product()`], from the source code in the folder `root`.
 ///
 /// # Errors
-/// As [`product`].
+/// As [`product()`].
 pub async fn product_of(root: &Path, profile: &str, progress: &Progress) -> Result<Binaries> {
     let build = async |(profile, name)| builds::cargo(root, profile, name, progress).await;
     let [bootlace, launch, launch_http] = Binaries::builds(profile);
