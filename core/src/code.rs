@@ -617,7 +617,7 @@ mod tests {
             ("some text [BL12]", "some text "),
             ("some [BL1201] text", "some [BL12"),
             (" [BL1201]", " [BL1201]"),
-            ("text [BL1201]", "text [BL12"),
+            ("text [BL1201]", "t [BL1201]"),
         ] {
             assert_eq!(truncate(text, 10), truncated);
         }

@@ -177,7 +177,7 @@ fn the_status_port_reports_the_drain() {
     while answer.starts_with("HTTP/1.1 200 ") {
         answer = running.ask("/readyz");
     }
-    assert!(answer.contains("not ready: the process is ending"), "{answer}");
+    assert!(answer.contains("not ready: the process is shutting down"), "{answer}");
     assert!(running.ask("/healthz").starts_with("HTTP/1.1 200 "));
     // A second signal ends the drain.
     running.terminate();

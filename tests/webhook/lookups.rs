@@ -127,7 +127,7 @@ async fn a_failed_lookup_is_a_warning_unless_the_launcher_is_required() {
     }
     let mark = mark(&response);
     assert_eq!(mark["envMode"], "none", "there is no store here");
-    assert!(mark["because"].as_str().unwrap().starts_with("its command is not known (http"), "{mark}");
+    assert!(mark["because"].as_str().unwrap().starts_with("its command is unknown (http"), "{mark}");
 
     let insist =
         |pod: &mut Value| pod["metadata"]["annotations"][names::ANNOTATION_ENV_MODE] = json!("Launch");
