@@ -405,7 +405,8 @@ fn select<'r>(
     recipes: &'r PreparedProfiles,
     found: &LookupResults,
 ) -> Result<Selected<'r>, EarlyOutcome> {
-    let (profile, named_by, because) = match selection::select(pod, recipes.default_of(origin.namespace)) {
+    let default = recipes.default_of(origin.namespace);
+    let (profile, named_by, because) = match selection::select(pod, default, recipes.schedulers()) {
         Selection::Task { profile, named_by, because } => (profile, named_by, because),
         Selection::Overtaken(places) => {
             let signature = signature(pod, origin, recipes)?;
@@ -421,7 +422,8 @@ fn select<'r>(
     };
     let recipe = recipe(pod, recipes, profile, named_by)?;
     let tasks = plan::task_containers(pod, recipe).map_err(|error| refuse_plan(pod, recipe, &error))?;
-    let resolved = input::resolve(object, pod, &tasks, &recipe.profile.spec, found.pipes.as_ref());
+    let task = || recipes.schedulers().identify(pod);
+    let resolved = input::resolve(object, pod, &tasks, task, &recipe.profile.spec, found.pipes.as_ref());
     match resolved.map_err(|error| refuse_input(pod, recipe, &error))? {
         Resolution::Inputs(inputs) => Ok(Selected { because, named_by, recipe, inputs }),
         Resolution::Ask(runs) => {

@@ -13,6 +13,7 @@ use anyhow::bail;
 use super::manifest::{self, PodInManifest};
 use super::offline::{explain_refusal, warnings};
 use bootlace_core::admission::{self, Decision};
+use bootlace_core::identity::Schedulers;
 use bootlace_core::selection::SkipReason;
 
 /// Arguments of `bootlace explain`. It exits with 1 where a pod would be refused, as `inject` does.
@@ -33,7 +34,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
                 let decision = admission::admit(found.pod.clone(), found.namespace.as_str(), &recipes);
                 all += 1;
                 refused += usize::from(matches!(decision, Decision::Refuse(_)));
-                println!("{}", explain(&found, decision)?);
+                println!("{}", explain(&found, decision, recipes.schedulers())?);
             }
         }
     }
@@ -47,21 +48,21 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     }
 }
 
-fn explain(found: &PodInManifest<'_>, decision: Decision) -> anyhow::Result<String> {
+fn explain(found: &PodInManifest<'_>, decision: Decision, schedulers: &Schedulers) -> anyhow::Result<String> {
     let place = &found.place;
     match decision {
         Decision::Inject(injection) => {
             let warnings = warnings(found, &injection);
-            let words = render::describe(&injection.pod, &injection.left, &warnings)?;
+            let words = render::describe(&injection.pod, &injection.left, &warnings, schedulers)?;
             Ok(format!("{place} becomes a booted task\n{words}"))
         }
         Decision::Skip(SkipReason::AlreadyInjected) => {
-            Ok(format!("{place} is a booted task\n{}", render::describe(found.pod, &[], &[])?))
+            Ok(format!("{place} is a booted task\n{}", render::describe(found.pod, &[], &[], schedulers)?))
         }
         Decision::Reorder(reordering) => Ok(format!(
             "{place} is a booted task, and boots behind {}, which came later, when it is created\n{}",
             reordering.behind.join(", "),
-            render::describe(&reordering.pod, &[], &[])?
+            render::describe(&reordering.pod, &[], &[], schedulers)?
         )),
         Decision::Skip(skip) => Ok(format!("{place} is left alone: {skip}\n")),
         Decision::Refuse(refusal) => {
@@ -103,7 +104,12 @@ mod tests {
         let injected = injection.pod.clone();
         let of = |mut pod: Value, decision| {
             let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-            explain(&PodInManifest { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap()
+            explain(
+                &PodInManifest { place, namespace, template_of: None, pod: &mut pod },
+                decision,
+                &Schedulers::built_in(),
+            )
+            .unwrap()
         };
         let before = of(pod, Decision::Inject(injection));
         let after = of(injected, Decision::Skip(SkipReason::AlreadyInjected));
@@ -132,7 +138,9 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes()) else {
             panic!("it is a task");
         };
-        let text = render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
+        let text =
+            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
+                .unwrap();
         for part in [
             "(limit 64Mi), read-only for the task\n      - the launcher there is the one with TLS, 1.7 MB, because",
             ", then runs the pod's own handler: GET https://:8443/up\n",
@@ -157,7 +165,8 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
             panic!("it is a task");
         };
-        render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
+        render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
+            .unwrap()
     }
 
     #[test]
@@ -251,7 +260,7 @@ mod tests {
         };
         let mut pod = injection.pod;
         pod["spec"]["containers"][0]["lifecycle"] = json!({});
-        let text = render::describe(&pod, &[], &[]).unwrap();
+        let text = render::describe(&pod, &[], &[], &Schedulers::built_in()).unwrap();
         let line = "- no postStart hook: hook.when is Always, so something has removed it since Bootlace injected the pod\n";
         assert!(text.contains(line), "{text}");
     }
@@ -292,7 +301,8 @@ mod tests {
             let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
                 panic!("it is a task");
             };
-            render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap()
+            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
+                .unwrap()
         };
         let launched = text(&profile);
         for part in [
@@ -322,8 +332,12 @@ mod tests {
         pod["spec"]["initContainers"].as_array_mut().unwrap().push(json!({"name": "mesh-proxy"}));
         let decision = admission::admit(pod.clone(), "etl", &recipes());
         let (place, namespace) = ("pod etl".to_owned(), "etl".to_owned());
-        let text =
-            explain(&PodInManifest { place, namespace, template_of: None, pod: &mut pod }, decision).unwrap();
+        let text = explain(
+            &PodInManifest { place, namespace, template_of: None, pod: &mut pod },
+            decision,
+            &Schedulers::built_in(),
+        )
+        .unwrap();
         assert!(
             text.starts_with("pod etl is a booted task, and boots behind mesh-proxy, which came later"),
             "{text}"
@@ -359,7 +373,9 @@ mod tests {
         let Decision::Inject(injection) = admission::admit(pod, "etl", &recipes) else {
             panic!("it is a task")
         };
-        let text = render::describe(&injection.pod, &injection.left, &injection.warnings).unwrap();
+        let text =
+            render::describe(&injection.pod, &injection.left, &injection.warnings, &Schedulers::built_in())
+                .unwrap();
         for part in [
             "+ sidecar bootlace-pipe  runs beside the task, and has the store keep its outputs for later tasks of the run, \
              for 7 d where",
@@ -396,7 +412,8 @@ mod tests {
         let Ok(Decision::Inject(injection)) = admission::admit_with(pod, "etl", &recipes, &found) else {
             panic!("it is a task")
         };
-        let text = render::describe(&injection.pod, &[], &injection.warnings).unwrap();
+        let text =
+            render::describe(&injection.pod, &[], &injection.warnings, &Schedulers::built_in()).unwrap();
         for part in [
             "+ init container bootlace-wait  waits until the store has:\n      - pipe Cert by task gencert, run r1, as Secret \
              r1.gencert.cert-awaited-",

@@ -1,4 +1,4 @@
-//! The generated reference pages in `docs/`: the custom resources, the metrics and the command line.
+//! The generated reference pages in `docs/`: the custom resources, the metrics, the command line and the schedulers.
 //!
 //! Each page is rendered from the definitions that the programs use and compared with the file. `make references` writes
 //! the files.
@@ -10,6 +10,7 @@ mod markdown;
 mod metrics;
 mod names;
 mod resources;
+mod schedulers;
 
 use std::fs;
 use std::path::Path;

@@ -12,7 +12,6 @@ use super::{
     BootSpec, EnvDelivery, InstallationSettings, PlanError, PreparedProfile, TaskContainer, env_secret,
     init_image, mounts, references,
 };
-use crate::identity;
 use crate::names;
 use crate::output::ObjectKind;
 use crate::pod::{Container, Pod, PostStart};
@@ -127,7 +126,7 @@ pub(super) fn spec<'a>(
     let env = &recipe.profile.spec.env;
     let by_file = tasks.iter().any(|task| task.way == EnvDelivery::File);
     BootSpec {
-        task: identity::identify(pod),
+        task: recipe.schedulers.identify(pod),
         profile: recipe.reference(),
         timeout_seconds: recipe.profile.spec.boot.timeout_seconds,
         store: recipe.store.as_deref().map(Cow::Borrowed),

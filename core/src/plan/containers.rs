@@ -1,7 +1,6 @@
 //! Which of a pod's containers run the task.
 
-use super::PlanError;
-use crate::identity;
+use super::{PlanError, PreparedProfile};
 use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::Profile;
@@ -12,27 +11,32 @@ use crate::profile::spec::Position;
 const MAX_CONTAINERS: usize = 256;
 
 /// The containers that run the task, in the pod's order: those that our annotation names, else the one that
-/// Kubernetes' own annotation names, else the scheduler's main container, else the first. Init containers stand at the end:
-/// they are tasks only where the annotation names them, and boot comes before them.
+/// Kubernetes' own annotation names, else those of the scheduler, else the first. The scheduler comes first if it sets that
+/// annotation on all of its pods. Init containers stand at the end: they are tasks only where the annotation names them, and
+/// boot comes before them.
 pub(super) fn tasks<'p, 'a>(
     pod: &'p Pod<'a>,
-    profile: &Profile,
+    recipe: &PreparedProfile,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
     let count = pod.all_containers().count();
     if count > MAX_CONTAINERS {
         return Err(PlanError::TooManyContainers { count, limit: MAX_CONTAINERS });
     }
     if let Some(list) = pod.annotations.get(names::ANNOTATION_CONTAINERS) {
-        return named(pod, list, profile);
+        return named(pod, list, &recipe.profile);
     }
-    let by_name = |name: &str| pod.containers.iter().find(|container| container.name == name);
-    let main = pod
-        .annotations
-        .get(names::ANNOTATION_DEFAULT_CONTAINER)
-        .and_then(by_name)
-        .or_else(|| identity::detect(pod)?.main_container(pod).and_then(by_name))
-        .or_else(|| pod.containers.first());
-    main.map(|container| vec![container]).ok_or(PlanError::NoContainers)
+    let scheduler = recipe.schedulers.detect(pod);
+    if !scheduler.is_some_and(|scheduler| scheduler.overrides_default_container())
+        && let Some(name) = pod.annotations.get(names::ANNOTATION_DEFAULT_CONTAINER)
+        && let Some(container) = pod.containers.iter().find(|container| container.name == name)
+    {
+        return Ok(vec![container]);
+    }
+    let tasks = scheduler.map_or_else(
+        || pod.containers.first().into_iter().collect(),
+        |scheduler| scheduler.task_containers(pod),
+    );
+    if tasks.is_empty() { Err(PlanError::NoContainers) } else { Ok(tasks) }
 }
 
 fn named<'p, 'a>(
@@ -106,16 +110,21 @@ fn program_of_a_volume<'a>(container: &Container<'a>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::plan::InstallationSettings;
     use crate::pod::Json;
 
     fn warning(containers: &Value, annotations: &Value) -> Option<String> {
         let pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}});
         let json = Json::from(&pod);
         let pod = Pod::read(&json).unwrap();
-        left_out(&pod, &tasks(&pod, &Profile::default()).unwrap())
+        let profile = Arc::new(Profile::default());
+        let recipe = PreparedProfile::new(profile, &InstallationSettings::default()).unwrap();
+        left_out(&pod, &tasks(&pod, &recipe).unwrap())
     }
 
     fn container(name: &str, program: &str, mount: &str) -> Value {

@@ -6,11 +6,16 @@ use crate::names;
 use crate::pod::{Container, Pod};
 use crate::profile::spec::{EnvMode, Layout};
 
+/// Why Auto selects a Secret for schedulers that start the task with exec.
+const BY_EXEC: &str = "its scheduler starts the task with exec, which only inherits the env of the container";
+
 /// The mode that somebody asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestedMode {
     pub(super) mode: EnvMode,
     by: ModeSource,
+    /// Whether the scheduler starts the task with exec, and such a process does not inherit the env of the launcher.
+    pub(super) by_exec: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +27,13 @@ enum ModeSource {
 impl RequestedMode {
     /// What the pod's annotation asks for, else the profile.
     pub(super) fn by(pod: &Pod<'_>, recipe: &PreparedProfile) -> Result<Self, PlanError> {
+        let by_exec = recipe.schedulers.detect(pod).is_some_and(|scheduler| scheduler.uses_exec());
         let Some(text) = pod.annotations.get(names::ANNOTATION_ENV_MODE) else {
-            return Ok(Self { mode: recipe.profile.spec.env.mode, by: ModeSource::Profile });
+            return Ok(Self { mode: recipe.profile.spec.env.mode, by: ModeSource::Profile, by_exec });
         };
         let mode = EnvMode::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text));
         let mode = mode.ok_or_else(|| PlanError::EnvMode { says: text.to_owned() })?;
-        Ok(Self { mode, by: ModeSource::Annotation })
+        Ok(Self { mode, by: ModeSource::Annotation, by_exec })
     }
 
     /// Who asks, for messages.
@@ -49,6 +55,9 @@ impl RequestedMode {
                 self.asks(recipe),
                 "set env.mode to Auto and the image's entrypoint as `command` of each task container that has none",
             ),
+            _ if self.by_exec => {
+                (BY_EXEC.to_owned(), "set env.mode to Launch if the scheduler runs no script with exec")
+            }
             _ => (
                 "a task container has no command".to_owned(),
                 "set the image's entrypoint as `command` of each task container that has none",
@@ -60,9 +69,14 @@ impl RequestedMode {
     pub(super) fn asks_registry(self, recipe: &PreparedProfile) -> bool {
         match self.mode {
             EnvMode::Launch => true,
-            EnvMode::Auto => !recipe.given.is_empty(),
+            EnvMode::Auto => !recipe.given.is_empty() && !self.selects_secret(recipe),
             EnvMode::Secret | EnvMode::File | EnvMode::Hook => false,
         }
+    }
+
+    /// Whether Auto means Secret, whatever the commands are.
+    fn selects_secret(self, recipe: &PreparedProfile) -> bool {
+        self.mode == EnvMode::Auto && self.by_exec && recipe.store.is_some() && !recipe.given.is_empty()
     }
 
     /// The way into a container that runs `runs`, and why it is that one.
@@ -73,6 +87,9 @@ impl RequestedMode {
         recipe: &PreparedProfile,
     ) -> Result<(EnvDelivery, String), PlanError> {
         match (self.mode, runs) {
+            (EnvMode::Auto, _) if self.selects_secret(recipe) => {
+                Ok((EnvDelivery::Secret, BY_EXEC.to_owned()))
+            }
             (EnvMode::Auto | EnvMode::Launch, ContainerCommand::Spec) => {
                 Ok((EnvDelivery::Launch, "its command is set in the pod".to_owned()))
             }

@@ -45,7 +45,7 @@ pub use version::Version;
 use init_image::ChosenInitImage;
 use planner::{Commands, Planner};
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Schedulers};
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::input::BootInputs;
 use crate::names;
@@ -72,6 +72,8 @@ pub struct InstallationSettings {
     pub keys: Option<Arc<Keys>>,
     /// The API server's version, where it is known.
     pub kubernetes: Option<Version>,
+    /// The table of schedulers.
+    pub schedulers: Arc<Schedulers>,
 }
 
 impl Default for InstallationSettings {
@@ -85,6 +87,7 @@ impl Default for InstallationSettings {
             store: None,
             keys: None,
             kubernetes: None,
+            schedulers: Schedulers::built_in(),
         }
     }
 }
@@ -142,7 +145,7 @@ pub fn task_containers<'p, 'a>(
     recipe: &PreparedProfile,
 ) -> Result<Vec<&'p Container<'a>>, PlanError> {
     paths::check_volumes_are_not_mounted(pod)?;
-    containers::tasks(pod, &recipe.profile)
+    containers::tasks(pod, recipe)
 }
 
 /// Plans how `pod` changes, which is created in `origin`. `registry` contains the answers of registries so far; without it, no

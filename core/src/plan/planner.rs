@@ -71,7 +71,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         prepared: &'p PreparedProfile,
         init_image: Option<&'p ChosenInitImage<'p>>,
     ) -> Result<Self, PlanError> {
-        let containers = containers::tasks(pod, &prepared.profile)?;
+        let containers = containers::tasks(pod, prepared)?;
         let mode = RequestedMode::by(pod, prepared)?;
         let outputs = Outputs::declared(pod, &containers, &prepared.profile)?;
         Ok(Self {
@@ -172,6 +172,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             kubernetes: self.prepared.kubernetes,
             run_as_user: self.prepared.run_as_user,
             boot: &self.prepared.boot,
+            schedulers: &self.prepared.schedulers,
         };
         let wait = pipes::wait::containers(&inputs.awaits, &store)?;
         let sidecar = self.sidecar(tasks, config, &store)?;
@@ -269,6 +270,8 @@ impl<'p, 'a> Planner<'p, 'a> {
         let (profile, spec) = (&self.prepared.profile, config.spec);
         let mut warnings: Vec<_> = tasks.iter().flat_map(|task| task.warnings.iter().cloned()).collect();
         warnings.extend(containers::left_out(self.pod, &self.containers));
+        let scheduler = self.prepared.schedulers.detect(self.pod);
+        warnings.extend(scheduler.and_then(|found| found.warning()).map(|text| format!("bootlace: {text}")));
         let others = task::others(self.pod, &self.volumes, &tasks, profile, &mut warnings)?;
         warnings.extend(added.warnings);
         Ok(Plan {

@@ -13,6 +13,7 @@ use super::init_image::PreparedInitImage;
 use super::pull_secrets::PullSecrets;
 use super::resources::BootMemory;
 use super::{InstallationSettings, PlanError, Version, boot, task};
+use crate::identity::Schedulers;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::profile::run_as_user::RunAsUser;
 use crate::profile::templates;
@@ -49,6 +50,8 @@ pub struct PreparedProfile {
     pub(super) templated: Vec<usize>,
     /// The API server's version, where it is known.
     pub kubernetes: Option<Version>,
+    /// The table of schedulers.
+    pub schedulers: Arc<Schedulers>,
     /// What is different in a pod with a boot image of its own; none where the profile allows no such image.
     pub(super) init_image: Option<Box<PreparedInitImage>>,
 }
@@ -74,6 +77,7 @@ impl PreparedProfile {
             sources,
             templated: templates::check(&spec.sources)?,
             kubernetes: settings.kubernetes,
+            schedulers: Arc::clone(&settings.schedulers),
             init_image: None,
             profile,
         };
@@ -87,13 +91,14 @@ impl PreparedProfile {
 }
 
 /// All recipes, by profile.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PreparedProfiles {
     profiles: Profiles,
     // Shared, because a change of a namespace's default makes a new snapshot of the same profiles.
     by_name: Arc<BTreeMap<String, PreparedProfile>>,
     keys: Option<Arc<Keys>>,
     defaults: Arc<NamespaceDefaults>,
+    schedulers: Arc<Schedulers>,
 }
 
 impl PreparedProfiles {
@@ -107,7 +112,8 @@ impl PreparedProfiles {
         };
         let by_name = profiles.iter().map(recipe).collect::<Result<_, PlanError>>()?;
         let keys = settings.keys.clone().filter(|_| settings.store.is_some());
-        Ok(Self { by_name: Arc::new(by_name), profiles, keys, defaults: Arc::default() })
+        let schedulers = Arc::clone(&settings.schedulers);
+        Ok(Self { by_name: Arc::new(by_name), profiles, keys, defaults: Arc::default(), schedulers })
     }
 
     /// The same profiles, with what namespaces name for their tasks.
@@ -120,6 +126,12 @@ impl PreparedProfiles {
     #[must_use]
     pub fn keys(&self) -> Option<&Keys> {
         self.keys.as_deref()
+    }
+
+    /// The table of schedulers.
+    #[must_use]
+    pub fn schedulers(&self) -> &Schedulers {
+        &self.schedulers
     }
 
     /// The profile that `namespace` names for its tasks.

@@ -5,9 +5,8 @@ use std::fmt::Display;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::pipes::Outputs;
+use super::pipes::{self, Outputs};
 use super::{AdmissionContext, PlanError, PreparedProfile, containers};
-use crate::identity;
 use crate::input::{AwaitedOutput, WaitSpec};
 use crate::names;
 use crate::output::SidecarConfig;
@@ -117,7 +116,7 @@ fn check_boot(text: &str) -> Result<(), PlanError> {
 
 fn check_pipes(text: &str, pod: &Pod<'_>, recipe: &PreparedProfile) -> Result<(), PlanError> {
     let spec: SidecarConfig<'_> = read(text, names::CONTAINER_PIPE, names::ENV_PIPES)?;
-    let task = identity::identify(pod);
+    let task = recipe.schedulers.identify(pod);
     if spec.task != task {
         return Err(differs("the task of the outputs", &spec.task.describe(), &task.describe()));
     }
@@ -134,7 +133,11 @@ fn check_pipes(text: &str, pod: &Pod<'_>, recipe: &PreparedProfile) -> Result<()
         let json = |quota| serde_json::to_string(quota).unwrap_or_default();
         return Err(differs("the quota of the outputs", &json(&spec.quota), &json(&says.quota)));
     }
-    let tasks = containers::tasks(pod, &recipe.profile)?;
+    let owners = pipes::run_owners(pod, &recipe.schedulers);
+    if spec.run_owners != owners {
+        return Err(differs("the owners of the outputs", &spec.run_owners.join(", "), &owners.join(", ")));
+    }
+    let tasks = containers::tasks(pod, recipe)?;
     let outputs = Outputs::declared(pod, &tasks, &recipe.profile)?;
     for found in &spec.outputs {
         let declared = outputs.of(&found.container).any(|output| {

@@ -18,7 +18,7 @@ pub(super) fn render(
     container: Option<&Container<'_>>,
 ) -> Result<Vec<BootSource>, PlanError> {
     let profile = &prepared.profile;
-    let context = Context::new(pod, namespace, container);
+    let context = Context::new(pod, namespace, container, &prepared.schedulers);
     let mut sources = prepared.sources.clone();
     for &position in &prepared.templated {
         let found = profile.spec.sources.get(position).cloned().zip(sources.get_mut(position));

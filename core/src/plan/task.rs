@@ -124,7 +124,7 @@ pub(super) fn plan(
     } else {
         hook::plan(container, way, &runs, || wanted.asks(recipe), recipe)?
     };
-    warnings.extend(self::warnings(container, way, (&runs, wanted.mode), hook.is_some(), recipe));
+    warnings.extend(self::warnings(container, way, (&runs, wanted), hook.is_some(), recipe));
     let command = match (way, runs) {
         (EnvDelivery::Launch, ContainerCommand::Image { words, .. }) => {
             let of_image = words.len();
@@ -187,7 +187,7 @@ fn check_needs_no_hook(
 fn warnings(
     container: &Container<'_>,
     way: EnvDelivery,
-    (runs, wanted): (&ContainerCommand, EnvMode),
+    (runs, wanted): (&ContainerCommand, RequestedMode),
     has_hook: bool,
     recipe: &PreparedProfile,
 ) -> Vec<String> {
@@ -199,7 +199,11 @@ fn warnings(
              of the cluster is unknown here",
             Version::FILE_KEY_REF
         )),
-        EnvDelivery::Secret if wanted == EnvMode::Auto => warnings.push(format!(
+        EnvDelivery::Launch if wanted.by_exec && !recipe.given.is_empty() => warnings.push(format!(
+            "bootlace: container {name:?} gets the boot env from the launcher, but its scheduler starts the task with exec, which \
+             only inherits the env of the container: install the store and use env.mode Auto or Secret"
+        )),
+        EnvDelivery::Secret if wanted.mode == EnvMode::Auto && !wanted.by_exec => warnings.push(format!(
             "bootlace: container {name:?} has no command{}, so it gets the boot env from a Secret that is created for this pod: \
              set the image's entrypoint as `command` or in annotation {} to have the launcher load it instead",
             runs.why_unknown(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::hook::{self, EnvArguments, Hook};
 use super::{inputs, outputs};
 use crate::boot;
-use bootlace_core::identity;
+use bootlace_core::identity::Schedulers;
 use bootlace_core::names;
 use bootlace_core::plan::boot_spec::{BootSource, SourceKind};
 use bootlace_core::plan::{BootSpec, InjectedAnnotation};
@@ -19,7 +19,12 @@ use bootlace_core::profile::spec::SourceTarget;
 use bootlace_core::selection::{MatchReason, Selection, SkipReason, select};
 
 /// A pod that carries all that Bootlace injects, part by part.
-pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -> anyhow::Result<String> {
+pub(super) fn describe(
+    injected: &Value,
+    left: &[String],
+    warnings: &[String],
+    schedulers: &Schedulers,
+) -> anyhow::Result<String> {
     let json = Json::from(injected);
     let pod = Pod::read(&json)?;
     let mark =
@@ -29,12 +34,13 @@ pub(super) fn describe(injected: &Value, left: &[String], warnings: &[String]) -
     let spec = boot_spec(injected)?;
     let mut out = Lines(String::new());
 
-    let maker = identity::detect(&pod).map_or("nobody that Bootlace knows", identity::Scheduler::title);
+    let maker =
+        schedulers.detect(&pod).map_or("nobody that Bootlace knows", |scheduler| &**scheduler.title());
     match spec.task.describe() {
         task if task.is_empty() => out.line("made by", maker),
         task => out.line("made by", &format!("{maker}: {task}")),
     }
-    out.line("a task because", &because(&pod).to_string());
+    out.line("a task because", &because(&pod, schedulers).to_string());
     out.line(
         "boots with",
         &format!("BootProfile {}, generation {} (Bootlace {})", mark.profile, mark.generation, mark.version),
@@ -186,10 +192,10 @@ fn wait(out: &mut Lines, injected: &Value) -> anyhow::Result<()> {
 }
 
 /// Why the pod is a task; its being injected already is no reason of its own.
-fn because(pod: &Pod<'_>) -> MatchReason {
+fn because(pod: &Pod<'_>, schedulers: &Schedulers) -> MatchReason {
     let mut without_mark = pod.clone();
     without_mark.init_containers = Vec::new();
-    match select(&without_mark, None) {
+    match select(&without_mark, None, schedulers) {
         Selection::Task { because, .. } => because,
         // It has no init containers here.
         Selection::Overtaken(_)

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::PipesError;
+use crate::identity::Schedulers;
 use crate::injected_config::{ProfileRef, StoreEndpoint};
 use crate::names;
 use crate::plan::{PlanError, Version, boot};
@@ -26,6 +27,8 @@ pub(in crate::plan) struct StoreContainer<'r> {
     pub(in crate::plan) run_as_user: RunAsUser,
     /// The boot container, whose image they share.
     pub(in crate::plan) boot: &'r Value,
+    /// The table of schedulers.
+    pub(in crate::plan) schedulers: &'r Schedulers,
 }
 
 impl StoreContainer<'_> {
